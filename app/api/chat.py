@@ -1,0 +1,146 @@
+"""Owns `/chat/completions`: from a validated body to an answer, whole or streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import msgspec
+from sanic import Blueprint, HTTPResponse, Request
+
+from app.api import access_log, sse
+from app.api.bodies import json_response, parse
+from app.api.errors import body_of, from_wire
+from app.api.openai import Reply, to_generate
+from app.api.schemas.chat import ChatRequest
+from app.api.service import Service, service_of
+from app.errors import DistillerError
+from app.host.supervisor import Serving
+from app.protocol import Delta, Failed, Finished, Generate, RequestEvent, Started
+
+blueprint = Blueprint("chat")
+EventBatches = AsyncIterator[list[RequestEvent]]
+
+
+@blueprint.post("/chat/completions", name="chat_completions")
+@blueprint.post("/v1/chat/completions", name="v1_chat_completions")
+async def chat_completions(request: Request) -> HTTPResponse | None:
+    """Answer a conversation."""
+    service = service_of(request)
+    body = parse(request, ChatRequest)
+    overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
+    serving = await service.supervisor.use(body.model, overrides)
+    access_log.note(request, model=serving.name, stream=bool(body.stream))
+    reply_id = f"chatcmpl-{secrets.token_hex(12)}"
+    command = _command(service, serving, body, reply_id)
+    reply = Reply(reply_id, serving.name, serving.info.fingerprint)
+    idle_s = service.sse_ping_s if body.stream else None
+    async with aclosing(serving.engine.request(command, reply_id, idle_s=idle_s)) as batches:
+        try:
+            if not body.stream:
+                return await _whole(request, batches, reply)
+            options = body.stream_options
+            stream = _Stream(request, reply, bool(options and options.include_usage))
+            await stream.send(batches)
+        except asyncio.CancelledError:
+            access_log.write(request, access_log.STATUS_CLIENT_GONE)
+            raise
+    return None
+
+
+def _command(service: Service, serving: Serving, body: ChatRequest, reply_id: str) -> Generate:
+    sampling = service.sampling
+    if serving.plan.params.seed is not None:
+        sampling = msgspec.structs.replace(sampling, seed=serving.plan.params.seed)
+    return to_generate(
+        body,
+        reply_id,
+        defaults=sampling,
+        max_tokens=service.max_tokens,
+        n_vocab=serving.info.n_vocab,
+    )
+
+
+async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPResponse:
+    async for batch in batches:
+        for event in batch:
+            match event:
+                case Failed():
+                    raise from_wire(event.kind, event.message, event.param)
+                case Finished():
+                    access_log.note_finished(request, event)
+                    return json_response(reply.whole(event))
+                case Started():
+                    pass
+                case _:
+                    reply.collect(_as_delta(event))
+    raise AssertionError("an engine ends every request with Finished or Failed")
+
+
+class _Stream:
+    """One streamed answer.
+
+    Headers leave with the first event, so that an error before it has its own HTTP status;
+    where that takes long they leave with the first ping. Later errors are events.
+    """
+
+    def __init__(self, request: Request, reply: Reply, include_usage: bool) -> None:
+        self._request = request
+        self._reply = reply
+        self._include_usage = include_usage
+        self._response: HTTPResponse | None = None
+
+    async def send(self, batches: EventBatches) -> None:
+        """Send the whole stream and write the request's log line."""
+        status = 200
+        try:
+            await self._send_events(batches)
+        except DistillerError as error:
+            if self._response is None:
+                raise
+            status = 500
+            access_log.note(self._request, error=type(error).__name__)
+            await self._write(sse.frame(msgspec.json.encode(body_of(error))) + sse.DONE)
+        access_log.write(self._request, status)
+        await self._eof()
+
+    async def _send_events(self, batches: EventBatches) -> None:
+        async for batch in batches:
+            if batch:
+                await self._write(b"".join(map(self._encode, batch)))
+            else:
+                await self._write(sse.PING)
+
+    def _encode(self, event: RequestEvent) -> bytes:
+        reply = self._reply
+        match event:
+            case Failed():
+                raise from_wire(event.kind, event.message, event.param)
+            case Started():
+                return sse.frame(reply.first_chunk())
+            case Finished():
+                access_log.note_finished(self._request, event)
+                usage = sse.frame(reply.usage_chunk(event)) if self._include_usage else b""
+                return sse.frame(reply.last_chunk(event)) + usage + sse.DONE
+            case _:
+                return sse.frame(reply.chunk(_as_delta(event)))
+
+    async def _write(self, data: bytes) -> None:
+        if self._response is None:
+            access_log.begin_stream(self._request)
+            self._response = await self._request.respond(
+                content_type=sse.CONTENT_TYPE, headers=sse.HEADERS
+            )
+        await self._response.send(data)
+
+    async def _eof(self) -> None:
+        if self._response is not None:
+            await self._response.eof()
+
+
+def _as_delta(event: RequestEvent) -> Delta:
+    if isinstance(event, Delta):
+        return event
+    raise AssertionError(f"{type(event).__name__} is no answer to a chat request")

@@ -1,0 +1,112 @@
+"""Owns the way from errors to HTTP: one table of statuses, one JSON shape.
+
+Everything an error can be on the wire is decided here, before the first byte of a response and
+after it (as the body of an SSE event).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sanic import HTTPResponse, Request
+from sanic.exceptions import SanicException
+from sanic.handlers import ErrorHandler
+
+from app import errors
+from app.logs import get_logger
+
+STATUS: dict[type[errors.DistillerError], int] = {
+    errors.InvalidRequest: 400,
+    errors.ContextOverflow: 400,
+    errors.TemplateRefused: 400,
+    errors.ModelNotFound: 404,
+    errors.RequestConflict: 409,
+    errors.SettingsInvalid: 500,
+    errors.ModelLoadFailed: 500,
+    errors.NoModelLoaded: 503,
+    errors.EngineUnavailable: 503,
+    errors.EngineDied: 503,
+    errors.ServiceStopping: 503,
+}
+_RETRY_AFTER_S = 1
+_SANIC_CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+    417: "expectation_failed",
+    503: "service_unavailable",
+}
+_BY_NAME = {kind.__name__: kind for kind in STATUS}
+
+log = get_logger("api")
+
+
+def status_of(error: BaseException) -> int:
+    """Return the HTTP status of an error; 500 for anything unforeseen."""
+    if isinstance(error, errors.DistillerError):
+        return STATUS.get(type(error), 500)
+    if isinstance(error, SanicException):
+        return int(error.status_code)
+    return 500
+
+
+def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[str, Any]:
+    """Return the JSON body of an error."""
+    status = status_of(error)
+    param: str | None = None
+    code: str | None = "internal_error"
+    message = "The service failed on this request; its log has the details"
+    if isinstance(error, errors.DistillerError):
+        message, param, code = error.message, error.param, error.code
+    elif isinstance(error, SanicException):
+        message, code = str(error), _SANIC_CODES.get(status, "http_error")
+        if status == 413 and max_body_bytes is not None:
+            message = f"Request body is larger than {max_body_bytes} bytes"
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return {
+        "error": {"message": message, "type": kind, "param": param, "code": code},
+        "detail": message,
+    }
+
+
+def from_wire(kind: str, message: str, param: str | None) -> errors.DistillerError:
+    """Return the error that an engine reported by its class name."""
+    if kind == errors.ContextOverflow.__name__:
+        refused: errors.DistillerError = errors.InvalidRequest(
+            message, param=param, code=errors.ContextOverflow.code
+        )
+        return refused
+    found = _BY_NAME.get(kind, errors.EnvironmentFailure)
+    return found(message, param=param)
+
+
+def _headers(error: BaseException, status: int) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if isinstance(error, SanicException):
+        headers.update({str(key): str(value) for key, value in (error.headers or {}).items()})
+    if status == 503:
+        seconds = getattr(error, "retry_after_s", _RETRY_AFTER_S)
+        headers["Retry-After"] = str(seconds)
+    return headers
+
+
+class JsonErrorHandler(ErrorHandler):
+    """Sanic's last resort, answering in the one JSON shape."""
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Return the response for any exception a handler or Sanic itself raised."""
+        status = status_of(exception)
+        if status == 500 and not isinstance(exception, errors.DistillerError):
+            log.error("unhandled_error", exc_info=exception)
+        limit = request.app.config.REQUEST_MAX_SIZE if request else None
+        body = body_of(exception, max_body_bytes=limit)
+        return HTTPResponse(
+            msgspec.json.encode(body),
+            status=status,
+            headers=_headers(exception, status),
+            content_type="application/json",
+        )

@@ -1,0 +1,68 @@
+"""Owns the status endpoints; they never wait for an engine."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sanic import Blueprint, HTTPResponse, Request
+
+from app.api.bodies import json_response
+from app.api.service import service_of
+
+blueprint = Blueprint("health")
+
+
+@blueprint.get("/", name="root")
+async def root(request: Request) -> HTTPResponse:
+    """Say that the server runs."""
+    return json_response(
+        {
+            "message": "LLM Server is running",
+            "status": "ok",
+            "version": service_of(request).version,
+            "documentation": "/docs",
+        }
+    )
+
+
+@blueprint.get("/health", name="health")
+async def health(request: Request) -> HTTPResponse:
+    """Say whether a model serves, and what is going on otherwise."""
+    service = service_of(request)
+    supervisor = service.supervisor
+    status, serving = supervisor.status, supervisor.serving
+    engine: dict[str, Any] = {
+        "restarts": status.restarts,
+        "last_failure": status.last_failure,
+        "load_fraction": supervisor.load_fraction,
+    }
+    if serving:
+        info = serving.info
+        engine |= {
+            "pid": serving.engine.pid,
+            "requests": serving.engine.n_requests,
+            "description": info.description,
+            "n_ctx": info.n_ctx,
+            "n_threads": info.n_threads,
+            "load_ms": info.load_ms,
+        }
+    body = {
+        "status": status.name,
+        "message": status.message,
+        "model_loaded": serving is not None,
+        "current_model": serving.name if serving else None,
+        "version": service.version,
+        "uptime_s": round(time.monotonic() - service.started_s, 1),
+        "engine": engine,
+    }
+    response = json_response(body, status=200 if serving else 503)
+    if not serving:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+@blueprint.get("/health/live", name="live")
+async def live(_request: Request) -> HTTPResponse:
+    """Say that the HTTP process turns, whatever the engine does."""
+    return json_response({"status": "ok"})

@@ -1,0 +1,243 @@
+"""Owns the OpenAI dialect: a request into a command, events into its JSON and back.
+
+It maps shapes and nothing else; no I/O, no Sanic.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from app.api.schemas.chat import ChatRequest, InferenceConfigs, RestoreCacheRequest
+from app.errors import InvalidRequest
+from app.protocol import (
+    Delta,
+    Finished,
+    Generate,
+    Prefill,
+    ReasoningDelta,
+    SamplingParams,
+    TextDelta,
+    Timings,
+    ToolCallDelta,
+    ToolCallStart,
+    Usage,
+)
+
+_ALIASES = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
+_SEED_MASK = 0x7FFFFFFF
+_SAMPLING_FIELDS = frozenset(SamplingParams.__struct_fields__)
+
+
+def to_generate(
+    body: ChatRequest,
+    request_id: str,
+    *,
+    defaults: SamplingParams,
+    max_tokens: int | None,
+    n_vocab: int,
+) -> Generate:
+    """Return the engine's command for a chat request.
+
+    `inference_configs` wins over the top level, the top level over `defaults`.
+
+    Raises:
+        InvalidRequest: a value that only the loaded model can judge is wrong.
+    """
+    given = _given(body)
+    stop = given.pop("stop", None)
+    limit = given.pop("max_tokens", max_tokens)
+    if "logit_bias" in given:
+        given["logit_bias"] = _logit_bias(given["logit_bias"], n_vocab)
+    if "seed" in given:
+        given["seed"] = _fold_seed(given["seed"])
+    return Generate(
+        request_id=request_id,
+        messages=body.raw_messages(),
+        tools=body.offered_tools,
+        template_kwargs=body.chat_template_kwargs or {},
+        sampling=msgspec.structs.replace(defaults, **given),
+        max_tokens=limit,
+        stop=[stop] if isinstance(stop, str) else list(stop or ()),
+    )
+
+
+def to_prefill(body: RestoreCacheRequest, request_id: str) -> Prefill:
+    """Return the engine's command for a prompt that is to be kept ready."""
+    return Prefill(
+        request_id=request_id,
+        messages=body.raw_messages(),
+        tools=body.raw_tools(),
+        template_kwargs=body.chat_template_kwargs or {},
+    )
+
+
+def _given(body: ChatRequest) -> dict[str, Any]:
+    wanted = set(InferenceConfigs.model_fields)
+    values: dict[str, Any] = {}
+    for source in (body, body.inference_configs):
+        if source is None:
+            continue
+        named = source.model_dump(include=wanted, exclude_none=True)
+        for name, value in sorted(named.items(), key=lambda item: item[0] in _ALIASES):
+            values[_ALIASES.get(name, name)] = value
+    return values
+
+
+def _logit_bias(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:
+    biases: dict[int, float] = {}
+    for key, bias in given.items():
+        if not key.isdecimal() or int(key) >= n_vocab:
+            raise InvalidRequest(
+                f"logit_bias: '{key}' is no token id; ids run from 0 to {n_vocab - 1}",
+                param="logit_bias",
+            )
+        biases[int(key)] = bias
+    return biases
+
+
+def _fold_seed(seed: int) -> int:
+    """Return a seed for llama.cpp: 31 bits, as the highest value means a random one there."""
+    return (seed ^ (seed >> 31)) & _SEED_MASK
+
+
+# ---------------------------------------------------------------- events to JSON
+
+
+class Reply:
+    """The answer to one chat request, as a whole or in chunks.
+
+    Args:
+        reply_id: `chatcmpl-…`.
+        model: file name of the model.
+        fingerprint: llama.cpp build and model digest.
+    """
+
+    def __init__(self, reply_id: str, model: str, fingerprint: str) -> None:
+        self._id = reply_id
+        self._model = model
+        self._fingerprint = fingerprint
+        self._created = int(time.time())
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[dict[str, Any]] = []
+        self._chunk_head = (
+            msgspec.json.encode(self._base("chat.completion.chunk"))[:-1] + b',"choices":['
+        )
+
+    def _base(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._id,
+            "object": kind,
+            "created": self._created,
+            "model": self._model,
+            "system_fingerprint": self._fingerprint,
+        }
+
+    def first_chunk(self) -> bytes:
+        """Return the JSON of the chunk that opens a stream."""
+        return self._chunk({"role": "assistant", "content": ""}, None)
+
+    def chunk(self, event: Delta) -> bytes:
+        """Return the JSON of the chunk for one piece of the answer."""
+        return self._chunk(_delta(event), None)
+
+    def last_chunk(self, event: Finished) -> bytes:
+        """Return the JSON of the chunk that says why the answer ended."""
+        tail = b',"timings":' + msgspec.json.encode(timings_body(event.timings)) + b"}"
+        return self._chunk({}, event.reason, tail)
+
+    def usage_chunk(self, event: Finished) -> bytes:
+        """Return the JSON of the chunk that `stream_options.include_usage` asks for."""
+        usage = msgspec.json.encode(usage_body(event.usage))
+        return self._chunk_head + b'],"usage":' + usage + b"}"
+
+    def _chunk(self, delta: dict[str, Any], reason: str | None, tail: bytes = b"}") -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return self._chunk_head + msgspec.json.encode(choice) + b"]" + tail
+
+    def collect(self, event: Delta) -> None:
+        """Add one piece to the whole answer."""
+        match event:
+            case TextDelta():
+                self._text.append(event.text)
+            case ReasoningDelta():
+                self._reasoning.append(event.text)
+            case ToolCallStart():
+                function = {"name": event.name, "arguments": ""}
+                self._calls.append({"id": event.id, "type": "function", "function": function})
+            case ToolCallDelta():
+                self._calls[event.index]["function"]["arguments"] += event.arguments
+
+    def whole(self, event: Finished) -> dict[str, Any]:
+        """Return the body of a response that is not streamed."""
+        content = "".join(self._text)
+        message: dict[str, Any] = {"role": "assistant", "content": content}
+        if self._reasoning:
+            message["reasoning_content"] = "".join(self._reasoning)
+        if self._calls:
+            message["content"] = content or None
+            message["tool_calls"] = self._calls
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": event.reason,
+        }
+        return {
+            **self._base("chat.completion"),
+            "choices": [choice],
+            "usage": usage_body(event.usage),
+            "timings": timings_body(event.timings),
+        }
+
+
+def _delta(event: Delta) -> dict[str, Any]:
+    match event:
+        case TextDelta():
+            return {"content": event.text}
+        case ReasoningDelta():
+            return {"reasoning_content": event.text}
+        case ToolCallStart():
+            call: dict[str, Any] = {
+                "index": event.index,
+                "id": event.id,
+                "type": "function",
+                "function": {"name": event.name, "arguments": ""},
+            }
+        case ToolCallDelta():
+            call = {"index": event.index, "function": {"arguments": event.arguments}}
+    return {"tool_calls": [call]}
+
+
+def usage_body(usage: Usage) -> dict[str, Any]:
+    """Return OpenAI's `usage` object."""
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+    }
+
+
+def timings_body(timings: Timings) -> dict[str, Any]:
+    """Return llama-server's `timings` object, with queue and first-token times added."""
+    return {
+        "queue_ms": timings.queue_ms,
+        "ttft_ms": timings.ttft_ms,
+        "cache_n": timings.cache_n,
+        "prompt_n": timings.prompt_n,
+        "prompt_ms": timings.prompt_ms,
+        "prompt_per_second": per_second(timings.prompt_n, timings.prompt_ms),
+        "predicted_n": timings.predicted_n,
+        "predicted_ms": timings.predicted_ms,
+        "predicted_per_second": per_second(timings.predicted_n, timings.predicted_ms),
+    }
+
+
+def per_second(count: int, milliseconds: float) -> float | None:
+    """Return a rate, or None where no time passed."""
+    return round(1000.0 * count / milliseconds, 2) if milliseconds > 0.0 else None

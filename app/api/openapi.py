@@ -1,0 +1,150 @@
+"""Owns the OpenAPI document: a table of routes and the schemas behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.api.schemas import chat, common, service
+
+_VALIDATED = (400, 405, 413)
+_READ = (405,)
+_NEEDS_ENGINE = (*_VALIDATED, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One documented route.
+
+    Args:
+        aliases: further paths that answer alike.
+        errors: statuses that answer with the error body.
+    """
+
+    method: str
+    path: str
+    summary: str
+    response: type[BaseModel]
+    request: type[BaseModel] | None = None
+    aliases: tuple[str, ...] = ()
+    errors: tuple[int, ...] = _READ
+    streams: bool = False
+
+
+ROUTES = (
+    Route("get", "/", "Say that the server runs", service.RootResponse),
+    Route("get", "/health", "Say whether a model serves", service.HealthResponse),
+    Route("get", "/health/live", "Say that the HTTP process turns", service.LiveResponse),
+    Route(
+        "get", "/models", "List the model files", service.ModelsResponse, aliases=("/v1/models",)
+    ),
+    Route(
+        "get",
+        "/models/{model_id}",
+        "Describe one model file",
+        service.ModelEntry,
+        aliases=("/v1/models/{model_id}",),
+        errors=(404, 405),
+    ),
+    Route(
+        "post",
+        "/setModel",
+        "Load a model and let it serve",
+        service.SetModelResponse,
+        service.SetModelRequest,
+        errors=(*_NEEDS_ENGINE, 404, 500),
+    ),
+    Route(
+        "post",
+        "/chat/completions",
+        "Answer a conversation",
+        chat.ChatResponse,
+        chat.ChatRequest,
+        aliases=("/v1/chat/completions",),
+        errors=(*_NEEDS_ENGINE, 404, 500),
+        streams=True,
+    ),
+    Route(
+        "post",
+        "/restore_cache",
+        "Have a conversation's prompt ready",
+        chat.RestoreCacheResponse,
+        chat.RestoreCacheRequest,
+        errors=(*_NEEDS_ENGINE, 404, 500),
+    ),
+    Route(
+        "post",
+        "/tokenize",
+        "Turn text into token ids",
+        service.TokenizeResponse,
+        service.TokenizeRequest,
+        aliases=("/v1/tokenize",),
+        errors=_NEEDS_ENGINE,
+    ),
+    Route(
+        "post",
+        "/detokenize",
+        "Turn token ids into text",
+        service.DetokenizeResponse,
+        service.DetokenizeRequest,
+        aliases=("/v1/detokenize",),
+        errors=_NEEDS_ENGINE,
+    ),
+)
+_REASONS = {
+    400: "A field is wrong; `error.param` names it",
+    404: "No such model",
+    405: "The path does not take this method",
+    413: "The body is too large",
+    500: "The model could not be loaded, or the service failed",
+    503: "No model serves now; `Retry-After` says when to ask again",
+}
+
+
+def document(version: str) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the service."""
+    used = {route.response for route in ROUTES} | {common.ErrorBody}
+    used |= {route.request for route in ROUTES if route.request}
+    ordered = sorted(used, key=lambda schema: schema.__name__)
+    _, definitions = models_json_schema(
+        [(schema, "validation") for schema in ordered],
+        ref_template="#/components/schemas/{model}",
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        for path in (route.path, *route.aliases):
+            paths.setdefault(path, {})[route.method] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Distiller LLM", "version": version, "license": {"name": "MIT"}},
+        "paths": paths,
+        "components": {"schemas": definitions["$defs"]},
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": _reference(route.response)}}
+    if route.streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    responses: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
+    if route.path == "/health":
+        responses["503"] = {"description": _REASONS[503], "content": content}
+    for status in route.errors:
+        error = {"application/json": {"schema": _reference(common.ErrorBody)}}
+        responses[str(status)] = {"description": _REASONS[status], "content": error}
+    operation: dict[str, Any] = {"summary": route.summary, "responses": responses}
+    if route.request:
+        body = {"application/json": {"schema": _reference(route.request)}}
+        operation["requestBody"] = {"required": True, "content": body}
+    if "{model_id}" in route.path:
+        operation["parameters"] = [
+            {"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}
+        ]
+    return operation
+
+
+def _reference(schema: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{schema.__name__}"}

@@ -1,0 +1,69 @@
+"""Owns the shapes that several endpoints share; must not know handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+StopStrings = (
+    Annotated[str, Field(min_length=1)]
+    | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)]
+)
+SEED_MAX = 2**63 - 1
+
+
+class Strict(BaseModel):
+    """Refuses unknown keys and silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Lenient(BaseModel):
+    """Ignores unknown keys, as OpenAI-compatible servers do; converts nothing silently."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class LoadModelConfigs(Strict):
+    """How to load a model; counts only when a load happens."""
+
+    n_ctx: int | None = Field(None, ge=1, description="Context window in tokens; clamped to fit.")
+    n_gpu_layers: int | None = Field(None, ge=-1, description="Layers on the GPU; -1 means all.")
+    n_batch: int | None = Field(None, ge=32, le=8192, description="Tokens per decode call.")
+    n_ubatch: int | None = Field(None, ge=32, le=8192, description="Tokens per compute step.")
+    n_threads: int | None = Field(None, ge=1, le=256, description="Threads while generating.")
+    n_threads_batch: int | None = Field(None, ge=1, le=256, description="Threads in prefill.")
+    use_mmap: bool | None = Field(None, description="Map the file instead of reading it.")
+    use_mlock: bool | None = Field(None, description="Keep the model in RAM.")
+    flash_attn: bool | None = Field(None, description="Flash attention; null lets llama.cpp choose.")
+    type_k: KvType | None = Field(None, description="Type of the keys in the KV cache.")
+    type_v: KvType | None = Field(None, description="Type of the values in the KV cache.")
+    rope_freq_base: float | None = Field(None, gt=0)
+    rope_freq_scale: float | None = Field(None, gt=0)
+    seed: int | None = Field(None, ge=0, le=SEED_MAX, description="Default seed of requests.")
+    verbose: bool | None = Field(None, description="Log all that llama.cpp says.")
+    chat_template: str | None = Field(
+        None, min_length=1, max_length=262_144, description="Jinja source, instead of the file's."
+    )
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the parameters that were given a value."""
+        return self.model_dump(exclude_none=True)
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, as OpenAI's clients expect it."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """Every error response; `detail` repeats the message for the device's older clients."""
+
+    error: ErrorDetail
+    detail: str

@@ -1,0 +1,114 @@
+"""Owns the shapes of status, model and token endpoints; must not know handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from app.api.schemas.common import Lenient, LoadModelConfigs, Strict
+
+
+class RootResponse(BaseModel):
+    """Answer of `GET /`."""
+
+    message: str
+    status: Literal["ok"]
+    version: str
+    documentation: str
+
+
+class HealthResponse(BaseModel):
+    """Answer of `GET /health`: 200 where a model serves, else 503."""
+
+    status: Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
+    message: str
+    model_loaded: bool
+    current_model: str | None
+    version: str
+    uptime_s: float
+    engine: dict[str, Any]
+
+
+class LiveResponse(BaseModel):
+    """Answer of `GET /health/live`: the HTTP process turns."""
+
+    status: Literal["ok"]
+
+
+class ModelEntry(BaseModel):
+    """One model file."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    size_bytes: int
+    loaded: bool
+    n_ctx: int | None
+
+
+class ModelsResponse(BaseModel):
+    """Answer of `GET /models`: names for the device's clients, entries for OpenAI's."""
+
+    models: list[str]
+    object: Literal["list"]
+    data: list[ModelEntry]
+
+
+class SetModelRequest(Lenient):
+    """Body of `POST /setModel`; the device's client puts `n_ctx` into `inference_configs`."""
+
+    model_name: str = Field(min_length=1, max_length=255)
+    load_model_configs: LoadModelConfigs | None = None
+    inference_configs: LoadModelConfigs | None = None
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the load parameters; `load_model_configs` wins."""
+        merged: dict[str, Any] = {}
+        for configs in (self.inference_configs, self.load_model_configs):
+            if configs is not None:
+                merged.update(configs.overrides())
+        return merged
+
+
+class SetModelResponse(BaseModel):
+    """Answer of `POST /setModel`."""
+
+    message: str
+    status: Literal["ok"]
+    model: str
+    n_ctx: int
+    n_gpu_layers: int
+    load_ms: float
+    notes: list[str]
+
+
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class TokenizeRequest(Strict):
+    """Body of `POST /tokenize`; the names are llama-server's."""
+
+    content: str
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class TokenizeResponse(BaseModel):
+    """Token ids, or with `with_pieces` objects of id and piece."""
+
+    tokens: list[Any]
+
+
+class DetokenizeRequest(Strict):
+    """Body of `POST /detokenize`."""
+
+    tokens: list[TokenId] = Field(max_length=1_000_000)
+
+
+class DetokenizeResponse(BaseModel):
+    """The text of the tokens."""
+
+    content: str

@@ -1,0 +1,37 @@
+"""Owns what handlers reach the rest of the service through; must not know Sanic's routing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from sanic import Request
+
+from app.catalog import Catalog
+from app.host.supervisor import Supervisor
+from app.protocol import SamplingParams
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts handlers work with.
+
+    Args:
+        sampling: sampling values where a request names none.
+        max_tokens: tokens an answer may have where a request names none; None is no limit.
+        sse_ping_s: seconds of silence after which a stream sends a comment.
+    """
+
+    catalog: Catalog
+    supervisor: Supervisor
+    sampling: SamplingParams
+    max_tokens: int | None
+    sse_ping_s: float
+    version: str
+    started_s: float = field(default_factory=time.monotonic)
+
+
+def service_of(request: Request) -> Service:
+    """Return the service behind a request."""
+    service: Service = request.app.ctx.service
+    return service

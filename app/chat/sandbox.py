@@ -1,0 +1,248 @@
+"""Owns the jinja2 environment that untrusted chat templates run in, and its limits on size.
+
+Must not know conversations. jinja2's sandbox keeps a template away from the interpreter; what
+is added here bounds how much text and how many list items a template can make: each value on
+its own, and everything one rendering makes together. This is a fence and no wall: what it lets
+through is the deadline's, and in the end the business of whoever watches the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jinja2.exceptions import SecurityError
+from jinja2.filters import make_attrgetter
+from jinja2.runtime import Context, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from app.chat.sandbox_code import BoundedCode
+from app.chat.template_helpers import GenerationTag, raise_exception, sum_numbers, to_json
+
+MAX_VALUE_CHARS = 8 * 1024 * 1024
+MAX_WORK_CHARS = 128 * 1024 * 1024  # of all values made while one conversation renders
+MAX_WIDTH = 100_000
+_MAX_INT_BITS = 4096
+_ITEM_CHARS = 8  # what a list item counts
+
+# Not in any published chat template, and each can make much of little.
+_REMOVED_FILTERS = (
+    "batch", "filesizeformat", "forceescape", "pprint", "random", "slice", "urlize", "wordwrap",
+    "xmlattr",
+)  # fmt: skip
+_WEIGHED_FILTERS = (
+    "capitalize", "center", "dictsort", "e", "escape", "format", "groupby", "indent", "lower",
+    "max", "min", "safe", "sort", "string", "striptags", "title", "tojson", "trim", "truncate",
+    "unique", "upper", "urlencode", "wordcount",
+)  # fmt: skip
+_NO_WIDTH_FILTERS = ("d", "default", "abs", "sum", "join", "replace")
+_BYTE_METHODS = frozenset({"encode", "translate", "to_bytes", "from_bytes"})
+_NESTED_SPEC = re.compile(r"\{[^{}]*:[^{}]*(\{|\d{6})")
+_WIDE_PERCENT = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{6})")
+
+
+def _refuse(what: str) -> OverflowError:
+    return OverflowError(f"{what} is larger than a chat template may make")
+
+
+def weigh(value: Any) -> int:
+    """Return about how many characters `value` is when written out; raise beyond the limit."""
+    if isinstance(value, str):
+        return len(value)
+    total, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        total += 1
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, dict):
+            waiting.extend(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            waiting.extend(item)
+        if total + len(waiting) > MAX_VALUE_CHARS:
+            raise _refuse("a value")
+    return total
+
+
+class ChatSandbox(ImmutableSandboxedEnvironment):
+    """The environment of one chat template; renders one conversation at a time.
+
+    `start()` opens the account of a rendering; every operation that makes text or lists is
+    charged to it and raises OverflowError when a value or the account is too large.
+    """
+
+    code_generator_class = BoundedCode
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=["jinja2.ext.loopcontrols", GenerationTag],
+            finalize=self.checked,
+        )
+        self._spent_chars = 0
+        self.globals.pop("lipsum", None)
+        self.globals["raise_exception"] = raise_exception
+        for name in _REMOVED_FILTERS:
+            self.filters.pop(name, None)
+        self.filters.update(tojson=to_json, replace=self._replace, join=self._join, sum=sum_numbers)
+        for name, function in list(self.filters.items()):
+            self.filters[name] = self._bounded_filter(name, function)
+        self.globals["tojson"] = self.filters["tojson"]
+
+    def start(self) -> None:
+        """Forget what the last rendering was charged."""
+        self._spent_chars = 0
+
+    def charge(self, value: Any) -> Any:
+        """Count a value that was made, and return it."""
+        if isinstance(value, str):
+            self._charge(len(value))
+        elif isinstance(value, list | tuple):
+            self._charge(len(value) * _ITEM_CHARS)
+        return value
+
+    @staticmethod
+    def checked(value: Any) -> Any:
+        """Return a value that is about to be written out or compared, if it is not too large."""
+        if isinstance(value, list | tuple | dict | set):
+            weigh(value)
+        return value
+
+    def concat(self, parts: Iterable[str]) -> str:
+        """Join pieces of text: macros, set-blocks and the like."""
+        texts = list(parts)
+        self._charge(sum(map(len, texts)))
+        return "".join(texts)
+
+    def concat_values(self, values: tuple[Any, ...]) -> str:
+        """Compute `a ~ b`."""
+        return self.concat(str(self.checked(value)) for value in values)
+
+    def call(  # noqa: D102
+        self: ChatSandbox, context: Context, function: Any, /, *args: Any, **kwargs: Any
+    ) -> Any:
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, list | tuple):
+            weigh(owner)  # index and count compare
+        if isinstance(owner, str):
+            name = function.__name__
+            if name == "join" and args:
+                return self._join(args[0], owner)
+            if name == "replace" and len(args) >= 2:
+                return self._replace(owner, *args, **kwargs)
+            self._check_widths(owner, (*args, *kwargs.values()))
+        return self.charge(super().call(context, function, *args, **kwargs))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:  # noqa: D102
+        if operator == "%" and isinstance(left, str):
+            self._check_percent(left, right)
+        elif operator == "*":
+            self._check_product(left, right)
+        elif operator == "**" and isinstance(left, int) and isinstance(right, int):
+            if left.bit_length() * abs(right) > _MAX_INT_BITS:
+                raise _refuse("a number")
+        elif operator == "+" and isinstance(left, str | list) and isinstance(right, str | list):
+            self._check_size(len(left) + len(right))
+        return self.charge(super().call_binop(context, operator, left, right))
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: D102
+        if attr in _BYTE_METHODS and isinstance(obj, str | int):
+            return False
+        return super().is_safe_attribute(obj, attr, value)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:  # noqa: D102
+        if attribute.startswith("_"):
+            kind = type(obj).__name__
+            raise SecurityError(f"access to attribute {attribute!r} of {kind!r} object is unsafe.")
+        return super().unsafe_undefined(obj, attribute)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:  # noqa: D102
+        wrapped = super().wrap_str_format(value)
+        if wrapped is None:
+            return None
+        text: str = value.__self__
+
+        def bounded_format(*args: Any, **kwargs: Any) -> str:
+            if _NESTED_SPEC.search(text):
+                raise _refuse("a format width")
+            self._check_size(len(text) + text.count("{") * weigh((args, kwargs)))
+            return wrapped(*args, **kwargs)
+
+        return bounded_format
+
+    def _bounded_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        checks_width = name not in _NO_WIDTH_FILTERS
+        weighs = name in _WEIGHED_FILTERS
+
+        @functools.wraps(function)
+        def bounded(*args: Any, **kwargs: Any) -> Any:
+            if checks_width:
+                self._check_widths("", (*args[1:], *kwargs.values()))
+            if weighs:
+                self._check_size(sum(weigh(arg) for arg in args))
+            if name == "indent":
+                self._check_indent(*args, **kwargs)
+            if name == "format":
+                self._check_percent(str(args[0]), (args[1:], kwargs))
+            return self.charge(function(*args, **kwargs))
+
+        return bounded
+
+    def _charge(self, n_chars: int) -> None:
+        self._check_size(n_chars)
+        self._spent_chars += n_chars
+        if self._spent_chars > MAX_WORK_CHARS:
+            raise _refuse("the text of all steps together")
+
+    @staticmethod
+    def _check_size(n_chars: int) -> None:
+        if n_chars > MAX_VALUE_CHARS:
+            raise _refuse("a value")
+
+    def _check_widths(self, text: str, arguments: Iterable[Any]) -> None:
+        for argument in arguments:
+            if isinstance(argument, int) and abs(argument) > MAX_WIDTH:
+                raise _refuse("a width")
+            if isinstance(argument, int) and "\t" in text:
+                self._check_size(text.count("\t") * argument)
+
+    def _check_percent(self, text: str, values: Any) -> None:
+        if _WIDE_PERCENT.search(text):
+            raise _refuse("a format width")
+        self._check_size(len(text) + text.count("%") * weigh(values))
+
+    def _check_indent(self, text: Any, width: Any = 4, *_args: Any, **_kwargs: Any) -> None:
+        step = width if isinstance(width, int) else len(str(width))
+        self._check_size(str(text).count("\n") * step)
+
+    def _check_product(self, left: Any, right: Any) -> None:
+        for sequence, times in ((left, right), (right, left)):
+            if isinstance(sequence, str | list | tuple) and isinstance(times, int):
+                self._check_size(len(sequence) * times)
+                return
+        both_whole = isinstance(left, int) and isinstance(right, int)
+        if both_whole and left.bit_length() + right.bit_length() > _MAX_INT_BITS:
+            raise _refuse("a number")
+
+    def _replace(self, text: Any, old: Any, new: Any, count: int | None = None) -> str:
+        subject, old, new = str(self.checked(text)), str(old), str(new)
+        self._check_size(len(subject) + subject.count(old) * len(new))
+        result = subject.replace(old, new, -1 if count is None else count)
+        self.charge(result)
+        return result
+
+    def _join(self, value: Any, d: Any = "", attribute: str | int | None = None) -> str:
+        items = list(value)
+        if attribute is not None:
+            items = list(map(make_attrgetter(self, attribute), items))
+        texts = [str(self.checked(item)) for item in items]
+        separator = str(d)
+        self._check_size(sum(map(len, texts)) + len(separator) * len(texts))
+        result = separator.join(texts)
+        self.charge(result)
+        return result

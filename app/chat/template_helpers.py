@@ -1,0 +1,56 @@
+"""Owns the helpers that chat templates expect beyond jinja2's own; must not know any limit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.exceptions import TemplateError
+from jinja2.ext import Extension
+from jinja2.parser import Parser
+
+
+def to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | str | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """Return `value` as JSON the way Hugging Face templates expect: no HTML escapes, no sorting."""
+    return json.dumps(
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+    )
+
+
+def raise_exception(message: object) -> None:
+    """Let a template refuse a conversation."""
+    raise TemplateError(str(message))
+
+
+class GenerationTag(Extension):
+    """Accepts `{% generation %}…{% endgeneration %}`, which marks text for training only."""
+
+    tags = {"generation"}  # noqa: RUF012 -- jinja2 declares it so
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """Return the block's body in a scope of its own."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        return nodes.Scope(body, lineno=line)
+
+
+def sum_numbers(values: Iterable[Any], attribute: None = None, start: int = 0) -> Any:
+    """Return the sum of numbers; jinja2's own also adds lists, which takes quadratic time."""
+    total: Any = start
+    for value in values:
+        if not isinstance(value, int | float):
+            raise TypeError("sum adds numbers only")
+        total += value
+    return total

@@ -1,0 +1,137 @@
+"""Owns the Hermes and Qwen way to call tools: JSON objects between `<tool_call>` tags.
+
+Pure; must not know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Set
+
+from app.chat.stream_parser import StreamEvent, Text, held_back, joined
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.json_call import JsonCallReader, Progress
+
+OPEN = "<tool_call>"
+CLOSE = "</tool_call>"
+
+# Other formats use the same tag around XML.
+_XML_MARKS = ("<function=", "<arg_key>", "<invoke")
+_JUNK = re.compile(r"[\s\]}]*[\]}]")  # brackets too many, as small models write them
+
+
+class HermesParser:
+    """Parses an answer with `<tool_call>` blocks.
+
+    Text is passed on at once, but for what may become a tag and the whitespace before it. A block
+    that holds no call is passed on as text, tags included; one that breaks off after its name was
+    read ends without `CallEnd`. A missing closing tag or brace is forgiven.
+
+    Args:
+        tool_names: not needed, since tags mark the calls: a name that was not offered is a call
+            too, and the client says that it has no such tool.
+    """
+
+    def __init__(self, tool_names: Set[str] | None = None) -> None:
+        del tool_names
+        self._mode: Callable[[str], str] = self._in_text
+        self._events: list[StreamEvent] = []
+        self._held = ""
+        self._block = ""  # raw text of a block that is no call yet
+        self._reader = JsonCallReader(0)
+        self._n_calls = 0
+        self._just_after_block = False
+
+    def feed(self, text: str, /) -> list[StreamEvent]:
+        """Return the events that `text` makes certain."""
+        while text:
+            text = self._mode(text)
+        return self._taken()
+
+    def finish(self) -> list[StreamEvent]:
+        """Return what was held back."""
+        if self._mode == self._in_text:
+            if not (self._just_after_block and self._held.isspace()):
+                self._show(self._held)
+        elif self._mode == self._in_block:
+            self._events += self._reader.finish()
+            if not self._reader.started:
+                self._show(self._block)
+        self._held = self._block = ""
+        return self._taken()
+
+    def _taken(self) -> list[StreamEvent]:
+        events, self._events = joined(self._events), []
+        return events
+
+    def _show(self, text: str) -> None:
+        if text and self._just_after_block:
+            self._just_after_block = False
+            text = text.removeprefix("\r").removeprefix("\n")
+        if text:
+            self._events.append(Text(text))
+
+    # Each mode takes text and returns what it leaves to the next mode.
+
+    def _in_text(self, text: str) -> str:
+        text, self._held = self._held + text, ""
+        at = text.find(OPEN)
+        if at < 0:
+            end = len(text) - held_back(text, OPEN)
+            self._held = text[end:]
+            self._show(text[:end])
+            return ""
+        before = text[:at].rstrip()
+        self._show(before)
+        self._block = text[len(before) : at] + OPEN
+        self._reader = JsonCallReader(self._n_calls)
+        self._mode = self._in_block
+        return text[at + len(OPEN) :]
+
+    def _in_block(self, text: str) -> str:
+        events, rest = self._reader.feed(text)
+        self._events += events
+        if not self._reader.started:
+            self._block += text[: len(text) - len(rest)]
+        if self._reader.progress is Progress.READING:
+            return ""
+        if not self._reader.started:
+            self._show(self._block)
+            self._mode = self._in_text
+        else:
+            self._n_calls += 1
+            whole = self._reader.progress is Progress.COMPLETE
+            self._mode = self._after_call if whole else self._after_break
+        return rest
+
+    def _after_call(self, text: str) -> str:
+        text, self._held = self._held + text, ""
+        rest = text.lstrip(" \t\r\n]}")
+        if CLOSE.startswith(rest) and rest != CLOSE:
+            self._held = text
+            return ""
+        if rest.startswith(CLOSE):
+            return self._block_over(rest[len(CLOSE) :])
+        return self._block_over(_JUNK.sub("", text, count=1) if _JUNK.match(text) else text)
+
+    def _after_break(self, text: str) -> str:
+        text, self._held = self._held + text, ""
+        closed, opened = text.find(CLOSE), text.find(OPEN)
+        if closed >= 0 and (opened < 0 or closed < opened):
+            return self._block_over(text[closed + len(CLOSE) :])
+        if opened >= 0:
+            return self._block_over(text[opened:])
+        self._held = text[-(len(CLOSE) - 1) :]
+        return ""
+
+    def _block_over(self, rest: str) -> str:
+        self._just_after_block = True
+        self._mode = self._in_text
+        return rest
+
+
+def _recognises(template_source: str) -> bool:
+    return OPEN in template_source and not any(mark in template_source for mark in _XML_MARKS)
+
+
+FORMAT = ToolFormat(name="hermes", tags=(OPEN, CLOSE), recognises=_recognises, parser=HermesParser)

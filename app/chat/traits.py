@@ -1,0 +1,114 @@
+"""Owns finding out what a chat template can take; must not know how it is rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+JsonObject = dict[str, Any]
+
+_MARK = "distillerprobe"
+_KEY = "probekey"
+
+
+class Attempt(Protocol):
+    """Renders a conversation with tools; None where the template refuses it."""
+
+    def __call__(
+        self, conversation: list[JsonObject], tools: list[JsonObject] | None, /
+    ) -> str | None:
+        """Return the prompt or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class TemplateTraits:
+    """What a template can take; the defaults are what nearly every template takes.
+
+    Attributes:
+        takes_content_parts: message content may be a list of parts.
+        knows_developer_role: `developer` is a role of its own.
+        wants_object_arguments: tool-call arguments are objects, not JSON text.
+        wants_null_content: tool calls are shown only where `content` is null.
+    """
+
+    takes_content_parts: bool = False
+    knows_developer_role: bool = False
+    wants_object_arguments: bool = True
+    wants_null_content: bool = False
+
+
+def probe(attempt: Attempt, source: str) -> TemplateTraits:
+    """Return the traits of the template with this `source`; doubt gives the default."""
+    wants_objects, wants_null = _tool_call_traits(attempt)
+    return TemplateTraits(
+        takes_content_parts=_takes_content_parts(attempt),
+        knows_developer_role=_knows_developer_role(attempt, source),
+        wants_object_arguments=wants_objects,
+        wants_null_content=wants_null,
+    )
+
+
+def _takes_content_parts(attempt: Attempt) -> bool:
+    def turn(role: str) -> JsonObject:
+        return {"role": role, "content": [{"type": "text", "text": f"{_MARK}-{role}"}]}
+
+    turns = [turn("user"), turn("assistant"), turn("user")]
+    for conversation in ([turn("system"), *turns], turns):
+        text = attempt(conversation, None)
+        if text is not None:
+            return all(_written_plainly(text, f"{_MARK}-{m['role']}") for m in conversation)
+    return False
+
+
+def _written_plainly(text: str, mark: str) -> bool:
+    return mark in text and f"'{mark}'" not in text and f'"{mark}"' not in text
+
+
+def _knows_developer_role(attempt: Attempt, source: str) -> bool:
+    if "'developer'" not in source and '"developer"' not in source:
+        return False
+    messages = [{"role": "developer", "content": _MARK}, {"role": "user", "content": "Hi"}]
+    return _MARK in (attempt(messages, None) or "")
+
+
+def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool]:
+    """Return (wants_object_arguments, wants_null_content)."""
+    for content in ("", None):
+        as_object = attempt(_tool_conversation(content, {_KEY: _MARK}), _PROBE_TOOLS)
+        as_text = attempt(_tool_conversation(content, f'{{"{_KEY}": "{_MARK}"}}'), _PROBE_TOOLS)
+        object_shown = as_object is not None and _MARK in as_object
+        text_shown = as_text is not None and _MARK in as_text
+        if object_shown or text_shown:
+            written_as_python = as_object is not None and f"'{_KEY}': '{_MARK}'" in as_object
+            return object_shown and not (written_as_python and text_shown), content is None
+    return True, False
+
+
+def _tool_conversation(content: str | None, arguments: JsonObject | str) -> list[JsonObject]:
+    call = {
+        "id": "abcdefghi",  # nine letters or digits: the only ids that Mistral's templates take
+        "type": "function",
+        "function": {"name": "probe", "arguments": arguments},
+    }
+    return [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": content, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "name": "probe", "content": "done"},
+    ]
+
+
+_PROBE_TOOLS: list[JsonObject] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "probe",
+            "description": "Probes.",
+            "parameters": {
+                "type": "object",
+                "properties": {_KEY: {"type": "string", "description": "What to probe."}},
+                "required": [_KEY],
+            },
+        },
+    }
+]

@@ -1,0 +1,228 @@
+"""Owns the command line; must know nothing of serving, and imports no server before `serve`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NoReturn
+
+import app
+from app import logs
+from app.catalog import Catalog, ModelFile
+from app.errors import ModelNotFound, SettingsInvalid
+from app.gguf import GgufError
+from app.settings import (
+    Settings,
+    allowed_values,
+    describe,
+    is_switch,
+    load_settings,
+    setting_names,
+    unknown_environment,
+)
+
+PROGRAM = "distiller-llm"
+EXIT_OK = 0
+EXIT_USAGE = 2
+
+_COMMANDS = {
+    "serve": "answer on the HTTP port (what happens without a command)",
+    "check-config": "say whether all settings are valid",
+    "print-config": "print every setting with its value and source",
+    "models": "'models list' shows the models in the models folder",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit code: 2 for a wrong option or setting.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        options = _parse(arguments)
+        cli = {name: value for name, value in vars(options).items() if name in setting_names()}
+        settings = load_settings(cli, options.config)
+    except SettingsInvalid as error:
+        for line in error.message.splitlines():
+            print(f"{PROGRAM}: {line}", file=sys.stderr)
+        return EXIT_USAGE
+    except SystemExit as end:  # argparse ends --help, --version and wrong options this way
+        return end.code if isinstance(end.code, int) else EXIT_USAGE
+    return _run(options.command, settings)
+
+
+def _run(command: str, settings: Settings) -> int:
+    match command:
+        case "check-config":
+            return _check_config(settings)
+        case "print-config":
+            return _print_config(settings)
+        case "models":
+            return _list_models(Catalog(settings.models_dir))
+        case _:
+            return _serve(settings)
+
+
+# ---------------------------------------------------------------- commands
+
+
+def _serve(settings: Settings) -> int:
+    logs.configure(settings.log_level, settings.log_format)
+    for sentence in unknown_environment():
+        logs.get_logger(__name__).warning(sentence)
+    from app.server import serve
+
+    return serve(settings)
+
+
+def _check_config(settings: Settings) -> int:
+    print("configuration is valid")
+    by_source: dict[str, list[str]] = {}
+    for name, _, source in describe(settings):
+        by_source.setdefault(source, []).append(name)
+    for source, names in by_source.items():
+        print(f"  {source}: {', '.join(names) if source != 'default' else 'all other settings'}")
+    for warning in [*unknown_environment(), *_model_warnings(settings)]:
+        print(f"warning: {warning}", file=sys.stderr)
+    return EXIT_OK
+
+
+def _model_warnings(settings: Settings) -> list[str]:
+    if not settings.models_dir.is_dir():
+        return [f"models_dir {settings.models_dir} is no folder"]
+    try:
+        found = Catalog(settings.models_dir).default(settings.model_name)
+    except ModelNotFound as error:
+        return [f"model_name: {error.message}"]
+    return [] if found else [f"no model (.gguf file) lies in {settings.models_dir}"]
+
+
+def _print_config(settings: Settings) -> int:
+    for name, value, source in describe(settings):
+        print(f"{name} = {value}  # {source}")
+    return EXIT_OK
+
+
+def _list_models(catalog: Catalog) -> int:
+    entries = catalog.entries()
+    if not entries:
+        print(f"no model (.gguf file) lies in {catalog.models_dir}")
+        return EXIT_OK
+    titles = ["NAME", "SIZE", "ARCHITECTURE", "CONTEXT", "QUANTISATION", "CHAT TEMPLATE"]
+    rows = [titles, *(_model_row(catalog, entry) for entry in entries)]
+    complete = [row for row in rows if len(row) == len(titles)]
+    widths = [max(map(len, column)) for column in zip(*complete, strict=True)]
+    widths[0] = max(len(row[0]) for row in rows)
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print("  ".join(cells).rstrip())
+    return EXIT_OK
+
+
+def _model_row(catalog: Catalog, entry: ModelFile) -> list[str]:
+    size = f"{entry.size_bytes / 1024**2:,.1f} MiB"
+    try:
+        facts = catalog.facts(entry)
+    except GgufError as error:
+        return [entry.name, size, f"unreadable: {error}"]
+    return [
+        entry.name,
+        size,
+        facts.architecture,
+        str(facts.n_ctx_train or "unknown"),
+        facts.file_type or "unknown",
+        "yes" if facts.has_chat_template else "no",
+    ]
+
+
+# ---------------------------------------------------------------- parsing
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake in one line instead of a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{PROGRAM}: {message}; see {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version and end")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        try:
+            version = metadata.version(PROGRAM)
+        except metadata.PackageNotFoundError:
+            version = app.__version__
+        print(PROGRAM, version)
+        parser.exit()
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    top_level = ("-h", "--help", "--version")
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in top_level):
+        arguments = ["serve", *arguments]
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_unknown_argument(unknown[0]))
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="An OpenAI-compatible server for language models on small devices.",
+        epilog=f"'{PROGRAM} serve --help' lists the settings, which every command takes.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        if name == "models":
+            command.add_argument("action", choices=["list"])
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--version", action=_Version)
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="configuration file (TOML) to use"
+    )
+    for name in setting_names():
+        field = Settings.model_fields[name]
+        text = f"{field.description} ({allowed_values(name)}; default: {_default(field.default)})"
+        shape: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "metavar": "VALUE"}
+        if is_switch(name):
+            shape |= {"nargs": "?", "const": "true"}
+        hyphenated = "--" + name.replace("_", "-")
+        command.add_argument(hyphenated, help=text.replace("%", "%%"), **shape)
+        if hyphenated != f"--{name}":
+            command.add_argument(f"--{name}", help=argparse.SUPPRESS, **shape)
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "auto" if value is None else str(value)
+
+
+def _unknown_argument(argument: str) -> str:
+    if argument in _COMMANDS:
+        return f"the command '{argument}' must stand before all options"
+    if not argument.startswith("--"):
+        return f"unexpected argument '{argument}'"
+    option = argument.partition("=")[0]
+    options = ["--config", *("--" + name.replace("_", "-") for name in setting_names())]
+    close = difflib.get_close_matches(option.replace("_", "-"), options, n=1)
+    return f"unknown option {option}" + (f"; did you mean {close[0]}?" if close else "")

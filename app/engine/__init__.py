@@ -1,0 +1,1 @@
+"""The engine process: one model, one llama.cpp context, no HTTP."""

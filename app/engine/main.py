@@ -1,0 +1,150 @@
+"""Owns the start of the engine process: `python -m app.engine.main FD`.
+
+FD is the inherited end of a socketpair. The first command is `Load`; the process ends on
+`Shutdown`, or when the other end closes.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from app.engine.channel import Channel, ChannelClosed
+from app.engine.inbox import Inbox
+from app.engine.llama import (
+    BatchPart,
+    Context,
+    Model,
+    build_version,
+    file_digest,
+    route_logs,
+)
+from app.engine.loop import EngineLoop
+from app.engine.pace import PrefillPace
+from app.engine.prompts import PromptBuilder
+from app.engine.scheduler import Scheduler
+from app.engine.sequences import SequencePool
+from app.engine.threads import default_threads
+from app.errors import DistillerError
+from app.protocol import (
+    Load,
+    Loaded,
+    LoadFailed,
+    LoadParams,
+    LoadProgress,
+    LogLine,
+    ModelInfo,
+)
+
+PARALLEL = 1
+N_IDLE_SEQUENCES = 7
+STEP_TARGET_S = 0.25
+_PROGRESS_STEP = 0.02
+
+
+def main(argv: list[str]) -> int:
+    """Serve one model on the socket whose descriptor is `argv[1]`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    channel = Channel(socket.socket(fileno=int(argv[1])))
+    try:
+        command, *rest = channel.wait()
+        if not isinstance(command, Load):
+            return 0
+        loop = _load(command, channel)
+        if loop is None:
+            return 3
+        loop.run(rest)
+    except ChannelClosed:
+        return 0
+    return 0
+
+
+def _load(command: Load, channel: Channel) -> EngineLoop | None:
+    began_s = time.monotonic()
+    _forward_logs(channel, verbose=command.params.verbose)
+    try:
+        loop, info = _build(Path(command.model_path), command.params, channel, began_s)
+    except DistillerError as error:
+        channel.post(LoadFailed(message=error.message))
+        channel.flush()
+        return None
+    channel.post(Loaded(info=info))
+    channel.flush()
+    return loop
+
+
+def _build(
+    path: Path, params: LoadParams, channel: Channel, began_s: float
+) -> tuple[EngineLoop, ModelInfo]:
+    model = Model(path, params, _progress_reporter(channel))
+    n_seq_max = PARALLEL if model.is_recurrent else PARALLEL + N_IDLE_SEQUENCES
+    context = Context(model, params, n_seq_max=n_seq_max, n_threads=default_threads())
+    source = params.chat_template or model.chat_template
+    prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
+    model.show_special(prompts.tags)
+    _warm_up(model, context)
+    pool = SequencePool(n_seq_max)
+    scheduler = Scheduler(pool, parallel=PARALLEL, n_batch=context.n_batch)
+    inbox = Inbox(model, prompts, scheduler, channel, n_ctx=context.n_ctx)
+    pace = PrefillPace(target_s=STEP_TARGET_S, n_batch=context.n_batch)
+    loop = EngineLoop(model, context, channel, inbox, scheduler, pool, pace)
+    if source is None:
+        channel.post(
+            LogLine(
+                level="warning",
+                source="engine",
+                text=f"{path.name} has no chat template; ChatML is used",
+            )
+        )
+    info = ModelInfo(
+        description=model.description,
+        n_params=model.n_params,
+        size_bytes=model.size_bytes,
+        n_ctx=context.n_ctx,
+        n_ctx_train=model.n_ctx_train,
+        n_vocab=model.n_vocab,
+        n_layer=model.n_layer,
+        n_gpu_layers=model.n_gpu_layers,
+        n_threads=context.n_threads,
+        n_threads_batch=context.n_threads_batch,
+        has_chat_template=source is not None,
+        fingerprint=f"fp_{build_version()}_{file_digest(path)}",
+        load_ms=round((time.monotonic() - began_s) * 1000.0, 1),
+    )
+    return loop, info
+
+
+def _warm_up(model: Model, context: Context) -> None:
+    """Generate from one token, so that the first request finds memory and caches ready."""
+    context.decode([BatchPart(0, 0, [model.first_token], wants_logits=True)])
+    context.clear(0)
+
+
+def _progress_reporter(channel: Channel) -> Callable[[float], None]:
+    last = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal last
+        if fraction - last >= _PROGRESS_STEP:
+            last = fraction
+            channel.post(LoadProgress(fraction=round(fraction, 3)))
+            channel.flush()
+
+    return report
+
+
+def _forward_logs(channel: Channel, *, verbose: bool) -> None:
+    def sink(level: str, text: str) -> None:
+        if verbose or level in ("warning", "error"):
+            channel.post(LogLine(level=level, source="llama.cpp", text=text))
+
+    route_logs(sink)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,111 @@
+"""Owns which tokens each sequence of the KV cache holds; must not know llama.cpp or requests.
+
+A finished request leaves its tokens in its sequence. The next request takes over the sequence
+that shares the longest prefix with it, or copies that prefix where taking it over would throw
+away a longer conversation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence as TokenList
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Slot:
+    """One sequence of the KV cache.
+
+    Args:
+        seq_id: llama.cpp's number of the sequence.
+        tokens: the tokens whose keys and values it holds, from position 0.
+        busy: whether a request works on it.
+        last_used: a counter, higher is later.
+    """
+
+    seq_id: int
+    tokens: list[int] = field(default_factory=list)
+    busy: bool = False
+    last_used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A slot for a prompt and how much of it is there already.
+
+    Args:
+        slot: now busy.
+        n_keep: leading tokens of the prompt that need no prefill.
+        source: the slot to share these tokens from, or None where `slot` holds them itself.
+    """
+
+    slot: Slot
+    n_keep: int
+    source: Slot | None
+
+
+class SequencePool:
+    """The sequences of one context.
+
+    Args:
+        n_seq_max: how many there are.
+    """
+
+    def __init__(self, n_seq_max: int) -> None:
+        self.slots = [Slot(seq_id) for seq_id in range(n_seq_max)]
+        self._clock = itertools.count(1)
+
+    def lease(self, prompt: TokenList[int]) -> Lease | None:
+        """Take a slot for `prompt`, the one that saves the most prefill.
+
+        Returns:
+            None when every slot is busy.
+        """
+        idle = [slot for slot in self.slots if not slot.busy]
+        if not idle:
+            return None
+        best = max(self.slots, key=lambda slot: common_prefix(slot.tokens, prompt))
+        n_keep = common_prefix(best.tokens, prompt)
+        if n_keep == 0:
+            return self._take(_oldest(idle), 0, None)
+        if not best.busy and n_keep == len(best.tokens):
+            return self._take(best, n_keep, None)
+        others = [slot for slot in idle if slot is not best]
+        if not others:
+            return self._take(best, n_keep, None)
+        return self._take(_oldest(others), n_keep, best)
+
+    def _take(self, slot: Slot, n_keep: int, source: Slot | None) -> Lease:
+        tokens = (source or slot).tokens[:n_keep]
+        slot.tokens = tokens
+        slot.busy = True
+        return Lease(slot, n_keep, source)
+
+    def release(self, slot: Slot) -> None:
+        """Let a slot go; its tokens stay until the place is needed."""
+        slot.busy = False
+        slot.last_used = next(self._clock)
+
+    def oldest_idle(self) -> Slot | None:
+        """Return the idle slot with tokens that was used the longest ago."""
+        held = [slot for slot in self.slots if not slot.busy and slot.tokens]
+        return _oldest(held) if held else None
+
+
+def _oldest(slots: list[Slot]) -> Slot:
+    return min(slots, key=lambda slot: (bool(slot.tokens), slot.last_used))
+
+
+def common_prefix(left: TokenList[int], right: TokenList[int]) -> int:
+    """Return how many leading tokens two lists share."""
+    limit = min(len(left), len(right))
+    if left[:limit] == right[:limit]:
+        return limit
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

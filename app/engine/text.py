@@ -1,0 +1,69 @@
+"""Owns the way from token bytes to text that may be shown; must not know tokens or requests.
+
+Two things are held back: bytes of an unfinished UTF-8 character, and text that may turn out to
+be the beginning of a stop string.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Sequence
+
+
+class Utf8Assembler:
+    """Turns pieces of bytes into text, character by character."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, piece: bytes) -> str:
+        """Return the characters that `piece` completes."""
+        return self._decoder.decode(piece)
+
+    def finish(self) -> str:
+        """Return what an unfinished character is shown as: U+FFFD, or nothing."""
+        return self._decoder.decode(b"", final=True)
+
+
+class StopMatcher:
+    """Cuts a text at the first stop string, however the text arrives.
+
+    Args:
+        stops: the stop strings, none empty.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.stopped = False
+
+    def feed(self, text: str) -> str:
+        """Return the text that is safe to show; sets `stopped` when a stop string came."""
+        if self.stopped:
+            return ""
+        if not self._stops:
+            return text
+        text = self._held + text
+        self._held = ""
+        found = [at for at in map(text.find, self._stops) if at >= 0]
+        if found:
+            self.stopped = True
+            return text[: min(found)]
+        held = max(_overlap(text, stop) for stop in self._stops)
+        if held:
+            self._held = text[-held:]
+            return text[:-held]
+        return text
+
+    def finish(self) -> str:
+        """Return the text that was held back and turned out to be none."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return the length of the longest end of `text` that begins `stop`."""
+    for length in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:length]):
+            return length
+    return 0

@@ -1,0 +1,136 @@
+"""Owns every error the project raises on purpose; must know nothing of HTTP or llama.cpp.
+
+    DistillerError
+    ├── CallerError                 the request is wrong; sending it again changes nothing
+    │   ├── InvalidRequest          a field is missing, of the wrong type or out of range
+    │   ├── ContextOverflow         prompt (plus answer) does not fit the context window
+    │   ├── TemplateRefused         the chat template raised on this conversation
+    │   ├── ModelNotFound           no such file in the models folder
+    │   └── RequestConflict         the request meets a state that excludes it
+    └── EnvironmentFailure          the request is fine; the service cannot serve it (now)
+        ├── SettingsInvalid         a setting is wrong; ends the start
+        ├── NoModelLoaded           nothing is loaded and nothing was named
+        ├── ModelLoadFailed         llama.cpp would not load the file
+        ├── EngineUnavailable       the engine is loading or restarting; worth a retry
+        ├── EngineDied              the engine ended while it worked on the request
+        └── ServiceStopping         the service is shutting down
+
+The HTTP status of each leaf stands in one table in `app/api/errors.py`.
+"""
+
+from __future__ import annotations
+
+
+class DistillerError(Exception):
+    """Root of the tree.
+
+    Args:
+        message: one sentence for the person who made the request.
+        param: dotted name of the request field or setting at fault, where there is one.
+        code: short machine-readable name; each leaf has a default.
+    """
+
+    code: str = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class CallerError(DistillerError):
+    """The request is wrong; repeating it changes nothing."""
+
+    code = "invalid_request"
+
+
+class InvalidRequest(CallerError):
+    """A field is missing, of the wrong type, out of range or not supported."""
+
+    code = "invalid_value"
+
+
+class ContextOverflow(CallerError):
+    """The prompt does not fit the context window.
+
+    Args:
+        requested: tokens the request needs.
+        n_ctx: tokens the context window holds.
+    """
+
+    code = "context_length_exceeded"
+
+    def __init__(self, requested: int, n_ctx: int) -> None:
+        super().__init__(
+            f"Requested tokens ({requested}) exceed context window of {n_ctx}", param="messages"
+        )
+
+
+class TemplateRefused(CallerError):
+    """The model's chat template raised, ran too long or wrote too much."""
+
+    code = "chat_template_error"
+
+
+class ModelNotFound(CallerError):
+    """No model file of that name lies in the models folder."""
+
+    code = "model_not_found"
+
+
+class RequestConflict(CallerError):
+    """The request meets a state of the service that excludes it."""
+
+    code = "conflict"
+
+
+class EnvironmentFailure(DistillerError):
+    """The request is fine; the service cannot serve it (now)."""
+
+    code = "server_error"
+
+
+class SettingsInvalid(EnvironmentFailure):
+    """One or more settings are wrong; the message has a line for each."""
+
+    code = "settings_invalid"
+
+
+class NoModelLoaded(EnvironmentFailure):
+    """No model is loaded and the request names none."""
+
+    code = "no_model"
+
+
+class ModelLoadFailed(EnvironmentFailure):
+    """The engine could not load the model file."""
+
+    code = "model_load_failed"
+
+
+class EngineUnavailable(EnvironmentFailure):
+    """The engine is loading or restarting.
+
+    Args:
+        retry_after_s: seconds after which a retry is worth it.
+    """
+
+    code = "engine_unavailable"
+
+    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineDied(EnvironmentFailure):
+    """The engine process ended while it worked on this request."""
+
+    code = "engine_died"
+
+
+class ServiceStopping(EnvironmentFailure):
+    """The service is shutting down."""
+
+    code = "service_stopping"

@@ -1,0 +1,288 @@
+"""Owns one engine process: its start, its pipe, its requests in flight and its end.
+
+It knows neither models folders nor restarts: a handle lives exactly as long as its process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+from app.errors import EngineDied, ModelLoadFailed
+from app.logs import get_logger
+from app.protocol import (
+    Cancel,
+    Command,
+    Event,
+    Failed,
+    Finished,
+    FrameError,
+    Load,
+    Loaded,
+    LoadFailed,
+    LoadProgress,
+    LogLine,
+    ModelInfo,
+    RequestEvent,
+    Shutdown,
+    Text,
+    TokenIds,
+    encode,
+    event_reader,
+)
+
+_ENGINE_MODULE = "app.engine.main"
+_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_LAST_STDERR_LINES = 12
+_EXIT_WAIT_S = 2.0
+_LAST_WORDS_WAIT_S = 0.2
+
+log = get_logger("engine")
+
+
+class SpawnedEngine:
+    """A started engine process that no event loop looks after yet.
+
+    Starting it early lets it import while the HTTP process imports its own.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        isolated = ["-I"] if sys.flags.isolated else []
+        self.process = subprocess.Popen(
+            [sys.executable, *isolated, "-m", _ENGINE_MODULE, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(_PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+        theirs.close()
+        self.socket = ours
+
+    def discard(self) -> None:
+        """End a process that is not needed after all."""
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class EngineProcess(asyncio.Protocol):
+    """A running engine.
+
+    Args:
+        spawned: the process; this handle owns it from now on.
+        on_exit: called once, in the event loop, when the process has ended.
+    """
+
+    def __init__(self, spawned: SpawnedEngine, on_exit: Callable[[EngineProcess], None]) -> None:
+        self._process = spawned.process
+        self._socket = spawned.socket
+        self._on_exit = on_exit
+        self._reader = event_reader()
+        self._requests: dict[str, asyncio.Queue[RequestEvent | None]] = {}
+        self._stderr: deque[str] = deque(maxlen=_LAST_STDERR_LINES)
+        self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
+        self._loaded.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._exited = asyncio.Event()
+        self._transport: asyncio.Transport | None = None
+        self._stderr_task: asyncio.Task[None] | None = None
+        self._exit_task: asyncio.Task[None] | None = None
+        self._ending = False
+        self.exit_reason: str | None = None
+        self.load_fraction = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process still answers."""
+        return self._transport is not None and not self._exited.is_set()
+
+    @property
+    def n_requests(self) -> int:
+        """Requests in flight."""
+        return len(self._requests)
+
+    async def load(self, command: Load, timeout_s: float) -> ModelInfo:
+        """Load a model; ends the process when that fails.
+
+        Raises:
+            ModelLoadFailed: the file is refused, loading takes too long or kills the process.
+        """
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(lambda: self, sock=self._socket)
+        self._transport = transport
+        self._stderr_task = asyncio.create_task(self._watch_stderr())
+        self._exit_task = asyncio.create_task(self._watch_exit(self._stderr_task))
+        self._send(command)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._loaded), timeout_s)
+        except TimeoutError:
+            raise ModelLoadFailed(f"the model did not load within {timeout_s:g} s") from None
+        finally:
+            if not self._loaded.done() or self._loaded.cancelled() or self._loaded.exception():
+                self.kill()
+
+    async def request(
+        self, command: Command, request_id: str, *, idle_s: float | None = None
+    ) -> AsyncGenerator[list[RequestEvent], None]:
+        """Send a request and yield its events, up to and including the last one.
+
+        Events that arrived together come together, so that they can leave in one write. An
+        empty list comes after each `idle_s` seconds of silence.
+
+        Closing the iterator early cancels the request in the engine.
+
+        Raises:
+            EngineDied: the process ended before the request did.
+        """
+        if not self.is_alive:
+            raise EngineDied("the engine process is gone")
+        events: asyncio.Queue[RequestEvent | None] = asyncio.Queue()
+        self._requests[request_id] = events
+        self._send(command)
+        done = False
+        try:
+            while not done:
+                try:
+                    async with asyncio.timeout(idle_s):
+                        batch = [await events.get()]
+                except TimeoutError:
+                    yield []
+                    continue
+                while not events.empty():
+                    batch.append(events.get_nowait())
+                known = [event for event in batch if event is not None]
+                if known:
+                    done = isinstance(known[-1], Finished | Failed | TokenIds | Text)
+                    yield known
+                if len(known) < len(batch) and not done:
+                    raise EngineDied("the engine process ended while it worked on this request")
+        finally:
+            self._requests.pop(request_id, None)
+            if not done and self.is_alive:
+                self._send(Cancel(request_id=request_id))
+
+    async def close(self, grace_s: float = _EXIT_WAIT_S) -> None:
+        """End the process: asks first, kills after `grace_s`."""
+        self._ending = True
+        if self.is_alive:
+            self._send(Shutdown())
+            try:
+                await asyncio.wait_for(self._exited.wait(), grace_s)
+            except TimeoutError:
+                self.kill()
+        elif self._transport is None:
+            self._socket.close()
+            self.kill()
+            self._process.wait()
+            return
+        await self._exited.wait()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGKILL)
+
+    def _send(self, command: Command) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(encode(command))
+
+    # ------------------------------------------------------------ asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        """Hand events to the requests they belong to."""
+        try:
+            for event in self._reader.feed(data):
+                self._dispatch(event)
+        except FrameError as error:
+            log.error("engine_protocol_error", pid=self.pid, error=str(error))
+            self.kill()
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case LoadProgress():
+                self.load_fraction = event.fraction
+            case Loaded():
+                self._settle(event.info)
+            case LoadFailed():
+                self._settle(ModelLoadFailed(event.message))
+            case LogLine():
+                log.log(_LEVELS[event.level], event.text, source=event.source, pid=self.pid)
+            case _:
+                queue = self._requests.get(event.request_id)
+                if queue is not None:
+                    queue.put_nowait(event)
+
+    def _settle(self, outcome: ModelInfo | ModelLoadFailed) -> None:
+        if self._loaded.done():
+            return
+        if isinstance(outcome, ModelLoadFailed):
+            self._loaded.set_exception(outcome)
+        else:
+            self.load_fraction = 1.0
+            self._loaded.set_result(outcome)
+
+    async def _watch_stderr(self) -> None:
+        """Put what the process prints (llama.cpp's last words, tracebacks) into the log."""
+        stream = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), self._process.stderr
+        )
+        try:
+            while line := await stream.readline():
+                text = line.decode("utf-8", "replace").rstrip()
+                if text:
+                    self._stderr.append(text)
+                    log.warning("engine_stderr", text=text, pid=self.pid)
+        except (ValueError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            transport.close()
+
+    async def _watch_exit(self, stderr: asyncio.Task[None]) -> None:
+        await _readable(os.pidfd_open(self.pid))
+        code = self._process.wait()
+        await asyncio.wait([stderr], timeout=_LAST_WORDS_WAIT_S)
+        reason = self.exit_reason = _exit_reason(code, self._stderr)
+        self._settle(ModelLoadFailed(f"the engine process ended while it loaded: {reason}"))
+        self._exited.set()
+        if self._transport is not None:
+            self._transport.close()
+        if not self._ending:
+            log.error("engine_exited", pid=self.pid, reason=reason, requests=self.n_requests)
+        for queue in self._requests.values():
+            queue.put_nowait(None)
+        self._on_exit(self)
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait until a pidfd says that its process has ended, then close it."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def _exit_reason(code: int, last_lines: deque[str]) -> str:
+    how = f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    return f"{how}; last words: {last_lines[-1]}" if last_lines else how

@@ -1,0 +1,105 @@
+"""Owns how a model will be loaded: parameters merged, context clamped to what fits.
+
+Pure but for reading the file's header and the free memory; starts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from app.catalog import Catalog, ModelFile
+from app.errors import ModelLoadFailed
+from app.gguf import GgufError
+from app.host import fit
+from app.model_facts import ModelFacts
+from app.protocol import LoadParams
+
+_UNLIMITED = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """A load about to happen.
+
+    Args:
+        file: the model.
+        requested: the parameters as asked for.
+        params: the parameters as they will be used.
+        notes: what was changed, a sentence each.
+        needed_bytes: memory it is expected to take.
+        fits_beside: whether there is memory for it while the former model stays.
+    """
+
+    file: ModelFile
+    requested: LoadParams
+    params: LoadParams
+    notes: tuple[str, ...]
+    needed_bytes: int
+    fits_beside: bool
+
+    def same_as(self, other: LoadPlan) -> bool:
+        """Whether loading `other` after this one would change nothing."""
+        return self.file == other.file and self.requested == other.requested
+
+
+async def plan_load(
+    catalog: Catalog,
+    file: ModelFile,
+    defaults: LoadParams,
+    overrides: Mapping[str, Any],
+    *,
+    reclaimable_bytes: int = 0,
+) -> LoadPlan:
+    """Return how `file` will be loaded.
+
+    Args:
+        reclaimable_bytes: memory that comes free when the former model stops.
+
+    Raises:
+        ModelLoadFailed: the file is no GGUF file.
+    """
+    requested = msgspec.structs.replace(defaults, **overrides)
+    return await asyncio.to_thread(_plan, catalog, file, requested, reclaimable_bytes)
+
+
+def _plan(
+    catalog: Catalog, file: ModelFile, requested: LoadParams, reclaimable_bytes: int
+) -> LoadPlan:
+    try:
+        facts = catalog.facts(file, whole=False)
+    except (GgufError, OSError) as error:
+        raise ModelLoadFailed(f"{file.name} is no readable GGUF file: {error}") from error
+    free = fit.available_bytes()
+    unlimited = _fitted(facts, file, requested, _UNLIMITED)
+    fits_beside = unlimited.needed_bytes <= free
+    fitted = unlimited if fits_beside else _fitted(
+        facts, file, requested, free + reclaimable_bytes
+    )
+    return LoadPlan(
+        file, requested, fitted.params, fitted.notes, fitted.needed_bytes, fits_beside
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    params: LoadParams
+    needed_bytes: int
+    notes: tuple[str, ...]
+
+
+def _fitted(
+    facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int
+) -> _Fitted:
+    """Clamp the context to the model's training and to `available` bytes."""
+    n_ctx, reason = fit.clamp_n_ctx(
+        requested.n_ctx, facts, file.size_bytes, requested, available
+    )
+    params = msgspec.structs.replace(requested, n_ctx=n_ctx)
+    needed_bytes = fit.estimate(facts, file.size_bytes, params).total_bytes
+    notes = (f"n_ctx is {n_ctx}: {reason}",) if reason else ()
+    return _Fitted(params, needed_bytes, notes)

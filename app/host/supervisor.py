@@ -1,0 +1,293 @@
+"""Owns which model serves: first load, restart after a crash, switch and roll back.
+
+It knows model files and engine handles; it must not know HTTP or what requests say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from app.catalog import Catalog, ModelFile
+from app.errors import (
+    DistillerError,
+    EngineUnavailable,
+    ModelLoadFailed,
+    NoModelLoaded,
+    ServiceStopping,
+)
+from app.host.engine_process import EngineProcess, SpawnedEngine
+from app.host.load_plan import LoadPlan, plan_load
+from app.logs import get_logger
+from app.protocol import Load, LoadParams, ModelInfo
+
+StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
+
+_FIRST_BACKOFF_S = 0.5
+_MAX_BACKOFF_S = 30.0
+_STABLE_AFTER_S = 60.0
+_DRAIN_S = 120.0
+
+log = get_logger("supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A model that serves.
+
+    Args:
+        plan: what was asked for and what became of it.
+        info: what the engine reported.
+        engine: the process.
+        since_s: monotonic time of the load.
+    """
+
+    plan: LoadPlan
+    info: ModelInfo
+    engine: EngineProcess
+    since_s: float
+
+    @property
+    def name(self) -> str:
+        """The model's file name."""
+        return self.plan.file.name
+
+
+@dataclass(slots=True)
+class Status:
+    """What the service can say of itself at any moment."""
+
+    name: StatusName = "no_model"
+    message: str = "No model is loaded"
+    restarts: int = 0
+    last_failure: str | None = None
+    started_s: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """Keeps one engine serving.
+
+    Args:
+        catalog: the models folder.
+        defaults: load parameters where a request names none.
+        load_timeout_s: seconds a model may take to load.
+    """
+
+    def __init__(self, catalog: Catalog, defaults: LoadParams, *, load_timeout_s: float) -> None:
+        self._catalog = catalog
+        self._defaults = defaults
+        self._load_timeout_s = load_timeout_s
+        self._lock = asyncio.Lock()
+        self._serving: Serving | None = None
+        self._loading: EngineProcess | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoff_s = 0.0
+        self.status = Status()
+
+    @property
+    def serving(self) -> Serving | None:
+        """The model that serves, if any."""
+        return self._serving
+
+    @property
+    def load_fraction(self) -> float | None:
+        """How much of the model that is being loaded is there, 0.0 to 1.0."""
+        return self._loading.load_fraction if self._loading else None
+
+    # ------------------------------------------------------------ start and stop
+
+    def start(self, model_name: str | None, spawned: SpawnedEngine | None = None) -> None:
+        """Begin to load the first model; returns at once.
+
+        Args:
+            model_name: the configured model; None means the only or newest file.
+            spawned: an engine that was started early, to be used for it.
+        """
+        try:
+            file = self._catalog.default(model_name)
+        except DistillerError as error:
+            self._set("error", error.message)
+            file = None
+        if file is None:
+            if spawned:
+                spawned.discard()
+            log.warning("no_model", message=self.status.message)
+            return
+        self._set("loading", f"Model {file.name} is being loaded")
+        self._spawn_task(self._first_load(file, spawned))
+
+    async def _first_load(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
+        async with self._lock:
+            try:
+                plan = await plan_load(self._catalog, file, self._defaults, {})
+                self._serve(await self._load(plan, spawned))
+            except DistillerError as error:
+                self._set("error", error.message)
+                log.error("model_load_failed", model=file.name, error=error.message)
+
+    async def stop(self) -> None:
+        """End all engines and background work."""
+        self._set("stopping", "Server is shutting down")
+        serving, self._serving = self._serving, None
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if serving:
+            await serving.engine.close()
+
+    # ------------------------------------------------------------ requests
+
+    async def use(self, model_name: str | None, overrides: Mapping[str, Any]) -> Serving:
+        """Return the serving model, after switching to `model_name` if that is another one.
+
+        Args:
+            overrides: load parameters; they count only when a load happens.
+
+        Raises:
+            ModelNotFound: no such file.
+            ModelLoadFailed: it could not be loaded; the former model serves on.
+            NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves now.
+        """
+        file = self._catalog.find(model_name) if model_name else None
+        serving = self._serving
+        if serving and (file is None or file.name == serving.name):
+            return serving
+        if file is None or self.status.name in ("loading", "restarting", "stopping"):
+            raise self._not_serving()
+        return await self.switch(file, overrides)
+
+    def _not_serving(self) -> DistillerError:
+        match self.status.name:
+            case "loading" | "restarting":
+                return EngineUnavailable(self.status.message)
+            case "stopping":
+                return ServiceStopping(self.status.message)
+            case "error":
+                return NoModelLoaded(self.status.message)
+            case _:
+                return NoModelLoaded("No model is loaded; name one in 'model' or POST /setModel")
+
+    # ------------------------------------------------------------ load and switch
+
+    async def switch(self, file: ModelFile, overrides: Mapping[str, Any]) -> Serving:
+        """Load `file` and let it serve; the model before it finishes its requests.
+
+        Raises:
+            ModelLoadFailed: it could not be loaded; the former model serves on.
+        """
+        async with self._lock:
+            if self.status.name == "stopping":
+                raise self._not_serving()
+            before = self._serving
+            plan = await plan_load(
+                self._catalog,
+                file,
+                self._defaults,
+                overrides,
+                reclaimable_bytes=before.plan.needed_bytes if before else 0,
+            )
+            if before and before.plan.same_as(plan):
+                return before
+            if before is None or plan.fits_beside:
+                return await self._replace(plan, before)
+            return await self._stop_then_load(plan, before)
+
+    async def _replace(self, plan: LoadPlan, before: Serving | None) -> Serving:
+        try:
+            serving = await self._load(plan)
+        except ModelLoadFailed as error:
+            if before is None:
+                self._set("error", error.message)
+                raise
+            raise ModelLoadFailed(
+                f"{error.message}; {before.name} goes on serving", param="model"
+            ) from error
+        self._serve(serving)
+        if before:
+            self._spawn_task(self._drain_and_close(before))
+        return serving
+
+    async def _stop_then_load(self, plan: LoadPlan, before: Serving) -> Serving:
+        self._serving = None
+        self._set("loading", f"Model {plan.file.name} is being loaded in place of {before.name}")
+        await self._drain_and_close(before)
+        try:
+            serving = await self._load(plan)
+        except ModelLoadFailed as error:
+            self._serve(await self._load(before.plan))
+            raise ModelLoadFailed(
+                f"{error.message}; {before.name} was loaded again", param="model"
+            ) from error
+        self._serve(serving)
+        return serving
+
+    async def _load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
+        engine = EngineProcess(spawned or SpawnedEngine(), self._on_exit)
+        self._loading = engine
+        try:
+            command = Load(model_path=str(plan.file.path), params=plan.params)
+            info = await engine.load(command, self._load_timeout_s)
+        finally:
+            self._loading = None
+        log.info(
+            "model_loaded",
+            model=plan.file.name,
+            description=info.description,
+            n_ctx=info.n_ctx,
+            load_ms=info.load_ms,
+            pid=engine.pid,
+            notes=list(plan.notes),
+        )
+        return Serving(plan, info, engine, time.monotonic())
+
+    def _serve(self, serving: Serving) -> None:
+        self._serving = serving
+        self._set("ok", "Server is healthy and model is loaded")
+
+    async def _drain_and_close(self, serving: Serving) -> None:
+        deadline = time.monotonic() + _DRAIN_S
+        while serving.engine.n_requests and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        await serving.engine.close()
+        log.info("model_unloaded", model=serving.name, pid=serving.engine.pid)
+
+    # ------------------------------------------------------------ restart
+
+    def _on_exit(self, engine: EngineProcess) -> None:
+        serving = self._serving
+        if serving is None or serving.engine is not engine or self.status.name == "stopping":
+            return
+        self._serving = None
+        stable = time.monotonic() - serving.since_s > _STABLE_AFTER_S
+        if stable:
+            self._backoff_s = 0.0
+        self.status.last_failure = engine.exit_reason
+        self._set("restarting", "The engine process ended and is being restarted")
+        self._spawn_task(self._restart(serving))
+
+    async def _restart(self, before: Serving) -> None:
+        async with self._lock:
+            while self._serving is None:
+                await asyncio.sleep(self._backoff_s)
+                self._backoff_s = min(
+                    _MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s)
+                )
+                self.status.restarts += 1
+                try:
+                    self._serve(await self._load(before.plan))
+                except ModelLoadFailed as error:
+                    self.status.last_failure = error.message
+                    log.error("engine_restart_failed", model=before.name, error=error.message)
+
+    def _set(self, name: StatusName, message: str) -> None:
+        self.status.name = name
+        self.status.message = message
+
+    def _spawn_task(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,150 @@
+"""Owns the composition of the HTTP process: what is built, in what order it starts and stops.
+
+`python app/server.py --host H --port P …` works too, from any folder: the device's existing
+client starts its server by a script's path.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":  # run by path: the folder of this file must not shadow other modules
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import socket
+
+from sanic import Sanic
+from sanic.config import Config
+
+from app import __version__
+from app.api import access_log, cache, chat, documentation, health, models, tokens
+from app.api.errors import JsonErrorHandler
+from app.api.service import Service
+from app.catalog import Catalog
+from app.host.engine_process import SpawnedEngine
+from app.host.supervisor import Supervisor
+from app.logs import get_logger
+from app.protocol import LoadParams, SamplingParams
+from app.settings import Settings, load_settings, unknown_environment
+
+BLUEPRINTS = (
+    health.blueprint,
+    models.blueprint,
+    chat.blueprint,
+    cache.blueprint,
+    tokens.blueprint,
+    documentation.blueprint,
+)
+_BACKLOG = 128
+_NEVER_S = 10_000_000
+
+HttpApp = Sanic[Any, Any]
+log = get_logger("server")
+
+
+def create_app(settings: Settings | None = None, spawned: SpawnedEngine | None = None) -> HttpApp:
+    """Return the HTTP application, its parts wired and not yet started.
+
+    Args:
+        settings: read from environment and file where none are given.
+        spawned: an engine process that was started early.
+    """
+    settings = settings or load_settings({})
+    app: HttpApp = Sanic(
+        "distiller-llm",
+        config=_sanic_config(settings),
+        error_handler=JsonErrorHandler(),
+        configure_logging=False,
+    )
+    service = _build_service(settings)
+    app.ctx.service = service
+    access_log.install(app)
+    for blueprint in BLUEPRINTS:
+        app.blueprint(blueprint)
+
+    @app.before_server_start
+    async def start(_app: HttpApp) -> None:
+        service.supervisor.start(settings.model_name, spawned)
+
+    @app.after_server_stop
+    async def stop(_app: HttpApp) -> None:
+        await service.supervisor.stop()
+
+    return app
+
+
+def serve(settings: Settings, spawned: SpawnedEngine | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit status."""
+    for name in unknown_environment():
+        log.warning("unknown_environment_variable", name=name)
+    try:
+        listener = _listen(settings)
+    except OSError as error:
+        log.error("cannot_listen", host=settings.host, port=settings.port, error=str(error))
+        return 1
+    app = create_app(settings, spawned)
+    app.prepare(sock=listener, single_process=True, motd=False, access_log=False)
+    host, port = listener.getsockname()[:2]
+    log.info("listening", url=f"http://{host}:{port}", models_dir=str(settings.models_dir))
+    Sanic.serve_single(app)
+    log.info("stopped")
+    return 0
+
+
+def _build_service(settings: Settings) -> Service:
+    catalog = Catalog(settings.models_dir)
+    verbose = settings.verbose or settings.log_level == "debug"
+    defaults = LoadParams(**_pick(settings, LoadParams.__struct_fields__) | {"verbose": verbose})
+    sampling = SamplingParams(**_pick(settings, SamplingParams.__struct_fields__))
+    return Service(
+        catalog=catalog,
+        supervisor=Supervisor(catalog, defaults, load_timeout_s=settings.load_timeout_s),
+        sampling=sampling,
+        max_tokens=settings.max_tokens,
+        sse_ping_s=settings.sse_ping_s,
+        version=__version__,
+    )
+
+
+def _pick(settings: Settings, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the settings of these names; settings and engine parameters share theirs."""
+    return {name: getattr(settings, name) for name in names if name in Settings.model_fields}
+
+
+def _sanic_config(settings: Settings) -> Config:
+    return Config(
+        {
+            "REQUEST_MAX_SIZE": settings.max_body_bytes,
+            "REQUEST_TIMEOUT": settings.request_timeout_s,
+            "RESPONSE_TIMEOUT": _NEVER_S,
+            "KEEP_ALIVE_TIMEOUT": settings.keep_alive_s,
+            "GRACEFUL_SHUTDOWN_TIMEOUT": settings.stop_timeout_s,
+            "FALLBACK_ERROR_FORMAT": "json",
+            "ACCESS_LOG": False,
+            "MOTD": False,
+            "AUTO_EXTEND": False,
+        }
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+if __name__ == "__main__":
+    from app.cli import main
+
+    sys.exit(main())

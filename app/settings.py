@@ -1,0 +1,368 @@
+"""Owns every setting: its name, default, allowed values and sources; must know nothing of use.
+
+Sources, strongest first: command line, environment (`DISTILLER_LLM_<NAME>`), configuration file
+(TOML), defaults. They are read once, by `load_settings`, and the result is frozen.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, Self, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from app.errors import SettingsInvalid
+
+ENV_PREFIX = "DISTILLER_LLM_"
+CONFIG_SEARCH = (Path("/etc/distiller-llm/config.toml"), Path("distiller-llm.toml"))
+
+_PROJECT = Path(__file__).resolve().parent.parent
+_UNSET_WORDS = ("auto", "none", "")
+_DEFAULT = "default"
+
+CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+_PLAIN_CACHE_TYPES = ("f32", "f16", "bf16")
+
+
+class Settings(BaseSettings):
+    """All settings of the service; `load_settings` makes one.
+
+    Made directly, it takes only its arguments and defaults: no environment, no file.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+    )
+
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    models_dir: Path = Field(_PROJECT / "models", description="folder of the .gguf files")
+    cache_dir: Path = Field(_PROJECT / "cache", description="folder of the prompt cache")
+    model_name: str | None = Field(
+        None, description="model to load at the start; auto takes the only or newest one"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="lowest level that is logged"
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="form of log lines; auto is console on a terminal, else json"
+    )
+    max_body_bytes: int = Field(
+        8 * 1024 * 1024, ge=1024, le=1024**3, description="largest request body, in bytes"
+    )
+
+    n_ctx: int = Field(
+        4096, ge=256, le=2**24, description="context window in tokens; lowered to what fits"
+    )
+    n_gpu_layers: int = Field(
+        0, ge=-1, le=9999, description="layers to put on a GPU; -1 is all of them"
+    )
+    n_batch: int = Field(512, ge=1, le=65536, description="tokens in a batch")
+    n_ubatch: int = Field(512, ge=1, le=65536, description="tokens computed at once")
+    n_threads: int | None = Field(None, ge=1, le=1024, description="threads for decoding")
+    n_threads_batch: int | None = Field(None, ge=1, le=1024, description="threads for prefill")
+    use_mmap: bool = Field(True, description="map the model file instead of reading it")
+    use_mlock: bool = Field(False, description="lock the model in memory")
+    flash_attn: bool | None = Field(None, description="use flash attention")
+    type_k: CacheType = Field("f16", description="type of the KV cache's keys")
+    type_v: CacheType = Field("f16", description="type of the KV cache's values")
+    rope_freq_base: float | None = Field(None, gt=0, description="RoPE base frequency")
+    rope_freq_scale: float | None = Field(None, gt=0, description="RoPE frequency factor")
+    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="seed of random choices")
+    verbose: bool = Field(False, description="log llama.cpp's own lines in full")
+    chat_template: str | None = Field(
+        None, description="Jinja2 text to use instead of the model's own chat template"
+    )
+
+    temperature: float = Field(0.8, ge=0, le=5, description="randomness; 0 is greedy")
+    top_k: int = Field(40, ge=0, le=1_000_000, description="likeliest tokens kept; 0 is all")
+    top_p: float = Field(0.95, ge=0, le=1, description="probability mass kept; 1 is all")
+    min_p: float = Field(0.05, ge=0, le=1, description="least share of the top probability")
+    typical_p: float = Field(1.0, ge=0, le=1, description="typical sampling; 1 is off")
+    repeat_penalty: float = Field(1.0, gt=0, le=10, description="repeated tokens; 1 is off")
+    repeat_last_n: int = Field(
+        64, ge=-1, le=2**24, description="tokens looked back on for penalties; -1 is all"
+    )
+    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="penalty for each repetition")
+    presence_penalty: float = Field(0.0, ge=-2, le=2, description="penalty once repeated")
+    max_tokens: int | None = Field(
+        None, ge=1, le=2**24, description="longest answer in tokens; auto fills the context"
+    )
+
+    keep_alive_s: float = Field(75, ge=0, le=86400, description="idle connections are kept")
+    sse_ping_s: float = Field(15, gt=0, le=3600, description="silence in a stream before a ping")
+    request_timeout_s: float = Field(60, gt=0, le=86400, description="time to send a request in")
+    load_timeout_s: float = Field(600, gt=0, le=86400, description="time for loading a model")
+    stop_timeout_s: float = Field(5, ge=0, le=3600, description="time for open requests at a stop")
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave merging to `load_settings`, which remembers where each value is from."""
+        return (init_settings,)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: object, info: ValidationInfo) -> object:
+        kind, optional = _kind(str(info.field_name))
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("a truth value")
+        if not isinstance(value, str):
+            return value
+        if optional and value.strip().lower() in _UNSET_WORDS:
+            return None
+        if get_origin(kind) is Literal:
+            return value.strip().lower()
+        if kind is Path and not value:
+            raise ValueError("no path")
+        return value if kind in (str, Path) else value.strip()
+
+    @field_validator("models_dir", "cache_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        if "\0" in str(path):
+            raise ValueError("no path")
+        try:
+            return path.expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError("no such home folder") from error
+
+    @model_validator(mode="after")
+    def _quantised_values_need_flash_attention(self) -> Self:
+        if self.flash_attn is False and self.type_v not in _PLAIN_CACHE_TYPES:
+            allowed = "one of " + ", ".join(_PLAIN_CACHE_TYPES) + " while flash_attn is false"
+            raise PydanticCustomError(
+                "combination", "{allowed}", {"name": "type_v", "allowed": allowed}
+            )
+        return self
+
+    def source(self, name: str) -> str:
+        """Return where the value of a setting is from, in words."""
+        return self._sources.get(name, _DEFAULT)
+
+
+def setting_names() -> list[str]:
+    """Return the names of all settings, in the order of their declaration."""
+    return list(Settings.model_fields)
+
+
+def is_switch(name: str) -> bool:
+    """Return whether a setting is true or false and nothing else."""
+    return _kind(name) == (bool, False)
+
+
+def allowed_values(name: str) -> str:
+    """Return in plain English what a setting may be."""
+    kind, optional = _kind(name)
+    if get_origin(kind) is Literal:
+        text = "one of " + ", ".join(get_args(kind))
+    else:
+        text = _KINDS[kind] + _bounds(Settings.model_fields[name].metadata)
+    return f"{text}, or auto" if optional else text
+
+
+def describe(settings: Settings) -> list[tuple[str, str, str]]:
+    """Return name, value as TOML and source of every setting; secrets are masked."""
+    return [
+        (name, _as_toml(getattr(settings, name)), settings.source(name)) for name in setting_names()
+    ]
+
+
+def load_settings(
+    cli: Mapping[str, Any],
+    config_path: Path | None = None,
+    *,
+    search: Sequence[Path] = CONFIG_SEARCH,
+) -> Settings:
+    """Read all sources once and return the settings they add up to.
+
+    Relative paths in the configuration file are relative to the file's folder, all others to
+    the working directory.
+
+    Args:
+        cli: values from the command line by setting name; None counts as not given.
+        config_path: the configuration file; without it the first of `search` that exists.
+
+    Raises:
+        SettingsInvalid: the file is missing or malformed, a name is unknown or a value is not
+            allowed; one line for each problem.
+    """
+    path, from_file = _read_config(config_path, search)
+    from_cli = {name: value for name, value in cli.items() if value is not None}
+    problems = _unknown_keys(from_file, str(path)) + _unknown_keys(from_cli, "command line")
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer, label in (
+        (from_file, _in_file(path)),
+        (EnvSettingsSource(Settings)(), _in_environment),
+        (from_cli, _on_command_line),
+    ):
+        for name in layer.keys() & Settings.model_fields.keys():
+            values[name] = layer[name]
+            sources[name] = label(name)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        problems += [_problem(details, values, sources) for details in error.errors()]
+        raise SettingsInvalid("\n".join(problems)) from error
+    if problems:
+        raise SettingsInvalid("\n".join(problems))
+    settings._sources.update(sources)
+    return settings
+
+
+def unknown_environment() -> list[str]:
+    """Return a sentence for each `DISTILLER_LLM_*` variable that is no setting."""
+    prefix_length = len(ENV_PREFIX)
+    return [
+        f"environment variable {variable} is no setting{_suggestion(name, _variable)}"
+        for variable in sorted(os.environ)
+        if variable.upper().startswith(ENV_PREFIX)
+        and (name := variable[prefix_length:].lower()) not in Settings.model_fields
+    ]
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _read_config(
+    explicit: Path | None, search: Sequence[Path]
+) -> tuple[Path | None, dict[str, Any]]:
+    for path in [explicit] if explicit else search:
+        try:
+            text = path.read_bytes().decode()
+            return path, _anchored(tomllib.loads(text), path.absolute().parent)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if explicit:
+                raise SettingsInvalid(f"{path}: there is no such file") from error
+        except OSError as error:
+            raise SettingsInvalid(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise SettingsInvalid(f"{path}: is not valid TOML: {error}") from error
+    return None, {}
+
+
+def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the values of a file in `folder` with its relative paths made absolute."""
+
+    def anchor(name: str, value: Any) -> Any:
+        is_path = name in Settings.model_fields and _kind(name)[0] is Path
+        if not is_path or not isinstance(value, str) or not value or value.startswith("~"):
+            return value
+        return str(folder / value)
+
+    return {name: anchor(name, value) for name, value in values.items()}
+
+
+# ---------------------------------------------------------------- wording
+
+
+def _in_file(path: Path | None) -> Callable[[str], str]:
+    return lambda _: str(path)
+
+
+def _variable(name: str) -> str:
+    return ENV_PREFIX + name.upper()
+
+
+def _in_environment(name: str) -> str:
+    return f"environment {_variable(name)}"
+
+
+def _on_command_line(name: str) -> str:
+    return f"command line --{name.replace('_', '-')}"
+
+
+_KINDS: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+    SecretStr: "a text",
+}
+
+
+def _kind(name: str) -> tuple[Any, bool]:
+    """Return a setting's type without None, and whether it may be unset."""
+    annotation = Settings.model_fields[name].annotation
+    options = get_args(annotation)
+    if NoneType not in options:
+        return annotation, False
+    return options[0], True
+
+
+def _bounds(constraints: Sequence[Any]) -> str:
+    least = next((c.ge for c in constraints if isinstance(c, Ge)), None)
+    above = next((c.gt for c in constraints if isinstance(c, Gt)), None)
+    most = next((c.le for c in constraints if isinstance(c, Le)), None)
+    if least is not None:
+        return f" from {least} to {most}"
+    if above is not None:
+        return f" above {above}" + ("" if most is None else f", at most {most}")
+    return ""
+
+
+def _as_toml(value: object) -> str:
+    if value is None:
+        return '"auto"'
+    if isinstance(value, Path | SecretStr):
+        value = str(value).encode(errors="backslashreplace").decode()
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _problem(details: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
+    context = details.get("ctx", {})
+    name = str(details["loc"][0] if details["loc"] else context["name"])
+    allowed = context.get("allowed") or allowed_values(name)
+    given = "********" if _kind(name)[0] is SecretStr else _as_toml(values.get(name))
+    if len(given) > 80:
+        given = given[:80] + "…"
+    return f"{name} = {given} ({sources.get(name, _DEFAULT)}): must be {allowed}"
+
+
+def _unknown_keys(values: Mapping[str, Any], source: str) -> list[str]:
+    return [
+        f"{name} ({source}): is no setting{_suggestion(name)}"
+        for name in values
+        if name not in Settings.model_fields
+    ]
+
+
+def _suggestion(name: str, spelled: Callable[[str], str] = str) -> str:
+    close = difflib.get_close_matches(name.replace("-", "_"), setting_names(), n=1)
+    return f"; did you mean {spelled(close[0])}?" if close else ""
