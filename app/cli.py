@@ -76,9 +76,12 @@ def _serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in unknown_environment():
         logs.get_logger(__name__).warning(sentence)
+    from app.host.engine_process import SpawnedEngine
+
+    spawned = SpawnedEngine()  # imports llama.cpp while this process imports Sanic
     from app.server import serve
 
-    return serve(settings)
+    return serve(settings, spawned)
 
 
 def _check_config(settings: Settings) -> int:

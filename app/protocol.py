@@ -107,14 +107,14 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 # ---------------------------------------------------------------- commands, host to engine
 
 
-class Load(_Message, kw_only=True):
+class Load(_Message, frozen=True, kw_only=True):
     """Load this model; the first command an engine gets, and it gets it once."""
 
     model_path: str
     params: LoadParams
 
 
-class Generate(_Message, kw_only=True):
+class Generate(_Message, frozen=True, kw_only=True):
     """Answer a conversation.
 
     `messages` and `tools` are the client's JSON objects; the engine renders them.
@@ -131,7 +131,7 @@ class Generate(_Message, kw_only=True):
     parse_tool_calls: bool = True
 
 
-class Prefill(_Message, kw_only=True):
+class Prefill(_Message, frozen=True, kw_only=True):
     """Render a conversation and keep its tokens in the KV cache; generate nothing."""
 
     request_id: str
@@ -140,13 +140,13 @@ class Prefill(_Message, kw_only=True):
     template_kwargs: JsonObject = {}
 
 
-class Cancel(_Message, kw_only=True):
+class Cancel(_Message, frozen=True, kw_only=True):
     """Forget a request, queued or running; unknown ids are ignored."""
 
     request_id: str
 
 
-class Tokenize(_Message, kw_only=True):
+class Tokenize(_Message, frozen=True, kw_only=True):
     """Turn text into token ids."""
 
     request_id: str
@@ -156,14 +156,14 @@ class Tokenize(_Message, kw_only=True):
     with_pieces: bool = False
 
 
-class Detokenize(_Message, kw_only=True):
+class Detokenize(_Message, frozen=True, kw_only=True):
     """Turn token ids into text."""
 
     request_id: str
     tokens: list[int]
 
 
-class Shutdown(_Message, kw_only=True):
+class Shutdown(_Message, frozen=True, kw_only=True):
     """End the engine process."""
 
 
@@ -173,25 +173,25 @@ Command = Load | Generate | Prefill | Cancel | Tokenize | Detokenize | Shutdown
 # ---------------------------------------------------------------- events, engine to host
 
 
-class LoadProgress(_Message, kw_only=True):
+class LoadProgress(_Message, frozen=True, kw_only=True):
     """How much of the weights is loaded, 0.0 to 1.0."""
 
     fraction: float
 
 
-class Loaded(_Message, kw_only=True):
+class Loaded(_Message, frozen=True, kw_only=True):
     """The model is loaded and has generated its first token."""
 
     info: ModelInfo
 
 
-class LoadFailed(_Message, kw_only=True):
+class LoadFailed(_Message, frozen=True, kw_only=True):
     """The model could not be loaded; the engine ends after this."""
 
     message: str
 
 
-class LogLine(_Message, kw_only=True):
+class LogLine(_Message, frozen=True, kw_only=True):
     """A line for the service's log: llama.cpp's own, or the engine's."""
 
     level: str
@@ -199,7 +199,7 @@ class LogLine(_Message, kw_only=True):
     text: str
 
 
-class Started(_Message, kw_only=True):
+class Started(_Message, frozen=True, kw_only=True):
     """The request left the queue; its prompt is rendered and tokenised."""
 
     request_id: str
@@ -207,7 +207,7 @@ class Started(_Message, kw_only=True):
     cached_tokens: int
 
 
-class TextDelta(_Message, kw_only=True):
+class TextDelta(_Message, frozen=True, kw_only=True):
     """A piece of the answer's text."""
 
     request_id: str
@@ -215,7 +215,7 @@ class TextDelta(_Message, kw_only=True):
     choice: int = 0
 
 
-class ReasoningDelta(_Message, kw_only=True):
+class ReasoningDelta(_Message, frozen=True, kw_only=True):
     """A piece of the model's reasoning."""
 
     request_id: str
@@ -223,7 +223,7 @@ class ReasoningDelta(_Message, kw_only=True):
     choice: int = 0
 
 
-class ToolCallStart(_Message, kw_only=True):
+class ToolCallStart(_Message, frozen=True, kw_only=True):
     """The model began a tool call; `id` and `name` are sent once."""
 
     request_id: str
@@ -233,7 +233,7 @@ class ToolCallStart(_Message, kw_only=True):
     choice: int = 0
 
 
-class ToolCallDelta(_Message, kw_only=True):
+class ToolCallDelta(_Message, frozen=True, kw_only=True):
     """A piece of the JSON text of a tool call's arguments."""
 
     request_id: str
@@ -242,7 +242,7 @@ class ToolCallDelta(_Message, kw_only=True):
     choice: int = 0
 
 
-class Finished(_Message, kw_only=True):
+class Finished(_Message, frozen=True, kw_only=True):
     """The request is done; `reason` is `stop`, `length` or `tool_calls`."""
 
     request_id: str
@@ -252,7 +252,7 @@ class Finished(_Message, kw_only=True):
     choice: int = 0
 
 
-class Failed(_Message, kw_only=True):
+class Failed(_Message, frozen=True, kw_only=True):
     """The request ended with an error; `kind` is the name of a class in `app.errors`."""
 
     request_id: str
@@ -261,7 +261,7 @@ class Failed(_Message, kw_only=True):
     param: str | None = None
 
 
-class TokenIds(_Message, kw_only=True):
+class TokenIds(_Message, frozen=True, kw_only=True):
     """Answer to `Tokenize`; `pieces` only where they were asked for."""
 
     request_id: str
@@ -269,7 +269,7 @@ class TokenIds(_Message, kw_only=True):
     pieces: list[bytes] | None = None
 
 
-class Text(_Message, kw_only=True):
+class Text(_Message, frozen=True, kw_only=True):
     """Answer to `Detokenize`."""
 
     request_id: str

@@ -13,6 +13,7 @@ from typing import Any
 if __name__ == "__main__":  # run by path: the folder of this file must not shadow other modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import runpy
 import socket
 
 from sanic import Sanic
@@ -27,7 +28,7 @@ from app.host.engine_process import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import LoadParams, SamplingParams
-from app.settings import Settings, load_settings, unknown_environment
+from app.settings import Settings, load_settings
 
 BLUEPRINTS = (
     health.blueprint,
@@ -77,8 +78,6 @@ def create_app(settings: Settings | None = None, spawned: SpawnedEngine | None =
 
 def serve(settings: Settings, spawned: SpawnedEngine | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
-    for name in unknown_environment():
-        log.warning("unknown_environment_variable", name=name)
     try:
         listener = _listen(settings)
     except OSError as error:
@@ -145,6 +144,4 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 if __name__ == "__main__":
-    from app.cli import main
-
-    sys.exit(main())
+    runpy.run_module("app", run_name="__main__")

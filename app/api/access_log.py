@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 import structlog
-from sanic import HTTPResponse, Request, Sanic
+from sanic import Request, Sanic
+from sanic.response import BaseHTTPResponse
 
 from app.api.openai import per_second
 from app.logs import get_logger
@@ -38,7 +39,7 @@ async def _begin(request: Request) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
 
-async def _end(request: Request, response: HTTPResponse) -> None:
+async def _end(request: Request, response: BaseHTTPResponse) -> None:
     request_id = getattr(request.ctx, "request_id", None)
     if request_id is None:
         return

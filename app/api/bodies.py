@@ -31,9 +31,7 @@ def parse(request: Request, schema: type[Schema]) -> Schema:
 
 def json_response(body: Any, status: int = 200) -> HTTPResponse:
     """Return a JSON response."""
-    return HTTPResponse(
-        msgspec.json.encode(body), status=status, content_type="application/json"
-    )
+    return HTTPResponse(msgspec.json.encode(body), status=status, content_type="application/json")
 
 
 def _explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:

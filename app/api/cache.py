@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import aclosing
 
 from sanic import Blueprint, HTTPResponse, Request
 
 from app.api import access_log
 from app.api.bodies import json_response, parse
-from app.api.errors import from_wire
+from app.api.errors import raise_if_failed
 from app.api.openai import to_prefill
 from app.api.schemas.chat import RestoreCacheRequest
 from app.api.service import service_of
-from app.host.supervisor import Serving
-from app.protocol import Failed, Finished, Prefill
+from app.protocol import Finished
 
 blueprint = Blueprint("cache")
 
@@ -26,10 +24,13 @@ async def restore_cache(request: Request) -> HTTPResponse:
     overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
     serving = await service_of(request).supervisor.use(body.model, overrides)
     request_id = f"restore-{secrets.token_hex(8)}"
-    finished = await _prefill(serving, to_prefill(body, request_id), request_id)
     access_log.note(request, model=serving.name)
-    access_log.note_finished(request, finished)
-    usage = finished.usage
+    last = await serving.engine.ask(to_prefill(body, request_id), request_id)
+    raise_if_failed(last)
+    if not isinstance(last, Finished):
+        raise RuntimeError(f"an engine answered Prefill with {type(last).__name__}")
+    access_log.note_finished(request, last)
+    usage = last.usage
     return json_response(
         {
             "status": "ok",
@@ -41,14 +42,3 @@ async def restore_cache(request: Request) -> HTTPResponse:
             "saved": False,
         }
     )
-
-
-async def _prefill(serving: Serving, command: Prefill, request_id: str) -> Finished:
-    async with aclosing(serving.engine.request(command, request_id)) as batches:
-        async for batch in batches:
-            last = batch[-1]
-            if isinstance(last, Failed):
-                raise from_wire(last.kind, last.message, last.param)
-            if isinstance(last, Finished):
-                return last
-    raise AssertionError("an engine ends every request with Finished or Failed")

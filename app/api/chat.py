@@ -12,13 +12,13 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from app.api import access_log, sse
 from app.api.bodies import json_response, parse
-from app.api.errors import body_of, from_wire
+from app.api.errors import body_of, raise_if_failed
 from app.api.openai import Reply, to_generate
 from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
 from app.host.supervisor import Serving
-from app.protocol import Delta, Failed, Finished, Generate, RequestEvent, Started
+from app.protocol import Delta, Finished, Generate, RequestEvent, Started
 
 blueprint = Blueprint("chat")
 EventBatches = AsyncIterator[list[RequestEvent]]
@@ -66,9 +66,8 @@ def _command(service: Service, serving: Serving, body: ChatRequest, reply_id: st
 async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPResponse:
     async for batch in batches:
         for event in batch:
+            raise_if_failed(event)
             match event:
-                case Failed():
-                    raise from_wire(event.kind, event.message, event.param)
                 case Finished():
                     access_log.note_finished(request, event)
                     return json_response(reply.whole(event))
@@ -114,10 +113,9 @@ class _Stream:
                 await self._write(sse.PING)
 
     def _encode(self, event: RequestEvent) -> bytes:
+        raise_if_failed(event)
         reply = self._reply
         match event:
-            case Failed():
-                raise from_wire(event.kind, event.message, event.param)
             case Started():
                 return sse.frame(reply.first_chunk())
             case Finished():
@@ -137,7 +135,7 @@ class _Stream:
 
     async def _eof(self) -> None:
         if self._response is not None:
-            await self._response.eof()
+            await self._response.send(end_stream=True)
 
 
 def _as_delta(event: RequestEvent) -> Delta:

@@ -19,11 +19,13 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Distiller LLM {version}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
+body {{ font: 16px/1.5 system-ui, sans-serif }}
+body {{ max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
 code, pre {{ background: #f3f3f0; border-radius: 4px; padding: .1rem .3rem }}
 pre {{ padding: .8rem; overflow-x: auto }}
 table {{ border-collapse: collapse; width: 100% }}
-td, th {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #ddd; vertical-align: top }}
+td, th {{ text-align: left; vertical-align: top }}
+td, th {{ padding: .3rem .6rem; border-bottom: 1px solid #ddd }}
 </style></head><body>
 <h1>Distiller LLM {version}</h1>
 <p>An OpenAI-compatible language-model server. The machine-readable description is

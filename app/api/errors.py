@@ -15,6 +15,7 @@ from sanic.handlers import ErrorHandler
 
 from app import errors
 from app.logs import get_logger
+from app.protocol import Failed, RequestEvent
 
 STATUS: dict[type[errors.DistillerError], int] = {
     errors.InvalidRequest: 400,
@@ -73,6 +74,12 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
     }
 
 
+def raise_if_failed(event: RequestEvent) -> None:
+    """Raise the error that an engine reported, if this event is one."""
+    if isinstance(event, Failed):
+        raise from_wire(event.kind, event.message, event.param)
+
+
 def from_wire(kind: str, message: str, param: str | None) -> errors.DistillerError:
     """Return the error that an engine reported by its class name."""
     if kind == errors.ContextOverflow.__name__:
@@ -102,8 +109,7 @@ class JsonErrorHandler(ErrorHandler):
         status = status_of(exception)
         if status == 500 and not isinstance(exception, errors.DistillerError):
             log.error("unhandled_error", exc_info=exception)
-        limit = request.app.config.REQUEST_MAX_SIZE if request else None
-        body = body_of(exception, max_body_bytes=limit)
+        body = body_of(exception, max_body_bytes=request.app.config.REQUEST_MAX_SIZE)
         return HTTPResponse(
             msgspec.json.encode(body),
             status=status,

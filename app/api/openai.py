@@ -202,15 +202,15 @@ def _delta(event: Delta) -> dict[str, Any]:
         case ReasoningDelta():
             return {"reasoning_content": event.text}
         case ToolCallStart():
-            call: dict[str, Any] = {
-                "index": event.index,
-                "id": event.id,
-                "type": "function",
-                "function": {"name": event.name, "arguments": ""},
-            }
+            function = {"name": event.name, "arguments": ""}
+            call = {"index": event.index, "id": event.id, "type": "function", "function": function}
+            return {"tool_calls": [call]}
         case ToolCallDelta():
-            call = {"index": event.index, "function": {"arguments": event.arguments}}
-    return {"tool_calls": [call]}
+            return _arguments_delta(event)
+
+
+def _arguments_delta(event: ToolCallDelta) -> dict[str, Any]:
+    return {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from contextlib import aclosing
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
 
 from app.api.bodies import json_response, parse
-from app.api.errors import from_wire
+from app.api.errors import raise_if_failed
 from app.api.schemas.service import DetokenizeRequest, TokenizeRequest
 from app.api.service import service_of
-from app.protocol import Detokenize, Failed, Text, TokenIds, Tokenize
+from app.protocol import Detokenize, Text, TokenIds, Tokenize
 
 blueprint = Blueprint("tokens")
 
@@ -22,16 +21,14 @@ blueprint = Blueprint("tokens")
 async def tokenize(request: Request) -> HTTPResponse:
     """Turn text into token ids."""
     body = parse(request, TokenizeRequest)
-    request_id = secrets.token_hex(8)
     command = Tokenize(
-        request_id=request_id,
+        request_id=secrets.token_hex(8),
         text=body.content,
         add_special=body.add_special,
         parse_special=body.parse_special,
         with_pieces=body.with_pieces,
     )
-    answer = await _ask(request, command, request_id)
-    assert isinstance(answer, TokenIds)
+    answer: TokenIds = await _ask(request, command)
     if answer.pieces is None:
         return json_response({"tokens": answer.tokens})
     pairs = zip(answer.tokens, answer.pieces, strict=True)
@@ -45,20 +42,16 @@ async def tokenize(request: Request) -> HTTPResponse:
 async def detokenize(request: Request) -> HTTPResponse:
     """Turn token ids into text."""
     body = parse(request, DetokenizeRequest)
-    request_id = secrets.token_hex(8)
-    command = Detokenize(request_id=request_id, tokens=body.tokens)
-    answer = await _ask(request, command, request_id)
-    assert isinstance(answer, Text)
+    command = Detokenize(request_id=secrets.token_hex(8), tokens=body.tokens)
+    answer: Text = await _ask(request, command)
     return json_response({"content": answer.text})
 
 
-async def _ask(request: Request, command: Tokenize | Detokenize, request_id: str) -> Any:
+async def _ask(request: Request, command: Tokenize | Detokenize) -> Any:
     serving = await service_of(request).supervisor.use(None, {})
-    async with aclosing(serving.engine.request(command, request_id)) as batches:
-        async for (event,) in batches:
-            if isinstance(event, Failed):
-                raise from_wire(event.kind, event.message, event.param)
-            return event
+    answer = await serving.engine.ask(command, command.request_id)
+    raise_if_failed(answer)
+    return answer
 
 
 def _piece(piece: bytes) -> str | list[int]:

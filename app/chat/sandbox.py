@@ -130,11 +130,11 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         if isinstance(owner, list | tuple):
             weigh(owner)  # index and count compare
         if isinstance(owner, str):
-            name = function.__name__
-            if name == "join" and args:
-                return self._join(args[0], owner)
-            if name == "replace" and len(args) >= 2:
-                return self._replace(owner, *args, **kwargs)
+            if function.__name__ == "join" and args:
+                args = (list(args[0]),)
+                self._check_join(owner, args[0])
+            elif function.__name__ == "replace" and len(args) >= 2:
+                self._check_replace(owner, *args[:2])
             self._check_widths(owner, (*args, *kwargs.values()))
         return self.charge(super().call(context, function, *args, **kwargs))
 
@@ -229,20 +229,21 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         if both_whole and left.bit_length() + right.bit_length() > _MAX_INT_BITS:
             raise _refuse("a number")
 
+    def _check_replace(self, text: str, old: str, new: str) -> None:
+        self._check_size(len(text) + text.count(old) * len(new))
+
+    def _check_join(self, separator: str, items: list[Any]) -> None:
+        self._check_size(sum(weigh(item) + len(separator) for item in items))
+
     def _replace(self, text: Any, old: Any, new: Any, count: int | None = None) -> str:
         subject, old, new = str(self.checked(text)), str(old), str(new)
-        self._check_size(len(subject) + subject.count(old) * len(new))
-        result = subject.replace(old, new, -1 if count is None else count)
-        self.charge(result)
-        return result
+        self._check_replace(subject, old, new)
+        return subject.replace(old, new, -1 if count is None else count)
 
     def _join(self, value: Any, d: Any = "", attribute: str | int | None = None) -> str:
         items = list(value)
         if attribute is not None:
             items = list(map(make_attrgetter(self, attribute), items))
         texts = [str(self.checked(item)) for item in items]
-        separator = str(d)
-        self._check_size(sum(map(len, texts)) + len(separator) * len(texts))
-        result = separator.join(texts)
-        self.charge(result)
-        return result
+        self._check_join(str(d), texts)
+        return str(d).join(texts)

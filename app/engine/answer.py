@@ -64,9 +64,7 @@ class Answer:
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True
                     call_id = f"call_{secrets.token_hex(12)}"
-                    yield ToolCallStart(
-                        request_id=request_id, index=index, id=call_id, name=name
-                    )
+                    yield ToolCallStart(request_id=request_id, index=index, id=call_id, name=name)
                 case CallArguments(index=index, json_text=json_text):
                     yield ToolCallDelta(request_id=request_id, index=index, arguments=json_text)
                 case _:

@@ -94,9 +94,7 @@ class Inbox:
             room = self._n_ctx - len(tokens)
             request.max_new = min(command.max_tokens or room, room)
             request.sampling = command.sampling
-            request.answer = Answer(
-                command.request_id, command.stop, self._prompts.parser(command)
-            )
+            request.answer = Answer(command.request_id, command.stop, self._prompts.parser(command))
         self._scheduler.submit(request)
 
     def _tokenize(self, command: Tokenize) -> None:
@@ -104,9 +102,7 @@ class Inbox:
             command.text, add_special=command.add_special, parse_special=command.parse_special
         )
         pieces = [self._model.piece(token) for token in tokens] if command.with_pieces else None
-        self._channel.post(
-            TokenIds(request_id=command.request_id, tokens=tokens, pieces=pieces)
-        )
+        self._channel.post(TokenIds(request_id=command.request_id, tokens=tokens, pieces=pieces))
 
     def _detokenize(self, command: Detokenize) -> None:
         try:

@@ -56,7 +56,6 @@ def route_logs(sink: LogSink) -> None:
     pending = ""
     level = "info"
 
-    @lib.llama_log_callback
     def on_log(raw_level: int, text: bytes, _user_data: Any) -> None:
         nonlocal pending, level
         if raw_level != _LOG_CONTINUES:
@@ -68,8 +67,8 @@ def route_logs(sink: LogSink) -> None:
                 sink(level, line.rstrip())
 
     global _log_callback_alive
-    _log_callback_alive = on_log
-    lib.llama_log_set(on_log, ctypes.c_void_p(0))
+    _log_callback_alive = lib.llama_log_callback(on_log)
+    lib.llama_log_set(_log_callback_alive, ctypes.c_void_p(0))
 
 
 def build_version() -> str:
@@ -106,12 +105,11 @@ class Model:
         raw.n_gpu_layers = params.n_gpu_layers
         raw.load_mode = _load_mode(params)
 
-        @lib.llama_progress_callback
         def report(fraction: float, _user_data: Any) -> bool:
             on_progress(fraction)
             return True
 
-        raw.progress_callback = report
+        raw.progress_callback = lib.llama_progress_callback(report)
         handle = lib.llama_model_load_from_file(os.fsencode(path), raw)
         if not handle:
             raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'")
@@ -124,11 +122,7 @@ class Model:
         self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(handle)
         self.n_layer: int = lib.llama_model_n_layer(handle)
-        self.n_gpu_layers = (
-            min(params.n_gpu_layers, self.n_layer + 1) if params.n_gpu_layers >= 0 else self.n_layer + 1
-        )
-        if not lib.llama_supports_gpu_offload():
-            self.n_gpu_layers = 0
+        self.n_gpu_layers = _offloaded(params.n_gpu_layers, self.n_layer)
         self.n_swa: int = lib.llama_model_n_swa(handle)
         self.n_params: int = lib.llama_model_n_params(handle)
         self.size_bytes: int = lib.llama_model_size(handle)
@@ -164,8 +158,9 @@ class Model:
     @property
     def first_token(self) -> int:
         """A token any prompt may begin with; used to warm up."""
-        bos = lib.llama_vocab_bos(self._vocab)
-        return bos if bos >= 0 else max(0, lib.llama_vocab_eos(self._vocab))
+        bos: int = lib.llama_vocab_bos(self._vocab)
+        eos: int = lib.llama_vocab_eos(self._vocab)
+        return bos if bos >= 0 else max(0, eos)
 
     def _token_text(self, token: int) -> str:
         if token < 0:
@@ -233,6 +228,13 @@ class Model:
             if size >= 0:
                 return buffer.raw[:size].decode("utf-8", "replace")
             room = -size
+
+
+def _offloaded(requested: int, n_layer: int) -> int:
+    """Return how many layers lie on a GPU; the output layer counts as one."""
+    if not lib.llama_supports_gpu_offload():
+        return 0
+    return n_layer + 1 if requested < 0 else min(requested, n_layer + 1)
 
 
 def _load_mode(params: LoadParams) -> int:
@@ -365,7 +367,6 @@ class Sampler:
 
     def __init__(self, stages: Sequence[Stage], model: Model):
         self._chain: Any = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        self._kept: list[Any] = []
         for stage in stages:
             lib.llama_sampler_chain_add(self._chain, self._make(stage, model))
 
@@ -373,10 +374,9 @@ class Sampler:
         if stage.name == "penalties":
             return lib.llama_sampler_init_penalties(model.n_vocab, *stage.values)
         if stage.name == "logit_bias":
-            pairs = [pair for pair in stage.biases if 0 <= pair[0] < model.n_vocab]
-            biases = (lib.llama_logit_bias * len(pairs))(*pairs)
-            self._kept.append(biases)
-            return lib.llama_sampler_init_logit_bias(model.n_vocab, len(pairs), biases)
+            biases = [lib.llama_logit_bias(*pair) for pair in stage.biases]
+            array = (lib.llama_logit_bias * len(biases))(*biases)
+            return lib.llama_sampler_init_logit_bias(model.n_vocab, len(biases), array)
         make: Callable[..., Any] = getattr(lib, f"llama_sampler_init_{stage.name}")
         return make(*stage.values)
 

@@ -114,7 +114,8 @@ class EngineLoop:
         parts = []
         for item in work:
             request, start = item.request, item.request.n_past
-            assert request.slot is not None
+            if request.slot is None:
+                raise RuntimeError("a running request has no sequence")
             tokens = request.tokens[start : start + item.n_tokens]
             wants_logits = item.reaches_end and request.max_new > 0
             parts.append(BatchPart(request.slot.seq_id, start, tokens, wants_logits))

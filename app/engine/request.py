@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.engine.answer import Answer
 from app.engine.sequences import Slot
@@ -12,6 +12,9 @@ from app.protocol import SamplingParams, Timings, Usage
 
 class TokenSampler(Protocol):
     """What chooses the next token of a request."""
+
+    def sample(self, context: Any, row: int) -> int:
+        """Choose a token from a row of the last step's logits."""
 
     def close(self) -> None:
         """Give its memory back."""

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from pathlib import Path
 
 from app.errors import EngineDied, ModelLoadFailed
@@ -57,7 +58,7 @@ class SpawnedEngine:
     def __init__(self) -> None:
         ours, theirs = socket.socketpair()
         isolated = ["-I"] if sys.flags.isolated else []
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 - fixed words, no shell
             [sys.executable, *isolated, "-m", _ENGINE_MODULE, str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
@@ -93,6 +94,8 @@ class EngineProcess(asyncio.Protocol):
         self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
         self._loaded.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._exited = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._transport: asyncio.Transport | None = None
         self._stderr_task: asyncio.Task[None] | None = None
         self._exit_task: asyncio.Task[None] | None = None
@@ -152,6 +155,7 @@ class EngineProcess(asyncio.Protocol):
             raise EngineDied("the engine process is gone")
         events: asyncio.Queue[RequestEvent | None] = asyncio.Queue()
         self._requests[request_id] = events
+        self._idle.clear()
         self._send(command)
         done = False
         try:
@@ -171,9 +175,28 @@ class EngineProcess(asyncio.Protocol):
                 if len(known) < len(batch) and not done:
                     raise EngineDied("the engine process ended while it worked on this request")
         finally:
-            self._requests.pop(request_id, None)
+            del self._requests[request_id]
+            if not self._requests:
+                self._idle.set()
             if not done and self.is_alive:
                 self._send(Cancel(request_id=request_id))
+
+    async def ask(self, command: Command, request_id: str) -> RequestEvent:
+        """Send a request and return its last event.
+
+        Raises:
+            EngineDied: the process ended before the request did.
+        """
+        last: list[RequestEvent] = []
+        async with aclosing(self.request(command, request_id)) as batches:
+            async for batch in batches:
+                last = batch
+        return last[-1]
+
+    async def drained(self, timeout_s: float) -> None:
+        """Wait until no request is in flight, at most `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
 
     async def close(self, grace_s: float = _EXIT_WAIT_S) -> None:
         """End the process: asks first, kills after `grace_s`."""

@@ -77,12 +77,8 @@ def _plan(
     free = fit.available_bytes()
     unlimited = _fitted(facts, file, requested, _UNLIMITED)
     fits_beside = unlimited.needed_bytes <= free
-    fitted = unlimited if fits_beside else _fitted(
-        facts, file, requested, free + reclaimable_bytes
-    )
-    return LoadPlan(
-        file, requested, fitted.params, fitted.notes, fitted.needed_bytes, fits_beside
-    )
+    fitted = unlimited if fits_beside else _fitted(facts, file, requested, free + reclaimable_bytes)
+    return LoadPlan(file, requested, fitted.params, fitted.notes, fitted.needed_bytes, fits_beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +88,9 @@ class _Fitted:
     notes: tuple[str, ...]
 
 
-def _fitted(
-    facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int
-) -> _Fitted:
+def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int) -> _Fitted:
     """Clamp the context to the model's training and to `available` bytes."""
-    n_ctx, reason = fit.clamp_n_ctx(
-        requested.n_ctx, facts, file.size_bytes, requested, available
-    )
+    n_ctx, reason = fit.clamp_n_ctx(requested.n_ctx, facts, file.size_bytes, requested, available)
     params = msgspec.structs.replace(requested, n_ctx=n_ctx)
     needed_bytes = fit.estimate(facts, file.size_bytes, params).total_bytes
     notes = (f"n_ctx is {n_ctx}: {reason}",) if reason else ()

@@ -249,9 +249,7 @@ class Supervisor:
         self._set("ok", "Server is healthy and model is loaded")
 
     async def _drain_and_close(self, serving: Serving) -> None:
-        deadline = time.monotonic() + _DRAIN_S
-        while serving.engine.n_requests and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        await serving.engine.drained(_DRAIN_S)
         await serving.engine.close()
         log.info("model_unloaded", model=serving.name, pid=serving.engine.pid)
 
@@ -273,9 +271,7 @@ class Supervisor:
         async with self._lock:
             while self._serving is None:
                 await asyncio.sleep(self._backoff_s)
-                self._backoff_s = min(
-                    _MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s)
-                )
+                self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
                 self.status.restarts += 1
                 try:
                     self._serve(await self._load(before.plan))

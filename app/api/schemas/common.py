@@ -37,7 +37,9 @@ class LoadModelConfigs(Strict):
     n_threads_batch: int | None = Field(None, ge=1, le=256, description="Threads in prefill.")
     use_mmap: bool | None = Field(None, description="Map the file instead of reading it.")
     use_mlock: bool | None = Field(None, description="Keep the model in RAM.")
-    flash_attn: bool | None = Field(None, description="Flash attention; null lets llama.cpp choose.")
+    flash_attn: bool | None = Field(
+        None, description="Flash attention; null lets llama.cpp choose."
+    )
     type_k: KvType | None = Field(None, description="Type of the keys in the KV cache.")
     type_v: KvType | None = Field(None, description="Type of the values in the KV cache.")
     rope_freq_base: float | None = Field(None, gt=0)
