@@ -86,10 +86,16 @@ def _put_first_things_first(_: WrappedLogger, __: str, event: EventDict) -> Even
 
 
 def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    ascii_only = _stderr_encoding() != "utf-8"
     try:
-        return json.dumps(event, default=_describe, ensure_ascii=False)
-    except (TypeError, ValueError, RecursionError):  # odd keys, or a value that holds itself
-        return json.dumps({str(key): _describe(value) for key, value in event.items()})
+        return json.dumps(event, default=_describe, ensure_ascii=ascii_only, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):  # odd keys or numbers, endless lists
+        plain = {str(key): _plain(value) for key, value in event.items()}
+        return json.dumps(plain, ensure_ascii=ascii_only)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, str | int) else _describe(value)
 
 
 def _describe(value: object) -> str:
@@ -107,6 +113,10 @@ def _console_renderer() -> structlog.dev.ConsoleRenderer:
     )
 
 
+def _stderr_encoding() -> str:
+    return (getattr(sys.stderr, "encoding", None) or "utf-8").lower()
+
+
 def _stderr_is_terminal() -> bool:
     try:
         return sys.stderr.isatty()
@@ -122,7 +132,7 @@ _write_lock = threading.Lock()
 
 def _write_line(line: str) -> None:
     try:
-        encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+        encoding = _stderr_encoding()
         safe = line.encode(encoding, "backslashreplace").decode(encoding)
         with _write_lock:
             sys.stderr.write(safe + "\n")
@@ -175,8 +185,7 @@ def _route_standard_logging(level: int, renderer: Processor) -> None:
     for name in _ROUTED_LOGGERS:
         _reset(logging.getLogger(name))
     for name in _SILENCED_LOGGERS:
-        _reset(logging.getLogger(name))
-        logging.getLogger(name).propagate = False
+        logging.getLogger(name).disabled = True
     logging.captureWarnings(True)
 
 

@@ -357,10 +357,16 @@ def _problem(details: ErrorDetails, values: Mapping[str, Any], sources: Mapping[
 
 def _unknown_keys(values: Mapping[str, Any], source: str) -> list[str]:
     return [
-        f"{name} ({source}): is no setting{_suggestion(name)}"
-        for name in values
+        f"{name} ({source}): is no setting{_hint(name, value)}"
+        for name, value in values.items()
         if name not in Settings.model_fields
     ]
+
+
+def _hint(name: str, value: object) -> str:
+    if isinstance(value, dict):
+        return "; settings stand at the top level, not in tables"
+    return _suggestion(name)
 
 
 def _suggestion(name: str, spelled: Callable[[str], str] = str) -> str:

@@ -52,11 +52,16 @@ def _explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
 
 
 def _most_specific(details: list[ErrorDetails]) -> ErrorDetails:
-    """Prefer an unknown key to what else is wrong: it is the likelier cause."""
+    """Return the error to report: an unknown key, else the first one.
+
+    Where a value fits no branch of a union, the branch that looked deepest into it tells most.
+    """
     for detail in details:
         if detail["type"] == _UNKNOWN_KEY:
             return detail
-    return details[0]
+    where = _dotted(details[0]["loc"])
+    same_place = [detail for detail in details if _dotted(detail["loc"]).startswith(where)]
+    return max(same_place, key=lambda detail: len(_dotted(detail["loc"])))
 
 
 def _unknown_key(loc: tuple[int | str, ...], schema: type[BaseModel]) -> InvalidRequest:

@@ -65,9 +65,15 @@ class Request:
         return len(self.tokens) - self.n_past
 
     @property
-    def is_prefilling(self) -> bool:
-        """Whether part of the prompt is still to be decoded."""
-        return self.n_past < self.n_prompt
+    def n_prefill(self) -> int:
+        """Prompt tokens still to be prefilled.
+
+        The last prompt token of an answer is not among them: it is decoded alone, like a
+        generated token, whether the tokens before it were prefilled or cached. Batches of
+        different shape round differently, and so a cached prompt would answer differently.
+        """
+        end = self.n_prompt - 1 if self.max_new else self.n_prompt
+        return max(0, end - self.n_past)
 
     def usage(self) -> Usage:
         """Return the token counts so far."""

@@ -76,11 +76,11 @@ class Scheduler:
         Args:
             prefill_budget: prompt tokens the step may decode at most, shared by all.
         """
-        work = [Work(request, 1) for request in self.running if not request.is_prefilling]
+        work = [Work(request, 1) for request in self.running if not request.n_prefill]
         room = min(prefill_budget, self._n_batch - len(work))
         for request in self.running:
-            if request.is_prefilling and room > 0:
-                n_tokens = min(room, request.n_pending)
+            if request.n_prefill and room > 0:
+                n_tokens = min(room, request.n_prefill)
                 work.append(Work(request, n_tokens))
                 room -= n_tokens
         return work

@@ -211,8 +211,8 @@ class EngineProcess(asyncio.Protocol):
             self._socket.close()
             self.kill()
             self._process.wait()
-            return
-        await self._exited.wait()
+        if self._exit_task is not None:
+            await self._exit_task
 
     def kill(self) -> None:
         """End the process at once."""

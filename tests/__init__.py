@@ -1,0 +1,1 @@
+"""Tests; they mirror `app/`, and `live/` drives a running server."""

@@ -1,0 +1,84 @@
+"""What is found out about a template by rendering small conversations with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.chat.templates import CHATML, ChatTemplate
+from app.chat.traits import TemplateTraits
+
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
+PARTS = (
+    "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}"
+    "{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}{% endfor %}"
+)
+
+
+def traits(source: str) -> TemplateTraits:
+    return ChatTemplate(source, bos_token="", eos_token="").traits
+
+
+def test_a_plain_template_has_the_default_traits() -> None:
+    assert traits(CHATML) == TemplateTraits()
+
+
+@pytest.mark.parametrize("source", ["{{ raise_exception('no') }}", "", "{{ 1 / 0 }}"])
+def test_a_template_that_refuses_everything_has_the_default_traits(source: str) -> None:
+    assert traits(source) == TemplateTraits()
+
+
+def test_a_template_that_iterates_over_parts_takes_them() -> None:
+    assert traits(PARTS).takes_content_parts
+
+
+@pytest.mark.parametrize(
+    "how", ["{{ m.content }}", "{{ m.content|tojson }}", "{{ m.content|trim }}"]
+)
+def test_writing_parts_as_python_or_json_is_not_taking_them(how: str) -> None:
+    source = "{% for m in messages %}" + how + "{% endfor %}"
+    assert not traits(source).takes_content_parts
+
+
+def test_a_role_that_is_only_echoed_is_not_known() -> None:
+    echo = "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}"
+    assert not traits(echo).knows_developer_role
+    assert traits(
+        echo + "{% if messages[0].role == 'developer' %}!{% endif %}"
+    ).knows_developer_role
+
+
+def test_a_template_that_adds_arguments_to_text_wants_text() -> None:
+    source = (
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+        "{{ 'call ' + c.function.arguments }}{% endfor %}{% endfor %}"
+    )
+    assert not traits(source).wants_object_arguments
+
+
+def test_a_template_that_would_write_python_wants_text() -> None:
+    source = (
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+        "{{ c.function.arguments }}{% endfor %}{% endfor %}"
+    )
+    assert not traits(source).wants_object_arguments
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no published templates in {FOLDER}")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Qwen-Qwen2.5-7B-Instruct", TemplateTraits()),
+        ("Qwen3.5-4B", TemplateTraits(takes_content_parts=True)),
+        ("openai-gpt-oss-120b", TemplateTraits(knows_developer_role=True)),
+        ("meetkai-functionary-medium-v3.2", TemplateTraits(wants_object_arguments=False)),
+        ("unsloth-Apriel-1.5", TemplateTraits(takes_content_parts=True)),
+        (
+            "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
+            TemplateTraits(wants_object_arguments=False, wants_null_content=True),
+        ),
+    ],
+)
+def test_the_traits_of_published_templates(name: str, expected: TemplateTraits) -> None:
+    assert traits((FOLDER / f"{name}.jinja").read_text()) == expected

@@ -1,0 +1,23 @@
+"""Fixtures that more than one folder of tests uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.live.server import LiveServer
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LiveServer]:
+    """A server with the bundled model that tests share; they must leave it as it was."""
+    with LiveServer("--sse-ping-s", "1") as live:
+        yield live.wait_healthy()
+
+
+@pytest.fixture
+def own_server() -> Iterator[LiveServer]:
+    """A server of the test's own, to be broken."""
+    with LiveServer() as live:
+        yield live.wait_healthy()

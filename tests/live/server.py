@@ -1,0 +1,183 @@
+"""Owns a server under test: starts the real program, reads its log, ends it by its own id."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "models"
+NANO = "distiller-nano-5m-q8_0.gguf"
+START_S = 60.0
+
+
+class LiveServer:
+    """A server process on a free port.
+
+    Args:
+        arguments: command-line options after `serve`.
+        command: what to run instead of `python -m app serve`.
+        cwd: folder to run it in.
+    """
+
+    def __init__(
+        self, *arguments: str, command: tuple[str, ...] = ("-m", "app", "serve"), cwd: Path = ROOT
+    ) -> None:
+        self._log: list[dict[str, Any]] = []
+        self._changed = threading.Condition()
+        self.raw: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, *command, "--port", "0", "--n-threads", "1", *arguments],
+            cwd=cwd,
+            env=_clean_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.http = httpx.Client(timeout=60.0)
+        try:
+            self.url = str(self.wait_for_log("listening")["url"])
+        except AssertionError:
+            self.stop()
+            raise
+        self.http.base_url = httpx.URL(self.url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """End the server as systemd does and return its exit status."""
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(timeout=30)
+        self._reader.join(timeout=10)
+        if self.process.stderr:
+            self.process.stderr.close()
+        return status
+
+    # ------------------------------------------------------------ log
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.raw.append(line)
+            with self._changed:
+                if line.startswith("{"):
+                    self._log.append(json.loads(line))
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def log(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of one event so far."""
+        with self._changed:
+            return [line for line in self._log if line["event"] == event]
+
+    def wait_for_log(
+        self, event: str, *, timeout_s: float = START_S, **facts: Any
+    ) -> dict[str, Any]:
+        """Return the first log line of an event with these facts; waits for it."""
+
+        def found() -> dict[str, Any] | None:
+            for line in self._log:
+                if line["event"] == event and all(line.get(k) == v for k, v in facts.items()):
+                    return line
+            return None
+
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while (line := found()) is None:
+                left = deadline - time.monotonic()
+                if left <= 0 or (self.process.poll() is not None and not self._reader.is_alive()):
+                    raise AssertionError(f"no log line {event} {facts}; log: {self.raw}")
+                self._changed.wait(min(left, 0.2))
+        return line
+
+    # ------------------------------------------------------------ state
+
+    def wait_healthy(self) -> Self:
+        """Wait until a model serves."""
+        self.wait_until(lambda: self.http.get("/health").status_code == 200)
+        return self
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = START_S) -> None:
+        """Wait until a condition holds that only asking can tell."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the condition did not come true; log: {self.raw}")
+            time.sleep(0.02)
+
+    @property
+    def health(self) -> dict[str, Any]:
+        """The body of `/health`."""
+        body: dict[str, Any] = self.http.get("/health").json()
+        return body
+
+    @property
+    def engine_pid(self) -> int:
+        """Process id of the engine that serves."""
+        pid: int = self.health["engine"]["pid"]
+        return pid
+
+    # ------------------------------------------------------------ requests
+
+    def chat(self, content: str, **fields: Any) -> dict[str, Any]:
+        """Ask one question, greedily, and return the whole response."""
+        body = {"messages": [user(content)], "temperature": 0, **fields}
+        response = self.http.post("/v1/chat/completions", json=body)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def stream(self, content: str, **fields: Any) -> Iterator[dict[str, Any]]:
+        """Ask one question and yield the chunks of the streamed answer."""
+        body = {"messages": [user(content)], "temperature": 0, "stream": True, **fields}
+        with self.http.stream("POST", "/v1/chat/completions", json=body) as response:
+            assert response.status_code == 200
+            yield from chunks(response)
+
+
+def chunks(response: httpx.Response) -> Iterator[dict[str, Any]]:
+    """Yield the JSON of each event of a stream, up to `[DONE]`."""
+    for line in response.iter_lines():
+        if line == "data: [DONE]":
+            return
+        if line.startswith("data: "):
+            yield json.loads(line.removeprefix("data: "))
+    raise AssertionError("the stream ended without [DONE]")
+
+
+def user(content: str) -> dict[str, str]:
+    """Return a user message."""
+    return {"role": "user", "content": content}
+
+
+def text_of(pieces: Iterator[dict[str, Any]]) -> str:
+    """Return the text of a streamed answer."""
+    return "".join(
+        choice["delta"].get("content") or "" for piece in pieces for choice in piece["choices"]
+    )
+
+
+def _clean_environment() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILLER_LLM_")}
+    return {**kept, "PYTHONPATH": str(ROOT)}

@@ -1,0 +1,144 @@
+"""Every wrong request gets one JSON shape, the right status and the name of the field."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.live.server import LiveServer, user
+
+HELLO = {"messages": [user("Hello!")]}
+CHAT = "/v1/chat/completions"
+
+
+def error_of(response: httpx.Response, status: int) -> dict[str, Any]:
+    """Check the one shape of errors and return its inner object."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"error", "detail"}
+    error: dict[str, Any] = body["error"]
+    assert error.keys() == {"message", "type", "param", "code"}
+    assert body["detail"] == error["message"]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": None}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": "hello"}, "messages"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"seed": -1}, "seed"),
+        ({"stop": [""]}, "stop[0]"),
+        ({"stream": "yes"}, "stream"),
+        ({"n": 2}, "n"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"response_format": {"type": "json_object"}}, "response_format.type"),
+        ({"logit_bias": {"cat": 1}}, "logit_bias"),
+        ({"logit_bias": {"99999999": 1}}, "logit_bias"),
+        ({"load_model_configs": {"n_ctx": 0}}, "load_model_configs.n_ctx"),
+        ({"load_model_configs": {"type_k": "q9"}}, "load_model_configs.type_k"),
+        ({"inference_configs": {"temperature": "hot"}}, "inference_configs.temperature"),
+    ],
+)
+def test_a_wrong_field_is_named(server: LiveServer, fields: dict[str, Any], param: str) -> None:
+    error = error_of(server.http.post(CHAT, json={**HELLO, **fields}), 400)
+    assert error["param"] == param
+    assert error["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("place", ["inference_configs", "load_model_configs"])
+def test_an_unknown_key_is_named_and_the_valid_ones_listed(server: LiveServer, place: str) -> None:
+    error = error_of(server.http.post(CHAT, json={**HELLO, place: {"tempreature": 1}}), 400)
+    assert error["param"] == f"{place}.tempreature"
+    assert "tempreature" in error["message"]
+    assert ("temperature" if place == "inference_configs" else "n_ctx") in error["message"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b'"x"', b"", b"\xff\xfe", b"nul"])
+def test_a_body_that_is_no_json_object_is_refused(server: LiveServer, body: bytes) -> None:
+    assert error_of(server.http.post(CHAT, content=body), 400)["param"] == "body"
+
+
+def test_an_unknown_model_is_not_found_and_named(server: LiveServer) -> None:
+    error = error_of(server.http.post(CHAT, json={**HELLO, "model": "no-such.gguf"}), 404)
+    assert error["code"] == "model_not_found"
+    assert "no-such.gguf" in error["message"]
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.gguf", "/etc/passwd", "a/b.gguf", "x\u0000.gguf", ".."]
+)
+def test_a_model_name_cannot_leave_the_folder(server: LiveServer, name: str) -> None:
+    error_of(server.http.post("/setModel", json={"model_name": name}), 404)
+
+
+def test_an_unknown_path_is_not_found(server: LiveServer) -> None:
+    assert error_of(server.http.get("/no/such/path"), 404)["code"] == "not_found"
+
+
+def test_a_wrong_method_is_refused_and_the_right_one_offered(server: LiveServer) -> None:
+    response = server.http.get(CHAT)
+    assert error_of(response, 405)["code"] == "method_not_allowed"
+    assert "POST" in response.headers["allow"]
+
+
+def test_too_large_a_body_is_refused(server: LiveServer) -> None:
+    body = b'{"messages":[{"role":"user","content":"' + b"x" * (8 * 1024 * 1024) + b'"}]}'
+    error = error_of(server.http.post(CHAT, content=body), 413)
+    assert "8388608" in error["message"]
+
+
+def test_a_prompt_over_the_context_is_refused_with_the_known_words(server: LiveServer) -> None:
+    n_ctx = server.health["engine"]["n_ctx"]
+    response = server.http.post(CHAT, json={"messages": [user("word " * 3 * n_ctx)]})
+    error = error_of(response, 400)
+    assert error["code"] == "context_length_exceeded"
+    assert f"exceed context window of {n_ctx}" in error["message"]
+    assert error["message"].startswith("Requested tokens (")
+
+
+def test_a_streamed_request_is_refused_with_a_status_too(server: LiveServer) -> None:
+    error_of(server.http.post(CHAT, json={**HELLO, "stream": True, "temperature": -1}), 400)
+    n_ctx = server.health["engine"]["n_ctx"]
+    body = {"messages": [user("word " * 3 * n_ctx)], "stream": True}
+    assert error_of(server.http.post(CHAT, json=body), 400)["code"] == "context_length_exceeded"
+
+
+def test_content_the_model_cannot_see_is_refused(server: LiveServer) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    body = {"messages": [{"role": "user", "content": [image]}]}
+    error = error_of(server.http.post(CHAT, json=body), 400)
+    assert error["param"] == "messages[0].content[0].type"
+
+
+@pytest.mark.parametrize("tokens", [[-1], [2**40], ["a"], "abc", [2_000_000_000]])
+def test_ids_that_are_no_tokens_are_refused(server: LiveServer, tokens: Any) -> None:
+    error = error_of(server.http.post("/detokenize", json={"tokens": tokens}), 400)
+    assert error["param"].startswith("tokens")
+
+
+def test_garbage_instead_of_http_gets_an_answer_and_harms_nobody(server: LiveServer) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"NONSENSE\r\n\r\n")
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]["type"] == "invalid_request_error"
+    assert server.http.get("/health").status_code == 200
