@@ -82,6 +82,8 @@ def serve(settings: Settings, spawned: SpawnedEngine | None = None) -> int:
         listener = _listen(settings)
     except OSError as error:
         log.error("cannot_listen", host=settings.host, port=settings.port, error=str(error))
+        if spawned:
+            spawned.discard()
         return 1
     app = create_app(settings, spawned)
     app.prepare(sock=listener, single_process=True, motd=False, access_log=False)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import llama_cpp
 import llama_cpp.llama_cpp as lib
 
 from app.engine.sampling import Stage
@@ -72,9 +73,9 @@ def route_logs(sink: LogSink) -> None:
 
 
 def build_version() -> str:
-    """Return the name of the llama.cpp build in use."""
-    raw = lib.llama_version()
-    return raw.decode() if isinstance(raw, bytes) else str(raw)
+    """Return the versions of llama.cpp and of the package that carries it."""
+    raw: bytes = lib.llama_version()
+    return f"{raw.decode()}+{llama_cpp.__version__}"
 
 
 def file_digest(path: Path) -> str:

@@ -61,7 +61,10 @@ class Status:
     """What the service can say of itself at any moment."""
 
     name: StatusName = "no_model"
-    message: str = "No model is loaded"
+    message: str = (
+        "No model is loaded; put a .gguf file into the models folder and name it in 'model' "
+        "or POST /setModel"
+    )
     restarts: int = 0
     last_failure: str | None = None
     started_s: float = field(default_factory=time.monotonic)
@@ -114,7 +117,7 @@ class Supervisor:
         if file is None:
             if spawned:
                 spawned.discard()
-            log.warning("no_model", message=self.status.message)
+            log.warning(self.status.name, message=self.status.message)
             return
         self._set("loading", f"Model {file.name} is being loaded")
         self._spawn_task(self._first_load(file, spawned))
@@ -166,10 +169,8 @@ class Supervisor:
                 return EngineUnavailable(self.status.message)
             case "stopping":
                 return ServiceStopping(self.status.message)
-            case "error":
-                return NoModelLoaded(self.status.message)
             case _:
-                return NoModelLoaded("No model is loaded; name one in 'model' or POST /setModel")
+                return NoModelLoaded(self.status.message)
 
     # ------------------------------------------------------------ load and switch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -139,6 +140,11 @@ class LiveServer:
         return pid
 
     # ------------------------------------------------------------ requests
+
+    def connect(self) -> socket.socket:
+        """Return a raw connection to the server."""
+        host, port = self.url.removeprefix("http://").split(":")
+        return socket.create_connection((host, int(port)), timeout=10)
 
     def chat(self, content: str, **fields: Any) -> dict[str, Any]:
         """Ask one question, greedily, and return the whole response."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import httpx
@@ -135,8 +134,7 @@ def test_ids_that_are_no_tokens_are_refused(server: LiveServer, tokens: Any) -> 
 
 
 def test_garbage_instead_of_http_gets_an_answer_and_harms_nobody(server: LiveServer) -> None:
-    host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with server.connect() as connection:
         connection.sendall(b"NONSENSE\r\n\r\n")
         answer = connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 400")

@@ -62,7 +62,8 @@ def test_an_answer_stops_before_a_stop_string(server: LiveServer) -> None:
     assert cut["message"]["content"] == whole[: whole.index(stop)]
 
 
-def test_the_same_seed_draws_the_same_answer(server: LiveServer) -> None:
+def test_the_same_seed_draws_the_same_answer_cold_and_cached(own_server: LiveServer) -> None:
+    server = own_server
     options = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "max_tokens": 24}
     first = server.chat("Tell me a story.", seed=7, **options)
     second = server.chat("Tell me a story.", seed=7, **options)

@@ -67,8 +67,11 @@ def test_inference_configs_win_over_the_top_level(server: LiveServer) -> None:
 
 def test_both_spellings_of_the_repeat_penalty_count(server: LiveServer) -> None:
     def answer(**configs: Any) -> Any:
-        body = {"messages": [user("Tell me a story.")]}
-        body["inference_configs"] = {"temperature": 0, "max_tokens": 80, **configs}
+        inference_configs = {"temperature": 0, "max_tokens": 80, **configs}
+        body = {
+            "messages": [user("Tell me a story.")],
+            "inference_configs": inference_configs,
+        }
         return server.http.post("/chat/completions", json=body).json()["choices"]
 
     assert answer(repetition_penalty=1.8) == answer(repeat_penalty=1.8) != answer()

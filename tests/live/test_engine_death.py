@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
-import httpx
-import pytest
-
 from tests.live.server import LiveServer, chunks, user
 
+CHAT = "/v1/chat/completions"
 LONG = {"messages": [user("Tell me a long story.")], "temperature": 2.0, "stream": True}
 
 
 def test_a_stream_whose_engine_is_killed_ends_with_an_error_event(own_server: LiveServer) -> None:
     pid = own_server.engine_pid
-    with own_server.http.stream("POST", "/v1/chat/completions", json=LONG) as response:
+    with own_server.http.stream("POST", CHAT, json=LONG) as response:
         pieces = chunks(response)
         next(pieces)
         os.kill(pid, signal.SIGKILL)
@@ -34,7 +33,7 @@ def test_a_stream_whose_engine_is_killed_ends_with_an_error_event(own_server: Li
 def test_http_answers_while_the_engine_restarts(own_server: LiveServer) -> None:
     os.kill(own_server.engine_pid, signal.SIGKILL)
     own_server.wait_until(lambda: own_server.health["status"] == "restarting")
-    refused = own_server.http.post("/v1/chat/completions", json=LONG)
+    refused = own_server.http.post(CHAT, json=LONG)
     own_server.wait_healthy()
     if refused.status_code != 200:  # it may have restarted in between
         assert refused.status_code == 503
@@ -52,22 +51,27 @@ def test_an_engine_ends_with_its_server() -> None:
 
 
 def test_a_client_that_goes_away_ends_its_request(own_server: LiveServer) -> None:
-    with own_server.http.stream("POST", "/v1/chat/completions", json=LONG) as response:
+    with own_server.http.stream("POST", CHAT, json=LONG) as response:
         pieces = chunks(response)
         next(pieces)
-        assert own_server.health["engine"]["requests"] == 1
     own_server.wait_until(lambda: own_server.health["engine"]["requests"] == 0)
     assert own_server.wait_for_log("request", status=499)
     assert own_server.chat("Hello!", max_tokens=4)["choices"]
 
 
 def test_a_client_that_goes_away_in_the_queue_leaves_the_queue(own_server: LiveServer) -> None:
-    with own_server.http.stream("POST", "/v1/chat/completions", json=LONG) as running:
+    end = own_server.http.post("/tokenize", json={"content": "<|im_end|>"}).json()["tokens"]
+    endless = LONG | {"logit_bias": {str(token): -100 for token in end}}
+    body = json.dumps(endless).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nX-Request-ID: gone\r\n"
+    with own_server.http.stream("POST", CHAT, json=endless) as running:
         pieces = chunks(running)
         next(pieces)
-        with pytest.raises(httpx.TimeoutException):
-            httpx.post(f"{own_server.url}/v1/chat/completions", json=LONG, timeout=0.3)
+        with own_server.connect() as waiting:
+            waiting.sendall(head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            own_server.wait_until(lambda: own_server.health["engine"]["requests"] == 2)
         own_server.wait_until(lambda: own_server.health["engine"]["requests"] <= 1)
+    assert own_server.wait_for_log("request", request_id="gone")["status"] == 499
 
 
 def _is_running(pid: int) -> bool:

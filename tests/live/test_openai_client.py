@@ -59,27 +59,29 @@ def test_it_lists_and_retrieves_models(client: openai.OpenAI) -> None:
 
 
 def test_it_receives_a_structured_tool_call(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(
+    create: Any = client.chat.completions.create
+    answer = create(
         model=NANO,
         messages=[{"role": "user", "content": "Turn the LED green."}],
-        tools=[LED_TOOL],  # type: ignore[list-item]
+        tools=[LED_TOOL],
         max_tokens=60,
         temperature=0,
     )
     (choice,) = answer.choices
     assert choice.finish_reason == "tool_calls"
     assert choice.message.content is None
-    (call,) = choice.message.tool_calls or ()
+    (call,) = choice.message.tool_calls
     assert call.type == "function"
     assert call.function.name == "set_led"
     assert json.loads(call.function.arguments) == {"color": "green"}
 
 
 def test_it_receives_a_streamed_tool_call_with_name_and_id_once(client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(
+    create: Any = client.chat.completions.create
+    stream = create(
         model=NANO,
         messages=[{"role": "user", "content": "Turn the LED green."}],
-        tools=[LED_TOOL],  # type: ignore[list-item]
+        tools=[LED_TOOL],
         max_tokens=60,
         temperature=0,
         stream=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -173,7 +172,6 @@ def test_a_taken_port_ends_the_start_with_a_clear_line(server: LiveServer) -> No
 
 def test_sigterm_ends_the_server_with_success_though_a_connection_is_open() -> None:
     live = LiveServer().wait_healthy()
-    host, port = live.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))):
+    with live.connect():
         assert live.stop() == 0
     assert live.log("stopped")

@@ -1,0 +1,80 @@
+"""The bundled model does what its card says: prompts it was not trained on, asked greedily.
+
+The prompts lie in `tests/data/nano_eval/`, one file a skill. A share below 1.0 is what the model
+card promises, not a tolerance for the server.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.server import NANO, LiveServer
+
+PROMPTS = Path(__file__).resolve().parents[1] / "data" / "nano_eval"
+LONGEST_ANSWER = 700
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("skill", "share"),
+    [
+        ("capitals", 0.95),
+        ("chat", 0.90),
+        ("known_tools", 0.90),
+        ("unseen_tools", 0.80),
+        ("no_tool", 0.90),
+        ("tool_result", 0.90),
+        ("stories", 1.00),
+    ],
+)
+def test_the_bundled_model_has_this_skill(server: LiveServer, skill: str, share: float) -> None:
+    prompts = json.loads((PROMPTS / f"{skill}.json").read_text())
+    missed = []
+    for prompt in prompts:
+        body = {
+            "model": NANO,
+            "messages": prompt["messages"],
+            "temperature": 0,
+            "max_tokens": LONGEST_ANSWER,
+        }
+        if "tools" in prompt:
+            body["tools"] = prompt["tools"]
+        answer = server.http.post("/v1/chat/completions", json=body).json()
+        if not meets(prompt["expect"], answer):
+            missed.append((prompt["id"], answer["choices"][0]["message"]))
+    reached = 1 - len(missed) / len(prompts)
+    assert reached >= share, f"{reached:.0%} of {len(prompts)}; missed: {missed}"
+
+
+def meets(expect: dict[str, Any], answer: dict[str, Any]) -> bool:
+    """Say whether an answer is what a prompt's author expected."""
+    message = answer["choices"][0]["message"]
+    calls = [called(call) for call in message.get("tool_calls") or ()]
+    content = (message["content"] or "").casefold()
+    if "tool_calls" in expect:
+        wanted = expect["tool_calls"]
+        return len(calls) == len(wanted) and all(map(is_call, wanted, calls))
+    if expect.get("no_tool_calls") and calls:
+        return False
+    if answer["usage"]["completion_tokens"] < expect.get("min_tokens", 0):
+        return False
+    return all(part.casefold() in content for part in expect.get("contains", ()))
+
+
+def called(call: dict[str, Any]) -> tuple[str, Any]:
+    """Return name and parsed arguments of a call; arguments that are no JSON stay text."""
+    function = call["function"]
+    try:
+        return function["name"], json.loads(function["arguments"])
+    except ValueError:
+        return function["name"], function["arguments"]
+
+
+def is_call(wanted: dict[str, Any], call: tuple[str, Any]) -> bool:
+    """Say whether a call has the wanted name and one of the wanted arguments."""
+    accepted = wanted.get("arguments_any", [wanted.get("arguments")])
+    return call[0] == wanted["name"] and call[1] in accepted
