@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
 
 from app.catalog import Catalog, ModelFile
 from app.errors import (
@@ -30,6 +30,8 @@ _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
 _STABLE_AFTER_S = 60.0
 _DRAIN_S = 120.0
+
+Result = TypeVar("Result")
 
 log = get_logger("supervisor")
 
@@ -67,7 +69,6 @@ class Status:
     )
     restarts: int = 0
     last_failure: str | None = None
-    started_s: float = field(default_factory=time.monotonic)
 
 
 class Supervisor:
@@ -86,8 +87,9 @@ class Supervisor:
         self._lock = asyncio.Lock()
         self._serving: Serving | None = None
         self._loading: EngineProcess | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._backoff_s = 0.0
+        self._wanted: str | None = None
         self.status = Status()
 
     @property
@@ -119,6 +121,7 @@ class Supervisor:
                 spawned.discard()
             log.warning(self.status.name, message=self.status.message)
             return
+        self._wanted = file.name
         self._set("loading", f"Model {file.name} is being loaded")
         self._spawn_task(self._first_load(file, spawned))
 
@@ -127,8 +130,8 @@ class Supervisor:
             try:
                 plan = await plan_load(self._catalog, file, self._defaults, {})
                 self._serve(await self._load(plan, spawned))
-            except DistillerError as error:
-                self._set("error", error.message)
+            except ModelLoadFailed as error:
+                self._fail(error)
                 log.error("model_load_failed", model=file.name, error=error.message)
 
     async def stop(self) -> None:
@@ -159,7 +162,7 @@ class Supervisor:
         serving = self._serving
         if serving and (file is None or file.name == serving.name):
             return serving
-        if file is None or self.status.name in ("loading", "restarting", "stopping"):
+        if file is None or file.name == self._wanted or self.status.name == "stopping":
             raise self._not_serving()
         return await self.switch(file, overrides)
 
@@ -177,9 +180,14 @@ class Supervisor:
     async def switch(self, file: ModelFile, overrides: Mapping[str, Any]) -> Serving:
         """Load `file` and let it serve; the model before it finishes its requests.
 
+        A caller that goes away does not undo it: a switch is never left half done.
+
         Raises:
             ModelLoadFailed: it could not be loaded; the former model serves on.
         """
+        return await asyncio.shield(self._spawn_task(self._switch(file, overrides)))
+
+    async def _switch(self, file: ModelFile, overrides: Mapping[str, Any]) -> Serving:
         async with self._lock:
             if self.status.name == "stopping":
                 raise self._not_serving()
@@ -202,7 +210,7 @@ class Supervisor:
             serving = await self._load(plan)
         except ModelLoadFailed as error:
             if before is None:
-                self._set("error", error.message)
+                self._fail(error)
                 raise
             raise ModelLoadFailed(
                 f"{error.message}; {before.name} goes on serving", param="model"
@@ -213,18 +221,25 @@ class Supervisor:
         return serving
 
     async def _stop_then_load(self, plan: LoadPlan, before: Serving) -> Serving:
-        self._serving = None
+        self._serving, self._wanted = None, plan.file.name
         self._set("loading", f"Model {plan.file.name} is being loaded in place of {before.name}")
         await self._drain_and_close(before)
         try:
             serving = await self._load(plan)
         except ModelLoadFailed as error:
-            self._serve(await self._load(before.plan))
+            await self._bring_back(before)
             raise ModelLoadFailed(
                 f"{error.message}; {before.name} was loaded again", param="model"
             ) from error
         self._serve(serving)
         return serving
+
+    async def _bring_back(self, before: Serving) -> None:
+        try:
+            self._serve(await self._load(before.plan))
+        except ModelLoadFailed as error:
+            self._fail(error)
+            raise
 
     async def _load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
         engine = EngineProcess(spawned or SpawnedEngine(), self._on_exit)
@@ -232,6 +247,9 @@ class Supervisor:
         try:
             command = Load(model_path=str(plan.file.path), params=plan.params)
             info = await engine.load(command, self._load_timeout_s)
+        except BaseException:
+            await engine.close(grace_s=0.0)
+            raise
         finally:
             self._loading = None
         log.info(
@@ -246,8 +264,13 @@ class Supervisor:
         return Serving(plan, info, engine, time.monotonic())
 
     def _serve(self, serving: Serving) -> None:
-        self._serving = serving
+        self._serving, self._wanted = serving, None
         self._set("ok", "Server is healthy and model is loaded")
+
+    def _fail(self, error: ModelLoadFailed) -> None:
+        self._wanted = None
+        self.status.last_failure = error.message
+        self._set("error", error.message)
 
     async def _drain_and_close(self, serving: Serving) -> None:
         await serving.engine.drained(_DRAIN_S)
@@ -260,31 +283,36 @@ class Supervisor:
         serving = self._serving
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return
-        self._serving = None
-        stable = time.monotonic() - serving.since_s > _STABLE_AFTER_S
-        if stable:
+        self._serving, self._wanted = None, serving.name
+        if time.monotonic() - serving.since_s > _STABLE_AFTER_S:
             self._backoff_s = 0.0
         self.status.last_failure = engine.exit_reason
         self._set("restarting", "The engine process ended and is being restarted")
         self._spawn_task(self._restart(serving))
 
     async def _restart(self, before: Serving) -> None:
-        async with self._lock:
-            while self._serving is None:
-                await asyncio.sleep(self._backoff_s)
-                self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
+        while True:
+            await asyncio.sleep(self._backoff_s)
+            self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
+            async with self._lock:  # not while asleep: another model may be asked for meanwhile
+                if self._serving is not None:
+                    return
                 self.status.restarts += 1
                 try:
                     self._serve(await self._load(before.plan))
                 except ModelLoadFailed as error:
-                    self.status.last_failure = error.message
+                    self._fail(error)
                     log.error("engine_restart_failed", model=before.name, error=error.message)
+                else:
+                    return
 
     def _set(self, name: StatusName, message: str) -> None:
         self.status.name = name
         self.status.message = message
 
-    def _spawn_task(self, work: Any) -> None:
+    def _spawn_task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task

@@ -132,6 +132,18 @@ def test_a_model_that_does_not_load_leaves_the_old_one_serving(two_models: Path)
         assert live.chat("Hello!", max_tokens=3)["model"] == "first.gguf"
 
 
+def test_a_switch_is_finished_though_its_client_goes_away(two_models: Path) -> None:
+    body = b'{"model_name":"second.gguf"}'
+    request = b"POST /setModel HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+    with LiveServer("--models-dir", str(two_models), "--model-name", "first.gguf") as live:
+        live.wait_healthy()
+        with live.connect() as connection:
+            connection.sendall(request % (len(body), body))
+            live.wait_until(lambda: live.health["engine"]["load_fraction"] is not None)
+        live.wait_until(lambda: live.health["current_model"] == "second.gguf")
+        assert live.chat("Hello!", max_tokens=3)["model"] == "second.gguf"
+
+
 def test_a_stream_goes_on_while_another_model_is_loaded(two_models: Path) -> None:
     with LiveServer("--models-dir", str(two_models), "--model-name", "first.gguf") as live:
         live.wait_healthy()
