@@ -19,7 +19,7 @@ import socket
 from sanic import Sanic
 from sanic.config import Config
 
-from app import __version__
+from app import __version__, logs
 from app.api import access_log, cache, chat, documentation, health, models, tokens
 from app.api.errors import JsonErrorHandler
 from app.api.service import Service
@@ -45,14 +45,22 @@ HttpApp = Sanic[Any, Any]
 log = get_logger("server")
 
 
-def create_app(settings: Settings | None = None, spawned: SpawnedEngine | None = None) -> HttpApp:
-    """Return the HTTP application, its parts wired and not yet started.
+def create_app() -> HttpApp:
+    """Return the application with settings from environment and file.
+
+    For development with reload on change: `sanic app.server:create_app --factory --dev`.
+    """
+    settings = load_settings({})
+    logs.configure(settings.log_level, settings.log_format)
+    return compose(settings)
+
+
+def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp:
+    """Return the application, its parts wired and not yet started.
 
     Args:
-        settings: read from environment and file where none are given.
         spawned: an engine process that was started early.
     """
-    settings = settings or load_settings({})
     app: HttpApp = Sanic(
         "distiller-llm",
         config=_sanic_config(settings),
@@ -85,7 +93,7 @@ def serve(settings: Settings, spawned: SpawnedEngine | None = None) -> int:
         if spawned:
             spawned.discard()
         return 1
-    app = create_app(settings, spawned)
+    app = compose(settings, spawned)
     app.prepare(sock=listener, single_process=True, motd=False, access_log=False)
     host, port = listener.getsockname()[:2]
     log.info("listening", url=f"http://{host}:{port}", models_dir=str(settings.models_dir))

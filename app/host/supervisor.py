@@ -135,15 +135,15 @@ class Supervisor:
                 log.error("model_load_failed", model=file.name, error=error.message)
 
     async def stop(self) -> None:
-        """End all engines and background work."""
+        """End all engines and background work; may be called again if it was interrupted."""
         self._set("stopping", "Server is shutting down")
-        serving, self._serving = self._serving, None
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if serving:
-            await serving.engine.close()
+        if self._serving:
+            await self._serving.engine.close()
+            self._serving = None
 
     # ------------------------------------------------------------ requests
 

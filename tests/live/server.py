@@ -87,10 +87,15 @@ class LiveServer:
         with self._changed:
             self._changed.notify_all()
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """All log lines so far."""
+        with self._changed:
+            return list(self._log)
+
     def log(self, event: str) -> list[dict[str, Any]]:
         """Return the log lines of one event so far."""
-        with self._changed:
-            return [line for line in self._log if line["event"] == event]
+        return [line for line in self.lines if line["event"] == event]
 
     def wait_for_log(
         self, event: str, *, timeout_s: float = START_S, **facts: Any

@@ -187,3 +187,4 @@ def test_sigterm_ends_the_server_with_success_though_a_connection_is_open() -> N
     with live.connect():
         assert live.stop() == 0
     assert live.log("stopped")
+    assert not any(line["level"] == "error" for line in live.lines)

@@ -1,0 +1,121 @@
+"""Owns what a measurement yields: medians, ratios, targets, and their table and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Target:
+    """A bound that a figure is to keep.
+
+    Attributes:
+        of: whether it bounds our own figure or the ratio of ours to the peer's.
+        is_lower_bound: whether more is better.
+    """
+
+    value: float
+    of: Literal["ours", "ratio"]
+    is_lower_bound: bool = False
+
+    def is_reached_by(self, figure: float) -> bool:
+        """Say whether a figure keeps the bound."""
+        return figure >= self.value if self.is_lower_bound else figure <= self.value
+
+
+@dataclass(frozen=True)
+class Result:
+    """One row of the table.
+
+    Attributes:
+        ours: one sample a repeat, in `unit`.
+        peer: the samples taken between ours; empty where there is no peer.
+        peer_name: what the peer is, in a few words.
+        notes: what a reader must know to judge the figures.
+    """
+
+    name: str
+    unit: str
+    ours: Sequence[float]
+    target: Target | None = None
+    peer: Sequence[float] = ()
+    peer_name: str = ""
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def ratio(self) -> float | None:
+        """Median of the ratios within each repeat: what drifts between repeats cancels out."""
+        if not self.peer:
+            return None
+        return median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
+
+    @property
+    def is_reached(self) -> bool | None:
+        """Whether the target is reached; None where there is none."""
+        figure = self.ratio if self.target and self.target.of == "ratio" else median(self.ours)
+        if self.target is None or figure is None:
+            return None
+        return self.target.is_reached_by(figure)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything that is known, samples included."""
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "ours": median(self.ours),
+            "ours_samples": list(self.ours),
+            "peer": median(self.peer) if self.peer else None,
+            "peer_samples": list(self.peer),
+            "peer_name": self.peer_name or None,
+            "ratio": self.ratio,
+            "target": None
+            if self.target is None
+            else {
+                "of": self.target.of,
+                "at_least" if self.target.is_lower_bound else "at_most": self.target.value,
+            },
+            "reached": self.is_reached,
+            "notes": list(self.notes),
+        }
+
+
+_TITLES = ("name", "ours", "peer", "ratio", "target", "reached")
+
+
+def as_table(results: Iterable[Result]) -> str:
+    """Return the results as a Markdown table with aligned columns, notes below it."""
+    results = list(results)
+    rows = [_TITLES, *map(_row, results)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, _line(["-" * width for width in widths], widths))
+    notes = [f"{result.name}: {note}" for result in results for note in result.notes]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+    return f"| {' | '.join(padded)} |"
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    peer, ratio, target = "", "", ""
+    if result.peer:
+        peer = f"{_number(median(result.peer))} {result.unit} ({result.peer_name})"
+    if result.ratio is not None:
+        ratio = f"{result.ratio:.3f}"
+    if result.target:
+        sign = "≥" if result.target.is_lower_bound else "≤"
+        unit = "" if result.target.of == "ratio" else f" {result.unit}"
+        target = f"{sign} {result.target.value:g}{unit}"
+    reached = {True: "yes", False: "NO", None: ""}[result.is_reached]
+    ours = f"{_number(median(result.ours))} {result.unit}"
+    return result.name, ours, peer, ratio, target, reached
+
+
+def _number(value: float) -> str:
+    """Return about three significant digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
