@@ -119,8 +119,8 @@ class EngineUnavailable(EnvironmentFailure):
 
     code = "engine_unavailable"
 
-    def __init__(self, message: str, *, retry_after_s: int = 1) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, param=param)
         self.retry_after_s = retry_after_s
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from app.errors import InvalidRequest
+
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _LENGTH_BYTES = 4
 
@@ -291,8 +293,17 @@ class FrameError(ValueError):
 
 
 def encode(message: Command | Event) -> bytes:
-    """Return the frame of one message."""
-    body = _encoder.encode(message)
+    """Return the frame of one message.
+
+    Raises:
+        InvalidRequest: it has a number that no frame can carry.
+    """
+    try:
+        body = _encoder.encode(message)
+    except OverflowError:
+        raise InvalidRequest(
+            "A whole number in the request does not fit into 64 bits", param="body"
+        ) from None
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
@@ -325,7 +336,7 @@ class FrameReader:
             del self._buffer[:end]
             try:
                 yield self._decoder.decode(body)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise FrameError(f"frame is no known message: {error}") from error
 
 

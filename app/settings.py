@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     typical_p: float = Field(1.0, ge=0, le=1, description="typical sampling; 1 is off")
     repeat_penalty: float = Field(1.0, gt=0, le=10, description="repeated tokens; 1 is off")
     repeat_last_n: int = Field(
-        64, ge=-1, le=2**24, description="tokens looked back on for penalties; -1 is all"
+        64, ge=0, le=2**24, description="tokens looked back on for penalties; 0 is off"
     )
     frequency_penalty: float = Field(0.0, ge=-2, le=2, description="penalty for each repetition")
     presence_penalty: float = Field(0.0, ge=-2, le=2, description="penalty once repeated")

@@ -5,6 +5,7 @@ It maps shapes and nothing else; no I/O, no Sanic.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from app.protocol import (
 )
 
 _ALIASES = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
+_TOKEN_ID = re.compile(r"[0-9]{1,9}")
 _SEED_MASK = 0x7FFFFFFF
 _SAMPLING_FIELDS = frozenset(SamplingParams.__struct_fields__)
 
@@ -52,14 +54,15 @@ def to_generate(
     limit = given.pop("max_tokens", max_tokens)
     if "logit_bias" in given:
         given["logit_bias"] = _logit_bias(given["logit_bias"], n_vocab)
-    if "seed" in given:
-        given["seed"] = _fold_seed(given["seed"])
+    sampling = msgspec.structs.replace(defaults, **given)
+    if sampling.seed is not None:
+        sampling = msgspec.structs.replace(sampling, seed=_fold_seed(sampling.seed))
     return Generate(
         request_id=request_id,
         messages=body.raw_messages(),
         tools=body.offered_tools,
         template_kwargs=body.chat_template_kwargs or {},
-        sampling=msgspec.structs.replace(defaults, **given),
+        sampling=sampling,
         max_tokens=limit,
         stop=[stop] if isinstance(stop, str) else list(stop or ()),
     )
@@ -90,7 +93,7 @@ def _given(body: ChatRequest) -> dict[str, Any]:
 def _logit_bias(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:
     biases: dict[int, float] = {}
     for key, bias in given.items():
-        if not key.isdecimal() or int(key) >= n_vocab:
+        if not _TOKEN_ID.fullmatch(key) or int(key) >= n_vocab:
             raise InvalidRequest(
                 f"logit_bias: '{key}' is no token id; ids run from 0 to {n_vocab - 1}",
                 param="logit_bias",

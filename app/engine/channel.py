@@ -44,8 +44,11 @@ class Channel:
 
     def wait(self) -> list[Command]:
         """Return the commands that have arrived; waits for the first one."""
-        select.select([self._sock], [], [])
-        return self.poll()
+        commands: list[Command] = []
+        while not commands:
+            select.select([self._sock], [], [])
+            commands = self.poll()
+        return commands
 
     def post(self, event: Event) -> None:
         """Put an event in the outbox."""

@@ -85,12 +85,12 @@ class EngineLoop:
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
         request.clock.started_s = time.monotonic()
-        n_keep = min(lease.n_keep, request.n_prompt - (request.max_new > 0))
-        slot = lease.slot
-        if lease.source is None:
+        slot, source, n_keep = lease.slot, lease.source, lease.n_keep
+        if source is None:
             n_keep = self._context.keep_prefix(slot.seq_id, n_keep)
-        else:
-            n_keep = self._context.copy_prefix(lease.source.seq_id, slot.seq_id, n_keep)
+        else:  # the source may have been cut since the lease
+            n_keep = min(n_keep, len(source.tokens))
+            n_keep = self._context.copy_prefix(source.seq_id, slot.seq_id, n_keep)
         slot.tokens = request.tokens[:n_keep]
         request.n_past = request.n_cached = n_keep
         self._channel.post(

@@ -8,7 +8,7 @@ from app.chat.conversation import normalise
 from app.chat.stream_parser import PlainParser, StreamParser
 from app.chat.templates import CHATML, ChatTemplate
 from app.chat.tool_formats import detect
-from app.errors import ContextOverflow
+from app.errors import ContextOverflow, TemplateRefused
 from app.protocol import Generate, Prefill
 
 
@@ -73,6 +73,8 @@ class PromptBuilder:
         )
         has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
         tokens = self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
+        if not tokens:
+            raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
         if len(tokens) >= self._n_ctx:
             raise ContextOverflow(len(tokens), self._n_ctx)
         return tokens

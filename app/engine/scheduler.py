@@ -61,7 +61,7 @@ class Scheduler:
         started = []
         while self.waiting and len(self.running) < self._parallel:
             request = self.waiting[0]
-            lease = self._pool.lease(request.tokens)
+            lease = self._pool.lease(request.tokens[:-1] if request.max_new else request.tokens)
             if lease is None:
                 break
             self.waiting.popleft()

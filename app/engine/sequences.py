@@ -64,7 +64,7 @@ class SequencePool:
         idle = [slot for slot in self.slots if not slot.busy]
         if not idle:
             return None
-        best = max(self.slots, key=lambda slot: common_prefix(slot.tokens, prompt))
+        best = max(self.slots, key=lambda slot: _merit(slot, prompt))
         n_keep = common_prefix(best.tokens, prompt)
         if n_keep == 0:
             return self._take(_oldest(idle), 0, None)
@@ -90,6 +90,12 @@ class SequencePool:
         """Return the idle slot with tokens that was used the longest ago."""
         held = [slot for slot in self.slots if not slot.busy and slot.tokens]
         return _oldest(held) if held else None
+
+
+def _merit(slot: Slot, prompt: TokenList[int]) -> tuple[int, bool]:
+    """Rank a slot: by the prefill it saves, then by whether taking it over loses nothing."""
+    n_keep = common_prefix(slot.tokens, prompt)
+    return n_keep, not slot.busy and n_keep == len(slot.tokens)
 
 
 def _oldest(slots: list[Slot]) -> Slot:

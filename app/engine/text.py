@@ -45,10 +45,10 @@ class StopMatcher:
             return text
         text = self._held + text
         self._held = ""
-        found = [at for at in map(text.find, self._stops) if at >= 0]
-        if found:
+        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:  # the one that ends first, as if the text had come character by character
             self.stopped = True
-            return text[: min(found)]
+            return text[: min(found)[1]]
         held = max(_overlap(text, stop) for stop in self._stops)
         if held:
             self._held = text[-held:]

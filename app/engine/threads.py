@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-_CPU_ROOT = Path("/sys/devices/system/cpu")
-_CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_ROOT = Path("/")
+_UNIFIED = "0::"
 
 
-def default_threads(
-    cpus: set[int] | None = None,
-    cpu_root: Path = _CPU_ROOT,
-    quota_file: Path = _CGROUP_QUOTA,
-) -> int:
+def default_threads(cpus: set[int] | None = None, root: Path = _ROOT) -> int:
     """Return how many threads compute fastest: the physical cores this process may use.
 
     Hyper-threads share the arithmetic units that matrix products keep busy, so only one of
-    each core counts. A cgroup CPU quota caps the result.
+    each core counts. A CPU quota of the process's cgroup, or of one above it, caps the result.
+
+    Args:
+        cpus: the processors it may run on; None asks the kernel.
+        root: where `proc` and `sys` are.
     """
     allowed = os.sched_getaffinity(0) if cpus is None else cpus
-    cores = {_siblings(cpu, cpu_root) for cpu in allowed}
-    return max(1, min(len(cores), _quota(quota_file) or len(cores)))
+    cores = {_siblings(cpu, root) for cpu in allowed}
+    return max(1, min([len(cores), *_quotas(root)]))
 
 
-def _siblings(cpu: int, cpu_root: Path) -> str:
+def _siblings(cpu: int, root: Path) -> str:
     try:
-        return (cpu_root / f"cpu{cpu}/topology/thread_siblings_list").read_text().strip()
+        topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        return (topology / "thread_siblings_list").read_text().strip()
     except OSError:
         return str(cpu)
 
 
-def _quota(quota_file: Path) -> int | None:
+def _quotas(root: Path) -> list[int]:
+    """Return the whole processors that each cgroup from our own upwards allows."""
     try:
-        quota, period = quota_file.read_text().split()
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    own = [line.removeprefix(_UNIFIED) for line in lines if line.startswith(_UNIFIED)]
+    quotas = []
+    for path in own:
+        for group in (PurePosixPath(path), *PurePosixPath(path).parents):
+            quota = _quota(root / "sys/fs/cgroup" / str(group).lstrip("/") / "cpu.max")
+            if quota is not None:
+                quotas.append(quota)
+    return quotas
+
+
+def _quota(file: Path) -> int | None:
+    try:
+        quota, period = file.read_text().split()
         return max(1, int(quota) // int(period))
     except (OSError, ValueError):
         return None

@@ -150,13 +150,15 @@ class EngineProcess(asyncio.Protocol):
 
         Raises:
             EngineDied: the process ended before the request did.
+            InvalidRequest: the request has a number that no frame can carry.
         """
         if not self.is_alive:
             raise EngineDied("the engine process is gone")
         events: asyncio.Queue[RequestEvent | None] = asyncio.Queue()
+        frame = encode(command)
         self._requests[request_id] = events
         self._idle.clear()
-        self._send(command)
+        self._write(frame)
         done = False
         try:
             while not done:
@@ -220,8 +222,11 @@ class EngineProcess(asyncio.Protocol):
             self._process.send_signal(signal.SIGKILL)
 
     def _send(self, command: Command) -> None:
+        self._write(encode(command))
+
+    def _write(self, frame: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(encode(command))
+            self._transport.write(frame)
 
     # ------------------------------------------------------------ asyncio.Protocol
 

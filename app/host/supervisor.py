@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Mapping
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -311,7 +312,7 @@ class Supervisor:
         self.status.message = message
 
     def _spawn_task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=Context())  # its log lines are of no request
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -78,11 +78,6 @@ def test_half_a_command_is_kept_until_the_rest_comes(channel: Channel, host: soc
     assert channel.poll() == [Cancel(request_id="a"), Shutdown()]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG: wait() returns nothing for a frame that arrives in parts, and main() "
-    "then ends with a ValueError",
-)
 def test_waiting_goes_on_until_a_large_command_is_whole(
     channel: Channel, host: socket.socket
 ) -> None:

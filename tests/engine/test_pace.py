@@ -65,7 +65,7 @@ def test_steps_that_tell_nothing_about_prefill_are_ignored(n_tokens: int, second
 
 @given(
     st.integers(1, 4096),
-    st.lists(st.tuples(st.integers(0, 4096), st.floats(0, 1000)), max_size=20),
+    st.lists(st.tuples(st.integers(0, 4096), st.floats(1e-9, 1000)), max_size=20),
 )
 def test_the_budget_always_lies_between_one_token_and_a_batch(
     n_batch: int, steps: list[tuple[int, float]]

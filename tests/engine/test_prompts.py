@@ -132,7 +132,6 @@ def test_content_that_no_text_model_can_see_is_refused_by_its_place() -> None:
     assert refused.value.param == "messages[0].content[0].type"
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: an empty prompt reaches the loop, which decodes it")
 def test_a_conversation_that_renders_to_nothing_is_refused() -> None:
     prompts = builder(CONTENTS, tokenizer=LettersWithoutBos())
     with pytest.raises((TemplateRefused, InvalidRequest)):

@@ -102,6 +102,12 @@ def test_a_new_conversation_replaces_the_one_used_the_longest_ago() -> None:
     assert pool.slots[1].tokens == []
 
 
+def test_a_sequence_that_was_emptied_is_taken_before_an_older_one_that_holds_tokens() -> None:
+    pool = pool_of([1], [2])
+    pool.slots[1].tokens = []
+    assert leased(pool, [5]).slot is pool.slots[1]
+
+
 def test_a_copy_replaces_the_conversation_used_the_longest_ago() -> None:
     pool = pool_of([9], [1, 2, 3], [8])
     lease = leased(pool, [1, 2, 7])

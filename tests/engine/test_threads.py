@@ -11,33 +11,35 @@ from app.engine.threads import default_threads
 
 
 @pytest.fixture
-def cpu_root(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Path:
     """Four cores, of which 0 and 1 have two hyper-threads each (0+4, 1+5)."""
     for cpu, siblings in {0: "0,4", 4: "0,4", 1: "1,5", 5: "1,5", 2: "2", 3: "3"}.items():
-        topology = tmp_path / f"cpu{cpu}" / "topology"
+        topology = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology"
         topology.mkdir(parents=True)
         (topology / "thread_siblings_list").write_text(siblings + "\n")
     return tmp_path
 
 
-def threads(cpus: set[int], cpu_root: Path, quota: str | None = None) -> int:
-    quota_file = cpu_root / "cpu.max"
-    if quota is not None:
-        quota_file.write_text(quota)
-    return default_threads(cpus, cpu_root, quota_file)
+def limit(root: Path, group: str, quota: str) -> None:
+    """Put this process into a cgroup, and a quota on `group`."""
+    (root / "proc/self").mkdir(parents=True, exist_ok=True)
+    (root / "proc/self/cgroup").write_text("0::/system.slice/distiller-llm.service\n")
+    folder = root / "sys/fs/cgroup" / group
+    folder.mkdir(parents=True)
+    (folder / "cpu.max").write_text(quota)
 
 
-def test_hyper_threads_of_one_core_count_once(cpu_root: Path) -> None:
-    assert threads({0, 1, 2, 3, 4, 5}, cpu_root) == 4
-    assert threads({0, 4}, cpu_root) == 1
+def test_hyper_threads_of_one_core_count_once(root: Path) -> None:
+    assert default_threads({0, 1, 2, 3, 4, 5}, root) == 4
+    assert default_threads({0, 4}, root) == 1
 
 
-def test_only_cores_this_process_may_run_on_count(cpu_root: Path) -> None:
-    assert threads({1, 2}, cpu_root) == 2
+def test_only_cores_this_process_may_run_on_count(root: Path) -> None:
+    assert default_threads({1, 2}, root) == 2
 
 
 def test_without_a_topology_every_cpu_is_a_core(tmp_path: Path) -> None:
-    assert threads({0, 1, 2}, tmp_path) == 3
+    assert default_threads({0, 1, 2}, tmp_path) == 3
 
 
 @pytest.mark.parametrize(
@@ -52,8 +54,14 @@ def test_without_a_topology_every_cpu_is_a_core(tmp_path: Path) -> None:
         ("", 4),
     ],
 )
-def test_a_cgroup_quota_caps_the_threads(cpu_root: Path, quota: str, expected: int) -> None:
-    assert threads({0, 1, 2, 3}, cpu_root, quota) == expected
+def test_a_quota_of_the_own_cgroup_caps_the_threads(root: Path, quota: str, expected: int) -> None:
+    limit(root, "system.slice/distiller-llm.service", quota)
+    assert default_threads({0, 1, 2, 3}, root) == expected
+
+
+def test_a_quota_of_a_cgroup_above_counts_too(root: Path) -> None:
+    limit(root, "system.slice", "200000 100000")
+    assert default_threads({0, 1, 2, 3}, root) == 2
 
 
 def test_on_this_machine_it_is_a_number_that_it_can_run() -> None:

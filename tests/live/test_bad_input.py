@@ -140,3 +140,26 @@ def test_garbage_instead_of_http_gets_an_answer_and_harms_nobody(server: LiveSer
     assert answer.startswith(b"HTTP/1.1 400")
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]["type"] == "invalid_request_error"
     assert server.http.get("/health").status_code == 200
+
+
+def test_a_prompt_that_renders_to_nothing_is_refused(own_server: LiveServer) -> None:
+    template = {"chat_template": "{{ messages[0].content }}"}
+    name = own_server.health["current_model"]
+    load = {"model_name": name, "load_model_configs": template}
+    assert own_server.http.post("/setModel", json=load).status_code == 200
+    error = error_of(own_server.http.post(CHAT, json={"messages": [user("")]}), 400)
+    assert error["code"] == "chat_template_error"
+    assert own_server.chat("Hello!", max_tokens=2)["choices"]
+
+
+def test_a_number_over_64_bits_is_refused(server: LiveServer) -> None:
+    body = {**HELLO, "chat_template_kwargs": {"n": 10**30}}
+    assert error_of(server.http.post(CHAT, json=body), 400)["param"] == "body"
+
+
+def test_a_chat_template_as_large_as_allowed_reaches_the_engine(own_server: LiveServer) -> None:
+    padding = "{# " + "x" * 262_000 + " #}"
+    template = padding + "{% for m in messages %}{{ m.content }}{% endfor %}"
+    name = own_server.health["current_model"]
+    load = {"model_name": name, "load_model_configs": {"chat_template": template}}
+    assert own_server.http.post("/setModel", json=load).status_code == 200

@@ -1,0 +1,172 @@
+"""A wrong body is refused with the name of the field at fault, as the client wrote it."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
+
+import pytest
+from pydantic import BaseModel
+from sanic import Request
+
+from app.api.bodies import json_response, parse
+from app.api.schemas.chat import ChatRequest, InferenceConfigs
+from app.api.schemas.common import LoadModelConfigs
+from app.api.schemas.service import DetokenizeRequest, SetModelRequest, TokenizeRequest
+from app.errors import InvalidRequest
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+USER = {"role": "user", "content": "Hi"}
+
+
+def parsed(body: bytes, schema: type[Schema]) -> Schema:
+    return parse(cast(Request, SimpleNamespace(body=body)), schema)
+
+
+def refusal(body: Any, schema: type[BaseModel] = ChatRequest) -> InvalidRequest:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(InvalidRequest) as refused:
+        parsed(data, schema)
+    return refused.value
+
+
+def chat(**fields: Any) -> dict[str, Any]:
+    return {"messages": [USER], **fields}
+
+
+# ---------------------------------------------------------------- whole bodies
+
+
+def test_a_right_body_is_returned_as_its_schema() -> None:
+    body = parsed(json.dumps(chat(temperature=1, max_tokens=5)).encode(), ChatRequest)
+    assert (body.temperature, body.max_tokens) == (1.0, 5)
+
+
+def test_a_missing_body_is_asked_for() -> None:
+    error = refusal(b"")
+    assert error.param == "body"
+    assert "JSON object" in error.message
+
+
+@pytest.mark.parametrize("body", [b"{", b"no json", b'{"a":1}}', b'{"a":"\xff"}', b"\x00"])
+def test_broken_json_is_called_that(body: bytes) -> None:
+    error = refusal(body)
+    assert (error.param, error.code) == ("body", "invalid_json")
+    assert error.message.startswith("The request body is not valid JSON: ")
+
+
+@pytest.mark.parametrize("body", [[], "text", 1, None, True])
+def test_json_that_is_no_object_is_refused(body: Any) -> None:
+    error = refusal(body)
+    assert (error.param, error.message) == ("body", "The request body must be a JSON object")
+
+
+def test_unknown_keys_at_the_top_are_ignored_as_other_servers_do() -> None:
+    body = parsed(json.dumps(chat(user="u", store=True)).encode(), ChatRequest)
+    assert body.raw_messages() == [USER]
+
+
+# ---------------------------------------------------------------- fields
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({}, "messages"),
+        ({"messages": "Hi"}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["Hi"]}, "messages[0]"),
+        ({"messages": [USER, {"content": "Hi"}]}, "messages[1].role"),
+        ({"messages": [USER, {"role": "robot", "content": "Hi"}]}, "messages[1].role"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        (
+            {"messages": [{"role": "user", "content": [{"text": "a"}]}]},
+            "messages[0].content[0].type",
+        ),
+        (chat(temperature="hot"), "temperature"),
+        (chat(temperature=-1), "temperature"),
+        (chat(temperature=True), "temperature"),
+        (chat(top_p=1.5), "top_p"),
+        (chat(max_tokens=0), "max_tokens"),
+        (chat(max_tokens=1.5), "max_tokens"),
+        (chat(n=2), "n"),
+        (chat(stop=5), "stop"),
+        (chat(stop=""), "stop"),
+        (chat(stop=["a", 5]), "stop[1]"),
+        (chat(stop=["a", ""]), "stop[1]"),
+        (chat(stop=["a"] * 17), "stop"),
+        (chat(logit_bias={"5": 101}), "logit_bias.5"),
+        (chat(stream="yes"), "stream"),
+        (chat(response_format={"type": "json_object"}), "response_format.type"),
+        (chat(tool_choice="required"), "tool_choice"),
+        (chat(tools=[{"type": "function"}]), "tools[0].function"),
+        (chat(tools=[{"type": "function", "function": {"name": "a b"}}]), "tools[0].function.name"),
+        (chat(inference_configs={"top_k": -2}), "inference_configs.top_k"),
+        (chat(inference_configs=5), "inference_configs"),
+        (chat(load_model_configs={"n_ctx": "big"}), "load_model_configs.n_ctx"),
+        (chat(load_model_configs={"type_k": "q9"}), "load_model_configs.type_k"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_field_at_fault_is_named_in_param_and_message(body: Any, param: str) -> None:
+    error = refusal(body)
+    assert error.param == param
+    assert error.message.startswith(f"{param}: ")
+
+
+def test_a_check_of_our_own_speaks_for_itself() -> None:
+    error = refusal({"messages": "Hi"})
+    assert error.message == "messages: must be a list of messages, each with role and content"
+
+
+def test_the_names_of_types_never_appear_in_a_fields_name() -> None:
+    error = refusal({"messages": [{"role": "user", "content": [{"type": "text", "text": 1}]}]})
+    assert error.param == "messages[0].content[0].text"
+
+
+def test_a_wrong_token_is_named_by_its_place() -> None:
+    assert refusal({"tokens": [1, -1]}, DetokenizeRequest).param == "tokens[1]"
+    assert refusal({"tokens": [2**31]}, DetokenizeRequest).param == "tokens[0]"
+
+
+# ---------------------------------------------------------------- unknown keys
+
+
+@pytest.mark.parametrize(
+    ("place", "owner"),
+    [("inference_configs", InferenceConfigs), ("load_model_configs", LoadModelConfigs)],
+)
+def test_an_unknown_key_is_named_with_the_valid_ones(place: str, owner: type[BaseModel]) -> None:
+    error = refusal(chat(**{place: {"temprature": 1}}))
+    assert (error.param, error.code) == (f"{place}.temprature", "unknown_parameter")
+    assert error.message.startswith(f"Unknown key 'temprature' in {place}; valid keys: ")
+    assert error.message.endswith(", ".join(sorted(owner.model_fields)))
+
+
+def test_an_unknown_key_at_the_top_of_a_strict_body_is_named() -> None:
+    error = refusal({"content": "a", "special": True}, TokenizeRequest)
+    assert error.param == "special"
+    valid = "add_special, content, parse_special, with_pieces"
+    assert error.message == f"Unknown key 'special'; valid keys: {valid}"
+
+
+def test_an_unknown_key_is_reported_before_a_wrong_value() -> None:
+    error = refusal(chat(temperature=-1, inference_configs={"temprature": 1}))
+    assert error.param == "inference_configs.temprature"
+
+
+def test_the_device_clients_place_for_load_parameters_is_checked_alike() -> None:
+    error = refusal({"model_name": "m", "inference_configs": {"nctx": 1}}, SetModelRequest)
+    assert error.param == "inference_configs.nctx"
+    assert "n_ctx" in error.message
+
+
+# ---------------------------------------------------------------- responses
+
+
+def test_a_json_response_carries_status_and_type() -> None:
+    response = json_response({"a": "ö"}, status=503)
+    assert (response.status, response.content_type) == (503, "application/json")
+    assert json.loads(response.body or b"") == {"a": "ö"}

@@ -1,0 +1,166 @@
+"""Every error has one status and one JSON shape, wherever it was raised."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sanic import Request
+from sanic.exceptions import (
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    SanicException,
+    ServiceUnavailable,
+)
+
+from app import errors
+from app.api.errors import (
+    STATUS,
+    JsonErrorHandler,
+    body_of,
+    from_wire,
+    raise_if_failed,
+    status_of,
+)
+from app.api.schemas.common import ErrorBody
+from app.errors import DistillerError
+from app.protocol import Failed, TextDelta
+
+MAX_BODY_BYTES = 1000
+
+
+def leaves(kind: type[DistillerError] = DistillerError) -> list[type[DistillerError]]:
+    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    return [leaf for child in children for leaf in leaves(child)] if children else [kind]
+
+
+def sample(kind: type[DistillerError]) -> DistillerError:
+    if kind is errors.ContextOverflow:
+        return errors.ContextOverflow(5000, 4096)
+    return kind("something is wrong")
+
+
+def response(error: Exception) -> tuple[int, Any, dict[str, Any]]:
+    """Return status, headers and body of the answer to a request that raised."""
+    config = SimpleNamespace(REQUEST_MAX_SIZE=MAX_BODY_BYTES)
+    request = cast(Request, SimpleNamespace(app=SimpleNamespace(config=config)))
+    answer = JsonErrorHandler().default(request, error)
+    assert answer.content_type == "application/json"
+    return answer.status, answer.headers, json.loads(answer.body or b"")
+
+
+# ---------------------------------------------------------------- the table
+
+
+def test_the_table_has_a_status_for_every_leaf_and_for_nothing_else() -> None:
+    assert set(STATUS) == set(leaves())
+
+
+@pytest.mark.parametrize("kind", leaves())
+def test_the_callers_mistakes_are_4xx_and_failures_of_the_service_5xx(
+    kind: type[DistillerError],
+) -> None:
+    is_callers = issubclass(kind, errors.CallerError)
+    assert STATUS[kind] // 100 == (4 if is_callers else 5)
+    body = body_of(sample(kind))
+    assert body["error"]["type"] == ("invalid_request_error" if is_callers else "server_error")
+
+
+@pytest.mark.parametrize("kind", leaves())
+def test_an_error_is_answered_with_its_message_twice_its_field_and_its_code(
+    kind: type[DistillerError],
+) -> None:
+    error = sample(kind)
+    body = body_of(error)
+    assert body["error"]["message"] == body["detail"] == error.message
+    assert (body["error"]["param"], body["error"]["code"]) == (error.param, error.code)
+    ErrorBody.model_validate(body, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (NotFound("Requested URL /x not found"), 404, "not_found"),
+        (MethodNotAllowed("no", "PUT", ["GET"]), 405, "method_not_allowed"),
+        (ServiceUnavailable("busy"), 503, "service_unavailable"),
+        (SanicException("teapot", status_code=418), 418, "http_error"),
+    ],
+)
+def test_sanics_own_errors_have_the_same_shape(
+    error: SanicException, status: int, code: str
+) -> None:
+    assert status_of(error) == status
+    body = body_of(error)
+    assert (body["error"]["message"], body["error"]["code"]) == (str(error), code)
+    assert body["detail"] == str(error)
+
+
+def test_the_unforeseen_is_a_500_that_tells_nothing_of_the_inside() -> None:
+    body = body_of(KeyError("/etc/secret"))
+    assert status_of(KeyError()) == 500
+    assert (body["error"]["type"], body["error"]["code"]) == ("server_error", "internal_error")
+    assert "secret" not in json.dumps(body)
+
+
+# ---------------------------------------------------------------- responses
+
+
+def test_a_body_that_is_too_large_is_told_the_limit() -> None:
+    status, _, body = response(PayloadTooLarge("Payload Too Large"))
+    assert status == 413
+    assert body["detail"] == f"Request body is larger than {MAX_BODY_BYTES} bytes"
+    assert body["error"]["code"] == "request_too_large"
+
+
+def test_what_is_worth_a_retry_says_when() -> None:
+    status, headers, _ = response(errors.EngineUnavailable("it restarts", retry_after_s=7))
+    assert (status, headers["Retry-After"]) == (503, "7")
+    assert response(errors.ServiceStopping("bye"))[1]["Retry-After"] == "1"
+
+
+def test_what_is_not_worth_a_retry_says_nothing_of_one() -> None:
+    assert "Retry-After" not in response(errors.InvalidRequest("no"))[1]
+    assert "Retry-After" not in response(errors.ModelLoadFailed("no"))[1]
+
+
+def test_a_wrong_method_is_told_the_right_ones() -> None:
+    status, headers, _ = response(MethodNotAllowed("no", "PUT", ["GET"]))
+    assert (status, headers["Allow"]) == (405, "GET")
+
+
+# ---------------------------------------------------------------- errors of the engine
+
+
+@pytest.mark.parametrize("kind", leaves())
+def test_an_error_of_the_engine_is_answered_as_if_raised_here(kind: type[DistillerError]) -> None:
+    raised = sample(kind)
+    found = from_wire(kind.__name__, raised.message, raised.param)
+    assert status_of(found) == status_of(raised)
+    assert body_of(found) == body_of(raised)
+
+
+def test_an_error_of_the_engine_keeps_the_field_at_fault() -> None:
+    assert from_wire("InvalidRequest", "no", "messages[0].content").param == "messages[0].content"
+
+
+def test_an_unknown_kind_of_error_is_a_failure_of_the_service() -> None:
+    found = from_wire("NewKind", "it broke", None)
+    assert status_of(found) == 500
+    assert body_of(found)["detail"] == "it broke"
+
+
+def test_a_failed_event_is_raised_and_any_other_passes() -> None:
+    raise_if_failed(TextDelta(request_id="r", text="fine"))
+    with pytest.raises(errors.TemplateRefused, match="roles must alternate") as raised:
+        raise_if_failed(
+            Failed(
+                request_id="r",
+                kind="TemplateRefused",
+                message="roles must alternate",
+                param="messages",
+            )
+        )
+    assert raised.value.param == "messages"

@@ -1,0 +1,116 @@
+"""The OpenAPI document describes the routes that exist, and only with shapes that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from sanic import Sanic
+
+from app.api.openapi import document
+from app.server import BLUEPRINTS
+
+UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    return document("1.2.3")
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[set[tuple[str, str]]]:
+    """Method and path of every route, path parameters written as OpenAPI does."""
+    app: Sanic[Any, Any] = Sanic("openapi-test", configure_logging=False)
+    for blueprint in BLUEPRINTS:
+        app.blueprint(blueprint)
+    yield {
+        (method.lower(), re.sub(r"<(\w+)(:\w+)?>", r"{\1}", f"/{route.path}"))
+        for route in app.router.routes
+        for method in route.methods
+    }
+    Sanic.unregister_app(app)
+
+
+def operations(described: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (method, path): operation
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def test_every_route_is_described_and_every_description_has_a_route(
+    described: dict[str, Any], served: set[tuple[str, str]]
+) -> None:
+    assert served >= UNDOCUMENTED
+    assert set(operations(described)) == served - UNDOCUMENTED
+
+
+def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -> None:
+    paths = described["paths"]
+    prefixed = [path for path in paths if path.startswith("/v1/")]
+    assert "/v1/chat/completions" in prefixed
+    assert all(paths[path] == paths[path.removeprefix("/v1")] for path in prefixed)
+
+
+def test_every_reference_leads_to_a_schema(described: dict[str, Any]) -> None:
+    found = set(references(described))
+    schemas = described["components"]["schemas"]
+    assert found == {f"#/components/schemas/{name}" for name in schemas}
+
+
+def test_every_schema_is_one(described: dict[str, Any]) -> None:
+    for schema in described["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_every_error_is_described_with_the_one_error_body(described: dict[str, Any]) -> None:
+    error = {"$ref": "#/components/schemas/ErrorBody"}
+    for (_, path), operation in operations(described).items():
+        for status, response in operation["responses"].items():
+            schema = response["content"]["application/json"]["schema"]
+            is_error = status != "200" and (path, status) != ("/health", "503")
+            assert (schema == error) == is_error
+
+
+def test_every_post_describes_its_body_and_how_a_wrong_one_is_refused(
+    described: dict[str, Any],
+) -> None:
+    for (method, _), operation in operations(described).items():
+        assert ("requestBody" in operation) == (method == "post")
+        assert ("400" in operation["responses"]) == (method == "post")
+
+
+def test_every_path_parameter_is_described(described: dict[str, Any]) -> None:
+    for (_, path), operation in operations(described).items():
+        parameters = [item["name"] for item in operation.get("parameters", ())]
+        assert parameters == re.findall(r"{(\w+)}", path)
+
+
+def test_only_chat_completions_stream(described: dict[str, Any]) -> None:
+    streaming = {
+        path
+        for (_, path), operation in operations(described).items()
+        if "text/event-stream" in operation["responses"]["200"]["content"]
+    }
+    assert streaming == {"/chat/completions", "/v1/chat/completions"}
+
+
+def test_the_document_names_its_version(described: dict[str, Any]) -> None:
+    assert described["openapi"] == "3.1.0"
+    assert described["info"]["version"] == "1.2.3"

@@ -1,0 +1,137 @@
+"""How a model will be loaded: what was asked for, lowered to what the model and memory allow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.catalog import Catalog, ModelFile
+from app.errors import ModelLoadFailed
+from app.host.load_plan import LoadPlan, plan_load
+from app.protocol import LoadParams
+from tests.gguf_files import write_llama
+
+DEFAULTS = LoadParams(n_ctx=1024, n_threads=2)
+TRAINED = 2048  # tokens, in the header that write_llama writes
+# Its full context needs a million GiB: more than any machine has.
+ENORMOUS: dict[str, Any] = {
+    "llama__block_count": 4096,
+    "llama__attention__head_count": 256,
+    "llama__attention__head_count_kv": 256,
+    "llama__embedding_length": 65_536,
+    "llama__context_length": 1_048_576,
+}
+ENDLESS_BYTES = 1 << 62
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(tmp_path)
+
+
+def model(catalog: Catalog, name: str = "tiny.gguf", **changes: Any) -> ModelFile:
+    write_llama(catalog.models_dir / name, **changes)
+    return catalog.find(name)
+
+
+async def planned(
+    catalog: Catalog, file: ModelFile, reclaimable_bytes: int = 0, **overrides: Any
+) -> LoadPlan:
+    return await plan_load(catalog, file, DEFAULTS, overrides, reclaimable_bytes=reclaimable_bytes)
+
+
+async def test_without_overrides_the_defaults_are_used_as_they_are(catalog: Catalog) -> None:
+    plan = await planned(catalog, model(catalog))
+    assert plan.requested == plan.params == DEFAULTS
+    assert plan.notes == ()
+    assert plan.fits_beside
+
+
+async def test_overrides_win_over_the_defaults(catalog: Catalog) -> None:
+    plan = await planned(catalog, model(catalog), n_ctx=512, type_k="q8_0")
+    assert (plan.params.n_ctx, plan.params.type_k, plan.params.n_threads) == (512, "q8_0", 2)
+
+
+async def test_a_context_longer_than_the_training_is_lowered_with_a_note(catalog: Catalog) -> None:
+    plan = await planned(catalog, model(catalog), n_ctx=32_768)
+    assert (plan.requested.n_ctx, plan.params.n_ctx) == (32_768, TRAINED)
+    assert plan.notes == (
+        f"n_ctx is {TRAINED}: the model was trained for a context of {TRAINED} tokens",
+    )
+
+
+async def test_a_context_that_memory_does_not_hold_is_lowered_with_a_note(catalog: Catalog) -> None:
+    plan = await planned(catalog, model(catalog, **ENORMOUS), n_ctx=1_048_576)
+    assert not plan.fits_beside
+    assert plan.params.n_ctx < 1_048_576
+    (note,) = plan.notes
+    assert note.startswith(f"n_ctx is {plan.params.n_ctx}: ")
+    assert "GiB are available" in note
+
+
+async def test_memory_that_the_former_model_gives_back_counts(catalog: Catalog) -> None:
+    file = model(catalog, **ENORMOUS)
+    plan = await planned(catalog, file, ENDLESS_BYTES, n_ctx=1_048_576)
+    assert plan.params.n_ctx == 1_048_576
+    assert plan.notes == ()
+    assert not plan.fits_beside, "it fits only after the former model has stopped"
+
+
+async def test_needed_memory_grows_with_the_context_and_with_the_file(catalog: Catalog) -> None:
+    small = await planned(catalog, model(catalog), n_ctx=256)
+    longer = await planned(catalog, model(catalog), n_ctx=2048)
+    heavier = await planned(catalog, model(catalog, "big.gguf", padding=1_000_000), n_ctx=256)
+    assert small.needed_bytes < longer.needed_bytes
+    assert heavier.needed_bytes >= small.needed_bytes + 1_000_000
+
+
+async def test_needed_memory_is_that_of_the_context_as_it_will_be(catalog: Catalog) -> None:
+    lowered = await planned(catalog, model(catalog), n_ctx=32_768)
+    asked = await planned(catalog, model(catalog), n_ctx=TRAINED)
+    assert lowered.needed_bytes == asked.needed_bytes
+
+
+@pytest.mark.parametrize("content", [b"no model", b"GGUF", b"GGUF\x03\x00\x00\x00"])
+async def test_a_file_that_is_no_gguf_file_cannot_be_loaded(
+    catalog: Catalog, content: bytes
+) -> None:
+    (catalog.models_dir / "bad.gguf").write_bytes(content)
+    with pytest.raises(ModelLoadFailed, match=r"^bad\.gguf is no readable GGUF file: "):
+        await planned(catalog, catalog.find("bad.gguf"))
+
+
+async def test_a_file_that_has_vanished_cannot_be_loaded(catalog: Catalog) -> None:
+    file = model(catalog)
+    file.path.unlink()
+    with pytest.raises(ModelLoadFailed):
+        await planned(catalog, file)
+
+
+# ---------------------------------------------------------------- loading again
+
+
+async def test_the_same_file_and_parameters_need_no_new_load(catalog: Catalog) -> None:
+    file = model(catalog)
+    first = await planned(catalog, file, n_ctx=32_768)
+    assert first.same_as(await planned(catalog, file, n_ctx=32_768))
+
+
+async def test_memory_that_came_free_meanwhile_is_no_reason_to_load_again(
+    catalog: Catalog,
+) -> None:
+    file = model(catalog, **ENORMOUS)
+    lowered = await planned(catalog, file, n_ctx=1_048_576)
+    roomier = await planned(catalog, file, ENDLESS_BYTES, n_ctx=1_048_576)
+    assert lowered.params != roomier.params
+    assert lowered.same_as(roomier)
+
+
+async def test_other_parameters_or_another_file_need_a_new_load(catalog: Catalog) -> None:
+    file = model(catalog)
+    first = await planned(catalog, file)
+    assert not first.same_as(await planned(catalog, file, n_ctx=512))
+    assert not first.same_as(await planned(catalog, model(catalog, "other.gguf")))
+    assert not first.same_as(replace(first, file=replace(file, modified_s=file.modified_s + 1)))

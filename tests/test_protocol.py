@@ -1,0 +1,247 @@
+"""Every message survives the way through the socket, and nothing else gets through."""
+
+from __future__ import annotations
+
+import typing
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app import protocol
+from app.protocol import (
+    MAX_FRAME_BYTES,
+    Command,
+    Event,
+    FrameError,
+    FrameReader,
+    command_reader,
+    encode,
+    event_reader,
+)
+
+SAMPLING = protocol.SamplingParams(
+    temperature=0.1,
+    top_k=1,
+    top_p=0.2,
+    min_p=0.3,
+    typical_p=0.4,
+    repeat_penalty=1.5,
+    repeat_last_n=7,
+    frequency_penalty=0.5,
+    presence_penalty=-0.5,
+    seed=2**31,
+    logit_bias={3: -100.0, 151_000: 1.5},
+)
+LOAD = protocol.LoadParams(
+    n_ctx=2048,
+    n_gpu_layers=-1,
+    n_batch=64,
+    n_ubatch=32,
+    n_threads=2,
+    n_threads_batch=3,
+    use_mmap=False,
+    use_mlock=True,
+    flash_attn=True,
+    type_k="q8_0",
+    type_v="q4_0",
+    rope_freq_base=1e6,
+    rope_freq_scale=0.5,
+    seed=5,
+    verbose=True,
+    chat_template="{{ messages }}",
+)
+INFO = protocol.ModelInfo(
+    description="tiny",
+    n_params=5_000_000_000,
+    size_bytes=2**33,
+    n_ctx=2048,
+    n_ctx_train=4096,
+    n_vocab=32_000,
+    n_layer=4,
+    n_gpu_layers=1,
+    n_threads=2,
+    n_threads_batch=3,
+    has_chat_template=True,
+    fingerprint="fp_x",
+    load_ms=12.5,
+)
+MESSAGES = [{"role": "user", "content": "Grüße 🦙", "nested": [None, True, 1.5, {"a": -1}]}]
+TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+USAGE = protocol.Usage(prompt_tokens=1, cached_tokens=2, completion_tokens=3)
+TIMINGS = protocol.Timings(
+    queue_ms=1.0,
+    ttft_ms=2.0,
+    prompt_n=3,
+    prompt_ms=4.0,
+    predicted_n=5,
+    predicted_ms=6.0,
+    cache_n=7,
+)
+
+COMMANDS: list[Command] = [
+    protocol.Load(model_path="/models/a.gguf", params=LOAD),
+    protocol.Generate(
+        request_id="r",
+        messages=MESSAGES,
+        tools=TOOLS,
+        template_kwargs={"thinking": False},
+        sampling=SAMPLING,
+        max_tokens=9,
+        stop=["user:"],
+        parse_tool_calls=False,
+    ),
+    protocol.Prefill(
+        request_id="r", messages=MESSAGES, tools=TOOLS, template_kwargs={"thinking": True}
+    ),
+    protocol.Cancel(request_id="r"),
+    protocol.Tokenize(
+        request_id="r", text="a", add_special=True, parse_special=False, with_pieces=True
+    ),
+    protocol.Detokenize(request_id="r", tokens=[0, 2**31 - 1]),
+    protocol.Shutdown(),
+]
+EVENTS: list[Event] = [
+    protocol.LoadProgress(fraction=0.5),
+    protocol.Loaded(info=INFO),
+    protocol.LoadFailed(message="no"),
+    protocol.LogLine(level="warning", source="llama.cpp", text="line"),
+    protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2),
+    protocol.TextDelta(request_id="r", text="Grüße", choice=1),
+    protocol.ReasoningDelta(request_id="r", text="hm", choice=1),
+    protocol.ToolCallStart(request_id="r", index=1, id="call_1", name="weather", choice=1),
+    protocol.ToolCallDelta(request_id="r", index=1, arguments='{"a"', choice=1),
+    protocol.Finished(request_id="r", reason="stop", usage=USAGE, timings=TIMINGS, choice=1),
+    protocol.Failed(request_id="r", kind="InvalidRequest", message="no", param="stop"),
+    protocol.TokenIds(request_id="r", tokens=[1, 2], pieces=[b"a", b"\xff\x00"]),
+    protocol.Text(request_id="r", text="text"),
+]
+ALL = b"".join(map(encode, COMMANDS))
+
+
+def frame(body: bytes) -> bytes:
+    return len(body).to_bytes(4, "little") + body
+
+
+def read(reader: FrameReader, data: bytes) -> list[Any]:
+    return list(reader.feed(data))
+
+
+def name_of(message: object) -> str:
+    return type(message).__name__
+
+
+# ---------------------------------------------------------------- messages
+
+
+@pytest.mark.parametrize(("union", "examples"), [(Command, COMMANDS), (Event, EVENTS)])
+def test_there_is_an_example_of_every_message(union: Any, examples: list[Any]) -> None:
+    assert [type(example) for example in examples] == list(typing.get_args(union))
+
+
+@pytest.mark.parametrize("message", [*COMMANDS, *EVENTS, SAMPLING, LOAD], ids=name_of)
+def test_an_example_has_a_value_of_its_own_in_every_field(message: msgspec.Struct) -> None:
+    for field in msgspec.structs.fields(message):
+        value = getattr(message, field.name)
+        assert value != field.default
+        assert value or field.default or field.required, f"{field.name} is as empty as its default"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=name_of)
+def test_a_command_arrives_as_it_was_sent(command: Command) -> None:
+    assert read(command_reader(), encode(command)) == [command]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=name_of)
+def test_an_event_arrives_as_it_was_sent(event: Event) -> None:
+    assert read(event_reader(), encode(event)) == [event]
+
+
+def test_commands_and_events_are_not_taken_for_each_other() -> None:
+    with pytest.raises(FrameError):
+        read(event_reader(), encode(protocol.Shutdown()))
+    with pytest.raises(FrameError):
+        read(command_reader(), encode(protocol.LoadProgress(fraction=0.0)))
+
+
+# ---------------------------------------------------------------- frames
+
+
+def test_a_frame_is_a_little_endian_length_and_a_tagged_map() -> None:
+    data = encode(protocol.Cancel(request_id="r"))
+    assert int.from_bytes(data[:4], "little") == len(data) - 4
+    assert msgspec.msgpack.decode(data[4:]) == {"type": "Cancel", "request_id": "r"}
+
+
+@given(st.lists(st.integers(0, len(ALL)), max_size=20))
+def test_frames_cut_anywhere_are_the_same_messages(cuts: list[int]) -> None:
+    reader = command_reader()
+    marks = [0, *sorted(cuts), len(ALL)]
+    messages = []
+    for start, end in pairwise(marks):
+        messages += read(reader, ALL[start:end])
+    assert messages == COMMANDS
+
+
+def test_a_message_is_read_with_its_last_byte_and_not_before() -> None:
+    reader = command_reader()
+    *first, last = (bytes([byte]) for byte in encode(protocol.Shutdown()))
+    assert all(read(reader, byte) == [] for byte in first)
+    assert read(reader, last) == [protocol.Shutdown()]
+
+
+def test_a_length_above_the_limit_is_refused_before_its_bytes_come() -> None:
+    with pytest.raises(FrameError, match=str(MAX_FRAME_BYTES + 1)):
+        read(command_reader(), (MAX_FRAME_BYTES + 1).to_bytes(4, "little"))
+
+
+def test_the_largest_length_is_waited_for() -> None:
+    assert read(command_reader(), MAX_FRAME_BYTES.to_bytes(4, "little")) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xc1",
+        b"not msgpack",
+        msgspec.msgpack.encode(["Cancel", "r"]),
+        msgspec.msgpack.encode({"request_id": "r"}),
+        msgspec.msgpack.encode({"type": "Unknown"}),
+        msgspec.msgpack.encode({"type": "Cancel"}),
+        msgspec.msgpack.encode({"type": "Cancel", "request_id": 1}),
+        msgspec.msgpack.encode({"type": "Shutdown"}) + b"rubbish",
+    ],
+)
+def test_a_body_that_is_no_message_is_an_error(body: bytes) -> None:
+    with pytest.raises(FrameError):
+        read(command_reader(), frame(body))
+
+
+@given(st.binary(max_size=40).filter(lambda body: b"Shutdown" not in body))
+def test_rubbish_is_an_error_and_nothing_else(body: bytes) -> None:
+    with pytest.raises(FrameError):
+        read(command_reader(), frame(body))
+
+
+def test_text_that_is_not_utf8_is_an_error_of_the_frame() -> None:
+    body = b"\x82\xa4type\xa6Cancel\xaarequest_id\xa1\xff"
+    with pytest.raises(FrameError):
+        read(command_reader(), frame(body))
+
+
+def test_a_body_nested_too_deeply_is_an_error_of_the_frame() -> None:
+    prefill = {"type": "Prefill", "request_id": "r", "messages": []}
+    body = msgspec.msgpack.encode(prefill)[:-1] + b"\x91\x81\xa1a" + b"\x91" * 100_000
+    with pytest.raises(FrameError):
+        read(command_reader(), frame(body))
+
+
+def test_messages_before_the_bad_one_are_still_read() -> None:
+    messages = command_reader().feed(encode(protocol.Shutdown()) + frame(b"\xc1"))
+    assert next(messages) == protocol.Shutdown()
+    with pytest.raises(FrameError):
+        next(messages)
