@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -81,5 +82,5 @@ def test_an_overflow_says_what_the_devices_client_looks_for() -> None:
 
 
 @pytest.mark.parametrize(("given", "expected"), [({}, 1), ({"retry_after_s": 7}, 7)])
-def test_an_unavailable_engine_says_when_to_ask_again(given: dict[str, int], expected: int) -> None:
+def test_an_unavailable_engine_says_when_to_ask_again(given: Any, expected: int) -> None:
     assert EngineUnavailable("it restarts", **given).retry_after_s == expected
