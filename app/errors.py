@@ -6,13 +6,15 @@
     │   ├── ContextOverflow         prompt (plus answer) does not fit the context window
     │   ├── TemplateRefused         the chat template raised on this conversation
     │   ├── ModelNotFound           no such file in the models folder
-    │   └── RequestConflict         the request meets a state that excludes it
+    │   ├── RequestConflict         the request meets a state that excludes it
+    │   └── QueueFull               too many requests wait already; worth a retry
     └── EnvironmentFailure          the request is fine; the service cannot serve it (now)
         ├── SettingsInvalid         a setting is wrong; ends the start
         ├── NoModelLoaded           nothing is loaded and nothing was named
         ├── ModelLoadFailed         llama.cpp would not load the file
         ├── EngineUnavailable       the engine is loading or restarting; worth a retry
         ├── EngineDied              the engine ended while it worked on the request
+        ├── DeadlineExceeded        the request took longer than the deadline setting
         └── ServiceStopping         the service is shutting down
 
 The HTTP status of each leaf stands in one table in `app/api/errors.py`.
@@ -86,6 +88,22 @@ class RequestConflict(CallerError):
     code = "conflict"
 
 
+class QueueFull(CallerError):
+    """As many requests wait as the queue holds.
+
+    Args:
+        retry_after_s: seconds after which a retry is worth it.
+    """
+
+    code = "queue_full"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(
+            f"Too many requests are waiting; try again in {retry_after_s} s", code=self.code
+        )
+        self.retry_after_s = retry_after_s
+
+
 class EnvironmentFailure(DistillerError):
     """The request is fine; the service cannot serve it (now)."""
 
@@ -128,6 +146,12 @@ class EngineDied(EnvironmentFailure):
     """The engine process ended while it worked on this request."""
 
     code = "engine_died"
+
+
+class DeadlineExceeded(EnvironmentFailure):
+    """The request took longer than the `request_deadline_s` setting allows."""
+
+    code = "deadline_exceeded"
 
 
 class ServiceStopping(EnvironmentFailure):

@@ -52,6 +52,19 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
     chat_template: str | None = None
 
 
+class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests an engine takes and how long one may take.
+
+    `step_target_ms` bounds how long a cancel, or the next token of another request, waits.
+    `request_deadline_s` None is no deadline.
+    """
+
+    parallel: int = 4
+    max_queue: int = 64
+    step_target_ms: int = 250
+    request_deadline_s: float | None = None
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How the next token is chosen; the names are llama-server's."""
 
@@ -114,13 +127,15 @@ class Load(_Message, frozen=True, kw_only=True):
 
     model_path: str
     params: LoadParams
+    queue: QueueParams = QueueParams()
 
 
 class Generate(_Message, frozen=True, kw_only=True):
     """Answer a conversation.
 
     `messages` and `tools` are the client's JSON objects; the engine renders them.
-    `max_tokens` None means: until the context is full.
+    `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
+    events of its own, told apart by `choice`, and a `Finished`.
     """
 
     request_id: str
@@ -131,6 +146,8 @@ class Generate(_Message, frozen=True, kw_only=True):
     max_tokens: int | None = None
     stop: list[str] = []
     parse_tool_calls: bool = True
+    n: int = 1
+    report_progress: bool = False
 
 
 class Prefill(_Message, frozen=True, kw_only=True):
@@ -209,6 +226,16 @@ class Started(_Message, frozen=True, kw_only=True):
     cached_tokens: int
 
 
+class PromptProgress(_Message, frozen=True, kw_only=True):
+    """How far the prefill of a request is; only for requests that ask for it."""
+
+    request_id: str
+    total: int
+    cache: int
+    processed: int
+    time_ms: float
+
+
 class TextDelta(_Message, frozen=True, kw_only=True):
     """A piece of the answer's text."""
 
@@ -261,6 +288,7 @@ class Failed(_Message, frozen=True, kw_only=True):
     kind: str
     message: str
     param: str | None = None
+    retry_after_s: int | None = None
 
 
 class TokenIds(_Message, frozen=True, kw_only=True):
@@ -278,9 +306,19 @@ class Text(_Message, frozen=True, kw_only=True):
     text: str
 
 
+class Stats(_Message, frozen=True, kw_only=True):
+    """What the engine is doing; sent a few times a second while it works."""
+
+    waiting: int
+    running: int
+    kv_tokens: int
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+
+
 Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
-RequestEvent = Started | Delta | Finished | Failed | TokenIds | Text
-Event = LoadProgress | Loaded | LoadFailed | LogLine | RequestEvent
+RequestEvent = Started | PromptProgress | Delta | Finished | Failed | TokenIds | Text
+Event = LoadProgress | Loaded | LoadFailed | LogLine | Stats | RequestEvent
 
 
 # ---------------------------------------------------------------- framing

@@ -20,14 +20,15 @@ from sanic import Sanic
 from sanic.config import Config
 
 from app import __version__, logs
-from app.api import access_log, cache, chat, documentation, health, models, tokens
+from app.api import access_log, cache, chat, documentation, health, metrics, models, tokens
 from app.api.errors import JsonErrorHandler
+from app.api.meters import Metrics
 from app.api.service import Service
 from app.catalog import Catalog
 from app.host.engine_process import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
-from app.protocol import LoadParams, SamplingParams
+from app.protocol import LoadParams, QueueParams, SamplingParams
 from app.settings import Settings, load_settings
 
 BLUEPRINTS = (
@@ -36,6 +37,7 @@ BLUEPRINTS = (
     chat.blueprint,
     cache.blueprint,
     tokens.blueprint,
+    metrics.blueprint,
     documentation.blueprint,
 )
 _BACKLOG = 128
@@ -106,10 +108,14 @@ def _build_service(settings: Settings) -> Service:
     catalog = Catalog(settings.models_dir)
     verbose = settings.verbose or settings.log_level == "debug"
     defaults = LoadParams(**_pick(settings, LoadParams.__struct_fields__) | {"verbose": verbose})
+    queue = QueueParams(**_pick(settings, QueueParams.__struct_fields__))
     sampling = SamplingParams(**_pick(settings, SamplingParams.__struct_fields__))
+    timeout_s = settings.load_timeout_s
+    supervisor = Supervisor(catalog, defaults, queue, load_timeout_s=timeout_s)
     return Service(
         catalog=catalog,
-        supervisor=Supervisor(catalog, defaults, load_timeout_s=settings.load_timeout_s),
+        supervisor=supervisor,
+        metrics=Metrics(supervisor),
         sampling=sampling,
         max_tokens=settings.max_tokens,
         sse_ping_s=settings.sse_ping_s,

@@ -115,6 +115,17 @@ class Settings(BaseSettings):
         None, ge=1, le=2**24, description="longest answer in tokens; auto fills the context"
     )
 
+    parallel: int = Field(
+        4, ge=1, le=64, description="requests answered at the same time; 1 is one after another"
+    )
+    max_queue: int = Field(64, ge=0, le=10_000, description="requests that may wait for a place")
+    step_target_ms: int = Field(
+        250, ge=10, le=10_000, description="longest wait for a cancel or another's next token"
+    )
+    request_deadline_s: float | None = Field(
+        None, gt=0, le=86400, description="longest time a request may take"
+    )
+
     keep_alive_s: float = Field(75, ge=0, le=86400, description="idle connections are kept")
     sse_ping_s: float = Field(15, gt=0, le=3600, description="silence in a stream before a ping")
     request_timeout_s: float = Field(60, gt=0, le=86400, description="time to send a request in")

@@ -12,8 +12,9 @@ from sanic import Request, Sanic
 from sanic.response import BaseHTTPResponse
 
 from app.api.openai import per_second
+from app.api.service import service_of
 from app.logs import get_logger
-from app.protocol import Finished
+from app.protocol import Timings, Usage
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _QUIET_PATHS = ("/health", "/health/live")
@@ -58,12 +59,12 @@ def note(request: Request, **facts: Any) -> None:
     request.ctx.facts.update(facts)
 
 
-def note_finished(request: Request, event: Finished) -> None:
-    """Add token counts and times to the request's log line."""
-    usage, timings = event.usage, event.timings
+def note_answer(request: Request, usage: Usage, timings: Timings, finish_reason: str) -> None:
+    """Add token counts and times to the request's log line and to the metrics."""
+    service_of(request).metrics.count_answer(usage, timings)
     note(
         request,
-        finish_reason=event.reason,
+        finish_reason=finish_reason,
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
@@ -78,6 +79,7 @@ def write(request: Request, status: int) -> None:
     if request.ctx.logged:
         return
     request.ctx.logged = True
+    service_of(request).metrics.count_request(status)
     level = "debug" if request.path in _QUIET_PATHS else "info"
     getattr(log, level)(
         "request",

@@ -29,7 +29,7 @@ async def restore_cache(request: Request) -> HTTPResponse:
     raise_if_failed(last)
     if not isinstance(last, Finished):
         raise RuntimeError(f"an engine answered Prefill with {type(last).__name__}")
-    access_log.note_finished(request, last)
+    access_log.note_answer(request, last.usage, last.timings, last.reason)
     usage = last.usage
     return json_response(
         {

@@ -18,7 +18,14 @@ from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
 from app.host.supervisor import Serving
-from app.protocol import Delta, Finished, Generate, RequestEvent, Started
+from app.protocol import (
+    Delta,
+    Finished,
+    Generate,
+    PromptProgress,
+    RequestEvent,
+    Started,
+)
 
 blueprint = Blueprint("chat")
 EventBatches = AsyncIterator[list[RequestEvent]]
@@ -35,7 +42,7 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
     access_log.note(request, model=serving.name, stream=bool(body.stream))
     reply_id = f"chatcmpl-{secrets.token_hex(12)}"
     command = _command(service, serving, body, reply_id)
-    reply = Reply(reply_id, serving.name, serving.info.fingerprint)
+    reply = Reply(reply_id, serving.name, serving.info.fingerprint, command.n)
     idle_s = service.sse_ping_s if body.stream else None
     async with aclosing(serving.engine.request(command, reply_id, idle_s=idle_s)) as batches:
         try:
@@ -69,13 +76,13 @@ async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPR
             raise_if_failed(event)
             match event:
                 case Finished():
-                    access_log.note_finished(request, event)
-                    return json_response(reply.whole(event))
-                case Started():
+                    reply.finish(event)
+                case Started() | PromptProgress():
                     pass
                 case _:
                     reply.collect(_as_delta(event))
-    raise AssertionError("an engine ends every request with Finished or Failed")
+    access_log.note_answer(request, reply.usage(), reply.timings(), reply.finish_reason)
+    return json_response(reply.whole())
 
 
 class _Stream:
@@ -117,13 +124,21 @@ class _Stream:
         reply = self._reply
         match event:
             case Started():
-                return sse.frame(reply.first_chunk())
+                return b"".join(map(sse.frame, reply.first_chunks()))
+            case PromptProgress():
+                return sse.frame(reply.progress_chunk(event))
             case Finished():
-                access_log.note_finished(self._request, event)
-                usage = sse.frame(reply.usage_chunk(event)) if self._include_usage else b""
-                return sse.frame(reply.last_chunk(event)) + usage + sse.DONE
+                reply.finish(event)
+                last = sse.frame(reply.last_chunk(event))
+                return last + self._ending() if reply.is_complete else last
             case _:
                 return sse.frame(reply.chunk(_as_delta(event)))
+
+    def _ending(self) -> bytes:
+        reply = self._reply
+        access_log.note_answer(self._request, reply.usage(), reply.timings(), reply.finish_reason)
+        usage = sse.frame(reply.usage_chunk()) if self._include_usage else b""
+        return usage + sse.DONE
 
     async def _write(self, data: bytes) -> None:
         if self._response is None:

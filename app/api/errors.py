@@ -23,12 +23,14 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.TemplateRefused: 400,
     errors.ModelNotFound: 404,
     errors.RequestConflict: 409,
+    errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelLoadFailed: 500,
     errors.NoModelLoaded: 503,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
     errors.ServiceStopping: 503,
+    errors.DeadlineExceeded: 504,
 }
 _RETRY_AFTER_S = 1
 _SANIC_CODES = {
@@ -68,6 +70,7 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
         if status == 413 and max_body_bytes is not None:
             message = f"Request body is larger than {max_body_bytes} bytes"
     kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = "rate_limit_error" if status == 429 else kind
     return {
         "error": {"message": message, "type": kind, "param": param, "code": code},
         "detail": message,
@@ -77,25 +80,25 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
 def raise_if_failed(event: RequestEvent) -> None:
     """Raise the error that an engine reported, if this event is one."""
     if isinstance(event, Failed):
-        raise from_wire(event.kind, event.message, event.param)
+        raise from_wire(event)
 
 
-def from_wire(kind: str, message: str, param: str | None) -> errors.DistillerError:
+def from_wire(event: Failed) -> errors.DistillerError:
     """Return the error that an engine reported by its class name."""
-    if kind == errors.ContextOverflow.__name__:
-        refused: errors.DistillerError = errors.InvalidRequest(
-            message, param=param, code=errors.ContextOverflow.code
-        )
-        return refused
-    found = _BY_NAME.get(kind, errors.EnvironmentFailure)
-    return found(message, param=param)
+    if event.kind == errors.QueueFull.__name__:
+        return errors.QueueFull(event.retry_after_s or _RETRY_AFTER_S)
+    if event.kind == errors.ContextOverflow.__name__:
+        code = errors.ContextOverflow.code
+        return errors.InvalidRequest(event.message, param=event.param, code=code)
+    found = _BY_NAME.get(event.kind, errors.EnvironmentFailure)
+    return found(event.message, param=event.param)
 
 
 def _headers(error: BaseException, status: int) -> dict[str, str]:
     headers: dict[str, str] = {}
     if isinstance(error, SanicException):
         headers.update({str(key): str(value) for key, value in (error.headers or {}).items()})
-    if status == 503:
+    if status in (429, 503):
         seconds = getattr(error, "retry_after_s", _RETRY_AFTER_S)
         headers["Retry-After"] = str(seconds)
     return headers

@@ -19,6 +19,7 @@ from app.protocol import (
     Finished,
     Generate,
     Prefill,
+    PromptProgress,
     ReasoningDelta,
     SamplingParams,
     TextDelta,
@@ -65,6 +66,8 @@ def to_generate(
         sampling=sampling,
         max_tokens=limit,
         stop=[stop] if isinstance(stop, str) else list(stop or ()),
+        n=body.n or 1,
+        report_progress=bool(body.return_progress and body.stream),
     )
 
 
@@ -110,26 +113,69 @@ def _fold_seed(seed: int) -> int:
 # ---------------------------------------------------------------- events to JSON
 
 
+class _Choice:
+    """One answer while it is put together."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.calls: list[dict[str, Any]] = []
+
+    def collect(self, event: Delta) -> None:
+        """Add one piece."""
+        match event:
+            case TextDelta():
+                self.text.append(event.text)
+            case ReasoningDelta():
+                self.reasoning.append(event.text)
+            case ToolCallStart():
+                function = {"name": event.name, "arguments": ""}
+                self.calls.append({"id": event.id, "type": "function", "function": function})
+            case ToolCallDelta():
+                self.calls[event.index]["function"]["arguments"] += event.arguments
+
+    def body(self, event: Finished) -> dict[str, Any]:
+        """Return the entry of `choices`."""
+        content = "".join(self.text)
+        message: dict[str, Any] = {"role": "assistant", "content": content}
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        if self.calls:
+            message["content"] = content or None
+            message["tool_calls"] = self.calls
+        return {
+            "index": event.choice,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": event.reason,
+        }
+
+
 class Reply:
-    """The answer to one chat request, as a whole or in chunks.
+    """The answers to one chat request, as a whole or in chunks.
 
     Args:
         reply_id: `chatcmpl-…`.
         model: file name of the model.
         fingerprint: llama.cpp build and model digest.
+        n_choices: how many answers there will be.
     """
 
-    def __init__(self, reply_id: str, model: str, fingerprint: str) -> None:
+    def __init__(self, reply_id: str, model: str, fingerprint: str, n_choices: int = 1) -> None:
         self._id = reply_id
         self._model = model
         self._fingerprint = fingerprint
         self._created = int(time.time())
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: list[dict[str, Any]] = []
+        self._choices = [_Choice() for _ in range(n_choices)]
+        self._finished: dict[int, Finished] = {}
         self._chunk_head = (
             msgspec.json.encode(self._base("chat.completion.chunk"))[:-1] + b',"choices":['
         )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every answer has ended."""
+        return len(self._finished) == len(self._choices)
 
     def _base(self, kind: str) -> dict[str, Any]:
         return {
@@ -140,62 +186,82 @@ class Reply:
             "system_fingerprint": self._fingerprint,
         }
 
-    def first_chunk(self) -> bytes:
-        """Return the JSON of the chunk that opens a stream."""
-        return self._chunk({"role": "assistant", "content": ""}, None)
+    # ------------------------------------------------------------ streamed
+
+    def first_chunks(self) -> list[bytes]:
+        """Return the JSON of the chunks that open a stream, one for each answer."""
+        opening = {"role": "assistant", "content": ""}
+        return [self._chunk(index, opening, None) for index in range(len(self._choices))]
 
     def chunk(self, event: Delta) -> bytes:
-        """Return the JSON of the chunk for one piece of the answer."""
-        return self._chunk(_delta(event), None)
+        """Return the JSON of the chunk for one piece of an answer."""
+        return self._chunk(event.choice, _delta(event), None)
+
+    def progress_chunk(self, event: PromptProgress) -> bytes:
+        """Return the JSON of the chunk that `return_progress` asks for."""
+        progress = {
+            "total": event.total,
+            "cache": event.cache,
+            "processed": event.processed,
+            "time_ms": event.time_ms,
+        }
+        tail = b',"prompt_progress":' + msgspec.json.encode(progress) + b"}"
+        return self._chunk(0, {}, None, tail)
 
     def last_chunk(self, event: Finished) -> bytes:
-        """Return the JSON of the chunk that says why the answer ended."""
+        """Return the JSON of the chunk that says why an answer ended."""
         tail = b',"timings":' + msgspec.json.encode(timings_body(event.timings)) + b"}"
-        return self._chunk({}, event.reason, tail)
+        return self._chunk(event.choice, {}, event.reason, tail)
 
-    def usage_chunk(self, event: Finished) -> bytes:
+    def usage_chunk(self) -> bytes:
         """Return the JSON of the chunk that `stream_options.include_usage` asks for."""
-        usage = msgspec.json.encode(usage_body(event.usage))
+        usage = msgspec.json.encode(usage_body(self.usage()))
         return self._chunk_head + b'],"usage":' + usage + b"}"
 
-    def _chunk(self, delta: dict[str, Any], reason: str | None, tail: bytes = b"}") -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def _chunk(
+        self, index: int, delta: dict[str, Any], reason: str | None, tail: bytes = b"}"
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
         return self._chunk_head + msgspec.json.encode(choice) + b"]" + tail
 
-    def collect(self, event: Delta) -> None:
-        """Add one piece to the whole answer."""
-        match event:
-            case TextDelta():
-                self._text.append(event.text)
-            case ReasoningDelta():
-                self._reasoning.append(event.text)
-            case ToolCallStart():
-                function = {"name": event.name, "arguments": ""}
-                self._calls.append({"id": event.id, "type": "function", "function": function})
-            case ToolCallDelta():
-                self._calls[event.index]["function"]["arguments"] += event.arguments
+    # ------------------------------------------------------------ whole
 
-    def whole(self, event: Finished) -> dict[str, Any]:
+    def collect(self, event: Delta) -> None:
+        """Add one piece to its answer."""
+        self._choices[event.choice].collect(event)
+
+    def finish(self, event: Finished) -> None:
+        """Note that an answer has ended."""
+        self._finished[event.choice] = event
+
+    def whole(self) -> dict[str, Any]:
         """Return the body of a response that is not streamed."""
-        content = "".join(self._text)
-        message: dict[str, Any] = {"role": "assistant", "content": content}
-        if self._reasoning:
-            message["reasoning_content"] = "".join(self._reasoning)
-        if self._calls:
-            message["content"] = content or None
-            message["tool_calls"] = self._calls
-        choice = {
-            "index": 0,
-            "message": message,
-            "logprobs": None,
-            "finish_reason": event.reason,
-        }
+        ends = [self._finished[index] for index in range(len(self._choices))]
+        choices = zip(self._choices, ends, strict=True)
         return {
             **self._base("chat.completion"),
-            "choices": [choice],
-            "usage": usage_body(event.usage),
-            "timings": timings_body(event.timings),
+            "choices": [choice.body(end) for choice, end in choices],
+            "usage": usage_body(self.usage()),
+            "timings": timings_body(self.timings()),
         }
+
+    @property
+    def finish_reason(self) -> str:
+        """Why the first answer ended."""
+        return self._finished[0].reason
+
+    def timings(self) -> Timings:
+        """Return where the time of the first answer went."""
+        return self._finished[0].timings
+
+    def usage(self) -> Usage:
+        """Return the token counts: the prompt once, all answers together."""
+        ends = self._finished.values()
+        return Usage(
+            prompt_tokens=max(end.usage.prompt_tokens for end in ends),
+            cached_tokens=min(end.usage.cached_tokens for end in ends),
+            completion_tokens=sum(end.usage.completion_tokens for end in ends),
+        )
 
 
 def _delta(event: Delta) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sanic import Request
 
+from app.api.meters import Metrics
 from app.catalog import Catalog
 from app.host.supervisor import Supervisor
 from app.protocol import SamplingParams
@@ -28,6 +29,7 @@ class Service:
     max_tokens: int | None
     sse_ping_s: float
     version: str
+    metrics: Metrics
     started_s: float = field(default_factory=time.monotonic)
 
 

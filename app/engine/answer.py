@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from app.chat.stream_parser import (
     CallArguments,
@@ -25,13 +26,16 @@ class Answer:
     """The answer of one request while it is being generated.
 
     Args:
-        request_id: goes into every event.
+        request_id: goes into every event, as does `choice`.
         stops: stop strings.
         parser: splits text into content and tool calls.
     """
 
-    def __init__(self, request_id: str, stops: Sequence[str], parser: StreamParser) -> None:
+    def __init__(
+        self, request_id: str, stops: Sequence[str], parser: StreamParser, *, choice: int = 0
+    ) -> None:
         self._request_id = request_id
+        self._choice = choice
         self._utf8 = Utf8Assembler()
         self._stops = StopMatcher(stops)
         self._parser = parser
@@ -54,18 +58,18 @@ class Answer:
         yield from self._events(self._parser.finish())
 
     def _events(self, parsed: Iterable[StreamEvent]) -> Iterator[Delta]:
-        request_id = self._request_id
+        at: Any = {"request_id": self._request_id, "choice": self._choice}
         for event in parsed:
             match event:
                 case Text(text=text):
-                    yield TextDelta(request_id=request_id, text=text)
+                    yield TextDelta(text=text, **at)
                 case Reasoning(text=text):
-                    yield ReasoningDelta(request_id=request_id, text=text)
+                    yield ReasoningDelta(text=text, **at)
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True
                     call_id = f"call_{secrets.token_hex(12)}"
-                    yield ToolCallStart(request_id=request_id, index=index, id=call_id, name=name)
+                    yield ToolCallStart(index=index, id=call_id, name=name, **at)
                 case CallArguments(index=index, json_text=json_text):
-                    yield ToolCallDelta(request_id=request_id, index=index, arguments=json_text)
+                    yield ToolCallDelta(index=index, arguments=json_text, **at)
                 case _:
                     pass

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 
+import msgspec
+
 from app.engine.answer import Answer
 from app.engine.channel import Channel
 from app.engine.llama import Model
+from app.engine.pace import Pace
 from app.engine.prompts import PromptBuilder
 from app.engine.request import Clock, Request
 from app.engine.scheduler import Scheduler
-from app.errors import DistillerError
+from app.errors import DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
     Cancel,
     Command,
@@ -26,6 +29,8 @@ from app.protocol import (
     Tokenize,
 )
 
+_SEED_MASK = 0x7FFFFFFF
+
 
 class Inbox:
     """Handles commands between two steps of the loop."""
@@ -36,6 +41,7 @@ class Inbox:
         prompts: PromptBuilder,
         scheduler: Scheduler,
         channel: Channel,
+        pace: Pace,
         *,
         n_ctx: int,
     ) -> None:
@@ -43,6 +49,7 @@ class Inbox:
         self._prompts = prompts
         self._scheduler = scheduler
         self._channel = channel
+        self._pace = pace
         self._n_ctx = n_ctx
         self.shutdown = False
 
@@ -56,8 +63,7 @@ class Inbox:
             case Generate() | Prefill():
                 self._submit(command)
             case Cancel():
-                found = self._scheduler.find(command.request_id)
-                return [found] if found else []
+                return self._scheduler.find(command.request_id)
             case Tokenize():
                 self._tokenize(command)
             case Detokenize():
@@ -72,30 +78,35 @@ class Inbox:
         received_s = time.monotonic()
         try:
             tokens = self._prompts.build(command)
+            requests = self._requests(command, tokens, received_s)
+            if not self._scheduler.can_take(len(requests)):
+                raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
         except DistillerError as error:
-            self._channel.post(
-                Failed(
-                    request_id=command.request_id,
-                    kind=type(error).__name__,
-                    message=error.message,
-                    param=error.param,
-                )
-            )
+            self._channel.post(_failed(command.request_id, error))
             return
-        request = Request(
-            request_id=command.request_id,
-            tokens=tokens,
-            n_prompt=len(tokens),
-            max_new=0,
-            sampling=SamplingParams(),
-            clock=Clock(received_s=received_s),
-        )
-        if isinstance(command, Generate):
-            room = self._n_ctx - len(tokens)
+        for request in requests:
+            self._scheduler.submit(request)
+
+    def _requests(
+        self, command: Generate | Prefill, tokens: list[int], received_s: float
+    ) -> list[Request]:
+        """Return a request for each answer that the command asks for; the first one leads."""
+        if isinstance(command, Prefill):
+            return [_request(command, tokens, received_s)]
+        room = self._n_ctx - len(tokens)
+        requests: list[Request] = []
+        for choice in range(command.n):
+            request = _request(command, tokens, received_s)
             request.max_new = min(command.max_tokens or room, room)
-            request.sampling = command.sampling
-            request.answer = Answer(command.request_id, command.stop, self._prompts.parser(command))
-        self._scheduler.submit(request)
+            request.sampling = _varied(command.sampling, choice)
+            request.choice = choice
+            request.leader = requests[0] if requests else None
+            request.report_progress = command.report_progress and choice == 0
+            request.answer = Answer(
+                command.request_id, command.stop, self._prompts.parser(command), choice=choice
+            )
+            requests.append(request)
+        return requests
 
     def _tokenize(self, command: Tokenize) -> None:
         tokens = self._model.tokenize(
@@ -108,13 +119,35 @@ class Inbox:
         try:
             text = self._model.detokenize(command.tokens)
         except ValueError as error:
-            self._channel.post(
-                Failed(
-                    request_id=command.request_id,
-                    kind="InvalidRequest",
-                    message=str(error),
-                    param="tokens",
-                )
-            )
+            refused = InvalidRequest(str(error), param="tokens")
+            self._channel.post(_failed(command.request_id, refused))
             return
         self._channel.post(Text(request_id=command.request_id, text=text))
+
+
+def _request(command: Generate | Prefill, tokens: list[int], received_s: float) -> Request:
+    return Request(
+        request_id=command.request_id,
+        tokens=list(tokens),
+        n_prompt=len(tokens),
+        max_new=0,
+        sampling=SamplingParams(),
+        clock=Clock(received_s=received_s),
+    )
+
+
+def _varied(sampling: SamplingParams, choice: int) -> SamplingParams:
+    """Return the parameters of one of several answers: each draws with a seed of its own."""
+    if sampling.seed is None or choice == 0:
+        return sampling
+    return msgspec.structs.replace(sampling, seed=(sampling.seed + choice) & _SEED_MASK)
+
+
+def _failed(request_id: str, error: DistillerError) -> Failed:
+    return Failed(
+        request_id=request_id,
+        kind=type(error).__name__,
+        message=error.message,
+        param=error.param,
+        retry_after_s=error.retry_after_s if isinstance(error, QueueFull) else None,
+    )

@@ -10,12 +10,14 @@ import time
 from app.engine.channel import Channel
 from app.engine.inbox import Inbox
 from app.engine.llama import DECODE_NO_KV_SLOT, BatchPart, Context, Model, Sampler
-from app.engine.pace import PrefillPace
+from app.engine.pace import Pace
 from app.engine.request import Request
 from app.engine.sampling import penalises, stages
 from app.engine.scheduler import Scheduler, Work
 from app.engine.sequences import Lease, SequencePool
-from app.protocol import Command, Failed, Finished, Started
+from app.protocol import Command, Failed, Finished, PromptProgress, Started, Stats
+
+_STATS_EVERY_S = 0.25
 
 
 class EngineLoop:
@@ -29,7 +31,9 @@ class EngineLoop:
         inbox: Inbox,
         scheduler: Scheduler,
         pool: SequencePool,
-        pace: PrefillPace,
+        pace: Pace,
+        *,
+        deadline_s: float | None = None,
     ) -> None:
         self._model = model
         self._context = context
@@ -38,6 +42,8 @@ class EngineLoop:
         self._scheduler = scheduler
         self._pool = pool
         self._pace = pace
+        self._deadline_s = deadline_s
+        self._stats_s = 0.0
 
     def run(self, commands: list[Command]) -> None:
         """Work until `Shutdown`.
@@ -57,34 +63,34 @@ class EngineLoop:
             if self._inbox.shutdown:
                 return
             self.step()
+            self._report()
             channel.flush()
             commands = channel.wait() if scheduler.is_idle else channel.poll()
 
     def step(self) -> None:
         """Decode one batch and hand out what it produced."""
+        began_s = time.monotonic()
+        self._end_overdue(began_s)
         for request, lease in self._scheduler.admit():
             self._start(request, lease)
-        work = self._scheduler.plan(self._pace.budget)
-        if not work:
-            return
-        began_s = time.monotonic()
-        if not self._decode(work):
-            self._fail(work[-1].request, "EngineUnavailable", "the KV cache is full")
-            return
+        work = self._decode(self._scheduler.plan(self._pace.budget))
         row = -1
+        n_prefill = 0
         for item in work:
             row += item.n_tokens
             request = item.request
             ends = item.reaches_end
-            request.n_past += item.n_tokens
+            if request.n_prefill:
+                n_prefill += item.n_tokens
+            self._record(item)
             if ends:
                 self._advance(request, row)
-        n_tokens = row + 1
-        self._pace.measured(n_tokens, time.monotonic() - began_s)
+        if work:
+            seconds = time.monotonic() - began_s
+            self._pace.measured(n_prefill, row + 1 - n_prefill, seconds)
 
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
-        request.clock.started_s = time.monotonic()
         slot, source, n_keep = lease.slot, lease.source, lease.n_keep
         if source is None:
             n_keep = self._context.keep_prefix(slot.seq_id, n_keep)
@@ -92,40 +98,65 @@ class EngineLoop:
             n_keep = min(n_keep, len(source.tokens))
             n_keep = self._context.copy_prefix(source.seq_id, slot.seq_id, n_keep)
         slot.tokens = request.tokens[:n_keep]
-        request.n_past = request.n_cached = n_keep
-        self._channel.post(
-            Started(
-                request_id=request.request_id,
-                prompt_tokens=request.n_prompt,
-                cached_tokens=n_keep,
-            )
-        )
+        request.n_past = n_keep
+        if not request.clock.started_s:
+            self._announce(request)
         if request.max_new == 0:
             if request.n_pending == 0:
                 self._finish(request, "stop")
-            return
-        sampler = Sampler(stages(request.sampling), self._model)
-        if penalises(request.sampling):
-            sampler.accept(request.tokens[-request.sampling.repeat_last_n :])
-        request.sampler = sampler
+        elif request.sampler is None:
+            sampler = Sampler(stages(request.sampling), self._model)
+            if penalises(request.sampling):
+                sampler.accept(request.tokens[-request.sampling.repeat_last_n :])
+            request.sampler = sampler
 
-    def _decode(self, work: list[Work]) -> bool:
-        """Run the step; makes room in the KV cache by forgetting idle sequences."""
-        parts = []
-        for item in work:
-            request, start = item.request, item.request.n_past
-            if request.slot is None:
-                raise RuntimeError("a running request has no sequence")
-            tokens = request.tokens[start : start + item.n_tokens]
-            wants_logits = item.reaches_end and request.max_new > 0
-            parts.append(BatchPart(request.slot.seq_id, start, tokens, wants_logits))
-        while self._context.decode(parts) == DECODE_NO_KV_SLOT:
+    def _announce(self, request: Request) -> None:
+        request.clock.started_s = time.monotonic()
+        request.n_cached = request.n_past
+        if request.choice == 0:
+            self._channel.post(
+                Started(
+                    request_id=request.request_id,
+                    prompt_tokens=request.n_prompt,
+                    cached_tokens=request.n_cached,
+                )
+            )
+
+    def _decode(self, work: list[Work]) -> list[Work]:
+        """Run the step and return what of it was run.
+
+        Where the KV cache is full, idle sequences are forgotten first; then the youngest request
+        is held back.
+        """
+        while work and self._context.decode(_parts(work)) == DECODE_NO_KV_SLOT:
             idle = self._pool.oldest_idle()
-            if idle is None:
-                return False
-            self._context.clear(idle.seq_id)
-            idle.tokens = []
-        return True
+            if idle is not None:
+                self._context.clear(idle.seq_id)
+                idle.tokens = []
+            elif self._scheduler.hold_back() is not None:
+                work = [item for item in work if item.request.slot is not None]
+            else:
+                self._fail(work[0].request, "EngineUnavailable", "the KV cache is full")
+                return []
+        return work
+
+    def _record(self, item: Work) -> None:
+        """Note that a request's tokens are in the KV cache now."""
+        request, slot = item.request, item.request.slot
+        start = request.n_past
+        request.n_past = start + item.n_tokens
+        if slot is not None:
+            slot.tokens += request.tokens[start : request.n_past]
+        if request.report_progress and request.n_past <= request.n_prompt:
+            self._channel.post(
+                PromptProgress(
+                    request_id=request.request_id,
+                    total=request.n_prompt,
+                    cache=request.n_cached,
+                    processed=request.n_past,
+                    time_ms=round((time.monotonic() - request.clock.started_s) * 1000.0, 3),
+                )
+            )
 
     def _advance(self, request: Request, row: int) -> None:
         """Sample a request's next token from `row` of the batch and emit what it completes."""
@@ -153,22 +184,65 @@ class EngineLoop:
                 self._channel.post(event)
             if reason == "stop" and request.answer.has_tool_calls:
                 reason = "tool_calls"
+            self._pace.finished(request.n_generated)
         self._channel.post(
             Finished(
                 request_id=request.request_id,
                 reason=reason,
                 usage=request.usage(),
                 timings=request.timings(time.monotonic()),
+                choice=request.choice,
             )
         )
         self._retire(request)
 
     def _fail(self, request: Request, kind: str, message: str) -> None:
+        """End all answers to the command that a request belongs to."""
         self._channel.post(Failed(request_id=request.request_id, kind=kind, message=message))
-        self._retire(request)
+        for sibling in self._scheduler.find(request.request_id):
+            self._retire(sibling)
 
     def _retire(self, request: Request) -> None:
         self._scheduler.remove(request)
         if request.sampler is not None:
             request.sampler.close()
             request.sampler = None
+
+    def _end_overdue(self, now_s: float) -> None:
+        if self._deadline_s is None:
+            return
+        received_before_s = now_s - self._deadline_s
+        for request in (*self._scheduler.running, *self._scheduler.waiting):
+            if request.clock.received_s < received_before_s and self._is_known(request):
+                message = f"the request took longer than its deadline of {self._deadline_s:g} s"
+                self._fail(request, "DeadlineExceeded", message)
+
+    def _is_known(self, request: Request) -> bool:
+        return request in self._scheduler.find(request.request_id)
+
+    def _report(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._stats_s < _STATS_EVERY_S and not self._scheduler.is_idle:
+            return
+        self._stats_s = now_s
+        self._channel.post(
+            Stats(
+                waiting=len(self._scheduler.waiting),
+                running=len(self._scheduler.running),
+                kv_tokens=self._pool.n_tokens,
+                prefill_tokens_per_s=round(self._pace.prefill_tokens_per_s, 1),
+                decode_tokens_per_s=round(self._pace.decode_tokens_per_s, 1),
+            )
+        )
+
+
+def _parts(work: list[Work]) -> list[BatchPart]:
+    parts = []
+    for item in work:
+        request, start = item.request, item.request.n_past
+        if request.slot is None:
+            raise RuntimeError("a running request has no sequence")
+        tokens = request.tokens[start : start + item.n_tokens]
+        wants_logits = item.reaches_end and request.max_new > 0
+        parts.append(BatchPart(request.slot.seq_id, start, tokens, wants_logits))
+    return parts

@@ -24,7 +24,7 @@ from app.engine.llama import (
     route_logs,
 )
 from app.engine.loop import EngineLoop
-from app.engine.pace import PrefillPace
+from app.engine.pace import Pace
 from app.engine.prompts import PromptBuilder
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
@@ -34,15 +34,12 @@ from app.protocol import (
     Load,
     Loaded,
     LoadFailed,
-    LoadParams,
     LoadProgress,
     LogLine,
     ModelInfo,
 )
 
-PARALLEL = 1
-N_IDLE_SEQUENCES = 7
-STEP_TARGET_S = 0.25
+N_IDLE_SEQUENCES = 8
 _PROGRESS_STEP = 0.02
 
 
@@ -68,7 +65,7 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
     began_s = time.monotonic()
     _forward_logs(channel, verbose=command.params.verbose)
     try:
-        loop, info = _build(Path(command.model_path), command.params, channel, began_s)
+        loop, info = _build(command, channel, began_s)
     except DistillerError as error:
         channel.post(LoadFailed(message=error.message))
         channel.flush()
@@ -78,21 +75,35 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
     return loop
 
 
-def _build(
-    path: Path, params: LoadParams, channel: Channel, began_s: float
-) -> tuple[EngineLoop, ModelInfo]:
+def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop, ModelInfo]:
+    path, params, queue = Path(command.model_path), command.params, command.queue
     model = Model(path, params, _progress_reporter(channel))
-    n_seq_max = PARALLEL if model.is_recurrent else PARALLEL + N_IDLE_SEQUENCES
+    n_seq_max = queue.parallel + (0 if model.is_recurrent else N_IDLE_SEQUENCES)
     context = Context(model, params, n_seq_max=n_seq_max, n_threads=default_threads())
     source = params.chat_template or model.chat_template
     prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
     model.show_special(prompts.tags)
     _warm_up(model, context)
     pool = SequencePool(n_seq_max)
-    scheduler = Scheduler(pool, parallel=PARALLEL, n_batch=context.n_batch)
-    inbox = Inbox(model, prompts, scheduler, channel, n_ctx=context.n_ctx)
-    pace = PrefillPace(target_s=STEP_TARGET_S, n_batch=context.n_batch)
-    loop = EngineLoop(model, context, channel, inbox, scheduler, pool, pace)
+    scheduler = Scheduler(
+        pool,
+        parallel=queue.parallel,
+        max_queue=queue.max_queue,
+        n_batch=context.n_batch,
+        n_ctx=context.n_ctx,
+    )
+    pace = Pace(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
+    inbox = Inbox(model, prompts, scheduler, channel, pace, n_ctx=context.n_ctx)
+    loop = EngineLoop(
+        model,
+        context,
+        channel,
+        inbox,
+        scheduler,
+        pool,
+        pace,
+        deadline_s=queue.request_deadline_s,
+    )
     if source is None:
         channel.post(
             LogLine(

@@ -1,12 +1,19 @@
-"""Owns how many prompt tokens one step may prefill; pure arithmetic on measured speed."""
+"""Owns what the engine knows of its own speed; pure arithmetic on measured steps."""
 
 from __future__ import annotations
 
-_SMOOTHING = 0.3
+import math
+from collections.abc import Iterable
+
+from app.engine.request import Request
+
+_SMOOTHING = 0.5
+_SMALLEST_CHUNK = 4
+_LONGEST_WAIT_S = 600
 
 
-class PrefillPace:
-    """Sizes prefill chunks so that a step stays within a time.
+class Pace:
+    """Sizes prefill chunks so that a step stays within a time, and foretells waits.
 
     Args:
         target_s: seconds one step may take.
@@ -14,20 +21,52 @@ class PrefillPace:
         first_chunk: tokens of the first chunk, before any speed is known.
     """
 
-    def __init__(self, *, target_s: float, n_batch: int, first_chunk: int = 64) -> None:
+    def __init__(self, *, target_s: float, n_batch: int, first_chunk: int = 16) -> None:
         self._target_s = target_s
         self._n_batch = n_batch
-        self._tokens_per_s = first_chunk / target_s
+        self.prefill_tokens_per_s = first_chunk / target_s
+        self.decode_tokens_per_s = 0.0
+        self._answer_tokens = 64.0
 
     @property
     def budget(self) -> int:
-        """Prompt tokens the next step may prefill."""
-        tokens = int(self._tokens_per_s * self._target_s)
-        return max(1, min(self._n_batch, max(16, tokens)))
+        """Tokens the next step may prefill."""
+        tokens = int(self.prefill_tokens_per_s * self._target_s)
+        return min(self._n_batch, max(_SMALLEST_CHUNK, tokens))
 
-    def measured(self, n_tokens: int, seconds: float) -> None:
-        """Learn from a step; steps too small to tell the prefill speed are ignored."""
-        if n_tokens < 16 or seconds <= 0.0:
+    def measured(self, n_prefill: int, n_decode: int, seconds: float) -> None:
+        """Learn from a step of so many prefilled and generated tokens.
+
+        A step with both tells the prefill speed beside running answers, which is the one that
+        counts for the next such step.
+        """
+        if seconds <= 0.0:
             return
-        speed = n_tokens / seconds
-        self._tokens_per_s += _SMOOTHING * (speed - self._tokens_per_s)
+        if n_prefill >= _SMALLEST_CHUNK:
+            speed = n_prefill / seconds
+            self.prefill_tokens_per_s += _SMOOTHING * (speed - self.prefill_tokens_per_s)
+        elif n_decode:
+            speed = n_decode / seconds
+            known = self.decode_tokens_per_s or speed
+            self.decode_tokens_per_s = known + _SMOOTHING * (speed - known)
+
+    def finished(self, n_generated: int) -> None:
+        """Learn how long answers are."""
+        self._answer_tokens += _SMOOTHING * (n_generated - self._answer_tokens)
+
+    def retry_after_s(self, waiting: Iterable[Request]) -> int:
+        """Return the seconds after which one of the waiting requests will have left the queue.
+
+        The mean time that one of them keeps the engine busy, by the speeds measured so far.
+        """
+        requests = list(waiting)
+        if not requests:
+            return 1
+        prompts = sum(request.n_pending for request in requests) / len(requests)
+        answers = min(
+            self._answer_tokens, sum(request.max_new for request in requests) / len(requests)
+        )
+        seconds = prompts / self.prefill_tokens_per_s
+        if self.decode_tokens_per_s:
+            seconds += answers / self.decode_tokens_per_s
+        return min(_LONGEST_WAIT_S, max(1, math.ceil(seconds)))

@@ -1,16 +1,19 @@
 """Owns who works next and on how many tokens; pure policy that must not know llama.cpp.
 
-`submit` and `cancel` change the queue, `admit` starts requests, `plan` says what the next step
-decodes. The loop does the work and reports it back through `Request.n_past`.
+`submit` and `remove` change the queue, `admit` starts requests, `plan` says what the next step
+decodes, `hold_back` makes room. The loop does the work and reports it through `Request.n_past`.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.engine.request import Request
 from app.engine.sequences import Lease, SequencePool
+
+_OLDEST_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +35,24 @@ class Work:
 
 
 class Scheduler:
-    """A queue in order of arrival in front of `parallel` running requests.
+    """A bounded queue in order of arrival in front of `parallel` running requests.
 
     Args:
         pool: the sequences requests work on.
         parallel: how many run at once.
+        max_queue: how many may wait.
         n_batch: tokens one step may decode at most.
+        n_ctx: tokens all running requests may hold together.
     """
 
-    def __init__(self, pool: SequencePool, *, parallel: int, n_batch: int) -> None:
+    def __init__(
+        self, pool: SequencePool, *, parallel: int, max_queue: int, n_batch: int, n_ctx: int
+    ) -> None:
         self._pool = pool
         self._parallel = parallel
+        self._max_queue = max_queue
         self._n_batch = n_batch
+        self._n_ctx = n_ctx
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
 
@@ -52,54 +61,102 @@ class Scheduler:
         """Whether there is nothing to do."""
         return not self.waiting and not self.running
 
+    def can_take(self, n_requests: int) -> bool:
+        """Whether the queue has room for this many requests; an empty one takes any number."""
+        ahead = max(0, self._parallel - len(self.running))
+        return not self.waiting or len(self.waiting) + n_requests <= self._max_queue + ahead
+
     def submit(self, request: Request) -> None:
         """Put a request at the end of the queue."""
         self.waiting.append(request)
 
     def admit(self) -> list[tuple[Request, Lease]]:
-        """Start as many waiting requests as there is room for, in order of arrival."""
+        """Start as many waiting requests as there is room for, in order of arrival.
+
+        A request whose tokens do not fit beside the running ones waits, and those behind it
+        wait too: skipping it could starve it. One that shares the prompt of a request still in
+        prefill is passed over, as it only waits for that one.
+        """
         started = []
-        while self.waiting and len(self.running) < self._parallel:
-            request = self.waiting[0]
+        for request in list(self.waiting):
+            if len(self.running) >= self._parallel or not self._fits(request):
+                break
+            if request.leader is not None and not self._is_prefilled(request.leader):
+                continue
             lease = self._pool.lease(request.tokens[:-1] if request.max_new else request.tokens)
             if lease is None:
                 break
-            self.waiting.popleft()
+            self.waiting.remove(request)
             request.slot = lease.slot
             self.running.append(request)
             started.append((request, lease))
         return started
 
+    def _fits(self, request: Request) -> bool:
+        held = sum(len(other.tokens) for other in self.running)
+        return not self.running or held + len(request.tokens) < self._n_ctx
+
+    def _is_prefilled(self, leader: Request) -> bool:
+        return leader not in self.waiting and not leader.n_prefill
+
     def plan(self, prefill_budget: int) -> list[Work]:
         """Return the next step: a token for each generating request, then prefill.
 
         Args:
-            prefill_budget: prompt tokens the step may decode at most, shared by all.
+            prefill_budget: tokens that the step may prefill at most, shared by all.
         """
         work = [Work(request, 1) for request in self.running if not request.n_prefill]
+        prefilling = [request for request in self.running if request.n_prefill]
         room = min(prefill_budget, self._n_batch - len(work))
-        for request in self.running:
-            if request.n_prefill and room > 0:
-                n_tokens = min(room, request.n_prefill)
-                work.append(Work(request, n_tokens))
-                room -= n_tokens
-        return work
+        return work + list(_share(prefilling, room))
 
-    def find(self, request_id: str) -> Request | None:
-        """Return a request, waiting or running."""
-        for request in (*self.running, *self.waiting):
-            if request.request_id == request_id:
-                return request
-        return None
+    def hold_back(self) -> Request | None:
+        """Send the youngest running request back to the head of the queue.
+
+        Its tokens stay; it goes on where it was once there is room. The last running request
+        is never held back.
+        """
+        if len(self.running) < 2:
+            return None
+        youngest = max(self.running, key=lambda request: request.clock.received_s)
+        self._leave(youngest)
+        youngest.n_past = 0
+        self.waiting.appendleft(youngest)
+        return youngest
+
+    def find(self, request_id: str) -> list[Request]:
+        """Return the requests of one command, waiting or running."""
+        everyone = (*self.running, *self.waiting)
+        return [request for request in everyone if request.request_id == request_id]
 
     def remove(self, request: Request) -> None:
         """Forget a request; the tokens of a running one stay in its slot for the next."""
         if request in self.running:
-            self.running.remove(request)
+            self._leave(request)
         else:
             self.waiting.remove(request)
-        slot = request.slot
-        if slot is not None:
-            slot.tokens = request.tokens[: request.n_past]
-            self._pool.release(slot)
+
+    def _leave(self, request: Request) -> None:
+        self.running.remove(request)
+        if request.slot is not None:
+            self._pool.release(request.slot)
             request.slot = None
+
+
+def _share(prefilling: list[Request], room: int) -> Iterable[Work]:
+    """Divide the prefill of a step: the shortest first, but always a part for the oldest.
+
+    So a short prompt does not wait for a long one, and a long one is never starved.
+    """
+    if not prefilling or room <= 0:
+        return
+    oldest = prefilling[0]
+    floor = max(1, room // _OLDEST_SHARE) if len(prefilling) > 1 else room
+    kept = min(floor, oldest.n_prefill)
+    room -= kept
+    for request in sorted(prefilling, key=lambda request: request.n_prefill):
+        n_tokens = min(room, request.n_prefill - (kept if request is oldest else 0))
+        room -= n_tokens
+        n_tokens += kept if request is oldest else 0
+        if n_tokens > 0:
+            yield Work(request, n_tokens)

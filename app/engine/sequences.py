@@ -55,6 +55,11 @@ class SequencePool:
         self.slots = [Slot(seq_id) for seq_id in range(n_seq_max)]
         self._clock = itertools.count(1)
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens in all sequences; shared prefixes count once per sequence."""
+        return sum(len(slot.tokens) for slot in self.slots)
+
     def lease(self, prompt: TokenList[int]) -> Lease | None:
         """Take a slot for `prompt`, the one that saves the most prefill.
 

@@ -26,6 +26,7 @@ from app.protocol import (
     Failed,
     Finished,
     FrameError,
+    Generate,
     Load,
     Loaded,
     LoadFailed,
@@ -34,6 +35,7 @@ from app.protocol import (
     ModelInfo,
     RequestEvent,
     Shutdown,
+    Stats,
     Text,
     TokenIds,
     encode,
@@ -101,6 +103,9 @@ class EngineProcess(asyncio.Protocol):
         self._exit_task: asyncio.Task[None] | None = None
         self._ending = False
         self.exit_reason: str | None = None
+        self.stats = Stats(
+            waiting=0, running=0, kv_tokens=0, prefill_tokens_per_s=0.0, decode_tokens_per_s=0.0
+        )
         self.load_fraction = 0.0
 
     @property
@@ -158,6 +163,7 @@ class EngineProcess(asyncio.Protocol):
         frame = encode(command)
         self._requests[request_id] = events
         self._idle.clear()
+        unfinished = command.n if isinstance(command, Generate) else 1
         self._write(frame)
         done = False
         try:
@@ -172,7 +178,8 @@ class EngineProcess(asyncio.Protocol):
                     batch.append(events.get_nowait())
                 known = [event for event in batch if event is not None]
                 if known:
-                    done = isinstance(known[-1], Finished | Failed | TokenIds | Text)
+                    unfinished -= sum(isinstance(event, Finished) for event in known)
+                    done = not unfinished or isinstance(known[-1], Failed | TokenIds | Text)
                     yield known
                 if len(known) < len(batch) and not done:
                     raise EngineDied("the engine process ended while it worked on this request")
@@ -245,6 +252,8 @@ class EngineProcess(asyncio.Protocol):
                 self.load_fraction = event.fraction
             case Loaded():
                 self._settle(event.info)
+            case Stats():
+                self.stats = event
             case LoadFailed():
                 self._settle(ModelLoadFailed(event.message))
             case LogLine():

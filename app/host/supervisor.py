@@ -23,7 +23,7 @@ from app.errors import (
 from app.host.engine_process import EngineProcess, SpawnedEngine
 from app.host.load_plan import LoadPlan, plan_load
 from app.logs import get_logger
-from app.protocol import Load, LoadParams, ModelInfo
+from app.protocol import Load, LoadParams, ModelInfo, QueueParams
 
 StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
 
@@ -78,12 +78,21 @@ class Supervisor:
     Args:
         catalog: the models folder.
         defaults: load parameters where a request names none.
+        queue: how many requests an engine takes.
         load_timeout_s: seconds a model may take to load.
     """
 
-    def __init__(self, catalog: Catalog, defaults: LoadParams, *, load_timeout_s: float) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        defaults: LoadParams,
+        queue: QueueParams,
+        *,
+        load_timeout_s: float,
+    ) -> None:
         self._catalog = catalog
         self._defaults = defaults
+        self._queue = queue
         self._load_timeout_s = load_timeout_s
         self._lock = asyncio.Lock()
         self._serving: Serving | None = None
@@ -246,7 +255,7 @@ class Supervisor:
         engine = EngineProcess(spawned or SpawnedEngine(), self._on_exit)
         self._loading = engine
         try:
-            command = Load(model_path=str(plan.file.path), params=plan.params)
+            command = Load(model_path=str(plan.file.path), params=plan.params, queue=self._queue)
             info = await engine.load(command, self._load_timeout_s)
         except BaseException:
             await engine.close(grace_s=0.0)

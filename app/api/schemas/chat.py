@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from app.api.schemas.common import SEED_MAX, Lenient, LoadModelConfigs, StopStrings, Strict
 
 MAX_TOKENS = 1_000_000
+MAX_ANSWERS = 16
 
 
 class ContentPart(BaseModel):
@@ -146,7 +147,10 @@ class ChatRequest(Conversation, Sampling):
     )
     parallel_tool_calls: bool | None = Field(None, description="Accepted, without effect yet.")
     response_format: ResponseFormat | None = None
-    n: Literal[1] | None = None
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to one prompt.")
+    return_progress: bool | None = Field(
+        None, description="Stream how far the prefill is, as llama-server does."
+    )
     logprobs: Literal[False] | None = None
     inference_configs: InferenceConfigs | None = None
     load_model_configs: LoadModelConfigs | None = None
