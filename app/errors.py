@@ -6,7 +6,7 @@
     │   ├── ContextOverflow         prompt (plus answer) does not fit the context window
     │   ├── TemplateRefused         the chat template raised on this conversation
     │   ├── ModelNotFound           no such file in the models folder
-    │   ├── RequestConflict         the request meets a state that excludes it
+    │   ├── LoadParamsRefused       a load parameter makes the model unloadable
     │   └── QueueFull               too many requests wait already; worth a retry
     └── EnvironmentFailure          the request is fine; the service cannot serve it (now)
         ├── SettingsInvalid         a setting is wrong; ends the start
@@ -82,10 +82,10 @@ class ModelNotFound(CallerError):
     code = "model_not_found"
 
 
-class RequestConflict(CallerError):
-    """The request meets a state of the service that excludes it."""
+class LoadParamsRefused(CallerError):
+    """A load parameter, such as a chat template, makes the model unloadable."""
 
-    code = "conflict"
+    code = "invalid_value"
 
 
 class QueueFull(CallerError):

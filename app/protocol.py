@@ -90,7 +90,6 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     n_ctx: int
     n_ctx_train: int
     n_vocab: int
-    n_layer: int
     n_gpu_layers: int
     n_threads: int
     n_threads_batch: int
@@ -145,7 +144,6 @@ class Generate(_Message, frozen=True, kw_only=True):
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: list[str] = []
-    parse_tool_calls: bool = True
     n: int = 1
     report_progress: bool = False
 
@@ -205,9 +203,13 @@ class Loaded(_Message, frozen=True, kw_only=True):
 
 
 class LoadFailed(_Message, frozen=True, kw_only=True):
-    """The model could not be loaded; the engine ends after this."""
+    """The model could not be loaded; the engine ends after this.
+
+    `param` names the load parameter at fault, where it is one of the client's.
+    """
 
     message: str
+    param: str | None = None
 
 
 class LogLine(_Message, frozen=True, kw_only=True):

@@ -79,6 +79,10 @@ def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp
     async def start(_app: HttpApp) -> None:
         service.supervisor.start(settings.model_name, spawned)
 
+    @app.before_server_stop
+    async def refuse(_app: HttpApp) -> None:
+        service.supervisor.begin_stop()
+
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
         await service.supervisor.stop()
@@ -90,7 +94,7 @@ def serve(settings: Settings, spawned: SpawnedEngine | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit status."""
     try:
         listener = _listen(settings)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         log.error("cannot_listen", host=settings.host, port=settings.port, error=str(error))
         if spawned:
             spawned.discard()
@@ -98,7 +102,8 @@ def serve(settings: Settings, spawned: SpawnedEngine | None = None) -> int:
     app = compose(settings, spawned)
     app.prepare(sock=listener, single_process=True, motd=False, access_log=False)
     host, port = listener.getsockname()[:2]
-    log.info("listening", url=f"http://{host}:{port}", models_dir=str(settings.models_dir))
+    shown = f"[{host}]" if ":" in host else host
+    log.info("listening", url=f"http://{shown}:{port}", models_dir=str(settings.models_dir))
     Sanic.serve_single(app)
     log.info("stopped")
     return 0
@@ -110,8 +115,14 @@ def _build_service(settings: Settings) -> Service:
     defaults = LoadParams(**_pick(settings, LoadParams.__struct_fields__) | {"verbose": verbose})
     queue = QueueParams(**_pick(settings, QueueParams.__struct_fields__))
     sampling = SamplingParams(**_pick(settings, SamplingParams.__struct_fields__))
-    timeout_s = settings.load_timeout_s
-    supervisor = Supervisor(catalog, defaults, queue, load_timeout_s=timeout_s)
+    supervisor = Supervisor(
+        catalog,
+        defaults,
+        queue,
+        load_timeout_s=settings.load_timeout_s,
+        engine_timeout_s=settings.engine_timeout_s,
+        drain_timeout_s=settings.drain_timeout_s,
+    )
     return Service(
         catalog=catalog,
         supervisor=supervisor,
@@ -140,8 +151,17 @@ def _sanic_config(settings: Settings) -> Config:
             "ACCESS_LOG": False,
             "MOTD": False,
             "AUTO_EXTEND": False,
-        }
+        },
+        env_prefix="",
     )
+
+
+def _notice_vanished_clients(listener: socket.socket) -> None:
+    """Have the kernel probe silent connections; accepted ones inherit it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -151,6 +171,7 @@ def _listen(settings: Settings) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _notice_vanished_clients(listener)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError:

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
         "auto", description="form of log lines; auto is console on a terminal, else json"
     )
     max_body_bytes: int = Field(
-        8 * 1024 * 1024, ge=1024, le=1024**3, description="largest request body, in bytes"
+        8 * 1024 * 1024, ge=1024, le=32 * 1024**2, description="largest request body, in bytes"
     )
 
     n_ctx: int = Field(
@@ -83,8 +83,8 @@ class Settings(BaseSettings):
     n_gpu_layers: int = Field(
         0, ge=-1, le=9999, description="layers to put on a GPU; -1 is all of them"
     )
-    n_batch: int = Field(512, ge=1, le=65536, description="tokens in a batch")
-    n_ubatch: int = Field(512, ge=1, le=65536, description="tokens computed at once")
+    n_batch: int = Field(512, ge=32, le=8192, description="tokens in a batch")
+    n_ubatch: int = Field(512, ge=32, le=8192, description="tokens computed at once")
     n_threads: int | None = Field(None, ge=1, le=1024, description="threads for decoding")
     n_threads_batch: int | None = Field(None, ge=1, le=1024, description="threads for prefill")
     use_mmap: bool = Field(True, description="map the model file instead of reading it")
@@ -100,12 +100,12 @@ class Settings(BaseSettings):
         None, description="Jinja2 text to use instead of the model's own chat template"
     )
 
-    temperature: float = Field(0.8, ge=0, le=5, description="randomness; 0 is greedy")
+    temperature: float = Field(0.8, ge=0, le=100, description="randomness; 0 is greedy")
     top_k: int = Field(40, ge=0, le=1_000_000, description="likeliest tokens kept; 0 is all")
     top_p: float = Field(0.95, ge=0, le=1, description="probability mass kept; 1 is all")
     min_p: float = Field(0.05, ge=0, le=1, description="least share of the top probability")
-    typical_p: float = Field(1.0, ge=0, le=1, description="typical sampling; 1 is off")
-    repeat_penalty: float = Field(1.0, gt=0, le=10, description="repeated tokens; 1 is off")
+    typical_p: float = Field(1.0, gt=0, le=1, description="typical sampling; 1 is off")
+    repeat_penalty: float = Field(1.0, gt=0, le=100, description="repeated tokens; 1 is off")
     repeat_last_n: int = Field(
         64, ge=0, le=2**24, description="tokens looked back on for penalties; 0 is off"
     )
@@ -126,10 +126,21 @@ class Settings(BaseSettings):
         None, gt=0, le=86400, description="longest time a request may take"
     )
 
-    keep_alive_s: float = Field(75, ge=0, le=86400, description="idle connections are kept")
+    keep_alive_s: float = Field(75, ge=1, le=86400, description="idle connections are kept")
     sse_ping_s: float = Field(15, gt=0, le=3600, description="silence in a stream before a ping")
-    request_timeout_s: float = Field(60, gt=0, le=86400, description="time to send a request in")
+    request_timeout_s: float = Field(
+        60,
+        gt=0,
+        le=86400,
+        description="time a client may take to send a request or to take a piece of an answer",
+    )
     load_timeout_s: float = Field(600, gt=0, le=86400, description="time for loading a model")
+    drain_timeout_s: float = Field(
+        300, ge=0, le=86400, description="time for open requests when a model makes room"
+    )
+    engine_timeout_s: float = Field(
+        60, gt=0, le=3600, description="silence of a working engine before it is restarted"
+    )
     stop_timeout_s: float = Field(5, ge=0, le=3600, description="time for open requests at a stop")
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)

@@ -54,6 +54,7 @@ LOAD = protocol.LoadParams(
     verbose=True,
     chat_template="{{ messages }}",
 )
+QUEUE = protocol.QueueParams(parallel=2, max_queue=3, step_target_ms=100, request_deadline_s=1.5)
 INFO = protocol.ModelInfo(
     description="tiny",
     n_params=5_000_000_000,
@@ -61,7 +62,6 @@ INFO = protocol.ModelInfo(
     n_ctx=2048,
     n_ctx_train=4096,
     n_vocab=32_000,
-    n_layer=4,
     n_gpu_layers=1,
     n_threads=2,
     n_threads_batch=3,
@@ -83,7 +83,7 @@ TIMINGS = protocol.Timings(
 )
 
 COMMANDS: list[Command] = [
-    protocol.Load(model_path="/models/a.gguf", params=LOAD),
+    protocol.Load(model_path="/models/a.gguf", params=LOAD, queue=QUEUE),
     protocol.Generate(
         request_id="r",
         messages=MESSAGES,
@@ -92,7 +92,8 @@ COMMANDS: list[Command] = [
         sampling=SAMPLING,
         max_tokens=9,
         stop=["user:"],
-        parse_tool_calls=False,
+        n=3,
+        report_progress=True,
     ),
     protocol.Prefill(
         request_id="r", messages=MESSAGES, tools=TOOLS, template_kwargs={"thinking": True}
@@ -107,15 +108,25 @@ COMMANDS: list[Command] = [
 EVENTS: list[Event] = [
     protocol.LoadProgress(fraction=0.5),
     protocol.Loaded(info=INFO),
-    protocol.LoadFailed(message="no"),
+    protocol.LoadFailed(message="no", param="load_model_configs.chat_template"),
     protocol.LogLine(level="warning", source="llama.cpp", text="line"),
+    protocol.Stats(
+        waiting=1,
+        running=2,
+        kv_tokens=2**31,
+        prefill_tokens_per_s=100.5,
+        decode_tokens_per_s=10.5,
+    ),
     protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2),
+    protocol.PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5),
     protocol.TextDelta(request_id="r", text="Grüße", choice=1),
     protocol.ReasoningDelta(request_id="r", text="hm", choice=1),
     protocol.ToolCallStart(request_id="r", index=1, id="call_1", name="weather", choice=1),
     protocol.ToolCallDelta(request_id="r", index=1, arguments='{"a"', choice=1),
     protocol.Finished(request_id="r", reason="stop", usage=USAGE, timings=TIMINGS, choice=1),
-    protocol.Failed(request_id="r", kind="InvalidRequest", message="no", param="stop"),
+    protocol.Failed(
+        request_id="r", kind="InvalidRequest", message="no", param="stop", retry_after_s=7
+    ),
     protocol.TokenIds(request_id="r", tokens=[1, 2], pieces=[b"a", b"\xff\x00"]),
     protocol.Text(request_id="r", text="text"),
 ]
@@ -142,7 +153,7 @@ def test_there_is_an_example_of_every_message(union: Any, examples: list[Any]) -
     assert [type(example) for example in examples] == list(typing.get_args(union))
 
 
-@pytest.mark.parametrize("message", [*COMMANDS, *EVENTS, SAMPLING, LOAD], ids=name_of)
+@pytest.mark.parametrize("message", [*COMMANDS, *EVENTS, SAMPLING, LOAD, QUEUE], ids=name_of)
 def test_an_example_has_a_value_of_its_own_in_every_field(message: msgspec.Struct) -> None:
     for field in msgspec.structs.fields(message):
         value = getattr(message, field.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -9,16 +10,16 @@ from typing import Any
 
 import structlog
 from sanic import Request, Sanic
+from sanic.exceptions import RequestTimeout
 from sanic.response import BaseHTTPResponse
 
-from app.api.openai import per_second
+from app.api.openai import decode_per_second
 from app.api.service import service_of
 from app.logs import get_logger
 from app.protocol import Timings, Usage
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _QUIET_PATHS = ("/health", "/health/live")
-STATUS_CLIENT_GONE = 499
 
 log = get_logger("access")
 
@@ -38,6 +39,20 @@ async def _begin(request: Request) -> None:
     request.ctx.logged = False
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
+    await _read_body(request)
+
+
+async def _read_body(request: Request) -> None:
+    """Read the body here, as Sanic sets no time limit on it.
+
+    Raises:
+        RequestTimeout: the client takes too long to send it.
+    """
+    try:
+        async with asyncio.timeout(request.app.config.REQUEST_TIMEOUT):
+            await request.receive_body()  # type: ignore[no-untyped-call]  # Sanic has no types here
+    except TimeoutError:
+        raise RequestTimeout("The request body did not arrive in time") from None
 
 
 async def _end(request: Request, response: BaseHTTPResponse) -> None:
@@ -70,7 +85,7 @@ def note_answer(request: Request, usage: Usage, timings: Timings, finish_reason:
         completion_tokens=usage.completion_tokens,
         queue_ms=timings.queue_ms,
         ttft_ms=timings.ttft_ms,
-        tokens_per_s=per_second(timings.predicted_n, timings.predicted_ms),
+        tokens_per_s=decode_per_second(timings),
     )
 
 

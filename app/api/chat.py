@@ -6,18 +6,20 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
 from app.api import access_log, sse
 from app.api.bodies import json_response, parse
-from app.api.errors import body_of, raise_if_failed
+from app.api.errors import STATUS_CLIENT_GONE, body_of, raise_if_failed, status_of
 from app.api.openai import Reply, to_generate
 from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
 from app.host.supervisor import Serving
+from app.logs import get_logger
 from app.protocol import (
     Delta,
     Finished,
@@ -27,6 +29,7 @@ from app.protocol import (
     Started,
 )
 
+log = get_logger("chat")
 blueprint = Blueprint("chat")
 EventBatches = AsyncIterator[list[RequestEvent]]
 
@@ -45,15 +48,11 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
     reply = Reply(reply_id, serving.name, serving.info.fingerprint, command.n)
     idle_s = service.sse_ping_s if body.stream else None
     async with aclosing(serving.engine.request(command, reply_id, idle_s=idle_s)) as batches:
-        try:
-            if not body.stream:
-                return await _whole(request, batches, reply)
-            options = body.stream_options
-            stream = _Stream(request, reply, bool(options and options.include_usage))
-            await stream.send(batches)
-        except asyncio.CancelledError:
-            access_log.write(request, access_log.STATUS_CLIENT_GONE)
-            raise
+        if not body.stream:
+            return await _whole(request, batches, reply)
+        options = body.stream_options
+        stream = _Stream(request, reply, bool(options and options.include_usage))
+        await stream.send(batches)
     return None
 
 
@@ -85,6 +84,10 @@ async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPR
     return json_response(reply.whole())
 
 
+class _ClientStalled(Exception):
+    """The client keeps its connection but reads no longer."""
+
+
 class _Stream:
     """One streamed answer.
 
@@ -103,11 +106,16 @@ class _Stream:
         status = 200
         try:
             await self._send_events(batches)
-        except DistillerError as error:
+        except (asyncio.CancelledError, _ClientStalled):
+            access_log.write(self._request, STATUS_CLIENT_GONE)
+            raise
+        except Exception as error:
             if self._response is None:
                 raise
-            status = 500
+            status = status_of(error)
             access_log.note(self._request, error=type(error).__name__)
+            if not isinstance(error, DistillerError):
+                log.error("unhandled_error", exc_info=error)
             await self._write(sse.frame(msgspec.json.encode(body_of(error))) + sse.DONE)
         access_log.write(self._request, status)
         await self._eof()
@@ -146,7 +154,14 @@ class _Stream:
             self._response = await self._request.respond(
                 content_type=sse.CONTENT_TYPE, headers=sse.HEADERS
             )
-        await self._response.send(data)
+        try:
+            async with asyncio.timeout(self._request.app.config.REQUEST_TIMEOUT):
+                await self._response.send(data)
+        except TimeoutError:
+            transport: Any = self._request.transport
+            if transport is not None:
+                transport.abort()
+            raise _ClientStalled("the client takes no more of the answer") from None
 
     async def _eof(self) -> None:
         if self._response is not None:

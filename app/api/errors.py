@@ -6,6 +6,7 @@ after it (as the body of an SSE event).
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.ContextOverflow: 400,
     errors.TemplateRefused: 400,
     errors.ModelNotFound: 404,
-    errors.RequestConflict: 409,
+    errors.LoadParamsRefused: 400,
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelLoadFailed: 500,
@@ -32,6 +33,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.ServiceStopping: 503,
     errors.DeadlineExceeded: 504,
 }
+STATUS_CLIENT_GONE = 499
 _RETRY_AFTER_S = 1
 _SANIC_CODES = {
     400: "invalid_request",
@@ -54,7 +56,7 @@ def status_of(error: BaseException) -> int:
         return STATUS.get(type(error), 500)
     if isinstance(error, SanicException):
         return int(error.status_code)
-    return 500
+    return STATUS_CLIENT_GONE if isinstance(error, asyncio.CancelledError) else 500
 
 
 def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
         message, param, code = error.message, error.param, error.code
     elif isinstance(error, SanicException):
         message, code = str(error), _SANIC_CODES.get(status, "http_error")
-        if status == 413 and max_body_bytes is not None:
+        if status == 413 and "body" in message and max_body_bytes is not None:
             message = f"Request body is larger than {max_body_bytes} bytes"
     kind = "invalid_request_error" if status < 500 else "server_error"
     kind = "rate_limit_error" if status == 429 else kind

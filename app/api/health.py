@@ -13,6 +13,7 @@ from app.api.service import service_of
 blueprint = Blueprint("health")
 
 
+@blueprint.head("/", name="root_head")
 @blueprint.get("/", name="root")
 async def root(request: Request) -> HTTPResponse:
     """Say that the server runs."""
@@ -26,6 +27,7 @@ async def root(request: Request) -> HTTPResponse:
     )
 
 
+@blueprint.head("/health", name="health_head")
 @blueprint.get("/health", name="health")
 async def health(request: Request) -> HTTPResponse:
     """Say whether a model serves, and what is going on otherwise."""
@@ -45,6 +47,12 @@ async def health(request: Request) -> HTTPResponse:
             "description": info.description,
             "n_ctx": info.n_ctx,
             "n_threads": info.n_threads,
+            "n_ctx_train": info.n_ctx_train,
+            "n_params": info.n_params,
+            "size_bytes": info.size_bytes,
+            "n_gpu_layers": info.n_gpu_layers,
+            "n_threads_batch": info.n_threads_batch,
+            "has_chat_template": info.has_chat_template,
             "load_ms": info.load_ms,
         }
     body = {
@@ -62,6 +70,7 @@ async def health(request: Request) -> HTTPResponse:
     return response
 
 
+@blueprint.head("/health/live", name="live_head")
 @blueprint.get("/health/live", name="live")
 async def live(_request: Request) -> HTTPResponse:
     """Say that the HTTP process turns, whatever the engine does."""

@@ -30,8 +30,8 @@ async def list_models(request: Request) -> HTTPResponse:
     )
 
 
-@blueprint.get("/models/<model_id:str>", name="model")
-@blueprint.get("/v1/models/<model_id:str>", name="v1_model")
+@blueprint.get("/models/<model_id:str>", name="model", unquote=True)
+@blueprint.get("/v1/models/<model_id:str>", name="v1_model", unquote=True)
 async def show_model(request: Request, model_id: str) -> HTTPResponse:
     """Describe one model file."""
     service = service_of(request)

@@ -32,7 +32,6 @@ from app.protocol import (
 _ALIASES = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 _SEED_MASK = 0x7FFFFFFF
-_SAMPLING_FIELDS = frozenset(SamplingParams.__struct_fields__)
 
 
 def to_generate(
@@ -303,10 +302,15 @@ def timings_body(timings: Timings) -> dict[str, Any]:
         "prompt_per_second": per_second(timings.prompt_n, timings.prompt_ms),
         "predicted_n": timings.predicted_n,
         "predicted_ms": timings.predicted_ms,
-        "predicted_per_second": per_second(timings.predicted_n, timings.predicted_ms),
+        "predicted_per_second": decode_per_second(timings),
     }
 
 
+def decode_per_second(timings: Timings) -> float | None:
+    """Return the speed of decode in tokens a second; the first token is prefill's."""
+    return per_second(max(0, timings.predicted_n - 1), timings.predicted_ms)
+
+
 def per_second(count: int, milliseconds: float) -> float | None:
-    """Return a rate, or None where no time passed."""
-    return round(1000.0 * count / milliseconds, 2) if milliseconds > 0.0 else None
+    """Return a rate, or None where nothing was done in no time."""
+    return round(1000.0 * count / milliseconds, 2) if count and milliseconds > 0.0 else None

@@ -112,7 +112,9 @@ class Inbox:
         tokens = self._model.tokenize(
             command.text, add_special=command.add_special, parse_special=command.parse_special
         )
-        pieces = [self._model.piece(token) for token in tokens] if command.with_pieces else None
+        pieces = (
+            [self._model.shown_piece(token) for token in tokens] if command.with_pieces else None
+        )
         self._channel.post(TokenIds(request_id=command.request_id, tokens=tokens, pieces=pieces))
 
     def _detokenize(self, command: Detokenize) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ class DecodeFailed(RuntimeError):
 
 
 _log_callback_alive: Any = None
+_last_errors: deque[str] = deque(maxlen=1)
 
 
 def route_logs(sink: LogSink) -> None:
@@ -65,11 +67,18 @@ def route_logs(sink: LogSink) -> None:
         while "\n" in pending:
             line, pending = pending.split("\n", 1)
             if line.strip(" ."):
+                if level == "error":
+                    _last_errors.append(line.strip())
                 sink(level, line.rstrip())
 
     global _log_callback_alive
     _log_callback_alive = lib.llama_log_callback(on_log)
     lib.llama_log_set(_log_callback_alive, ctypes.c_void_p(0))
+
+
+def _because() -> str:
+    """Return llama.cpp's last error line, for the end of a message."""
+    return f": {_last_errors[-1]}" if _last_errors else ""
 
 
 def build_version() -> str:
@@ -113,7 +122,7 @@ class Model:
         raw.progress_callback = lib.llama_progress_callback(report)
         handle = lib.llama_model_load_from_file(os.fsencode(path), raw)
         if not handle:
-            raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'")
+            raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'{_because()}")
         self.handle: Any = handle
         self._vocab: Any = lib.llama_model_get_vocab(handle)
         self._pieces: dict[int, bytes] = {}
@@ -196,6 +205,10 @@ class Model:
             found = self._render_piece(token, special=token in self._shown_specials)
             self._pieces[token] = found
         return found
+
+    def shown_piece(self, token: int) -> bytes:
+        """Return the bytes of a token, those of special ones too."""
+        return self._render_piece(token, special=True)
 
     def _render_piece(self, token: int, *, special: bool) -> bytes:
         buffer = self._piece_buffer
@@ -285,6 +298,7 @@ class Context:
             raise ModelLoadFailed(
                 "llama.cpp could not make a context with these settings "
                 f"(n_ctx {params.n_ctx}, type_k {params.type_k}, type_v {params.type_v})"
+                f"{_because()}"
             )
         self.handle: Any = handle
         self._memory: Any = lib.llama_get_memory(handle)

@@ -15,6 +15,7 @@ from app.engine.request import Request
 from app.engine.sampling import penalises, stages
 from app.engine.scheduler import Scheduler, Work
 from app.engine.sequences import Lease, SequencePool
+from app.errors import DeadlineExceeded, DistillerError, EnvironmentFailure
 from app.protocol import Command, Failed, Finished, PromptProgress, Started, Stats
 
 _STATS_EVERY_S = 0.25
@@ -136,7 +137,7 @@ class EngineLoop:
             elif self._scheduler.hold_back() is not None:
                 work = [item for item in work if item.request.slot is not None]
             else:
-                self._fail(work[0].request, "EngineUnavailable", "the KV cache is full")
+                self._fail(work[0].request, EnvironmentFailure, "the KV cache is full")
                 return []
         return work
 
@@ -196,9 +197,11 @@ class EngineLoop:
         )
         self._retire(request)
 
-    def _fail(self, request: Request, kind: str, message: str) -> None:
+    def _fail(self, request: Request, kind: type[DistillerError], message: str) -> None:
         """End all answers to the command that a request belongs to."""
-        self._channel.post(Failed(request_id=request.request_id, kind=kind, message=message))
+        self._channel.post(
+            Failed(request_id=request.request_id, kind=kind.__name__, message=message)
+        )
         for sibling in self._scheduler.find(request.request_id):
             self._retire(sibling)
 
@@ -215,7 +218,7 @@ class EngineLoop:
         for request in (*self._scheduler.running, *self._scheduler.waiting):
             if request.clock.received_s < received_before_s and self._is_known(request):
                 message = f"the request took longer than its deadline of {self._deadline_s:g} s"
-                self._fail(request, "DeadlineExceeded", message)
+                self._fail(request, DeadlineExceeded, message)
 
     def _is_known(self, request: Request) -> bool:
         return request in self._scheduler.find(request.request_id)

@@ -29,7 +29,7 @@ from app.engine.prompts import PromptBuilder
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
 from app.engine.threads import default_threads
-from app.errors import DistillerError
+from app.errors import DistillerError, TemplateRefused
 from app.protocol import (
     Load,
     Loaded,
@@ -41,6 +41,7 @@ from app.protocol import (
 
 N_IDLE_SEQUENCES = 8
 _PROGRESS_STEP = 0.02
+_EXPECTED = "failed to find a memory slot"  # the loop makes room and tries again
 
 
 def main(argv: list[str]) -> int:
@@ -55,9 +56,12 @@ def main(argv: list[str]) -> int:
         loop = _load(command, channel)
         if loop is None:
             return 3
-        loop.run(rest)
+        try:
+            loop.run(rest)
+        finally:
+            channel.flush()
     except ChannelClosed:
-        return 0
+        pass
     return 0
 
 
@@ -67,7 +71,9 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
     try:
         loop, info = _build(command, channel, began_s)
     except DistillerError as error:
-        channel.post(LoadFailed(message=error.message))
+        refused = isinstance(error, TemplateRefused) and command.params.chat_template
+        param = "load_model_configs.chat_template" if refused else None
+        channel.post(LoadFailed(message=error.message, param=param))
         channel.flush()
         return None
     channel.post(Loaded(info=info))
@@ -119,7 +125,6 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_ctx=context.n_ctx,
         n_ctx_train=model.n_ctx_train,
         n_vocab=model.n_vocab,
-        n_layer=model.n_layer,
         n_gpu_layers=model.n_gpu_layers,
         n_threads=context.n_threads,
         n_threads_batch=context.n_threads_batch,
@@ -151,7 +156,7 @@ def _progress_reporter(channel: Channel) -> Callable[[float], None]:
 
 def _forward_logs(channel: Channel, *, verbose: bool) -> None:
     def sink(level: str, text: str) -> None:
-        if verbose or level in ("warning", "error"):
+        if verbose or (level in ("warning", "error") and _EXPECTED not in text):
             channel.post(LogLine(level=level, source="llama.cpp", text=text))
 
     route_logs(sink)

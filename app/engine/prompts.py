@@ -8,6 +8,7 @@ from app.chat.conversation import normalise
 from app.chat.stream_parser import PlainParser, StreamParser
 from app.chat.templates import CHATML, ChatTemplate
 from app.chat.tool_formats import detect
+from app.engine.dates import ConversationDates
 from app.errors import ContextOverflow, TemplateRefused
 from app.protocol import Generate, Prefill
 
@@ -48,6 +49,8 @@ class PromptBuilder:
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
         )
         self._format = detect(source)
+        self._traits = self._template.traits
+        self._dates = ConversationDates()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -66,10 +69,11 @@ class PromptBuilder:
             ContextOverflow: the prompt leaves no room for an answer.
         """
         text = self._template.render(
-            normalise(command.messages, self._template.traits),
+            normalise(command.messages, self._traits),
             tools=command.tools or None,
             add_generation_prompt=isinstance(command, Generate),
             template_kwargs=command.template_kwargs,
+            now=self._dates.of(command.messages),
         )
         has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
         tokens = self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
@@ -80,8 +84,13 @@ class PromptBuilder:
         return tokens
 
     def parser(self, command: Generate) -> StreamParser:
-        """Return a fresh parser for the answer to `command`."""
-        if self._format is None or not command.tools or not command.parse_tool_calls:
+        """Return a fresh parser for the answer to `command`.
+
+        Calls are looked for where tools are offered, and where the conversation has used some:
+        a model may call again although they are offered no longer.
+        """
+        used = any(message.get("tool_calls") for message in command.messages)
+        if self._format is None or not (command.tools or used):
             return PlainParser()
         return self._format.parser({_tool_name(tool) for tool in command.tools})
 

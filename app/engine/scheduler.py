@@ -62,9 +62,9 @@ class Scheduler:
         return not self.waiting and not self.running
 
     def can_take(self, n_requests: int) -> bool:
-        """Whether the queue has room for this many requests; an empty one takes any number."""
-        ahead = max(0, self._parallel - len(self.running))
-        return not self.waiting or len(self.waiting) + n_requests <= self._max_queue + ahead
+        """Whether the queue has room for this many requests; an idle engine takes any number."""
+        free = max(0, self._parallel - len(self.running))
+        return self.is_idle or len(self.waiting) + n_requests <= self._max_queue + free
 
     def submit(self, request: Request) -> None:
         """Put a request at the end of the queue."""

@@ -12,12 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
-from app.errors import EngineDied, ModelLoadFailed
+from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
 from app.logs import get_logger
 from app.protocol import (
     Cancel,
@@ -47,6 +48,8 @@ _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _LAST_STDERR_LINES = 12
 _EXIT_WAIT_S = 2.0
 _LAST_WORDS_WAIT_S = 0.2
+_STDERR_READ_BYTES = 64 * 1024
+_SILENCE_CHECK_S = 1.0
 
 log = get_logger("engine")
 
@@ -84,9 +87,18 @@ class EngineProcess(asyncio.Protocol):
     Args:
         spawned: the process; this handle owns it from now on.
         on_exit: called once, in the event loop, when the process has ended.
+        silence_s: seconds after which an engine that has work and says nothing is ended.
     """
 
-    def __init__(self, spawned: SpawnedEngine, on_exit: Callable[[EngineProcess], None]) -> None:
+    def __init__(
+        self,
+        spawned: SpawnedEngine,
+        on_exit: Callable[[EngineProcess], None],
+        *,
+        silence_s: float,
+    ) -> None:
+        self._silence_s = silence_s
+        self._heard_s = time.monotonic()
         self._process = spawned.process
         self._socket = spawned.socket
         self._on_exit = on_exit
@@ -101,6 +113,7 @@ class EngineProcess(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._stderr_task: asyncio.Task[None] | None = None
         self._exit_task: asyncio.Task[None] | None = None
+        self._silence_task: asyncio.Task[None] | None = None
         self._ending = False
         self.exit_reason: str | None = None
         self.stats = Stats(
@@ -128,12 +141,14 @@ class EngineProcess(asyncio.Protocol):
 
         Raises:
             ModelLoadFailed: the file is refused, loading takes too long or kills the process.
+            LoadParamsRefused: one of the parameters makes the model unloadable.
         """
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self, sock=self._socket)
         self._transport = transport
         self._stderr_task = asyncio.create_task(self._watch_stderr())
         self._exit_task = asyncio.create_task(self._watch_exit(self._stderr_task))
+        self._silence_task = asyncio.create_task(self._watch_silence())
         self._send(command)
         try:
             return await asyncio.wait_for(asyncio.shield(self._loaded), timeout_s)
@@ -161,6 +176,8 @@ class EngineProcess(asyncio.Protocol):
             raise EngineDied("the engine process is gone")
         events: asyncio.Queue[RequestEvent | None] = asyncio.Queue()
         frame = encode(command)
+        if not self._requests:
+            self._heard_s = time.monotonic()
         self._requests[request_id] = events
         self._idle.clear()
         unfinished = command.n if isinstance(command, Generate) else 1
@@ -202,8 +219,8 @@ class EngineProcess(asyncio.Protocol):
                 last = batch
         return last[-1]
 
-    async def drained(self, timeout_s: float) -> None:
-        """Wait until no request is in flight, at most `timeout_s`."""
+    async def drained(self, timeout_s: float | None) -> None:
+        """Wait until no request is in flight, at most `timeout_s`; None is no limit."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout_s)
 
@@ -239,6 +256,7 @@ class EngineProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand events to the requests they belong to."""
+        self._heard_s = time.monotonic()
         try:
             for event in self._reader.feed(data):
                 self._dispatch(event)
@@ -255,7 +273,8 @@ class EngineProcess(asyncio.Protocol):
             case Stats():
                 self.stats = event
             case LoadFailed():
-                self._settle(ModelLoadFailed(event.message))
+                kind = LoadParamsRefused if event.param else ModelLoadFailed
+                self._settle(kind(event.message, param=event.param))
             case LogLine():
                 log.log(_LEVELS[event.level], event.text, source=event.source, pid=self.pid)
             case _:
@@ -263,10 +282,10 @@ class EngineProcess(asyncio.Protocol):
                 if queue is not None:
                     queue.put_nowait(event)
 
-    def _settle(self, outcome: ModelInfo | ModelLoadFailed) -> None:
+    def _settle(self, outcome: ModelInfo | DistillerError) -> None:
         if self._loaded.done():
             return
-        if isinstance(outcome, ModelLoadFailed):
+        if isinstance(outcome, DistillerError):
             self._loaded.set_exception(outcome)
         else:
             self.load_fraction = 1.0
@@ -278,16 +297,31 @@ class EngineProcess(asyncio.Protocol):
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), self._process.stderr
         )
-        try:
-            while line := await stream.readline():
-                text = line.decode("utf-8", "replace").rstrip()
-                if text:
-                    self._stderr.append(text)
-                    log.warning("engine_stderr", text=text, pid=self.pid)
-        except (ValueError, asyncio.LimitOverrunError):
-            pass
-        finally:
-            transport.close()
+        held = b""
+        while data := await stream.read(_STDERR_READ_BYTES):
+            *lines, held = (held + data).split(b"\n")
+            if len(held) > _STDERR_READ_BYTES:
+                lines, held = [*lines, held], b""
+            for line in lines:
+                self._last_words(line)
+        self._last_words(held)
+        transport.close()
+
+    def _last_words(self, line: bytes) -> None:
+        text = line.decode("utf-8", "replace").rstrip()
+        if text:
+            self._stderr.append(text)
+            log.warning("engine_stderr", text=text, pid=self.pid)
+
+    async def _watch_silence(self) -> None:
+        """End a hung engine: one that works reports several times a second."""
+        while True:
+            await asyncio.sleep(_SILENCE_CHECK_S)
+            silent_s = time.monotonic() - self._heard_s
+            if self._requests and silent_s > self._silence_s:
+                log.error("engine_hung", pid=self.pid, silent_s=round(silent_s, 1))
+                self.kill()
+                return
 
     async def _watch_exit(self, stderr: asyncio.Task[None]) -> None:
         await _readable(os.pidfd_open(self.pid))
@@ -296,6 +330,8 @@ class EngineProcess(asyncio.Protocol):
         reason = self.exit_reason = _exit_reason(code, self._stderr)
         self._settle(ModelLoadFailed(f"the engine process ended while it loaded: {reason}"))
         self._exited.set()
+        if self._silence_task is not None:
+            self._silence_task.cancel()
         if self._transport is not None:
             self._transport.close()
         if not self._ending:
@@ -303,6 +339,13 @@ class EngineProcess(asyncio.Protocol):
         for queue in self._requests.values():
             queue.put_nowait(None)
         self._on_exit(self)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
 
 
 async def _readable(descriptor: int) -> None:
@@ -321,5 +364,5 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def _exit_reason(code: int, last_lines: deque[str]) -> str:
-    how = f"exit status {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    how = f"exit status {code}" if code >= 0 else f"signal {_signal_name(-code)}"
     return f"{how}; last words: {last_lines[-1]}" if last_lines else how

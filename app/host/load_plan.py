@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -32,6 +32,8 @@ class LoadPlan:
         params: the parameters as they will be used.
         notes: what was changed, a sentence each.
         needed_bytes: memory it is expected to take.
+        mapped_bytes: the part of it that is the mapped file, which the kernel counts as
+            available although an engine reads it for every token.
         fits_beside: whether there is memory for it while the former model stays.
     """
 
@@ -40,6 +42,7 @@ class LoadPlan:
     params: LoadParams
     notes: tuple[str, ...]
     needed_bytes: int
+    mapped_bytes: int
     fits_beside: bool
 
     def same_as(self, other: LoadPlan) -> bool:
@@ -53,45 +56,47 @@ async def plan_load(
     defaults: LoadParams,
     overrides: Mapping[str, Any],
     *,
-    reclaimable_bytes: int = 0,
+    before: LoadPlan | None = None,
 ) -> LoadPlan:
     """Return how `file` will be loaded.
 
     Args:
-        reclaimable_bytes: memory that comes free when the former model stops.
+        before: the model that serves now and would stay or make room.
 
     Raises:
         ModelLoadFailed: the file is no GGUF file.
     """
     requested = msgspec.structs.replace(defaults, **overrides)
-    return await asyncio.to_thread(_plan, catalog, file, requested, reclaimable_bytes)
+    return await asyncio.to_thread(_plan, catalog, file, requested, before)
 
 
 def _plan(
-    catalog: Catalog, file: ModelFile, requested: LoadParams, reclaimable_bytes: int
+    catalog: Catalog, file: ModelFile, requested: LoadParams, before: LoadPlan | None
 ) -> LoadPlan:
     try:
         facts = catalog.facts(file, whole=False)
     except (GgufError, OSError) as error:
         raise ModelLoadFailed(f"{file.name} is no readable GGUF file: {error}") from error
     free = fit.available_bytes()
-    unlimited = _fitted(facts, file, requested, _UNLIMITED)
-    fits_beside = unlimited.needed_bytes <= free
-    fitted = unlimited if fits_beside else _fitted(facts, file, requested, free + reclaimable_bytes)
-    return LoadPlan(file, requested, fitted.params, fitted.notes, fitted.needed_bytes, fits_beside)
+    mapped = before.mapped_bytes if before else 0
+    plan = _fitted(facts, file, requested, _UNLIMITED)
+    if plan.needed_bytes <= free - mapped:
+        return plan
+    reclaimable = before.needed_bytes - mapped if before else 0
+    return replace(_fitted(facts, file, requested, free + reclaimable), fits_beside=False)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    params: LoadParams
-    needed_bytes: int
-    notes: tuple[str, ...]
-
-
-def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int) -> _Fitted:
+def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int) -> LoadPlan:
     """Clamp the context to the model's training and to `available` bytes."""
     n_ctx, reason = fit.clamp_n_ctx(requested.n_ctx, facts, file.size_bytes, requested, available)
     params = msgspec.structs.replace(requested, n_ctx=n_ctx)
-    needed_bytes = fit.estimate(facts, file.size_bytes, params).total_bytes
-    notes = (f"n_ctx is {n_ctx}: {reason}",) if reason else ()
-    return _Fitted(params, needed_bytes, notes)
+    estimate = fit.estimate(facts, file.size_bytes, params)
+    return LoadPlan(
+        file=file,
+        requested=requested,
+        params=params,
+        notes=(f"n_ctx is {n_ctx}: {reason}",) if reason else (),
+        needed_bytes=estimate.total_bytes,
+        mapped_bytes=estimate.weights_bytes if params.use_mmap else 0,
+        fits_beside=True,
+    )

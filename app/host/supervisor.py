@@ -16,6 +16,7 @@ from app.catalog import Catalog, ModelFile
 from app.errors import (
     DistillerError,
     EngineUnavailable,
+    LoadParamsRefused,
     ModelLoadFailed,
     NoModelLoaded,
     ServiceStopping,
@@ -30,7 +31,6 @@ StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stoppi
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
 _STABLE_AFTER_S = 60.0
-_DRAIN_S = 120.0
 
 Result = TypeVar("Result")
 
@@ -80,6 +80,8 @@ class Supervisor:
         defaults: load parameters where a request names none.
         queue: how many requests an engine takes.
         load_timeout_s: seconds a model may take to load.
+        engine_timeout_s: seconds of silence after which a working engine is ended.
+        drain_timeout_s: seconds that requests get to finish when their model has to make room.
     """
 
     def __init__(
@@ -89,17 +91,22 @@ class Supervisor:
         queue: QueueParams,
         *,
         load_timeout_s: float,
+        engine_timeout_s: float,
+        drain_timeout_s: float,
     ) -> None:
         self._catalog = catalog
         self._defaults = defaults
         self._queue = queue
         self._load_timeout_s = load_timeout_s
+        self._engine_timeout_s = engine_timeout_s
+        self._drain_timeout_s = drain_timeout_s
         self._lock = asyncio.Lock()
         self._serving: Serving | None = None
         self._loading: EngineProcess | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._backoff_s = 0.0
         self._wanted: str | None = None
+        self._engines: set[EngineProcess] = set()
         self.status = Status()
 
     @property
@@ -139,10 +146,15 @@ class Supervisor:
         async with self._lock:
             try:
                 plan = await plan_load(self._catalog, file, self._defaults, {})
-                self._serve(await self._load(plan, spawned))
             except ModelLoadFailed as error:
+                if spawned:
+                    spawned.discard()
                 self._fail(error)
-                log.error("model_load_failed", model=file.name, error=error.message)
+                return
+            try:
+                self._serve(await self._load(plan, spawned))
+            except (ModelLoadFailed, LoadParamsRefused) as error:
+                self._fail(error)
 
     async def stop(self) -> None:
         """End all engines and background work; may be called again if it was interrupted."""
@@ -151,9 +163,12 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._serving:
-            await self._serving.engine.close()
-            self._serving = None
+        await asyncio.gather(*(engine.close() for engine in self._engines))
+        self._serving = None
+
+    def begin_stop(self) -> None:
+        """Refuse new work from now on; what runs goes on."""
+        self._set("stopping", "Server is shutting down")
 
     # ------------------------------------------------------------ requests
 
@@ -169,12 +184,14 @@ class Supervisor:
             NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves now.
         """
         file = self._catalog.find(model_name) if model_name else None
+        if self.status.name == "stopping":
+            raise self._not_serving()
         serving = self._serving
         if serving and (file is None or file.name == serving.name):
             return serving
-        if file is None or file.name == self._wanted or self.status.name == "stopping":
+        if file is None or file.name == self._wanted:
             raise self._not_serving()
-        return await self.switch(file, overrides)
+        return await asyncio.shield(self._spawn_task(self._switch(file, overrides, reload=False)))
 
     def _not_serving(self) -> DistillerError:
         match self.status.name:
@@ -195,19 +212,23 @@ class Supervisor:
         Raises:
             ModelLoadFailed: it could not be loaded; the former model serves on.
         """
-        return await asyncio.shield(self._spawn_task(self._switch(file, overrides)))
+        return await asyncio.shield(self._spawn_task(self._switch(file, overrides, reload=True)))
 
-    async def _switch(self, file: ModelFile, overrides: Mapping[str, Any]) -> Serving:
+    async def _switch(
+        self, file: ModelFile, overrides: Mapping[str, Any], *, reload: bool
+    ) -> Serving:
         async with self._lock:
             if self.status.name == "stopping":
                 raise self._not_serving()
             before = self._serving
+            if before and before.name == file.name and not reload:
+                return before  # another request has loaded it meanwhile
             plan = await plan_load(
                 self._catalog,
                 file,
                 self._defaults,
                 overrides,
-                reclaimable_bytes=before.plan.needed_bytes if before else 0,
+                before=before.plan if before else None,
             )
             if before and before.plan.same_as(plan):
                 return before
@@ -218,29 +239,26 @@ class Supervisor:
     async def _replace(self, plan: LoadPlan, before: Serving | None) -> Serving:
         try:
             serving = await self._load(plan)
-        except ModelLoadFailed as error:
+        except (ModelLoadFailed, LoadParamsRefused) as error:
             if before is None:
-                self._fail(error)
+                if self._wanted is None:  # else a restart goes on trying
+                    self._fail(error)
                 raise
-            raise ModelLoadFailed(
-                f"{error.message}; {before.name} goes on serving", param="model"
-            ) from error
+            raise _with_outcome(error, f"{before.name} goes on serving") from error
         self._serve(serving)
         if before:
-            self._spawn_task(self._drain_and_close(before))
+            self._spawn_task(self._drain_and_close(before, timeout_s=None))
         return serving
 
     async def _stop_then_load(self, plan: LoadPlan, before: Serving) -> Serving:
         self._serving, self._wanted = None, plan.file.name
         self._set("loading", f"Model {plan.file.name} is being loaded in place of {before.name}")
-        await self._drain_and_close(before)
+        await self._drain_and_close(before, timeout_s=self._drain_timeout_s)
         try:
             serving = await self._load(plan)
-        except ModelLoadFailed as error:
+        except (ModelLoadFailed, LoadParamsRefused) as error:
             await self._bring_back(before)
-            raise ModelLoadFailed(
-                f"{error.message}; {before.name} was loaded again", param="model"
-            ) from error
+            raise _with_outcome(error, f"{before.name} was loaded again") from error
         self._serve(serving)
         return serving
 
@@ -252,13 +270,15 @@ class Supervisor:
             raise
 
     async def _load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
-        engine = EngineProcess(spawned or SpawnedEngine(), self._on_exit)
+        engine = EngineProcess(spawned or _spawn(), self._on_exit, silence_s=self._engine_timeout_s)
+        self._engines.add(engine)
         self._loading = engine
         try:
             command = Load(model_path=str(plan.file.path), params=plan.params, queue=self._queue)
             info = await engine.load(command, self._load_timeout_s)
         except BaseException:
             await engine.close(grace_s=0.0)
+            self._engines.discard(engine)
             raise
         finally:
             self._loading = None
@@ -274,22 +294,26 @@ class Supervisor:
         return Serving(plan, info, engine, time.monotonic())
 
     def _serve(self, serving: Serving) -> None:
+        if not serving.engine.is_alive:
+            raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
         self._set("ok", "Server is healthy and model is loaded")
 
-    def _fail(self, error: ModelLoadFailed) -> None:
+    def _fail(self, error: DistillerError) -> None:
         self._wanted = None
         self.status.last_failure = error.message
         self._set("error", error.message)
+        log.error("model_load_failed", error=error.message)
 
-    async def _drain_and_close(self, serving: Serving) -> None:
-        await serving.engine.drained(_DRAIN_S)
+    async def _drain_and_close(self, serving: Serving, timeout_s: float | None) -> None:
+        await serving.engine.drained(timeout_s)
         await serving.engine.close()
         log.info("model_unloaded", model=serving.name, pid=serving.engine.pid)
 
     # ------------------------------------------------------------ restart
 
     def _on_exit(self, engine: EngineProcess) -> None:
+        self._engines.discard(engine)
         serving = self._serving
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return
@@ -311,7 +335,7 @@ class Supervisor:
                 try:
                     self._serve(await self._load(before.plan))
                 except ModelLoadFailed as error:
-                    self._fail(error)
+                    self.status.last_failure = error.message
                     log.error("engine_restart_failed", model=before.name, error=error.message)
                 else:
                     return
@@ -324,5 +348,26 @@ class Supervisor:
         task = asyncio.create_task(work, context=Context())  # its log lines are of no request
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        task.add_done_callback(_log_defect)
         return task
+
+
+def _with_outcome(
+    error: ModelLoadFailed | LoadParamsRefused, outcome: str
+) -> ModelLoadFailed | LoadParamsRefused:
+    """Return the error with a word on which model serves now."""
+    return type(error)(f"{error.message}; {outcome}", param=error.param or "model")
+
+
+def _spawn() -> SpawnedEngine:
+    try:
+        return SpawnedEngine()
+    except OSError as error:
+        raise ModelLoadFailed(f"the engine process could not be started: {error}") from error
+
+
+def _log_defect(task: asyncio.Task[Any]) -> None:
+    """Log what nobody expected; expected errors reach the request that caused them."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None and not isinstance(error, DistillerError):
+        log.error("supervisor_defect", exc_info=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,6 +20,7 @@ from sanic.exceptions import (
 from app import errors
 from app.api.errors import (
     STATUS,
+    STATUS_CLIENT_GONE,
     JsonErrorHandler,
     body_of,
     from_wire,
@@ -40,6 +42,8 @@ def leaves(kind: type[DistillerError] = DistillerError) -> list[type[DistillerEr
 def sample(kind: type[DistillerError]) -> DistillerError:
     if kind is errors.ContextOverflow:
         return errors.ContextOverflow(5000, 4096)
+    if kind is errors.QueueFull:
+        return errors.QueueFull(7)
     return kind("something is wrong")
 
 
@@ -65,8 +69,9 @@ def test_the_callers_mistakes_are_4xx_and_failures_of_the_service_5xx(
 ) -> None:
     is_callers = issubclass(kind, errors.CallerError)
     assert STATUS[kind] // 100 == (4 if is_callers else 5)
-    body = body_of(sample(kind))
-    assert body["error"]["type"] == ("invalid_request_error" if is_callers else "server_error")
+    expected = "invalid_request_error" if is_callers else "server_error"
+    expected = "rate_limit_error" if STATUS[kind] == 429 else expected
+    assert body_of(sample(kind))["error"]["type"] == expected
 
 
 @pytest.mark.parametrize("kind", leaves())
@@ -105,14 +110,23 @@ def test_the_unforeseen_is_a_500_that_tells_nothing_of_the_inside() -> None:
     assert "secret" not in json.dumps(body)
 
 
+def test_a_client_that_went_away_is_no_failure_of_the_service() -> None:
+    assert status_of(asyncio.CancelledError()) == STATUS_CLIENT_GONE
+
+
 # ---------------------------------------------------------------- responses
 
 
 def test_a_body_that_is_too_large_is_told_the_limit() -> None:
-    status, _, body = response(PayloadTooLarge("Payload Too Large"))
+    status, _, body = response(PayloadTooLarge("Request body exceeds the size limit"))
     assert status == 413
     assert body["detail"] == f"Request body is larger than {MAX_BODY_BYTES} bytes"
     assert body["error"]["code"] == "request_too_large"
+
+
+def test_a_header_that_is_too_large_is_not_taken_for_a_body() -> None:
+    status, _, body = response(PayloadTooLarge("Request header exceeds the size limit"))
+    assert (status, body["detail"]) == (413, "Request header exceeds the size limit")
 
 
 def test_what_is_worth_a_retry_says_when() -> None:
@@ -121,9 +135,17 @@ def test_what_is_worth_a_retry_says_when() -> None:
     assert response(errors.ServiceStopping("bye"))[1]["Retry-After"] == "1"
 
 
+def test_a_full_queue_is_429_and_says_when_a_retry_is_worth_it() -> None:
+    status, headers, body = response(errors.QueueFull(7))
+    assert (status, headers["Retry-After"]) == (429, "7")
+    assert (body["error"]["type"], body["error"]["code"]) == ("rate_limit_error", "queue_full")
+    assert "7 s" in body["detail"]
+
+
 def test_what_is_not_worth_a_retry_says_nothing_of_one() -> None:
     assert "Retry-After" not in response(errors.InvalidRequest("no"))[1]
     assert "Retry-After" not in response(errors.ModelLoadFailed("no"))[1]
+    assert "Retry-After" not in response(errors.DeadlineExceeded("no"))[1]
 
 
 def test_a_wrong_method_is_told_the_right_ones() -> None:
@@ -134,33 +156,62 @@ def test_a_wrong_method_is_told_the_right_ones() -> None:
 # ---------------------------------------------------------------- errors of the engine
 
 
+def failed(error: DistillerError) -> Failed:
+    """Return the event by which an engine reports an error."""
+    retry_after_s = error.retry_after_s if isinstance(error, errors.QueueFull) else None
+    return Failed(
+        request_id="r",
+        kind=type(error).__name__,
+        message=error.message,
+        param=error.param,
+        retry_after_s=retry_after_s,
+    )
+
+
 @pytest.mark.parametrize("kind", leaves())
 def test_an_error_of_the_engine_is_answered_as_if_raised_here(kind: type[DistillerError]) -> None:
     raised = sample(kind)
-    found = from_wire(kind.__name__, raised.message, raised.param)
-    assert status_of(found) == status_of(raised)
-    assert body_of(found) == body_of(raised)
+    found = from_wire(failed(raised))
+    assert response(found) == response(raised)
+
+
+def test_a_queue_that_is_full_in_the_engine_is_429_with_its_wait() -> None:
+    found = from_wire(Failed(request_id="r", kind="QueueFull", message="full", retry_after_s=42))
+    status, headers, body = response(found)
+    assert (status, headers["Retry-After"]) == (429, "42")
+    assert "42 s" in body["error"]["message"]
+
+
+def test_a_full_queue_without_a_wait_is_worth_a_retry_in_a_second() -> None:
+    found = from_wire(Failed(request_id="r", kind="QueueFull", message="full"))
+    assert response(found)[1]["Retry-After"] == "1"
+
+
+def test_a_deadline_that_passed_in_the_engine_is_504() -> None:
+    late = "the request took longer than its deadline of 5 s"
+    status, _, body = response(
+        from_wire(Failed(request_id="r", kind="DeadlineExceeded", message=late))
+    )
+    assert (status, body["error"]["code"], body["detail"]) == (504, "deadline_exceeded", late)
 
 
 def test_an_error_of_the_engine_keeps_the_field_at_fault() -> None:
-    assert from_wire("InvalidRequest", "no", "messages[0].content").param == "messages[0].content"
+    field = "messages[0].content"
+    found = from_wire(Failed(request_id="r", kind="InvalidRequest", message="no", param=field))
+    assert found.param == field
 
 
-def test_an_unknown_kind_of_error_is_a_failure_of_the_service() -> None:
-    found = from_wire("NewKind", "it broke", None)
+@pytest.mark.parametrize("kind", ["NewKind", "EnvironmentFailure", "Exception", ""])
+def test_an_unknown_kind_of_error_is_a_failure_of_the_service(kind: str) -> None:
+    found = from_wire(Failed(request_id="r", kind=kind, message="it broke"))
     assert status_of(found) == 500
     assert body_of(found)["detail"] == "it broke"
+    assert body_of(found)["error"]["type"] == "server_error"
 
 
 def test_a_failed_event_is_raised_and_any_other_passes() -> None:
     raise_if_failed(TextDelta(request_id="r", text="fine"))
+    refused = errors.TemplateRefused("roles must alternate", param="messages")
     with pytest.raises(errors.TemplateRefused, match="roles must alternate") as raised:
-        raise_if_failed(
-            Failed(
-                request_id="r",
-                kind="TemplateRefused",
-                message="roles must alternate",
-                param="messages",
-            )
-        )
+        raise_if_failed(failed(refused))
     assert raised.value.param == "messages"

@@ -165,3 +165,12 @@ def test_every_event_carries_the_request_id() -> None:
     events = events_of(answer, [f"hi {CALL}".encode()])
     assert {type(event) for event in events} == {TextDelta, ToolCallStart, ToolCallDelta}
     assert {event.request_id for event in events} == {"chat-7"}
+
+
+def test_every_event_carries_which_of_the_answers_it_belongs_to() -> None:
+    first, second = (Answer("r", (), HermesParser(), choice=choice) for choice in (0, 2))
+    pieces = [f"hi {CALL}".encode()]
+    assert {event.choice for event in events_of(first, pieces)} == {0}
+    assert {event.choice for event in events_of(second, pieces)} == {2}
+    (reasoning,) = Answer("r", (), ThinkingParser(), choice=1).feed(b"hm")
+    assert reasoning.choice == 1

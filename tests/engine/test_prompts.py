@@ -146,10 +146,14 @@ def test_answers_with_tools_are_parsed_in_the_templates_format() -> None:
     assert builder().tags == ("<tool_call>", "</tool_call>")
 
 
-def test_answers_are_plain_where_nobody_offered_tools_or_wants_them_parsed() -> None:
+def test_answers_are_plain_where_nobody_offered_tools() -> None:
     assert isinstance(builder().parser(generate(user("Hi"))), PlainParser)
-    unparsed = generate(user("Hi"), tools=[TOOL], parse_tool_calls=False)
-    assert isinstance(builder().parser(unparsed), PlainParser)
+
+
+def test_answers_are_parsed_where_the_conversation_has_used_tools() -> None:
+    call = {"type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    used = {"role": "assistant", "content": None, "tool_calls": [call]}
+    assert isinstance(builder().parser(generate(user("Hi"), used)), HermesParser)
 
 
 def test_answers_are_plain_where_the_template_has_no_known_format() -> None:

@@ -38,6 +38,19 @@ def test_generated_tokens_are_never_prefill() -> None:
     assert (generating.n_prefill, generating.n_pending, generating.n_generated) == (0, 1, 3)
 
 
+def test_after_a_pause_the_answer_is_prefilled_too_but_for_its_last_token() -> None:
+    paused = request(10, max_new=5, n_past=0, generated=3)
+    assert (paused.n_prefill, paused.n_pending, paused.n_generated) == (12, 13, 3)
+    paused.n_past = 11
+    assert paused.n_prefill == 1
+    paused.n_past = 12
+    assert (paused.n_prefill, paused.n_pending) == (0, 1)
+
+
+def test_a_paused_prompt_to_be_kept_ready_starts_again() -> None:
+    assert request(10, max_new=0, n_past=0).n_prefill == 10
+
+
 def test_usage_counts_prompt_cached_and_generated_tokens() -> None:
     done = request(10, max_new=5, n_past=13, generated=3)
     done.n_cached = 4

@@ -38,9 +38,15 @@ def model(catalog: Catalog, name: str = "tiny.gguf", **changes: Any) -> ModelFil
 
 
 async def planned(
-    catalog: Catalog, file: ModelFile, reclaimable_bytes: int = 0, **overrides: Any
+    catalog: Catalog, file: ModelFile, before: LoadPlan | None = None, **overrides: Any
 ) -> LoadPlan:
-    return await plan_load(catalog, file, DEFAULTS, overrides, reclaimable_bytes=reclaimable_bytes)
+    return await plan_load(catalog, file, DEFAULTS, overrides, before=before)
+
+
+async def serving(catalog: Catalog, *, needed_bytes: int, mapped_bytes: int) -> LoadPlan:
+    """Return the plan of a model that serves and takes this much memory."""
+    plan = await planned(catalog, model(catalog, "serving.gguf"))
+    return replace(plan, needed_bytes=needed_bytes, mapped_bytes=mapped_bytes)
 
 
 async def test_without_overrides_the_defaults_are_used_as_they_are(catalog: Catalog) -> None:
@@ -74,10 +80,18 @@ async def test_a_context_that_memory_does_not_hold_is_lowered_with_a_note(catalo
 
 async def test_memory_that_the_former_model_gives_back_counts(catalog: Catalog) -> None:
     file = model(catalog, **ENORMOUS)
-    plan = await planned(catalog, file, ENDLESS_BYTES, n_ctx=1_048_576)
+    before = await serving(catalog, needed_bytes=ENDLESS_BYTES, mapped_bytes=0)
+    plan = await planned(catalog, file, before, n_ctx=1_048_576)
     assert plan.params.n_ctx == 1_048_576
     assert plan.notes == ()
     assert not plan.fits_beside, "it fits only after the former model has stopped"
+
+
+async def test_a_mapped_file_that_is_in_use_is_not_free_memory(catalog: Catalog) -> None:
+    before = await serving(catalog, needed_bytes=ENDLESS_BYTES, mapped_bytes=ENDLESS_BYTES)
+    plan = await planned(catalog, model(catalog), before)
+    assert not plan.fits_beside
+    assert plan.params == DEFAULTS, "it fits once the former model has stopped"
 
 
 async def test_needed_memory_grows_with_the_context_and_with_the_file(catalog: Catalog) -> None:
@@ -124,7 +138,8 @@ async def test_memory_that_came_free_meanwhile_is_no_reason_to_load_again(
 ) -> None:
     file = model(catalog, **ENORMOUS)
     lowered = await planned(catalog, file, n_ctx=1_048_576)
-    roomier = await planned(catalog, file, ENDLESS_BYTES, n_ctx=1_048_576)
+    before = await serving(catalog, needed_bytes=ENDLESS_BYTES, mapped_bytes=0)
+    roomier = await planned(catalog, file, before, n_ctx=1_048_576)
     assert lowered.params != roomier.params
     assert lowered.same_as(roomier)
 

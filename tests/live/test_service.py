@@ -85,17 +85,21 @@ def test_restoring_a_cache_prefills_once_and_says_so(own_server: LiveServer) -> 
 
 @pytest.mark.parametrize("n_clients", [4, 20])
 def test_many_clients_at_once_are_all_answered(server: LiveServer, n_clients: int) -> None:
-    alone = server.chat("Tell me a story.", max_tokens=30)["choices"]
+    countries = ["France", "Spain", "Italy", "Japan"]
+    questions = [f"What is the capital of {country}?" for country in countries]
+    alone = [server.chat(question)["choices"] for question in questions]
     barrier = threading.Barrier(n_clients)
 
-    def ask(_: int) -> Any:
+    def ask(number: int) -> Any:
         with httpx.Client(base_url=server.url, timeout=120) as client:
             barrier.wait()
-            body = {"messages": [user("Tell me a story.")], "temperature": 0, "max_tokens": 30}
+            question = questions[number % len(questions)]
+            body = {"messages": [user(question)], "temperature": 0}
             return client.post("/v1/chat/completions", json=body).json()["choices"]
 
     with ThreadPoolExecutor(n_clients) as pool:
-        assert list(pool.map(ask, range(n_clients))) == [alone] * n_clients
+        answers = list(pool.map(ask, range(n_clients)))
+    assert answers == [alone[number % len(alone)] for number in range(n_clients)]
 
 
 def test_health_answers_while_the_engine_works(server: LiveServer) -> None:

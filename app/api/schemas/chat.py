@@ -74,7 +74,7 @@ class Tool(BaseModel):
 class Sampling(BaseModel):
     """How tokens are chosen; the names are OpenAI's and llama-server's."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
     temperature: float | None = Field(None, ge=0, le=100, description="0 always takes the best.")
     top_p: float | None = Field(None, ge=0, le=1)
@@ -98,7 +98,7 @@ class Sampling(BaseModel):
 class InferenceConfigs(Sampling):
     """The device client's place for sampling values; it wins over the top level."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class StreamOptions(Lenient):

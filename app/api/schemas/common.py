@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-KvType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
+from app.settings import CacheType
+
 StopStrings = (
     Annotated[str, Field(min_length=1)]
     | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)]
@@ -29,19 +30,25 @@ class Lenient(BaseModel):
 class LoadModelConfigs(Strict):
     """How to load a model; counts only when a load happens."""
 
-    n_ctx: int | None = Field(None, ge=1, description="Context window in tokens; clamped to fit.")
-    n_gpu_layers: int | None = Field(None, ge=-1, description="Layers on the GPU; -1 means all.")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    n_ctx: int | None = Field(
+        None, ge=256, le=2**24, description="Context window in tokens; clamped to fit."
+    )
+    n_gpu_layers: int | None = Field(
+        None, ge=-1, le=9999, description="Layers on the GPU; -1 means all."
+    )
     n_batch: int | None = Field(None, ge=32, le=8192, description="Tokens per decode call.")
     n_ubatch: int | None = Field(None, ge=32, le=8192, description="Tokens per compute step.")
-    n_threads: int | None = Field(None, ge=1, le=256, description="Threads while generating.")
-    n_threads_batch: int | None = Field(None, ge=1, le=256, description="Threads in prefill.")
+    n_threads: int | None = Field(None, ge=1, le=1024, description="Threads while generating.")
+    n_threads_batch: int | None = Field(None, ge=1, le=1024, description="Threads in prefill.")
     use_mmap: bool | None = Field(None, description="Map the file instead of reading it.")
     use_mlock: bool | None = Field(None, description="Keep the model in RAM.")
     flash_attn: bool | None = Field(
         None, description="Flash attention; null lets llama.cpp choose."
     )
-    type_k: KvType | None = Field(None, description="Type of the keys in the KV cache.")
-    type_v: KvType | None = Field(None, description="Type of the values in the KV cache.")
+    type_k: CacheType | None = Field(None, description="Type of the keys in the KV cache.")
+    type_v: CacheType | None = Field(None, description="Type of the values in the KV cache.")
     rope_freq_base: float | None = Field(None, gt=0)
     rope_freq_scale: float | None = Field(None, gt=0)
     seed: int | None = Field(None, ge=0, le=SEED_MAX, description="Default seed of requests.")
@@ -49,6 +56,12 @@ class LoadModelConfigs(Strict):
     chat_template: str | None = Field(
         None, min_length=1, max_length=262_144, description="Jinja source, instead of the file's."
     )
+
+    @model_validator(mode="after")
+    def _quantised_values_need_flash_attention(self) -> Self:
+        if self.flash_attn is False and self.type_v not in (None, "f32", "f16", "bf16"):
+            raise ValueError("a quantised type_v needs flash_attn")
+        return self
 
     def overrides(self) -> dict[str, Any]:
         """Return the parameters that were given a value."""

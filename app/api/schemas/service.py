@@ -90,7 +90,7 @@ TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 class TokenizeRequest(Strict):
     """Body of `POST /tokenize`; the names are llama-server's."""
 
-    content: str
+    content: str = Field(max_length=1_000_000)
     add_special: bool = False
     parse_special: bool = True
     with_pieces: bool = False

@@ -1,0 +1,1 @@
+"""Distiller Nano: makes the data, trains the tiny model, exports and evaluates it."""

@@ -1,0 +1,83 @@
+"""Owns the chat template of Distiller Nano and renders it exactly as servers do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+CHAT_TEMPLATE = """\
+{%- macro text(content) -%}
+{%- if content is string -%}
+{{- content -}}
+{%- elif content -%}
+{%- for part in content -%}
+{%- if part.text is defined -%}{{- part.text -}}{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{%- endmacro -%}
+{%- set ns = namespace(rest=messages, system='') -%}
+{%- if messages and messages[0].role in ('system', 'developer') -%}
+{%- set ns.system = text(messages[0].content) -%}
+{%- set ns.rest = messages[1:] -%}
+{%- endif -%}
+{%- if tools -%}
+{{- '<|im_start|>system\\n' -}}
+{%- if ns.system -%}{{- ns.system + '\\n\\n' -}}{%- endif -%}
+{{- 'Tools you can call, one JSON object a line:\\n<tools>\\n' -}}
+{%- for tool in tools -%}{{- tool | tojson -}}{{- '\\n' -}}{%- endfor -%}
+{{- '</tools>\\nWhen a tool fits, call it with its name and arguments. ' -}}
+{{- 'Otherwise just answer.<|im_end|>\\n' -}}
+{%- elif ns.system -%}
+{{- '<|im_start|>system\\n' + ns.system + '<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for m in ns.rest -%}
+{%- if m.role == 'tool' -%}
+{%- if loop.first or loop.previtem.role != 'tool' -%}{{- '<|im_start|>user' -}}{%- endif -%}
+{{- '\\n<tool_response>\\n' + text(m.content) + '\\n</tool_response>' -}}
+{%- if loop.last or loop.nextitem.role != 'tool' -%}{{- '<|im_end|>\\n' -}}{%- endif -%}
+{%- elif m.role == 'assistant' -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- set said = text(m.content) -%}
+{{- said -}}
+{%- for call in m.tool_calls or [] -%}
+{%- set f = call.function or call -%}
+{%- if said or not loop.first -%}{{- '\\n' -}}{%- endif -%}
+{{- '<tool_call>\\n{"name": ' + (f.name | tojson) + ', "arguments": ' -}}
+{%- if f.arguments is string -%}{{- f.arguments or '{}' -}}
+{%- else -%}{{- (f.arguments or {}) | tojson -}}{%- endif -%}
+{{- '}\\n</tool_call>' -}}
+{%- endfor -%}
+{{- '<|im_end|>\\n' -}}
+{%- else -%}
+{{- '<|im_start|>' + m.role + '\\n' + text(m.content) + '<|im_end|>\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise(message: str) -> None:
+    raise ValueError(message)
+
+
+_env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+_env.filters["tojson"] = _tojson
+_env.globals["raise_exception"] = _raise
+_compiled = _env.from_string(CHAT_TEMPLATE)
+
+
+def render(
+    messages: list[dict[str, Any]],
+    tools: list[dict[str, Any]] | None = None,
+    add_generation_prompt: bool = False,
+) -> str:
+    """Render a conversation to the text that the model reads."""
+    return _compiled.render(
+        messages=messages, tools=tools or None, add_generation_prompt=add_generation_prompt
+    )
