@@ -10,9 +10,10 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.schemas import chat, common, service
 
-_VALIDATED = (400, 405, 413)
+_VALIDATED = (400, 405, 408, 413)
 _READ = (405,)
 _NEEDS_ENGINE = (*_VALIDATED, 503)
+_QUEUES = (*_NEEDS_ENGINE, 404, 429, 500, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,14 @@ class Route:
 
     Args:
         aliases: further paths that answer alike.
+        response: None where the answer is plain text.
         errors: statuses that answer with the error body.
     """
 
     method: str
     path: str
     summary: str
-    response: type[BaseModel]
+    response: type[BaseModel] | None
     request: type[BaseModel] | None = None
     aliases: tuple[str, ...] = ()
     errors: tuple[int, ...] = _READ
@@ -38,6 +40,7 @@ ROUTES = (
     Route("get", "/", "Say that the server runs", service.RootResponse),
     Route("get", "/health", "Say whether a model serves", service.HealthResponse),
     Route("get", "/health/live", "Say that the HTTP process turns", service.LiveResponse),
+    Route("get", "/metrics", "Return numbers for Prometheus", None),
     Route(
         "get", "/models", "List the model files", service.ModelsResponse, aliases=("/v1/models",)
     ),
@@ -64,7 +67,7 @@ ROUTES = (
         chat.ChatResponse,
         chat.ChatRequest,
         aliases=("/v1/chat/completions",),
-        errors=(*_NEEDS_ENGINE, 404, 500),
+        errors=_QUEUES,
         streams=True,
     ),
     Route(
@@ -73,7 +76,7 @@ ROUTES = (
         "Have a conversation's prompt ready",
         chat.RestoreCacheResponse,
         chat.RestoreCacheRequest,
-        errors=(*_NEEDS_ENGINE, 404, 500),
+        errors=_QUEUES,
     ),
     Route(
         "post",
@@ -98,15 +101,18 @@ _REASONS = {
     400: "A field is wrong; `error.param` names it",
     404: "No such model",
     405: "The path does not take this method",
+    408: "The client took too long to send the request",
     413: "The body is too large",
+    429: "Too many requests wait; `Retry-After` says when to ask again",
     500: "The model could not be loaded, or the service failed",
+    504: "The request took longer than its deadline",
     503: "No model serves now; `Retry-After` says when to ask again",
 }
 
 
 def document(version: str) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the service."""
-    used = {route.response for route in ROUTES} | {common.ErrorBody}
+    used = {route.response for route in ROUTES if route.response} | {common.ErrorBody}
     used |= {route.request for route in ROUTES if route.request}
     ordered = sorted(used, key=lambda schema: schema.__name__)
     _, definitions = models_json_schema(
@@ -126,7 +132,9 @@ def document(version: str) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": _reference(route.response)}}
+    content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
+    if route.response:
+        content = {"application/json": {"schema": _reference(route.response)}}
     if route.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {"200": {"description": route.summary, "content": content}}

@@ -79,6 +79,8 @@ class SpawnedEngine:
         self.socket.close()
         self.process.kill()
         self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
 
 
 class EngineProcess(asyncio.Protocol):
@@ -223,6 +225,10 @@ class EngineProcess(asyncio.Protocol):
         """Wait until no request is in flight, at most `timeout_s`; None is no limit."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), timeout_s)
+
+    async def ended(self) -> None:
+        """Wait until the process has ended and its exit is known."""
+        await self._exited.wait()
 
     async def close(self, grace_s: float = _EXIT_WAIT_S) -> None:
         """End the process: asks first, kills after `grace_s`."""

@@ -166,6 +166,11 @@ class Supervisor:
         await asyncio.gather(*(engine.close() for engine in self._engines))
         self._serving = None
 
+    async def settled(self) -> None:
+        """Wait until no load, switch or restart is under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def begin_stop(self) -> None:
         """Refuse new work from now on; what runs goes on."""
         self._set("stopping", "Server is shutting down")

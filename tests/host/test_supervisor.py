@@ -1,0 +1,142 @@
+"""Which model serves, with real engines: first load, switch under tight memory, roll back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.catalog import Catalog
+from app.errors import EngineUnavailable, ModelLoadFailed, NoModelLoaded, ServiceStopping
+from app.host import fit
+from app.host.engine_process import SpawnedEngine
+from app.host.supervisor import Supervisor
+from app.protocol import LoadParams, QueueParams
+from tests.live.server import MODELS, NANO
+
+DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    for name in ("first.gguf", "second.gguf"):
+        shutil.copy(MODELS / NANO, tmp_path / name)
+    header_only = (MODELS / NANO).read_bytes()[:200_000]
+    (tmp_path / "truncated.gguf").write_bytes(header_only)
+    (tmp_path / "junk.gguf").write_bytes(b"junk")
+    return Catalog(tmp_path)
+
+
+@pytest.fixture
+async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
+    made = Supervisor(
+        catalog,
+        DEFAULTS,
+        QueueParams(),
+        load_timeout_s=60,
+        engine_timeout_s=60,
+        drain_timeout_s=5,
+    )
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+def no_room_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit, "available_bytes", lambda: 1)
+
+
+async def test_a_named_model_is_loaded_and_then_serves_unnamed_requests(
+    supervisor: Supervisor,
+) -> None:
+    assert (await supervisor.use("first.gguf", {})).name == "first.gguf"
+    assert (await supervisor.use(None, {})).name == "first.gguf"
+    assert supervisor.status.name == "ok"
+
+
+async def test_load_parameters_count_only_when_a_load_happens(supervisor: Supervisor) -> None:
+    first = await supervisor.use("first.gguf", {"n_ctx": 256})
+    assert first.info.n_ctx == 256
+    again = await supervisor.use("first.gguf", {"n_ctx": 512})
+    assert again.engine is first.engine
+
+
+async def test_where_two_models_do_not_fit_the_former_stops_first(
+    supervisor: Supervisor, catalog: Catalog, no_room_for_two: None
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    second = await supervisor.switch(catalog.find("second.gguf"), {})
+    assert second.name == "second.gguf"
+    assert not first.engine.is_alive
+
+
+@pytest.mark.parametrize("name", ["truncated.gguf", "junk.gguf"])
+async def test_a_model_that_does_not_load_leaves_the_former_one_serving(
+    supervisor: Supervisor, catalog: Catalog, name: str
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    with pytest.raises(ModelLoadFailed, match=name):
+        await supervisor.switch(catalog.find(name), {})
+    assert await supervisor.use(None, {}) is first
+    assert first.engine.is_alive
+
+
+async def test_a_model_that_had_to_stop_is_brought_back_when_the_next_does_not_load(
+    supervisor: Supervisor, catalog: Catalog, no_room_for_two: None
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    with pytest.raises(ModelLoadFailed, match="first[.]gguf was loaded again"):
+        await supervisor.switch(catalog.find("truncated.gguf"), {})
+    again = await supervisor.use(None, {})
+    assert again.name == "first.gguf"
+    assert again.engine is not first.engine
+    assert supervisor.status.name == "ok"
+
+
+async def test_a_failed_load_says_what_llama_cpp_said(
+    supervisor: Supervisor, catalog: Catalog
+) -> None:
+    with pytest.raises(ModelLoadFailed) as failed:
+        await supervisor.switch(catalog.find("truncated.gguf"), {})
+    assert "could not load 'truncated.gguf': " in failed.value.message
+
+
+async def test_an_engine_started_early_ends_when_its_model_is_unreadable(
+    supervisor: Supervisor,
+) -> None:
+    spawned = SpawnedEngine()
+    supervisor.start("junk.gguf", spawned)
+    await supervisor.settled()
+    assert spawned.process.poll() is not None
+    with pytest.raises(NoModelLoaded, match="junk"):
+        await supervisor.use(None, {})
+
+
+async def test_requests_are_refused_while_the_first_model_is_being_loaded(
+    supervisor: Supervisor,
+) -> None:
+    supervisor.start("first.gguf")
+    with pytest.raises(EngineUnavailable):
+        await supervisor.use("first.gguf", {})
+    await supervisor.settled()
+    assert (await supervisor.use("first.gguf", {})).name == "first.gguf"
+
+
+async def test_a_dead_engine_is_replaced(supervisor: Supervisor) -> None:
+    first = await supervisor.use("first.gguf", {})
+    first.engine.kill()
+    await first.engine.ended()
+    await supervisor.settled()
+    second = await supervisor.use(None, {})
+    assert second.engine is not first.engine
+    assert supervisor.status.restarts == 1
+    assert "SIGKILL" in (supervisor.status.last_failure or "")
+
+
+async def test_nothing_is_taken_on_once_the_service_stops(supervisor: Supervisor) -> None:
+    await supervisor.use("first.gguf", {})
+    supervisor.begin_stop()
+    with pytest.raises(ServiceStopping):
+        await supervisor.use("first.gguf", {})
