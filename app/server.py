@@ -6,14 +6,15 @@ client starts its server by a script's path.
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # run by path: the folder of this file must not shadow other modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+    runpy.run_module("app", run_name="__main__")
 
-import runpy
 import socket
 
 from sanic import Sanic
@@ -178,7 +179,3 @@ def _listen(settings: Settings) -> socket.socket:
         listener.close()
         raise
     return listener
-
-
-if __name__ == "__main__":
-    runpy.run_module("app", run_name="__main__")

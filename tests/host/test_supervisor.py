@@ -87,7 +87,7 @@ async def test_a_model_that_had_to_stop_is_brought_back_when_the_next_does_not_l
     supervisor: Supervisor, catalog: Catalog, no_room_for_two: None
 ) -> None:
     first = await supervisor.use("first.gguf", {})
-    with pytest.raises(ModelLoadFailed, match="first[.]gguf was loaded again"):
+    with pytest.raises(ModelLoadFailed, match=r"first\.gguf was loaded again"):
         await supervisor.switch(catalog.find("truncated.gguf"), {})
     again = await supervisor.use(None, {})
     assert again.name == "first.gguf"
