@@ -148,7 +148,7 @@ class EngineLoop:
         request.n_past = start + item.n_tokens
         if slot is not None:
             slot.tokens += request.tokens[start : request.n_past]
-        if request.report_progress and request.n_past <= request.n_prompt:
+        if request.report_progress and not request.clock.first_token_s:
             self._channel.post(
                 PromptProgress(
                     request_id=request.request_id,

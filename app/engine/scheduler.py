@@ -39,7 +39,7 @@ class Scheduler:
 
     Args:
         pool: the sequences requests work on.
-        parallel: how many run at once.
+        parallel: how many run at once; at most half of `n_batch`, so that prefill has room.
         max_queue: how many may wait.
         n_batch: tokens one step may decode at most.
         n_ctx: tokens all running requests may hold together.
@@ -49,7 +49,7 @@ class Scheduler:
         self, pool: SequencePool, *, parallel: int, max_queue: int, n_batch: int, n_ctx: int
     ) -> None:
         self._pool = pool
-        self._parallel = parallel
+        self._parallel = max(1, min(parallel, n_batch // 2))
         self._max_queue = max_queue
         self._n_batch = n_batch
         self._n_ctx = n_ctx
@@ -97,7 +97,9 @@ class Scheduler:
         return not self.running or held + len(request.tokens) < self._n_ctx
 
     def _is_prefilled(self, leader: Request) -> bool:
-        return leader not in self.waiting and not leader.n_prefill
+        if leader in self.running:
+            return not leader.n_prefill
+        return leader not in self.waiting
 
     def plan(self, prefill_budget: int) -> list[Work]:
         """Return the next step: a token for each generating request, then prefill.
@@ -118,7 +120,7 @@ class Scheduler:
         """
         if len(self.running) < 2:
             return None
-        youngest = max(self.running, key=lambda request: request.clock.received_s)
+        youngest = max(reversed(self.running), key=lambda request: request.clock.received_s)
         self._leave(youngest)
         youngest.n_past = 0
         self.waiting.appendleft(youngest)

@@ -239,10 +239,13 @@ def test_each_of_n_answers_takes_a_place() -> None:
     assert not queue.can_take(4)
 
 
-def test_an_empty_queue_takes_more_answers_than_it_has_places() -> None:
-    queue = scheduler(request("running", prompt(1)), max_queue=2)
-    queue.admit()
+def test_an_idle_engine_takes_more_answers_than_the_queue_has_places() -> None:
+    queue = scheduler(max_queue=2)
     assert queue.can_take(128)
+    queue.submit(request("a", prompt(1)))
+    assert not queue.can_take(128)
+    queue.admit()
+    assert not queue.can_take(128)
 
 
 def test_a_queue_has_room_again_when_a_request_starts_or_is_cancelled() -> None:
