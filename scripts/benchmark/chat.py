@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from app.gguf import read_header
+from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.http_client import HttpClient
+from scripts.benchmark.streamed import Streamed
 
 CHAT_PATH = "/v1/chat/completions"
+QUESTIONS = ("Which lamps are on?", "What will the weather be?")
 
 # Texts by which llama.cpp knows a token as an end, whatever the header says.
 _END_TEXTS = ("<|im_end|>", "<|endoftext|>", "<|end|>", "<|eot_id|>", "</s>", "<eos>")
@@ -53,3 +56,38 @@ def random_text(client: HttpClient, n_tokens: int) -> str:
         if n_missing <= 0:
             return text
         words += random.choices(_WORDS.split(), k=n_missing // 4 + 1)
+
+
+def ask(client: HttpClient, text: str, n_tokens: int, **more: Any) -> Streamed:
+    """Return the answer to one question, of exactly `n_tokens` tokens.
+
+    Raises:
+        BenchFailed: the answer ended early.
+    """
+    messages = [{"role": "user", "content": text}]
+    answer = client.stream(CHAT_PATH, chat_body(messages, n_tokens, **more))
+    check_length(answer, n_tokens)
+    return answer
+
+
+def ask_two(client: HttpClient, system: str, n_tokens: int, **more: Any) -> list[Streamed]:
+    """Return the answers to two questions under the same system prompt, one after the other."""
+    answers = []
+    for question in QUESTIONS:
+        messages = [
+            {"role": "system", "content": system},
+            {"role": "user", "content": question},
+        ]
+        answers.append(client.stream(CHAT_PATH, chat_body(messages, n_tokens, **more)))
+    return answers
+
+
+def check_length(answer: Streamed, n_tokens: int) -> None:
+    """Raise `BenchFailed` where an answer ended early."""
+    if answer.n_tokens != n_tokens:
+        raise BenchFailed(f"an answer ended after {answer.n_tokens} of {n_tokens} tokens")
+
+
+def prompt_counts(answer: Streamed) -> str:
+    """Return the length of the prompt and how much of it the server had, in words."""
+    return f"{answer.usage['prompt_tokens']} ({answer.n_cached} cached)"

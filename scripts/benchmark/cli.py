@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -49,14 +50,19 @@ def _run(options: argparse.Namespace) -> int:
         model=options.model,
         small_model=options.small_model or _bundled_model(),
         n_threads=options.threads,
+        n_ctx=options.ctx,
         n_repeats=options.repeats,
         n_tokens=options.tokens,
         llama_bench=options.llama_bench,
+        llama_server=options.llama_server,
+        peer_options=tuple(shlex.split(options.peer_options)),
+        peer_url=options.peer_url,
     )
     machine = describe_machine() | {
         "model": options.model.name if options.model else "random 0.5B Q4_0",
         "small model": plan.small_model.name,
         "threads": str(plan.n_threads),
+        "peer": plan.peer_url or " ".join(["llama-server", *plan.llama_server_options()]),
         "repeats": str(plan.n_repeats),
     }
     results: list[Result] = []
@@ -130,12 +136,41 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="N",
         help="compute threads of ours and of peers (default: the physical cores, %(default)s here)",
     )
+    run.add_argument(
+        "--ctx",
+        type=_positive,
+        default=8192,
+        metavar="N",
+        help="tokens of context of ours and of peers (default: 8192)",
+    )
     run.add_argument("--repeats", type=_positive, default=5, metavar="N", help="default: 5")
     run.add_argument(
-        "--tokens", type=_positive, default=128, metavar="N", help="length of an answer in decode"
+        "--tokens",
+        type=_positive,
+        default=128,
+        metavar="N",
+        help="length of an answer (default: 128)",
     )
     run.add_argument("--json", type=Path, metavar="FILE", help="write all samples to this file too")
-    run.add_argument("--llama-bench", type=Path, metavar="PATH", help="the program to compare with")
+    _add_peers(run)
+
+
+def _add_peers(run: argparse.ArgumentParser) -> None:
+    peers = run.add_argument_group("what to compare with")
+    peers.add_argument("--llama-bench", type=Path, metavar="PATH", help="the program")
+    peers.add_argument("--llama-server", type=Path, metavar="PATH", help="the program")
+    peers.add_argument(
+        "--peer-options",
+        default="",
+        metavar="WORDS",
+        help="further options for llama-server, as one argument: --peer-options='-b 512'",
+    )
+    peers.add_argument(
+        "--peer-url",
+        metavar="URL",
+        help="a server with the OpenAI dialect and the same model that runs already, "
+        "in the place of llama-server",
+    )
 
 
 def _positive(text: str) -> int:

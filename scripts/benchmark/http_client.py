@@ -1,77 +1,24 @@
-"""Owns the client of the measurements: a bare socket that notes when bytes arrive.
+"""Owns the client of the measurements: bare sockets whose arriving bytes get a time.
 
-While an answer streams it only receives; everything is parsed afterwards, so that the client
-takes no share of the figures.
+While answers stream it only receives; everything is parsed afterwards, so that the client takes
+as little as it can of the processors that are measured.
 """
 
 from __future__ import annotations
 
 import http.client
 import json
+import selectors
 import socket
 import time
-from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from scripts.benchmark.console import BenchFailed
+from scripts.benchmark.streamed import Arrival, Streamed, parse_stream
 
 _TIMEOUT_S = 600.0
-_DONE = b"[DONE]"
-
-
-@dataclass(frozen=True)
-class Streamed:
-    """A streamed answer, read to its end.
-
-    Attributes:
-        began_s: when the request was sent, on `time.perf_counter`'s clock.
-        events: arrival time and JSON body of each server-sent event.
-    """
-
-    began_s: float
-    events: list[tuple[float, dict[str, Any]]]
-
-    @property
-    def ttft_ms(self) -> float:
-        """Time from sending the request to the first piece of text."""
-        return (self._first_text_s - self.began_s) * 1000.0
-
-    @property
-    def usage(self) -> dict[str, Any]:
-        """Token counts as the server states them."""
-        for _, event in reversed(self.events):
-            if isinstance(event.get("usage"), dict):
-                return dict(event["usage"])
-        raise BenchFailed("the streamed answer states no usage")
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens of the answer."""
-        return int(self.usage["completion_tokens"])
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Speed of decode as the client sees it: tokens after the first one over their time."""
-        seconds = self._finished_s - self._first_text_s
-        if self.n_tokens < 2 or seconds <= 0.0:
-            raise BenchFailed(f"an answer of {self.n_tokens} tokens is too short to measure")
-        return (self.n_tokens - 1) / seconds
-
-    @property
-    def _first_text_s(self) -> float:
-        for time_s, event in self.events:
-            if any(choice["delta"].get("content") for choice in event.get("choices", ())):
-                return time_s
-        raise BenchFailed("the streamed answer holds no text")
-
-    @property
-    def _finished_s(self) -> float:
-        for time_s, event in self.events:
-            if any(choice.get("finish_reason") for choice in event.get("choices", ())):
-                return time_s
-        raise BenchFailed("the streamed answer has no end")
 
 
 class HttpClient:
@@ -87,7 +34,10 @@ class HttpClient:
 
     def connect(self) -> socket.socket:
         """Return a new connection."""
-        connection = socket.create_connection(self._address, timeout=_TIMEOUT_S)
+        try:
+            connection = socket.create_connection(self._address, timeout=_TIMEOUT_S)
+        except OSError as error:
+            raise BenchFailed(f"nobody answers at {self._address}: {error}") from error
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
@@ -118,61 +68,84 @@ class HttpClient:
         finally:
             connection.close()
 
-    def stream(self, path: str, body: dict[str, Any]) -> Streamed:
-        """Send a streaming request and return its answer with arrival times.
-
-        Raises:
-            BenchFailed: the status is not 200, or the stream holds an error.
-        """
+    def open_stream(self, path: str, body: dict[str, Any]) -> OpenStream:
+        """Send a streaming request; its answer is still to be received."""
         payload = json.dumps(body | {"stream": True}).encode()
         host, port = self._address
         head = (
             f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
-        arrivals: list[tuple[float, bytes]] = []
-        with self.connect() as connection:
-            began_s = time.perf_counter()
-            connection.sendall(head.encode() + payload)
-            while data := connection.recv(65536):
-                arrivals.append((time.perf_counter(), data))
-        return Streamed(began_s, _events(arrivals))
+        connection = self.connect()
+        began_s = time.perf_counter()
+        connection.sendall(head.encode() + payload)
+        return OpenStream(connection, began_s)
+
+    def stream(self, path: str, body: dict[str, Any]) -> Streamed:
+        """Send a streaming request and return its whole answer.
+
+        Raises:
+            BenchFailed: the status is not 200, or the stream holds an error.
+        """
+        stream = self.open_stream(path, body)
+        receive([stream])
+        return stream.answer()
 
 
-def _events(arrivals: list[tuple[float, bytes]]) -> list[tuple[float, dict[str, Any]]]:
-    """Return time and body of the events in a response of chunked transfer coding."""
-    raw = b"".join(data for _, data in arrivals)
-    ends = [0]
-    for _, data in arrivals:
-        ends.append(ends[-1] + len(data))
-    head, separator, _ = raw.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/1.1 200 "):
-        raise BenchFailed(f"a streaming request was answered with {raw[:400]!r}")
-    events = []
-    text = b""
-    for end, chunk in _chunks(raw, len(head) + len(separator)):
-        arrived_s = arrivals[bisect_left(ends, end) - 1][0]
-        *complete, text = (text + chunk).split(b"\n\n")
-        for block in complete:
-            if not block.startswith(b"data: ") or block.endswith(_DONE):
-                continue
-            event = json.loads(block.removeprefix(b"data: "))
-            if "error" in event:
-                raise BenchFailed(f"the stream ended with an error: {event['error']}")
-            events.append((arrived_s, event))
-    return events
+class OpenStream:
+    """A streaming request that was sent and whose answer comes in.
+
+    Attributes:
+        connection: closed when the answer has ended.
+        arrivals: what came so far, and when.
+    """
+
+    def __init__(self, connection: socket.socket, began_s: float) -> None:
+        self.connection = connection
+        self.arrivals: list[Arrival] = []
+        self.is_open = True
+        self._began_s = began_s
+        self._is_cut = False
+
+    def take(self) -> None:
+        """Receive what has arrived."""
+        data = self.connection.recv(65536)
+        if data:
+            self.arrivals.append((time.perf_counter(), data))
+        else:
+            self.is_open = False
+            self.connection.close()
+
+    def cut(self) -> None:
+        """Go away, as a client does that wants no more; does nothing after the end."""
+        self._is_cut = self._is_cut or self.is_open
+        self.is_open = False
+        self.connection.close()
+
+    def answer(self) -> Streamed:
+        """Return what arrived.
+
+        Raises:
+            BenchFailed: the status is not 200, or the stream holds an error.
+        """
+        return parse_stream(self._began_s, self.arrivals, cut=self._is_cut)
 
 
-def _chunks(raw: bytes, at: int) -> list[tuple[int, bytes]]:
-    """Return the chunks from offset `at` on, each with the offset of its end in `raw`."""
-    chunks: list[tuple[int, bytes]] = []
-    while True:
-        line_end = raw.find(b"\r\n", at)
-        if line_end < 0:
-            raise BenchFailed("the connection broke in the middle of a stream")
-        size = int(raw[at:line_end].split(b";")[0], 16)
-        if size == 0:
-            return chunks
-        begin = line_end + 2
-        at = begin + size + 2
-        chunks.append((begin + size, raw[begin : begin + size]))
+def receive(streams: Sequence[OpenStream], until: Callable[[], bool] = lambda: False) -> None:
+    """Receive on all streams until each has ended or `until` holds, whichever is first.
+
+    Raises:
+        BenchFailed: nothing arrived for a long time.
+    """
+    with selectors.DefaultSelector() as selector:
+        for stream in streams:
+            if stream.is_open:
+                selector.register(stream.connection, selectors.EVENT_READ, stream)
+        while selector.get_map() and not until():
+            ready = selector.select(_TIMEOUT_S)
+            if not ready:
+                raise BenchFailed(f"nothing arrived for {_TIMEOUT_S:g} s")
+            for key, _ in ready:
+                key.data.take()
+                if not key.data.is_open:
+                    selector.unregister(key.fileobj)

@@ -1,4 +1,4 @@
-"""Owns running llama.cpp's own `llama-bench`, the peer of pure decode speed."""
+"""Owns llama.cpp's own programs: where they are, and `llama-bench`, the peer of pure decode."""
 
 from __future__ import annotations
 
@@ -13,6 +13,32 @@ from scripts.benchmark.console import BenchFailed
 FOLDER_VARIABLE = "DISTILLER_BENCH_LLAMA_BIN"
 
 
+def llama_program(name: str, path: Path | None) -> Path:
+    """Return the path of one of llama.cpp's programs.
+
+    Args:
+        name: `llama-bench` or `llama-server`.
+        path: where it is; None looks in the folder that the environment names.
+
+    Raises:
+        BenchFailed: there is no such program.
+    """
+    found = path or _in_folder(name)
+    if found is None or not os.access(found, os.X_OK) or not found.is_file():
+        where = f"{found} is no program" if found else f"{FOLDER_VARIABLE} is not set"
+        raise BenchFailed(
+            f"no {name} ({where}): run 'scripts/bench build-peer' once, or name one with --{name}"
+        )
+    return found
+
+
+def program_version(path: Path) -> str:
+    """Return the version of llama.cpp that a program states, in its own words."""
+    done = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=False)
+    words = re.search(r"version: (\S+)", done.stdout + done.stderr)
+    return words[1] if words else "unknown"
+
+
 class LlamaBench:
     """The program at a path.
 
@@ -21,30 +47,22 @@ class LlamaBench:
     """
 
     def __init__(self, path: Path | None) -> None:
-        found = path or _in_folder()
-        if found is None or not os.access(found, os.X_OK) or not found.is_file():
-            where = f"{found} is no program" if found else f"{FOLDER_VARIABLE} is not set"
-            raise BenchFailed(
-                f"no llama-bench ({where}): run 'scripts/bench build-peer' once, "
-                "or name one with --llama-bench"
-            )
-        self._path = found
+        self._path = llama_program("llama-bench", path)
 
     def version(self) -> str:
-        """Return the version of llama.cpp that the program states, in its own words."""
-        done = subprocess.run(
-            [str(self._path), "--version"], capture_output=True, text=True, check=False
-        )
-        words = re.search(r"version: (\S+)", done.stdout + done.stderr)
-        return words[1] if words else "unknown"
+        """Return the version of llama.cpp that the program states."""
+        return program_version(self._path)
 
-    def decode_tokens_per_s(self, model: Path, n_tokens: int, n_threads: int) -> float:
-        """Return the speed of generating `n_tokens` from an empty context.
+    def decode_tokens_per_s(
+        self, model: Path, n_tokens: int, n_threads: int, *, n_depth: int = 0
+    ) -> float:
+        """Return the speed of generating `n_tokens` after `n_depth` tokens of context.
 
         Raises:
             BenchFailed: the program failed or printed something else than its JSON.
         """
         words = ["-m", str(model), "-p", "0", "-n", str(n_tokens), "-t", str(n_threads)]
+        words += ["-d", str(n_depth)]
         command = [str(self._path), *words, "-ngl", "0", "-r", "1", "-o", "json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         try:
@@ -56,6 +74,6 @@ class LlamaBench:
             raise BenchFailed(sentence, details) from error
 
 
-def _in_folder() -> Path | None:
+def _in_folder(name: str) -> Path | None:
     folder = os.environ.get(FOLDER_VARIABLE)
-    return Path(folder) / "llama-bench" if folder else None
+    return Path(folder) / name if folder else None

@@ -13,12 +13,12 @@ class Target:
     """A bound that a figure is to keep.
 
     Attributes:
-        of: whether it bounds our own figure or the ratio of ours to the peer's.
+        of: whether it bounds our own figure, its ratio to the peer's or its distance from it.
         is_lower_bound: whether more is better.
     """
 
     value: float
-    of: Literal["ours", "ratio"]
+    of: Literal["ours", "ratio", "difference"]
     is_lower_bound: bool = False
 
     def is_reached_by(self, figure: float) -> bool:
@@ -53,12 +53,20 @@ class Result:
         return median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
 
     @property
+    def difference(self) -> float | None:
+        """Median of ours less the peer's within each repeat."""
+        if not self.peer:
+            return None
+        return median(ours - peer for ours, peer in zip(self.ours, self.peer, strict=True))
+
+    @property
     def is_reached(self) -> bool | None:
         """Whether the target is reached; None where there is none."""
-        figure = self.ratio if self.target and self.target.of == "ratio" else median(self.ours)
-        if self.target is None or figure is None:
+        if self.target is None:
             return None
-        return self.target.is_reached_by(figure)
+        figures = {"ours": median(self.ours), "ratio": self.ratio, "difference": self.difference}
+        figure = figures[self.target.of]
+        return None if figure is None else self.target.is_reached_by(figure)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything that is known, samples included."""
@@ -71,6 +79,7 @@ class Result:
             "peer_samples": list(self.peer),
             "peer_name": self.peer_name or None,
             "ratio": self.ratio,
+            "difference": self.difference,
             "target": None
             if self.target is None
             else {
@@ -108,12 +117,20 @@ def _row(result: Result) -> tuple[str, ...]:
     if result.ratio is not None:
         ratio = f"{result.ratio:.3f}"
     if result.target:
-        sign = "≥" if result.target.is_lower_bound else "≤"
-        unit = "" if result.target.of == "ratio" else f" {result.unit}"
-        target = f"{sign} {result.target.value:g}{unit}"
+        target = _bound(result.target, result.unit)
     reached = {True: "yes", False: "NO", None: ""}[result.is_reached]
     ours = f"{_number(median(result.ours))} {result.unit}"
     return result.name, ours, peer, ratio, target, reached
+
+
+def _bound(target: Target, unit: str) -> str:
+    sign = "≥" if target.is_lower_bound else "≤"
+    figure = f"{sign} {target.value:g}"
+    return {
+        "ours": f"{figure} {unit}",
+        "ratio": figure,
+        "difference": f"{sign} peer + {target.value:g} {unit}",
+    }[target.of]
 
 
 def _number(value: float) -> str:

@@ -7,7 +7,6 @@ machine's configuration nor the environment changes what is measured.
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any, Self
 
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.http_client import HttpClient
+from scripts.benchmark.processes import clean_environment, end, is_running, with_descendants
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT_S = 300.0
@@ -36,22 +36,32 @@ class ServerUnderTest:
     Args:
         model: the GGUF file to serve.
         settings: settings that differ from their defaults, by name.
+        launcher: the module to run instead of the server itself; it must come to the same.
+        environment: variables for it.
 
     Raises:
         BenchFailed: the server ended or did not become healthy.
     """
 
-    def __init__(self, model: Path, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        settings: dict[str, Any] | None = None,
+        *,
+        launcher: str | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="distiller-bench-")
         self._lines: deque[str] = deque(maxlen=20)
         self._url: queue.Queue[str | None] = queue.Queue()
         config = self._write_config(model, settings or {})
-        command = [sys.executable, *_isolation(), "-m", "app", "serve", "--config", str(config)]
+        module = [*_isolation(), "-m", "app"] if launcher is None else ["-s", "-m", launcher]
+        command = [sys.executable, *module, "serve", "--config", str(config)]
         self.began_s = time.perf_counter()
         self._process = subprocess.Popen(
             command,
             cwd=_PROJECT,
-            env=_clean_environment(),
+            env=clean_environment() | (environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -114,11 +124,8 @@ class ServerUnderTest:
         return BenchFailed(sentence, "".join(self._lines))
 
     def pids(self) -> list[int]:
-        """Return the server's process and all its descendants."""
-        found = [self._process.pid]
-        for pid in found:  # grows while it is read
-            found += _children(pid)
-        return found
+        """Return the server's process, then all its descendants."""
+        return with_descendants(self._process.pid)
 
     def stop_ms(self) -> float:
         """Ask the server to end; return how long it took until all its processes were gone."""
@@ -129,7 +136,7 @@ class ServerUnderTest:
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise self._failure(f"the server did not end within {_STOP_TIMEOUT_S} s") from error
-        while any(map(_is_running, pids)):
+        while any(map(is_running, pids)):
             if time.perf_counter() - began_s > _STOP_TIMEOUT_S:
                 raise self._failure("a process of the server outlived it")
             time.sleep(_POLL_S / 10)
@@ -137,13 +144,7 @@ class ServerUnderTest:
 
     def close(self) -> None:
         """End the server by force where it still runs, and remove its files."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end(self._process, _STOP_TIMEOUT_S)
         self._reader.join(timeout=5)
         if self._process.stderr:
             self._process.stderr.close()
@@ -168,23 +169,3 @@ def _isolation() -> list[str]:
     except metadata.PackageNotFoundError:
         return []
     return ["-I"]
-
-
-def _clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if "DISTILLER" not in name}
-
-
-def _children(pid: int) -> list[int]:
-    children: list[int] = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        children += map(int, path.read_text().split())
-    return children
-
-
-def _is_running(pid: int) -> bool:
-    """Say whether a process lives; one that ended and waits for its parent does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"

@@ -242,7 +242,7 @@ def conversation(rng: random.Random, limit: int = 5) -> tuple[list[Message], lis
     used: set[str] = set()
     for i in range(count):
         roll = rng.random()
-        if roll < 0.8:
+        if roll < 0.75:
             out += _exchange(tools, rng, i == count - 1, used)
             continue
         if roll < 0.86:

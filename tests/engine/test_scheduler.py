@@ -548,8 +548,8 @@ def test_a_step_is_full_or_nothing_is_left_and_the_oldest_always_has_a_part(
         item.n_past = 0
     work = queue.plan(budget)
     planned = sizes(work)
-    prefilling = [item for item in requests if item.n_prefill]
-    generating = [item for item in requests if not item.n_prefill]
+    prefilling = [item for item in queue.running if item.n_prefill]
+    generating = [item for item in queue.running if not item.n_prefill]
     assert len(planned) == len(work), "each request has one part"
     assert all(planned[item.request_id] == 1 for item in generating)
     assert all(1 <= item.n_tokens <= item.request.n_pending for item in work)

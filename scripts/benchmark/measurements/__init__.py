@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts.benchmark.measurements import decode, memory, prefix, startup, stop
+from scripts.benchmark.measurements import (
+    decode,
+    footprint,
+    gap,
+    memory,
+    overhead,
+    prefix,
+    startup,
+    stop,
+    stream,
+    streams,
+    ttft,
+)
 from scripts.benchmark.plan import Plan
 from scripts.benchmark.results import Result
 
@@ -26,10 +38,15 @@ class Measurement:
     measure: Callable[[Plan], list[Result]]
 
 
-# The cost per token outside llama.cpp, with a backend that answers at once, gets its place here.
 MEASUREMENTS = {
     "decode": Measurement("tokens per second of one stream, against llama-bench", decode.measure),
-    "prefix": Measurement("time to first token with a prefix seen before", prefix.measure),
+    "stream": Measurement("the same over HTTP, against llama-server", stream.measure),
+    "streams": Measurement("all tokens per second of 4 and 8 streams", streams.measure),
+    "ttft": Measurement("time to first token, cold and with a known prefix", ttft.measure),
+    "gap": Measurement("pauses of streams while a long prompt is worked on", gap.measure),
+    "footprint": Measurement("time to ready and memory, against llama-server", footprint.measure),
+    "overhead": Measurement("CPU time per token outside llama.cpp", overhead.measure),
+    "prefix": Measurement("what a known prefix saves, ours alone", prefix.measure),
     "startup": Measurement("time from exec to healthy, small model", startup.measure),
     "memory": Measurement("memory of both processes, small model", memory.measure),
     "stop": Measurement("time from SIGTERM to exit when idle, small model", stop.measure),

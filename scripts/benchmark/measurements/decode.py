@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from scripts.benchmark.chat import CHAT_PATH, chat_body, end_token_bias
-from scripts.benchmark.console import BenchFailed, say
-from scripts.benchmark.http_client import HttpClient
+from scripts.benchmark.chat import ask, end_token_bias, random_text
+from scripts.benchmark.console import say
 from scripts.benchmark.llama_bench import LlamaBench
 from scripts.benchmark.plan import Plan
 from scripts.benchmark.results import Result, Target
 
-_MESSAGES = [{"role": "user", "content": "Tell me a long story."}]
-_WARM_UP_TOKENS = 16
+SHORT_TEXT = "Tell me a long story."
+LONG_TOKENS = 2000
+_SHARE = Target(0.96, of="ratio", is_lower_bound=True)
 
 
 def measure(plan: Plan) -> list[Result]:
@@ -21,32 +21,27 @@ def measure(plan: Plan) -> list[Result]:
     """
     peer = LlamaBench(plan.llama_bench)
     model = plan.speed_model()
-    ours: list[float] = []
-    theirs: list[float] = []
+    ours: dict[int, list[float]] = {0: [], LONG_TOKENS: []}
+    theirs: dict[int, list[float]] = {0: [], LONG_TOKENS: []}
     with plan.speed_server() as server:
         bias = end_token_bias(server.client, model)
-        _tokens_per_s(server.client, bias, _WARM_UP_TOKENS)
+        texts = {0: SHORT_TEXT, LONG_TOKENS: random_text(server.client, LONG_TOKENS)}
+        for text in texts.values():  # from now on the server knows the prompts
+            ask(server.client, text, 16, logit_bias=bias)
         for repeat in range(plan.n_repeats):
-            ours.append(_tokens_per_s(server.client, bias, plan.n_tokens))
-            theirs.append(peer.decode_tokens_per_s(model, plan.n_tokens, plan.n_threads))
-            say(f"decode {repeat + 1}/{plan.n_repeats}: {ours[-1]:.1f} and {theirs[-1]:.1f} tok/s")
+            for depth, text in texts.items():
+                answer = ask(server.client, text, plan.n_tokens, logit_bias=bias)
+                speed = peer.decode_tokens_per_s(
+                    model, plan.n_tokens, plan.n_threads, n_depth=depth
+                )
+                ours[depth].append(answer.tokens_per_s)
+                theirs[depth].append(speed)
+                speeds = f"{answer.tokens_per_s:.1f} and {speed:.1f} tok/s"
+                say(f"decode {repeat + 1}/{plan.n_repeats} after {depth} tokens: {speeds}")
+    note = f"{plan.n_tokens} tokens of {model.name}; llama-bench of llama.cpp {peer.version()}"
+    names = {0: "decode", LONG_TOKENS: "decode (2k)"}
+    notes = {0: note, LONG_TOKENS: f"the same after {LONG_TOKENS} tokens of context"}
     return [
-        Result(
-            "decode",
-            "tok/s",
-            ours,
-            Target(0.93, of="ratio", is_lower_bound=True),
-            peer=theirs,
-            peer_name="llama-bench",
-            notes=[
-                f"{plan.n_tokens} tokens of {model.name}; llama-bench of llama.cpp {peer.version()}"
-            ],
-        )
+        Result(name, "tok/s", ours[at], _SHARE, theirs[at], "llama-bench", [notes[at]])
+        for at, name in names.items()
     ]
-
-
-def _tokens_per_s(client: HttpClient, bias: dict[str, float], n_tokens: int) -> float:
-    answer = client.stream(CHAT_PATH, chat_body(_MESSAGES, n_tokens, logit_bias=bias))
-    if answer.n_tokens != n_tokens:
-        raise BenchFailed(f"an answer ended after {answer.n_tokens} of {n_tokens} tokens")
-    return answer.tokens_per_s
