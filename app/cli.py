@@ -76,7 +76,7 @@ def _serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in unknown_environment():
         logs.get_logger(__name__).warning(sentence)
-    from app.host.engine_process import SpawnedEngine
+    from app.host.spawn import SpawnedEngine
 
     spawned = SpawnedEngine()  # imports llama.cpp while this process imports Sanic
     from app.server import serve

@@ -26,7 +26,7 @@ from app.api.errors import JsonErrorHandler
 from app.api.meters import Metrics
 from app.api.service import Service
 from app.catalog import Catalog
-from app.host.engine_process import SpawnedEngine
+from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import LoadParams, QueueParams, SamplingParams

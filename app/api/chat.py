@@ -18,7 +18,7 @@ from app.api.openai import Reply, to_generate
 from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
-from app.host.supervisor import Serving
+from app.host.serving import Serving
 from app.logs import get_logger
 from app.protocol import (
     Delta,

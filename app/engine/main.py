@@ -14,13 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from app.engine.channel import Channel, ChannelClosed
+from app.engine.digest import file_digest
 from app.engine.inbox import Inbox
 from app.engine.llama import (
     BatchPart,
     Context,
     Model,
     build_version,
-    file_digest,
     route_logs,
 )
 from app.engine.loop import EngineLoop

@@ -9,16 +9,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
+from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import (
     Cancel,
@@ -43,8 +40,6 @@ from app.protocol import (
     event_reader,
 )
 
-_ENGINE_MODULE = "app.engine.main"
-_PROJECT_ROOT = Path(__file__).resolve().parents[2]
 _LAST_STDERR_LINES = 12
 _EXIT_WAIT_S = 2.0
 _LAST_WORDS_WAIT_S = 0.2
@@ -52,35 +47,6 @@ _STDERR_READ_BYTES = 64 * 1024
 _SILENCE_CHECK_S = 1.0
 
 log = get_logger("engine")
-
-
-class SpawnedEngine:
-    """A started engine process that no event loop looks after yet.
-
-    Starting it early lets it import while the HTTP process imports its own.
-    """
-
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
-        isolated = ["-I"] if sys.flags.isolated else []
-        self.process = subprocess.Popen(  # noqa: S603 - fixed words, no shell
-            [sys.executable, *isolated, "-m", _ENGINE_MODULE, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(_PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
-        )
-        theirs.close()
-        self.socket = ours
-
-    def discard(self) -> None:
-        """End a process that is not needed after all."""
-        self.socket.close()
-        self.process.kill()
-        self.process.wait()
-        if self.process.stderr is not None:
-            self.process.stderr.close()
 
 
 class EngineProcess(asyncio.Protocol):

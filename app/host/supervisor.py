@@ -9,8 +9,7 @@ import asyncio
 import time
 from collections.abc import Coroutine, Mapping
 from contextvars import Context
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from app.catalog import Catalog, ModelFile
 from app.errors import (
@@ -21,12 +20,12 @@ from app.errors import (
     NoModelLoaded,
     ServiceStopping,
 )
-from app.host.engine_process import EngineProcess, SpawnedEngine
+from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan, plan_load
+from app.host.serving import Serving, Status, StatusName
+from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
-from app.protocol import Load, LoadParams, ModelInfo, QueueParams
-
-StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
+from app.protocol import Load, LoadParams, QueueParams
 
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
@@ -35,41 +34,6 @@ _STABLE_AFTER_S = 60.0
 Result = TypeVar("Result")
 
 log = get_logger("supervisor")
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A model that serves.
-
-    Args:
-        plan: what was asked for and what became of it.
-        info: what the engine reported.
-        engine: the process.
-        since_s: monotonic time of the load.
-    """
-
-    plan: LoadPlan
-    info: ModelInfo
-    engine: EngineProcess
-    since_s: float
-
-    @property
-    def name(self) -> str:
-        """The model's file name."""
-        return self.plan.file.name
-
-
-@dataclass(slots=True)
-class Status:
-    """What the service can say of itself at any moment."""
-
-    name: StatusName = "no_model"
-    message: str = (
-        "No model is loaded; put a .gguf file into the models folder and name it in 'model' "
-        "or POST /setModel"
-    )
-    restarts: int = 0
-    last_failure: str | None = None
 
 
 class Supervisor:

@@ -11,7 +11,7 @@ import pytest
 from app.catalog import Catalog
 from app.errors import EngineUnavailable, ModelLoadFailed, NoModelLoaded, ServiceStopping
 from app.host import fit
-from app.host.engine_process import SpawnedEngine
+from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.protocol import LoadParams, QueueParams
 from tests.live.server import MODELS, NANO

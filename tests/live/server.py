@@ -19,7 +19,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
-NANO = "distiller-nano-5m-q8_0.gguf"
+NANO = "distiller-nano-3m-q8_0.gguf"
 START_S = 60.0
 
 

@@ -1,0 +1,30 @@
+"""Owns every call into llama.cpp: the only package that imports `llama_cpp`.
+
+It speaks plain Python values and knows nothing of requests, scheduling or text. Names and return
+codes are those of `llama.h`.
+"""
+
+from __future__ import annotations
+
+from app.engine.llama.context import (
+    DECODE_NO_KV_SLOT,
+    DECODE_OK,
+    BatchPart,
+    Context,
+    DecodeFailed,
+)
+from app.engine.llama.library import build_version, route_logs
+from app.engine.llama.model import Model
+from app.engine.llama.sampler import Sampler
+
+__all__ = [
+    "DECODE_NO_KV_SLOT",
+    "DECODE_OK",
+    "BatchPart",
+    "Context",
+    "DecodeFailed",
+    "Model",
+    "Sampler",
+    "build_version",
+    "route_logs",
+]

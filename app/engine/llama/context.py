@@ -1,0 +1,154 @@
+"""Owns a llama.cpp context: the KV cache of all sequences and the batch that fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+
+from app.engine.llama.library import because
+from app.engine.llama.model import Model
+from app.errors import ModelLoadFailed
+from app.protocol import LoadParams
+
+_FLASH_ATTN = {None: -1, False: 0, True: 1}
+_KV_TYPES = {
+    "f32": 0,
+    "f16": 1,
+    "q4_0": 2,
+    "q4_1": 3,
+    "q5_0": 6,
+    "q5_1": 7,
+    "q8_0": 8,
+    "iq4_nl": 20,
+    "bf16": 30,
+}
+
+DECODE_OK = 0
+DECODE_NO_KV_SLOT = 1
+
+
+class DecodeFailed(RuntimeError):
+    """`llama_decode` returned a negative code; the context is not to be used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPart:
+    """Consecutive tokens of one sequence in a step.
+
+    Args:
+        seq_id: the sequence they belong to.
+        start: position of the first one.
+        tokens: their ids.
+        wants_logits: whether the last one is to be sampled from.
+    """
+
+    seq_id: int
+    start: int
+    tokens: Sequence[int]
+    wants_logits: bool
+
+
+class Context:
+    """A llama.cpp context: the KV cache of all sequences and the batch that fills it."""
+
+    def __init__(self, model: Model, params: LoadParams, *, n_seq_max: int, n_threads: int):
+        raw = lib.llama_context_default_params()
+        raw.n_ctx = params.n_ctx
+        raw.n_batch = min(params.n_batch, params.n_ctx)
+        raw.n_ubatch = min(params.n_ubatch, raw.n_batch)
+        raw.n_seq_max = n_seq_max
+        raw.n_outputs_max = n_seq_max
+        raw.n_threads = params.n_threads or n_threads
+        raw.n_threads_batch = params.n_threads_batch or params.n_threads or n_threads
+        raw.flash_attn_type = _FLASH_ATTN[params.flash_attn]
+        raw.rope_freq_base = params.rope_freq_base or 0.0
+        raw.rope_freq_scale = params.rope_freq_scale or 0.0
+        raw.type_k = _KV_TYPES[params.type_k]
+        raw.type_v = _KV_TYPES[params.type_v]
+        raw.kv_unified = True
+        raw.no_perf = True
+        handle = lib.llama_init_from_model(model.handle, raw)
+        if not handle:
+            raise ModelLoadFailed(
+                "llama.cpp could not make a context with these settings "
+                f"(n_ctx {params.n_ctx}, type_k {params.type_k}, type_v {params.type_v})"
+                f"{because()}"
+            )
+        self.handle: Any = handle
+        self._memory: Any = lib.llama_get_memory(handle)
+        self._n_swa = model.n_swa
+        self.n_ctx: int = lib.llama_n_ctx(handle)
+        self.n_batch: int = lib.llama_n_batch(handle)
+        self.n_seq_max = n_seq_max
+        self.n_threads: int = lib.llama_n_threads(handle)
+        self.n_threads_batch: int = lib.llama_n_threads_batch(handle)
+        self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        for index in range(self.n_batch):
+            self._batch.n_seq_id[index] = 1
+
+    def decode(self, parts: Sequence[BatchPart]) -> int:
+        """Run one step.
+
+        Returns:
+            `DECODE_OK`, or `DECODE_NO_KV_SLOT` when the KV cache has no room (nothing changed).
+
+        Raises:
+            DecodeFailed: llama.cpp reported a fatal error.
+        """
+        batch = self._batch
+        token, position, seq_id, logits = batch.token, batch.pos, batch.seq_id, batch.logits
+        index = 0
+        for part in parts:
+            at = part.start
+            for value in part.tokens:
+                token[index] = value
+                position[index] = at
+                seq_id[index][0] = part.seq_id
+                logits[index] = 0
+                index += 1
+                at += 1
+            if part.wants_logits:
+                logits[index - 1] = 1
+        batch.n_tokens = index
+        code: int = lib.llama_decode(self.handle, batch)
+        if code in (DECODE_OK, DECODE_NO_KV_SLOT):
+            return code
+        raise DecodeFailed(f"llama_decode returned {code}")
+
+    def keep_prefix(self, seq_id: int, n_keep: int) -> int:
+        """Drop all tokens of a sequence from `n_keep` on.
+
+        Returns:
+            The tokens really kept: 0 where the model's memory cannot be cut there.
+        """
+        if n_keep <= 0:
+            self.clear(seq_id)
+            return 0
+        oldest = lib.llama_memory_seq_pos_min(self._memory, seq_id)
+        window_lost = self._n_swa > 0 and oldest > max(0, n_keep - self._n_swa)
+        if window_lost or not lib.llama_memory_seq_rm(self._memory, seq_id, n_keep, -1):
+            self.clear(seq_id)
+            return 0
+        return n_keep
+
+    def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
+        """Let an empty sequence share the first `n_keep` tokens of another.
+
+        Returns:
+            The tokens really shared: 0 where the model's memory cannot be cut there.
+        """
+        self.clear(target)
+        lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        return self.keep_prefix(target, n_keep)
+
+    def clear(self, seq_id: int) -> None:
+        """Forget a sequence."""
+        lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+
+    def close(self) -> None:
+        """Give the batch and the context back."""
+        lib.llama_batch_free(self._batch)
+        lib.llama_free(self.handle)

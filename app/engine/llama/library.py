@@ -1,0 +1,54 @@
+"""Owns what concerns llama.cpp as a whole: its version, its log lines, its last complaint."""
+
+from __future__ import annotations
+
+import ctypes
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import llama_cpp
+import llama_cpp.llama_cpp as lib
+
+LogSink = Callable[[str, str], None]
+_LOG_LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
+_LOG_CONTINUES = 5
+
+_log_callback_alive: Any = None
+_last_errors: deque[str] = deque(maxlen=1)
+
+
+def route_logs(sink: LogSink) -> None:
+    """Send llama.cpp's log lines to `sink(level, text)`, one call a line.
+
+    llama.cpp prints some lines in parts; the parts are joined here.
+    """
+    pending = ""
+    level = "info"
+
+    def on_log(raw_level: int, text: bytes, _user_data: Any) -> None:
+        nonlocal pending, level
+        if raw_level != _LOG_CONTINUES:
+            level = _LOG_LEVELS.get(raw_level, "info")
+        pending += text.decode("utf-8", "replace")
+        while "\n" in pending:
+            line, pending = pending.split("\n", 1)
+            if line.strip(" ."):
+                if level == "error":
+                    _last_errors.append(line.strip())
+                sink(level, line.rstrip())
+
+    global _log_callback_alive
+    _log_callback_alive = lib.llama_log_callback(on_log)
+    lib.llama_log_set(_log_callback_alive, ctypes.c_void_p(0))
+
+
+def because() -> str:
+    """Return llama.cpp's last error line, for the end of a message."""
+    return f": {_last_errors[-1]}" if _last_errors else ""
+
+
+def build_version() -> str:
+    """Return the versions of llama.cpp and of the package that carries it."""
+    raw: bytes = lib.llama_version()
+    return f"{raw.decode()}+{llama_cpp.__version__}"

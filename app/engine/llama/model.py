@@ -1,0 +1,170 @@
+"""Owns a loaded model file and its vocabulary: text to tokens and tokens to bytes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+
+from app.engine.llama.library import because
+from app.errors import ModelLoadFailed
+from app.protocol import LoadParams
+
+
+class Model:
+    """A loaded GGUF file and its vocabulary.
+
+    Raises:
+        ModelLoadFailed: llama.cpp refused the file.
+    """
+
+    def __init__(self, path: Path, params: LoadParams, on_progress: Callable[[float], None]):
+        lib.llama_backend_init()
+        raw = lib.llama_model_default_params()
+        raw.n_gpu_layers = params.n_gpu_layers
+        raw.load_mode = _load_mode(params)
+
+        def report(fraction: float, _user_data: Any) -> bool:
+            on_progress(fraction)
+            return True
+
+        raw.progress_callback = lib.llama_progress_callback(report)
+        handle = lib.llama_model_load_from_file(os.fsencode(path), raw)
+        if not handle:
+            raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'{because()}")
+        self.handle: Any = handle
+        self._vocab: Any = lib.llama_model_get_vocab(handle)
+        self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
+        self._shown_specials: set[int] = set()
+        self._piece_buffer = ctypes.create_string_buffer(256)
+        self.n_vocab: int = lib.llama_vocab_n_tokens(self._vocab)
+        self.n_ctx_train: int = lib.llama_model_n_ctx_train(handle)
+        self.n_layer: int = lib.llama_model_n_layer(handle)
+        self.n_gpu_layers = _offloaded(params.n_gpu_layers, self.n_layer)
+        self.n_swa: int = lib.llama_model_n_swa(handle)
+        self.n_params: int = lib.llama_model_n_params(handle)
+        self.size_bytes: int = lib.llama_model_size(handle)
+        self.is_recurrent: bool = bool(
+            lib.llama_model_is_recurrent(handle) or lib.llama_model_is_hybrid(handle)
+        )
+        if not lib.llama_model_has_decoder(handle) or lib.llama_model_has_encoder(handle):
+            raise ModelLoadFailed(f"'{path.name}' is not a text-generation model")
+
+    @property
+    def description(self) -> str:
+        """llama.cpp's own words for the model, such as `qwen3 0.6B Q8_0`."""
+        buffer = ctypes.create_string_buffer(256)
+        lib.llama_model_desc(self.handle, buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace")
+
+    @property
+    def chat_template(self) -> str | None:
+        """The Jinja source in the file's metadata, or None."""
+        raw = lib.llama_model_chat_template(self.handle, None)
+        return raw.decode("utf-8", "replace") if raw else None
+
+    @property
+    def bos_text(self) -> str:
+        """The text of the beginning-of-sequence token, empty where there is none."""
+        return self._token_text(lib.llama_vocab_bos(self._vocab))
+
+    @property
+    def eos_text(self) -> str:
+        """The text of the end-of-sequence token, empty where there is none."""
+        return self._token_text(lib.llama_vocab_eos(self._vocab))
+
+    @property
+    def first_token(self) -> int:
+        """A token any prompt may begin with; used to warm up."""
+        bos: int = lib.llama_vocab_bos(self._vocab)
+        eos: int = lib.llama_vocab_eos(self._vocab)
+        return bos if bos >= 0 else max(0, eos)
+
+    def _token_text(self, token: int) -> str:
+        if token < 0:
+            return ""
+        return self._render_piece(token, special=True).decode("utf-8", "replace")
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the token ids of `text`."""
+        data = text.encode("utf-8", "surrogatepass")
+        room = len(data) // 3 + 16
+        while True:
+            ids = (lib.llama_token * room)()
+            count = lib.llama_tokenize(
+                self._vocab, data, len(data), ids, room, add_special, parse_special
+            )
+            if count >= 0:
+                return list(ids[:count])
+            room = -count
+
+    def show_special(self, texts: Iterable[str]) -> None:
+        """Let special tokens with these texts appear in pieces (tags of a tool format)."""
+        for text in texts:
+            ids = self.tokenize(text, add_special=False, parse_special=True)
+            if len(ids) == 1:
+                self._shown_specials.add(ids[0])
+                self._pieces.pop(ids[0], None)
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes a token adds to the answer; empty for hidden special tokens."""
+        found = self._pieces.get(token)
+        if found is None:
+            found = self._render_piece(token, special=token in self._shown_specials)
+            self._pieces[token] = found
+        return found
+
+    def shown_piece(self, token: int) -> bytes:
+        """Return the bytes of a token, those of special ones too."""
+        return self._render_piece(token, special=True)
+
+    def _render_piece(self, token: int, *, special: bool) -> bytes:
+        buffer = self._piece_buffer
+        size = lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        if size < 0:
+            buffer = self._piece_buffer = ctypes.create_string_buffer(-size)
+            size = lib.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, special)
+        return buffer.raw[: max(0, size)]
+
+    def is_end(self, token: int) -> bool:
+        """Say whether a token ends the generation."""
+        found = self._ends.get(token)
+        if found is None:
+            found = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
+        return found
+
+    def detokenize(self, tokens: Sequence[int]) -> str:
+        """Return the text of token ids, special tokens included.
+
+        Raises:
+            ValueError: an id outside the vocabulary.
+        """
+        for token in tokens:
+            if not 0 <= token < self.n_vocab:
+                raise ValueError(f"{token} is no token id; ids run from 0 to {self.n_vocab - 1}")
+        ids = (lib.llama_token * len(tokens))(*tokens)
+        room = 16 + 8 * len(tokens)
+        while True:
+            buffer = ctypes.create_string_buffer(room)
+            size = lib.llama_detokenize(self._vocab, ids, len(tokens), buffer, room, False, True)
+            if size >= 0:
+                return buffer.raw[:size].decode("utf-8", "replace")
+            room = -size
+
+
+def _offloaded(requested: int, n_layer: int) -> int:
+    """Return how many layers lie on a GPU; the output layer counts as one."""
+    if not lib.llama_supports_gpu_offload():
+        return 0
+    return n_layer + 1 if requested < 0 else min(requested, n_layer + 1)
+
+
+def _load_mode(params: LoadParams) -> int:
+    if params.use_mmap:
+        return 3 if params.use_mlock else 1
+    return 2 if params.use_mlock else 0

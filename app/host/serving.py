@@ -1,0 +1,47 @@
+"""Owns what the service can say of itself: the model that serves, and the state it is in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from app.host.engine_process import EngineProcess
+from app.host.load_plan import LoadPlan
+from app.protocol import ModelInfo
+
+StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A model that serves.
+
+    Args:
+        plan: what was asked for and what became of it.
+        info: what the engine reported.
+        engine: the process.
+        since_s: monotonic time of the load.
+    """
+
+    plan: LoadPlan
+    info: ModelInfo
+    engine: EngineProcess
+    since_s: float
+
+    @property
+    def name(self) -> str:
+        """The model's file name."""
+        return self.plan.file.name
+
+
+@dataclass(slots=True)
+class Status:
+    """What the service can say of itself at any moment."""
+
+    name: StatusName = "no_model"
+    message: str = (
+        "No model is loaded; put a .gguf file into the models folder and name it in 'model' "
+        "or POST /setModel"
+    )
+    restarts: int = 0
+    last_failure: str | None = None

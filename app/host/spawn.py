@@ -1,0 +1,41 @@
+"""Owns the start of an engine process: its command line, its socket, its environment."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+_ENGINE_MODULE = "app.engine.main"
+_PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class SpawnedEngine:
+    """A started engine process that no event loop looks after yet.
+
+    Starting it early lets it import while the HTTP process imports its own.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        isolated = ["-I"] if sys.flags.isolated else []
+        self.process = subprocess.Popen(  # noqa: S603 - fixed words, no shell
+            [sys.executable, *isolated, "-m", _ENGINE_MODULE, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(_PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
+        )
+        theirs.close()
+        self.socket = ours
+
+    def discard(self) -> None:
+        """End a process that is not needed after all."""
+        self.socket.close()
+        self.process.kill()
+        self.process.wait()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
