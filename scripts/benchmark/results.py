@@ -135,4 +135,5 @@ def _bound(target: Target, unit: str) -> str:
 
 def _number(value: float) -> str:
     """Return about three significant digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    decimals = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
+    return f"{value:,.{decimals}f}"
