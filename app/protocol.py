@@ -53,16 +53,18 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests an engine takes and how long one may take.
+    """How many requests an engine takes, how long one may take and what is kept of them.
 
     `step_target_ms` bounds how long a cancel, or the next token of another request, waits.
-    `request_deadline_s` None is no deadline.
+    `request_deadline_s` None is no deadline. `idle_cache_mb` bounds, in MiB, the memory for idle
+    conversations outside the KV cache.
     """
 
     parallel: int = 4
     max_queue: int = 64
     step_target_ms: int = 250
     request_deadline_s: float | None = None
+    idle_cache_mb: int = 128
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
@@ -314,6 +316,7 @@ class Stats(_Message, frozen=True, kw_only=True):
     waiting: int
     running: int
     kv_tokens: int
+    idle_bytes: int
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
 

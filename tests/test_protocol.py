@@ -54,7 +54,9 @@ LOAD = protocol.LoadParams(
     verbose=True,
     chat_template="{{ messages }}",
 )
-QUEUE = protocol.QueueParams(parallel=2, max_queue=3, step_target_ms=100, request_deadline_s=1.5)
+QUEUE = protocol.QueueParams(
+    parallel=2, max_queue=3, step_target_ms=100, request_deadline_s=1.5, idle_cache_mb=7
+)
 INFO = protocol.ModelInfo(
     description="tiny",
     n_params=5_000_000_000,
@@ -114,6 +116,7 @@ EVENTS: list[Event] = [
         waiting=1,
         running=2,
         kv_tokens=2**31,
+        idle_bytes=2**40,
         prefill_tokens_per_s=100.5,
         decode_tokens_per_s=10.5,
     ),

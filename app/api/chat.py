@@ -19,6 +19,7 @@ from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
 from app.host.serving import Serving
+from app.host.silence import SilenceTimer
 from app.logs import get_logger
 from app.protocol import (
     Delta,
@@ -84,10 +85,6 @@ async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPR
     return json_response(reply.whole())
 
 
-class _ClientStalled(Exception):
-    """The client keeps its connection but reads no longer."""
-
-
 class _Stream:
     """One streamed answer.
 
@@ -100,13 +97,15 @@ class _Stream:
         self._reply = reply
         self._include_usage = include_usage
         self._response: HTTPResponse | None = None
+        self._is_sending = False
+        self._patience = SilenceTimer(request.app.config.REQUEST_TIMEOUT, self._hang_up_if_stalled)
 
     async def send(self, batches: EventBatches) -> None:
         """Send the whole stream and write the request's log line."""
         status = 200
         try:
             await self._send_events(batches)
-        except (asyncio.CancelledError, _ClientStalled):
+        except asyncio.CancelledError:
             access_log.write(self._request, STATUS_CLIENT_GONE)
             raise
         except Exception as error:
@@ -117,6 +116,8 @@ class _Stream:
             if not isinstance(error, DistillerError):
                 log.error("unhandled_error", exc_info=error)
             await self._write(sse.frame(msgspec.json.encode(body_of(error))) + sse.DONE)
+        finally:
+            self._patience.close()
         access_log.write(self._request, status)
         await self._eof()
 
@@ -154,14 +155,16 @@ class _Stream:
             self._response = await self._request.respond(
                 content_type=sse.CONTENT_TYPE, headers=sse.HEADERS
             )
-        try:
-            async with asyncio.timeout(self._request.app.config.REQUEST_TIMEOUT):
-                await self._response.send(data)
-        except TimeoutError:
-            transport: Any = self._request.transport
-            if transport is not None:
-                transport.abort()
-            raise _ClientStalled("the client takes no more of the answer") from None
+        self._patience.reset()
+        self._is_sending = True
+        await self._response.send(data)
+        self._is_sending = False
+
+    def _hang_up_if_stalled(self) -> None:
+        """Drop a client that keeps its connection but reads no longer; that cancels this stream."""
+        transport: Any = self._request.transport
+        if self._is_sending and transport is not None:
+            transport.abort()
 
     async def _eof(self) -> None:
         if self._response is not None:

@@ -99,6 +99,7 @@ class _Present(Collector):
             ("queue_depth", "Requests that wait", stats.waiting),
             ("active_sequences", "Requests that are being answered", stats.running),
             ("kv_tokens", "Tokens held in the KV cache", stats.kv_tokens),
+            ("idle_cache_bytes", "Memory that idle conversations take", stats.idle_bytes),
             ("kv_capacity_tokens", "Tokens the KV cache holds at most", serving.info.n_ctx),
             ("prefill_tokens_per_second", "Speed of prefill", stats.prefill_tokens_per_s),
             ("decode_tokens_per_second", "Speed of decode", stats.decode_tokens_per_s),

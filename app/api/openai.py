@@ -150,6 +150,9 @@ class _Choice:
         }
 
 
+_NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}'
+
+
 class Reply:
     """The answers to one chat request, as a whole or in chunks.
 
@@ -194,6 +197,14 @@ class Reply:
 
     def chunk(self, event: Delta) -> bytes:
         """Return the JSON of the chunk for one piece of an answer."""
+        if isinstance(event, TextDelta):  # nearly all are: put together without a dictionary
+            text = msgspec.json.encode(event.text)
+            return b'%b{"index":%d,"delta":{"content":%b}%b' % (
+                self._chunk_head,
+                event.choice,
+                text,
+                _NOT_FINISHED,
+            )
         return self._chunk(event.choice, _delta(event), None)
 
     def progress_chunk(self, event: PromptProgress) -> bytes:

@@ -12,9 +12,10 @@ from app.engine.inbox import Inbox
 from app.engine.llama import DECODE_NO_KV_SLOT, BatchPart, Context, Model, Sampler
 from app.engine.pace import Pace
 from app.engine.request import Request
+from app.engine.residency import Residency
 from app.engine.sampling import penalises, stages
 from app.engine.scheduler import Scheduler, Work
-from app.engine.sequences import Lease, SequencePool
+from app.engine.sequences import Lease
 from app.errors import DeadlineExceeded, DistillerError, EnvironmentFailure
 from app.protocol import Command, Failed, Finished, PromptProgress, Started, Stats
 
@@ -31,7 +32,7 @@ class EngineLoop:
         channel: Channel,
         inbox: Inbox,
         scheduler: Scheduler,
-        pool: SequencePool,
+        residency: Residency,
         pace: Pace,
         *,
         deadline_s: float | None = None,
@@ -41,7 +42,7 @@ class EngineLoop:
         self._channel = channel
         self._inbox = inbox
         self._scheduler = scheduler
-        self._pool = pool
+        self._residency = residency
         self._pace = pace
         self._deadline_s = deadline_s
         self._stats_s = 0.0
@@ -72,8 +73,11 @@ class EngineLoop:
         """Decode one batch and hand out what it produced."""
         began_s = time.monotonic()
         self._end_overdue(began_s)
-        for request, lease in self._scheduler.admit():
+        started = self._scheduler.admit()
+        for request, lease in started:
             self._start(request, lease)
+        if started:
+            self._residency.move_idle_out()
         work = self._decode(self._scheduler.plan(self._pace.budget))
         row = -1
         n_prefill = 0
@@ -92,14 +96,9 @@ class EngineLoop:
 
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
-        slot, source, n_keep = lease.slot, lease.source, lease.n_keep
-        if source is None:
-            n_keep = self._context.keep_prefix(slot.seq_id, n_keep)
-        else:  # the source may have been cut since the lease
-            n_keep = min(n_keep, len(source.tokens))
-            n_keep = self._context.copy_prefix(source.seq_id, slot.seq_id, n_keep)
-        slot.tokens = request.tokens[:n_keep]
-        request.n_past = n_keep
+        known = request.tokens[:-1] if request.max_new else request.tokens
+        request.n_past = self._residency.bring(lease, known)
+        lease.slot.tokens = request.tokens[: request.n_past]
         if not request.clock.started_s:
             self._announce(request)
         if request.max_new == 0:
@@ -126,15 +125,13 @@ class EngineLoop:
     def _decode(self, work: list[Work]) -> list[Work]:
         """Run the step and return what of it was run.
 
-        Where the KV cache is full, idle sequences are forgotten first; then the youngest request
+        Where the KV cache is full, idle sequences move out first; then the youngest request
         is held back.
         """
         while work and self._context.decode(_parts(work)) == DECODE_NO_KV_SLOT:
-            idle = self._pool.oldest_idle()
-            if idle is not None:
-                self._context.clear(idle.seq_id)
-                idle.tokens = []
-            elif self._scheduler.hold_back() is not None:
+            if self._residency.make_room():
+                continue
+            if self._scheduler.hold_back() is not None:
                 work = [item for item in work if item.request.slot is not None]
             else:
                 self._fail(work[0].request, EnvironmentFailure, "the KV cache is full")
@@ -232,7 +229,8 @@ class EngineLoop:
             Stats(
                 waiting=len(self._scheduler.waiting),
                 running=len(self._scheduler.running),
-                kv_tokens=self._pool.n_tokens,
+                kv_tokens=self._residency.kv_tokens,
+                idle_bytes=self._residency.idle_bytes,
                 prefill_tokens_per_s=round(self._pace.prefill_tokens_per_s, 1),
                 decode_tokens_per_s=round(self._pace.decode_tokens_per_s, 1),
             )

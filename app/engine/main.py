@@ -15,6 +15,7 @@ from pathlib import Path
 
 from app.engine.channel import Channel, ChannelClosed
 from app.engine.digest import file_digest
+from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
 from app.engine.llama import (
     BatchPart,
@@ -26,6 +27,7 @@ from app.engine.llama import (
 from app.engine.loop import EngineLoop
 from app.engine.pace import Pace
 from app.engine.prompts import PromptBuilder
+from app.engine.residency import Residency
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
 from app.engine.threads import default_threads
@@ -39,7 +41,7 @@ from app.protocol import (
     ModelInfo,
 )
 
-N_IDLE_SEQUENCES = 8
+_MIB = 1024 * 1024
 _PROGRESS_STEP = 0.02
 _EXPECTED = "failed to find a memory slot"  # the loop makes room and tries again
 
@@ -84,13 +86,12 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
 def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop, ModelInfo]:
     path, params, queue = Path(command.model_path), command.params, command.queue
     model = Model(path, params, _progress_reporter(channel))
-    n_seq_max = queue.parallel + (0 if model.is_recurrent else N_IDLE_SEQUENCES)
-    context = Context(model, params, n_seq_max=n_seq_max, n_threads=default_threads())
+    context = Context(model, params, n_seq_max=queue.parallel, n_threads=default_threads())
     source = params.chat_template or model.chat_template
     prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
     model.show_special(prompts.tags)
     _warm_up(model, context)
-    pool = SequencePool(n_seq_max)
+    pool = SequencePool(queue.parallel)
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
@@ -100,13 +101,15 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
     )
     pace = Pace(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     inbox = Inbox(model, prompts, scheduler, channel, pace, n_ctx=context.n_ctx)
+    store = IdleStore(queue.idle_cache_mb * _MIB)
+    residency = Residency(context, pool, store)
     loop = EngineLoop(
         model,
         context,
         channel,
         inbox,
         scheduler,
-        pool,
+        residency,
         pace,
         deadline_s=queue.request_deadline_s,
     )

@@ -37,11 +37,13 @@ class Lease:
         slot: now busy.
         n_keep: leading tokens of the prompt that need no prefill.
         source: the slot to share these tokens from, or None where `slot` holds them itself.
+        displaced: what the slot held and will lose; empty where it loses nothing.
     """
 
     slot: Slot
     n_keep: int
     source: Slot | None
+    displaced: list[int] = field(default_factory=list)
 
 
 class SequencePool:
@@ -81,10 +83,10 @@ class SequencePool:
         return self._take(_oldest(others), n_keep, best)
 
     def _take(self, slot: Slot, n_keep: int, source: Slot | None) -> Lease:
-        tokens = (source or slot).tokens[:n_keep]
-        slot.tokens = tokens
+        held = slot.tokens
+        slot.tokens = (source or slot).tokens[:n_keep]
         slot.busy = True
-        return Lease(slot, n_keep, source)
+        return Lease(slot, n_keep, source, held if held != slot.tokens else [])
 
     def release(self, slot: Slot) -> None:
         """Let a slot go; its tokens stay until the place is needed."""

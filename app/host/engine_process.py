@@ -15,6 +15,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
+from app.host.mailbox import Mailbox, Mark
+from app.host.silence import SilenceTimer
 from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import (
@@ -71,7 +73,7 @@ class EngineProcess(asyncio.Protocol):
         self._socket = spawned.socket
         self._on_exit = on_exit
         self._reader = event_reader()
-        self._requests: dict[str, asyncio.Queue[RequestEvent | None]] = {}
+        self._requests: dict[str, Mailbox] = {}
         self._stderr: deque[str] = deque(maxlen=_LAST_STDERR_LINES)
         self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
         self._loaded.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -85,7 +87,12 @@ class EngineProcess(asyncio.Protocol):
         self._ending = False
         self.exit_reason: str | None = None
         self.stats = Stats(
-            waiting=0, running=0, kv_tokens=0, prefill_tokens_per_s=0.0, decode_tokens_per_s=0.0
+            waiting=0,
+            running=0,
+            kv_tokens=0,
+            idle_bytes=0,
+            prefill_tokens_per_s=0.0,
+            decode_tokens_per_s=0.0,
         )
         self.load_fraction = 0.0
 
@@ -142,33 +149,33 @@ class EngineProcess(asyncio.Protocol):
         """
         if not self.is_alive:
             raise EngineDied("the engine process is gone")
-        events: asyncio.Queue[RequestEvent | None] = asyncio.Queue()
+        mailbox = Mailbox()
         frame = encode(command)
         if not self._requests:
             self._heard_s = time.monotonic()
-        self._requests[request_id] = events
+        self._requests[request_id] = mailbox
         self._idle.clear()
         unfinished = command.n if isinstance(command, Generate) else 1
         self._write(frame)
         done = False
+        timer = idle_s and SilenceTimer(idle_s, lambda: mailbox.put(Mark.SILENCE))
         try:
             while not done:
-                try:
-                    async with asyncio.timeout(idle_s):
-                        batch = [await events.get()]
-                except TimeoutError:
-                    yield []
-                    continue
-                while not events.empty():
-                    batch.append(events.get_nowait())
-                known = [event for event in batch if event is not None]
+                batch = await mailbox.take()
+                if timer:
+                    timer.reset()
+                known = [event for event in batch if not isinstance(event, Mark)]
                 if known:
                     unfinished -= sum(isinstance(event, Finished) for event in known)
                     done = not unfinished or isinstance(known[-1], Failed | TokenIds | Text)
                     yield known
-                if len(known) < len(batch) and not done:
+                elif Mark.SILENCE in batch:
+                    yield []
+                if Mark.GONE in batch and not done:
                     raise EngineDied("the engine process ended while it worked on this request")
         finally:
+            if timer:
+                timer.close()
             del self._requests[request_id]
             if not self._requests:
                 self._idle.set()
@@ -250,9 +257,9 @@ class EngineProcess(asyncio.Protocol):
             case LogLine():
                 log.log(_LEVELS[event.level], event.text, source=event.source, pid=self.pid)
             case _:
-                queue = self._requests.get(event.request_id)
-                if queue is not None:
-                    queue.put_nowait(event)
+                mailbox = self._requests.get(event.request_id)
+                if mailbox is not None:
+                    mailbox.put(event)
 
     def _settle(self, outcome: ModelInfo | DistillerError) -> None:
         if self._loaded.done():
@@ -308,8 +315,8 @@ class EngineProcess(asyncio.Protocol):
             self._transport.close()
         if not self._ending:
             log.error("engine_exited", pid=self.pid, reason=reason, requests=self.n_requests)
-        for queue in self._requests.values():
-            queue.put_nowait(None)
+        for mailbox in self._requests.values():
+            mailbox.put(Mark.GONE)
         self._on_exit(self)
 
 

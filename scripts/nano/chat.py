@@ -221,7 +221,7 @@ def unknown(rng: random.Random) -> list[Turn]:
 def single(rng: random.Random) -> list[Turn]:
     """One short exchange of any kind without memory."""
     kinds = [capital, fact, talk, repeat, sums, unknown, capital_back]
-    return rng.choices(kinds, [32, 26, 21, 13, 4, 2, 2])[0](rng)
+    return rng.choices(kinds, [28, 25, 21, 20, 4, 2, 2])[0](rng)
 
 
 def conversation(rng: random.Random) -> list[dict[str, Any]]:

@@ -82,7 +82,7 @@ def main() -> None:
     ap.add_argument("corpus", type=Path)
     ap.add_argument("tokenizer", type=Path)
     ap.add_argument("out", type=Path)
-    ap.add_argument("--lengths", type=int, nargs="+", default=[512, 768, 2048])
+    ap.add_argument("--lengths", type=int, nargs="+", default=[128, 192, 256, 320, 416, 544, 768, 1536])
     args = ap.parse_args()
     packed = pack(args.corpus, args.tokenizer, args.lengths)
     np.savez(args.out, **packed)

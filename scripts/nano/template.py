@@ -17,6 +17,23 @@ CHAT_TEMPLATE = """\
 {%- endfor -%}
 {%- endif -%}
 {%- endmacro -%}
+{%- macro line(f) -%}
+{#- one tool: its name, what it does, its parameters ('?': may be left out), and its name once more:
+    a small causal network copies the name that follows a description more surely -#}
+{{- f.name + ':' -}}
+{%- if f.description -%}{{- ' ' + (f.description | string).rstrip('.') + '.' -}}{%- endif -%}
+{%- set schema = f.parameters or {} -%}
+{%- set needed = schema.required or [] -%}
+{%- for name, spec in (schema.properties or {}).items() -%}
+{{- ' ' + name + ('' if name in needed else '?') + ' ' -}}
+{%- if spec.enum is defined -%}{{- spec.enum | tojson -}}
+{%- elif spec.type is string and spec.type not in ('array', 'object') -%}{{- spec.type -}}
+{%- else -%}{{- spec | tojson -}}{%- endif -%}
+{%- if spec.description -%}{{- ' ' + (spec.description | string).rstrip('.') -}}{%- endif -%}
+{{- ';' -}}
+{%- endfor -%}
+{{- ' => ' + f.name + '\\n' -}}
+{%- endmacro -%}
 {%- set ns = namespace(rest=messages, system='') -%}
 {%- if messages and messages[0].role in ('system', 'developer') -%}
 {%- set ns.system = text(messages[0].content) -%}
@@ -25,8 +42,8 @@ CHAT_TEMPLATE = """\
 {%- if tools -%}
 {{- '<|im_start|>system\\n' -}}
 {%- if ns.system -%}{{- ns.system + '\\n\\n' -}}{%- endif -%}
-{{- 'Tools you can call, one JSON object a line:\\n<tools>\\n' -}}
-{%- for tool in tools -%}{{- tool | tojson -}}{{- '\\n' -}}{%- endfor -%}
+{{- 'Tools you can call:\\n<tools>\\n' -}}
+{%- for tool in tools -%}{{- line(tool.function or tool) -}}{%- endfor -%}
 {{- '</tools>\\nWhen a tool fits, call it with its name and arguments. ' -}}
 {{- 'Otherwise just answer.<|im_end|>\\n' -}}
 {%- elif ns.system -%}

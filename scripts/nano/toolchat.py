@@ -11,13 +11,15 @@ from . import words as w
 from .chat import memory, single, system_text
 from .stories import story_turn
 from .toolkit import Tool, build_schema, dress, fill, parse_tool
+from .tools_home import LINES as HOME
 from .tools_known import LINES as KNOWN
 from .tools_made import look_alikes, make_tool
 from .tools_more import LINES as MORE
+from .tools_work import LINES as WORK
 
 Message = dict[str, Any]
 KNOWN_LINES = [x for x in KNOWN.strip().split("\n") if x]
-MORE_LINES = [x for x in MORE.strip().split("\n") if x]
+MORE_LINES = [x for lines in (MORE, HOME, WORK) for x in lines.strip().split("\n") if x]
 NO_TOOL = ["I am sorry, I have no tool for that."]
 # tools that mean nearly the same are never offered side by side
 CLASHES = [{"set_led", "set_led_state"}, {"get_weather", "get_forecast"}, {"get_time"}, {"set_timer"},
@@ -45,15 +47,15 @@ def offer(rng: random.Random) -> list[Tool]:
     """One to seven tools, of one kind or mixed, each name once."""
     count = rng.choices((1, 2, 3, 4, 5, 6, 7), (14, 20, 24, 20, 14, 5, 3))[0]
     roll = rng.random()
-    if roll < 0.18:
+    if roll < 0.2:
         tools = _from_lines(KNOWN_LINES, count, rng)
-    elif roll < 0.25:
+    elif roll < 0.28:
         tools = _from_lines(KNOWN_LINES + MORE_LINES, count, rng)
-    elif roll < 0.33:
+    elif roll < 0.58:
         tools = _from_lines(MORE_LINES, count, rng)
-    elif roll < 0.66:
+    elif roll < 0.76:
         tools = look_alikes(rng, count)
-    elif roll < 0.92:
+    elif roll < 0.94:
         tools = [make_tool(rng) for _ in range(count)]
     else:
         tools = [make_tool(rng), *_from_lines(KNOWN_LINES + MORE_LINES, count, rng)][:count]
@@ -197,7 +199,7 @@ def _clash(tool: Tool, tools: list[Tool]) -> bool:
 
 
 def _foreign(tools: list[Tool], rng: random.Random) -> str | None:
-    other = make_tool(rng) if rng.random() < 0.5 else parse_tool(rng.choice(KNOWN_LINES + MORE_LINES), rng)
+    other = make_tool(rng) if rng.random() < 0.35 else parse_tool(rng.choice(KNOWN_LINES + MORE_LINES), rng)
     if _clash(other, tools):
         return None
     return dress(fill(other, rng.choice(other.asks), rng)[0], rng)
@@ -242,7 +244,7 @@ def conversation(rng: random.Random, limit: int = 5) -> tuple[list[Message], lis
     used: set[str] = set()
     for i in range(count):
         roll = rng.random()
-        if roll < 0.75:
+        if roll < 0.72:
             out += _exchange(tools, rng, i == count - 1, used)
             continue
         if roll < 0.86:

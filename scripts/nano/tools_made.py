@@ -155,9 +155,9 @@ def _one_param(kind: str, rng: random.Random, obj: str) -> tuple[Param, str]:
         name = f"{rng.choice(BEFORE)}_{name}"
     elif roll < 0.28:
         name = f"{name}_{rng.choice(AFTER)}"
-    elif roll < 0.34:
+    elif roll < 0.3:
         name = f"{w.made_word(rng)}_{name}"
-    elif roll < 0.42:
+    elif roll < 0.35:
         name = w.made_word(rng)
         tail = f"{name} {{p}}" if rng.random() < 0.5 else f"with {name} {{p}}"
     desc = rng.choice(k.descs) if rng.random() < 0.7 else rng.choice(

@@ -67,6 +67,7 @@ class Trainer:
         self.step = 0
         self.spent = 0.0
         if args.compile:
+            torch._dynamo.config.recompile_limit = 64  # one for every row length
             for block in self.model.blocks:
                 block.compile(dynamic=False)
 
@@ -172,7 +173,7 @@ def main() -> None:
     ap.add_argument("data", type=Path)
     ap.add_argument("checkpoint", type=Path)
     ap.add_argument("--minutes", type=float, default=60.0)
-    ap.add_argument("--tokens", type=int, default=4096, help="tokens in a batch")
+    ap.add_argument("--tokens", type=int, default=6144, help="tokens in a batch")
     ap.add_argument("--hidden", type=int, default=Config.hidden, help="feed-forward width; a checkpoint is fitted")
     ap.add_argument("--save-seconds", type=float, default=240.0)
     ap.add_argument("--threads", type=int, default=2)

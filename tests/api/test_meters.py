@@ -16,6 +16,7 @@ STATS = Stats(
     waiting=3,
     running=2,
     kv_tokens=700,
+    idle_bytes=4096,
     prefill_tokens_per_s=123.5,
     decode_tokens_per_s=45.5,
 )
@@ -27,6 +28,7 @@ GAUGES = dict.fromkeys(
         "queue_depth",
         "active_sequences",
         "kv_tokens",
+        "idle_cache_bytes",
         "kv_capacity_tokens",
         "prefill_tokens_per_second",
         "decode_tokens_per_second",
@@ -97,6 +99,7 @@ def test_without_a_model_there_is_nothing_to_say_of_an_engine() -> None:
         ("queue_depth", 3.0),
         ("active_sequences", 2.0),
         ("kv_tokens", 700.0),
+        ("idle_cache_bytes", 4096.0),
         ("kv_capacity_tokens", 4096.0),
         ("prefill_tokens_per_second", 123.5),
         ("decode_tokens_per_second", 45.5),

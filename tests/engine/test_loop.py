@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 
 from app.chat.stream_parser import PlainParser
 from app.engine.channel import Channel
+from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
 from app.engine.llama import DECODE_NO_KV_SLOT, DECODE_OK, BatchPart, Context, Model
 from app.engine.loop import EngineLoop
 from app.engine.pace import Pace
 from app.engine.prompts import PromptBuilder
 from app.engine.request import Request
+from app.engine.residency import Residency
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
 from app.protocol import (
@@ -130,6 +132,19 @@ class CellCache:
     def clear(self, seq_id: int) -> None:
         self.sequences[seq_id] = []
 
+    def state_bytes(self, seq_id: int) -> int:
+        return len(self.sequences[seq_id])
+
+    def save_state(self, seq_id: int) -> bytearray:
+        return bytearray(self.tokens(seq_id))
+
+    def load_state(self, seq_id: int, state: bytearray) -> bool:
+        assert not self.sequences[seq_id], "a state needs a clear sequence"
+        if self.n_used + len(state) > self.n_cells:
+            return False
+        self.sequences[seq_id] = [Cell(token) for token in state]
+        return True
+
 
 class HistorySampler:
     """Chooses by `next_token`; belongs to one request."""
@@ -219,7 +234,7 @@ class Engine:
         n_batch: int = 64,
         parallel: int = 4,
         max_queue: int = 64,
-        n_idle: int = 2,
+        idle_bytes: int = 100,
         can_cut: bool = True,
         deadline_s: float | None = None,
         dice: random.Random | None = None,
@@ -229,7 +244,7 @@ class Engine:
         self.n_ctx = n_ctx
         self.events: list[Event] = []
         self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut)
-        self.pool = SequencePool(parallel + n_idle)
+        self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
             self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
         )
@@ -242,7 +257,7 @@ class Engine:
             channel,
             self.inbox,
             self.scheduler,
-            self.pool,
+            Residency(cast(Context, self.cells), self.pool, IdleStore(idle_bytes)),
             pace,
             deadline_s=deadline_s,
         )
@@ -371,13 +386,33 @@ def test_answers_share_a_prompt_that_leaves_no_room_for_copies_of_it() -> None:
     engine.assert_answered(command)
 
 
-def test_a_request_for_which_idle_sequences_make_room_holds_nobody_back() -> None:
+def test_an_idle_sequence_leaves_the_cache_when_another_request_starts() -> None:
     before, (prompt, seed) = generate("a", [2] * 60, 1), endless(60, 10)
     after = generate("b", prompt, 10, seed=seed)
     engine = Engine([[before], [], [], [], [after]], n_ctx=100).run()
-    assert engine.cells.n_full > 0
+    assert engine.cells.n_full == 0
+    assert engine.cells.n_used < 60 + 60
     for command in (before, after):
         engine.assert_answered(command)
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_a_conversation_that_left_the_cache_comes_back_without_prefill(parallel: int) -> None:
+    first, other = generate("a", [1] * 60, 1), generate("b", [2] * 60, 1)
+    again = generate("c", [1] * 60 + [3] * 5, 1)
+    script: list[list[Command]] = [[first], [], [], [], [other], [], [], [], [again]]
+    engine = Engine(script, n_ctx=100, parallel=parallel, idle_bytes=200).run()
+    assert engine.finished("c")[0].usage.cached_tokens == 60
+    engine.assert_answered(again)
+
+
+def test_without_memory_for_idle_conversations_they_are_forgotten() -> None:
+    first, other = generate("a", [1] * 60, 1), generate("b", [2] * 60, 1)
+    again = generate("c", [1] * 60, 1)
+    script: list[list[Command]] = [[first], [], [], [], [other], [], [], [], [again]]
+    engine = Engine(script, idle_bytes=0).run()
+    assert engine.finished("c")[0].usage.cached_tokens == 0
+    engine.assert_answered(again)
 
 
 def test_a_full_cache_pauses_the_youngest_and_all_answers_are_whole() -> None:
@@ -490,7 +525,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     n_batch=st.integers(4, 32),
     parallel=st.integers(1, 4),
     max_queue=st.sampled_from([0, 3, 64]),
-    n_idle=st.integers(0, 2),
+    idle_bytes=st.sampled_from([0, 20, 1000]),
     can_cut=st.booleans(),
 )
 def test_any_workload_is_answered_as_if_each_request_were_alone(
@@ -499,7 +534,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
     n_batch: int,
     parallel: int,
     max_queue: int,
-    n_idle: int,
+    idle_bytes: int,
     can_cut: bool,
 ) -> None:
     dice = random.Random(seed)
@@ -517,7 +552,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
         n_batch=n_batch,
         parallel=parallel,
         max_queue=max_queue,
-        n_idle=n_idle,
+        idle_bytes=idle_bytes,
         can_cut=can_cut,
         dice=dice,
     ).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,28 @@ class Context:
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         return self.keep_prefix(target, n_keep)
 
+    def state_bytes(self, seq_id: int) -> int:
+        """Return the size of a sequence's state in bytes."""
+        size: int = lib.llama_state_seq_get_size(self.handle, seq_id)
+        return size
+
+    def save_state(self, seq_id: int) -> bytearray:
+        """Return a copy of a sequence's state."""
+        state = bytearray(self.state_bytes(seq_id))
+        lib.llama_state_seq_get_data(self.handle, _buffer(state), len(state), seq_id)
+        return state
+
+    def load_state(self, seq_id: int, state: bytearray) -> bool:
+        """Make a cleared sequence what it was at `save_state`.
+
+        Returns:
+            False where the KV cache has no room for it; the sequence is clear then.
+        """
+        if lib.llama_state_seq_set_data(self.handle, _buffer(state), len(state), seq_id):
+            return True
+        self.clear(seq_id)
+        return False
+
     def clear(self, seq_id: int) -> None:
         """Forget a sequence."""
         lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
@@ -152,3 +175,7 @@ class Context:
         """Give the batch and the context back."""
         lib.llama_batch_free(self._batch)
         lib.llama_free(self.handle)
+
+
+def _buffer(state: bytearray) -> Any:
+    return (ctypes.c_uint8 * len(state)).from_buffer(state)

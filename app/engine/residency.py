@@ -1,0 +1,93 @@
+"""Owns what is in the KV cache: brings a prompt's known prefix in, moves idle sequences out.
+
+The KV cache holds what running requests need. Idle sequences stay in it only until the next
+request starts; then they move to memory, from where a later prompt brings them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.engine.idle_store import MIN_USEFUL_TOKENS, IdleEntry, IdleStore
+from app.engine.llama import Context
+from app.engine.sequences import Lease, SequencePool, Slot
+
+
+class Residency:
+    """The sequences of one context and the idle ones in memory.
+
+    Args:
+        context: whose KV cache it is.
+        pool: which tokens its sequences hold.
+        store: where idle sequences go.
+    """
+
+    def __init__(self, context: Context, pool: SequencePool, store: IdleStore) -> None:
+        self._context = context
+        self._pool = pool
+        self._store = store
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens in the KV cache; shared prefixes count once per sequence."""
+        return self._pool.n_tokens
+
+    @property
+    def idle_bytes(self) -> int:
+        """Memory that the idle sequences outside the KV cache take."""
+        return self._store.n_bytes
+
+    def bring(self, lease: Lease, tokens: Sequence[int]) -> int:
+        """Make a leased sequence hold as many leading tokens of a prompt as are known.
+
+        Returns:
+            How many they are; never more than `tokens`.
+        """
+        self._save(lease.slot.seq_id, lease.displaced)
+        known = self._store.best(tokens)
+        if known is not None and known[1] >= _n_shared(lease) + MIN_USEFUL_TOKENS:
+            n_restored = self._restore(lease.slot, *known)
+            if n_restored or lease.source is None:
+                return n_restored
+        n_keep = _n_shared(lease)
+        if lease.source is None:
+            return self._context.keep_prefix(lease.slot.seq_id, n_keep)
+        return self._context.copy_prefix(lease.source.seq_id, lease.slot.seq_id, n_keep)
+
+    def move_idle_out(self) -> None:
+        """Move every idle sequence to memory."""
+        while self.make_room():
+            pass
+
+    def make_room(self) -> bool:
+        """Move the idle sequence that was used the longest ago to memory.
+
+        Returns:
+            False where there is none.
+        """
+        idle = self._pool.oldest_idle()
+        if idle is None:
+            return False
+        self._save(idle.seq_id, idle.tokens)
+        self._context.clear(idle.seq_id)
+        idle.tokens = []
+        return True
+
+    def _save(self, seq_id: int, tokens: list[int]) -> None:
+        if tokens and self._store.wants(tokens, self._context.state_bytes(seq_id)):
+            self._store.put(IdleEntry(tokens, self._context.save_state(seq_id)))
+
+    def _restore(self, slot: Slot, entry: IdleEntry, n_keep: int) -> int:
+        self._context.clear(slot.seq_id)
+        while not self._context.load_state(slot.seq_id, entry.state):
+            if not self.make_room():
+                return 0
+        return self._context.keep_prefix(slot.seq_id, n_keep)
+
+
+def _n_shared(lease: Lease) -> int:
+    """Return the tokens a lease promises that are still in the KV cache.
+
+    The source of its prefix may have moved out since.
+    """
+    return lease.n_keep if lease.source is None else min(lease.n_keep, len(lease.source.tokens))
