@@ -42,11 +42,17 @@ class Channel:
             raise ChannelClosed
         return list(self._reader.feed(data))
 
-    def wait(self) -> list[Command]:
-        """Return the commands that have arrived; waits for the first one."""
+    def wait(self, timeout_s: float | None = None) -> list[Command]:
+        """Return the commands that have arrived; waits for the first one.
+
+        Args:
+            timeout_s: return without any after so long; None waits on.
+        """
         commands: list[Command] = []
         while not commands:
-            select.select([self._sock], [], [])
+            readable, _, _ = select.select([self._sock], [], [], timeout_s)
+            if not readable:
+                break
             commands = self.poll()
         return commands
 

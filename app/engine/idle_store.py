@@ -43,11 +43,14 @@ class IdleStore:
         """Memory that the states take."""
         return sum(len(entry.state) for entry in self._entries)
 
+    def has(self, tokens: Sequence[int]) -> bool:
+        """Whether an entry holds all these tokens."""
+        return any(common_prefix(entry.tokens, tokens) == len(tokens) for entry in self._entries)
+
     def wants(self, tokens: Sequence[int], n_bytes: int) -> bool:
         """Whether an entry is worth making: long enough, small enough, and not here yet."""
-        if len(tokens) < MIN_USEFUL_TOKENS or n_bytes > self._capacity_bytes:
-            return False
-        return all(common_prefix(entry.tokens, tokens) < len(tokens) for entry in self._entries)
+        fits = n_bytes <= self._capacity_bytes
+        return len(tokens) >= MIN_USEFUL_TOKENS and fits and not self.has(tokens)
 
     def put(self, entry: IdleEntry) -> None:
         """Take an entry in; those that are a prefix of it and the oldest ones make room."""

@@ -7,19 +7,30 @@ from __future__ import annotations
 
 import time
 
-from app.engine.channel import Channel
+from app.engine.channel import Channel, ChannelClosed
 from app.engine.inbox import Inbox
-from app.engine.llama import DECODE_NO_KV_SLOT, BatchPart, Context, Model, Sampler
-from app.engine.pace import Pace
+from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context, Model, Sampler
+from app.engine.pace import TILE_ROWS, Pace
 from app.engine.request import Request
 from app.engine.residency import Residency
 from app.engine.sampling import penalises, stages
 from app.engine.scheduler import Scheduler, Work
 from app.engine.sequences import Lease
 from app.errors import DeadlineExceeded, DistillerError, EnvironmentFailure
-from app.protocol import Command, Failed, Finished, PromptProgress, Started, Stats
+from app.protocol import (
+    Cancel,
+    Command,
+    Failed,
+    Finished,
+    PromptProgress,
+    Shutdown,
+    Started,
+    Stats,
+)
 
 _STATS_EVERY_S = 0.25
+_POLL_EVERY_S = 0.02
+_SAVE_AFTER_S = 0.03
 
 
 class EngineLoop:
@@ -46,6 +57,8 @@ class EngineLoop:
         self._pace = pace
         self._deadline_s = deadline_s
         self._stats_s = 0.0
+        self._early: list[Command] = []
+        self._polled_s = 0.0
 
     def run(self, commands: list[Command]) -> None:
         """Work until `Shutdown`.
@@ -67,7 +80,15 @@ class EngineLoop:
             self.step()
             self._report()
             channel.flush()
-            commands = channel.wait() if scheduler.is_idle else channel.poll()
+            early, self._early = self._early, []
+            commands = early + (self._wait() if scheduler.is_idle else channel.poll())
+
+    def _wait(self) -> list[Command]:
+        """Wait for commands; copy idle sequences to memory where none come for a moment."""
+        while True:
+            commands = self._channel.wait(_SAVE_AFTER_S)
+            if commands or not self._residency.save_idle():
+                return commands or self._channel.wait()
 
     def step(self) -> None:
         """Decode one batch and hand out what it produced."""
@@ -77,8 +98,8 @@ class EngineLoop:
         for request, lease in started:
             self._start(request, lease)
         if started:
-            self._residency.move_idle_out()
-        work = self._decode(self._scheduler.plan(self._pace.budget))
+            self._residency.drop_saved()
+        work = self._decode(self._scheduler.plan(self._pace.chunk(self._scheduler.n_generating)))
         row = -1
         n_prefill = 0
         for item in work:
@@ -126,9 +147,16 @@ class EngineLoop:
         """Run the step and return what of it was run.
 
         Where the KV cache is full, idle sequences move out first; then the youngest request
-        is held back.
+        is held back. A long step is given up when one of the requests is cancelled.
         """
-        while work and self._context.decode(_parts(work)) == DECODE_NO_KV_SLOT:
+        while work:
+            give_up = self._is_cancelled if sum(x.n_tokens for x in work) >= TILE_ROWS else None
+            code = self._context.decode(_parts(work), give_up)
+            if code == DECODE_OK:
+                break
+            if code == DECODE_ABORTED:
+                self._cut_back(work)
+                return []
             if self._residency.make_room():
                 continue
             if self._scheduler.hold_back() is not None:
@@ -137,6 +165,29 @@ class EngineLoop:
                 self._fail(work[0].request, EnvironmentFailure, "the KV cache is full")
                 return []
         return work
+
+    def _is_cancelled(self) -> bool:
+        """Tell llama.cpp, in the middle of a step, whether to give the step up.
+
+        Commands that arrive meanwhile are kept for after the step.
+        """
+        now_s = time.monotonic()
+        if now_s - self._polled_s < _POLL_EVERY_S:
+            return False
+        self._polled_s = now_s
+        try:
+            self._early += self._channel.poll()
+        except ChannelClosed:  # the next poll says so again, outside llama.cpp
+            return True
+        return any(isinstance(command, Cancel | Shutdown) for command in self._early)
+
+    def _cut_back(self, work: list[Work]) -> None:
+        """Bring the sequences of a step that was given up back to where they were."""
+        for item in work:
+            request, slot = item.request, item.request.slot
+            if slot is not None:
+                request.n_past = self._context.keep_prefix(slot.seq_id, request.n_past)
+                slot.tokens = request.tokens[: request.n_past]
 
     def _record(self, item: Work) -> None:
         """Note that a request's tokens are in the KV cache now."""

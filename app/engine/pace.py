@@ -9,6 +9,11 @@ from app.engine.request import Request
 
 _SMOOTHING = 0.5
 _SMALLEST_CHUNK = 4
+# llama.cpp's flash attention on a CPU works on tiles of so many rows of a batch. A step of 64
+# rows takes 0.35 s where one of 63 takes 0.44 s and one of 50 takes 0.34 s (0.5B model, AVX2).
+TILE_ROWS = 64
+_DEAR_ROWS = 51
+_ALONE_FACTOR = 3
 _LONGEST_WAIT_S = 600
 
 
@@ -28,11 +33,21 @@ class Pace:
         self.decode_tokens_per_s = 0.0
         self._answer_tokens = 64.0
 
-    @property
-    def budget(self) -> int:
-        """Tokens the next step may prefill."""
-        tokens = int(self.prefill_tokens_per_s * self._target_s)
-        return min(self._n_batch, max(_SMALLEST_CHUNK, tokens))
+    def chunk(self, n_generating: int) -> int:
+        """Return the tokens that the next step may prefill beside so many generated ones.
+
+        With nobody generating nobody's next token is late: steps may be longer, and are at least
+        one full tile, however long that takes.
+        """
+        rows = int(self.prefill_tokens_per_s * self._target_s) + n_generating
+        if not n_generating:
+            rows = max(rows * _ALONE_FACTOR, TILE_ROWS)
+        tiles, rest = divmod(rows, TILE_ROWS)
+        if tiles and rest < _DEAR_ROWS:
+            rows -= rest
+        elif rest >= _DEAR_ROWS:
+            rows += TILE_ROWS - rest
+        return min(self._n_batch, max(_SMALLEST_CHUNK, rows - n_generating))
 
     def measured(self, n_prefill: int, n_decode: int, seconds: float) -> None:
         """Learn from a step of so many prefilled and generated tokens.

@@ -1,7 +1,8 @@
 """Owns what is in the KV cache: brings a prompt's known prefix in, moves idle sequences out.
 
-The KV cache holds what running requests need. Idle sequences stay in it only until the next
-request starts; then they move to memory, from where a later prompt brings them back.
+The KV cache holds what running requests need. Idle sequences are copied to memory while the
+engine has nothing to do, and leave the KV cache when the next request starts; a later prompt
+brings them back.
 """
 
 from __future__ import annotations
@@ -54,10 +55,24 @@ class Residency:
             return self._context.keep_prefix(lease.slot.seq_id, n_keep)
         return self._context.copy_prefix(lease.source.seq_id, lease.slot.seq_id, n_keep)
 
-    def move_idle_out(self) -> None:
-        """Move every idle sequence to memory."""
-        while self.make_room():
-            pass
+    def save_idle(self) -> bool:
+        """Copy one idle sequence to memory, if that is worth it.
+
+        Returns:
+            False where none is left.
+        """
+        slot = next((slot for slot in self._pool.idle() if not slot.was_saved), None)
+        if slot is None:
+            return False
+        slot.was_saved = True
+        self._save(slot.seq_id, slot.tokens)
+        return True
+
+    def drop_saved(self) -> None:
+        """Take the idle sequences out of the KV cache that have been copied to memory."""
+        for slot in self._pool.idle():
+            if self._store.has(slot.tokens):
+                self._clear(slot)
 
     def make_room(self) -> bool:
         """Move the idle sequence that was used the longest ago to memory.
@@ -69,9 +84,12 @@ class Residency:
         if idle is None:
             return False
         self._save(idle.seq_id, idle.tokens)
-        self._context.clear(idle.seq_id)
-        idle.tokens = []
+        self._clear(idle)
         return True
+
+    def _clear(self, slot: Slot) -> None:
+        self._context.clear(slot.seq_id)
+        slot.tokens = []
 
     def _save(self, seq_id: int, tokens: list[int]) -> None:
         if tokens and self._store.wants(tokens, self._context.state_bytes(seq_id)):

@@ -61,6 +61,11 @@ class Scheduler:
         """Whether there is nothing to do."""
         return not self.waiting and not self.running
 
+    @property
+    def n_generating(self) -> int:
+        """How many running requests get a token in the next step."""
+        return sum(not request.n_prefill for request in self.running)
+
     def can_take(self, n_requests: int) -> bool:
         """Whether the queue has room for this many requests; an idle engine takes any number."""
         free = max(0, self._parallel - len(self.running))

@@ -21,12 +21,14 @@ class Slot:
         tokens: the tokens whose keys and values it holds, from position 0.
         busy: whether a request works on it.
         last_used: a counter, higher is later.
+        was_saved: whether it was copied to memory, or found not worth it, since it went idle.
     """
 
     seq_id: int
     tokens: list[int] = field(default_factory=list)
     busy: bool = False
     last_used: int = 0
+    was_saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +94,15 @@ class SequencePool:
         """Let a slot go; its tokens stay until the place is needed."""
         slot.busy = False
         slot.last_used = next(self._clock)
+        slot.was_saved = False
+
+    def idle(self) -> list[Slot]:
+        """Return the slots with tokens that nobody works on."""
+        return [slot for slot in self.slots if not slot.busy and slot.tokens]
 
     def oldest_idle(self) -> Slot | None:
         """Return the idle slot with tokens that was used the longest ago."""
-        held = [slot for slot in self.slots if not slot.busy and slot.tokens]
-        return _oldest(held) if held else None
+        return min(self.idle(), key=lambda slot: slot.last_used, default=None)
 
 
 def _merit(slot: Slot, prompt: TokenList[int]) -> tuple[int, bool]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from app.chat.stream_parser import PlainParser
 from app.engine.channel import Channel
 from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
-from app.engine.llama import DECODE_NO_KV_SLOT, DECODE_OK, BatchPart, Context, Model
+from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart, Context, Model
 from app.engine.loop import EngineLoop
 from app.engine.pace import Pace
 from app.engine.prompts import PromptBuilder
@@ -91,6 +91,8 @@ class CellCache:
         self.rows: dict[int, list[int]] = {}
         self.n_decoded = 0
         self.n_full = 0
+        self.n_given_up = 0
+        self.in_step = False
 
     @property
     def n_used(self) -> int:
@@ -99,7 +101,7 @@ class CellCache:
     def tokens(self, seq_id: int) -> list[int]:
         return [cell.token for cell in self.sequences[seq_id]]
 
-    def decode(self, parts: Sequence[BatchPart]) -> int:
+    def decode(self, parts: Sequence[BatchPart], give_up: Callable[[], bool] | None = None) -> int:
         n_tokens = sum(len(part.tokens) for part in parts)
         assert 1 <= n_tokens <= self.n_batch
         assert all(part.tokens for part in parts)
@@ -109,6 +111,8 @@ class CellCache:
         if self.n_used + n_tokens > self.n_cells:
             self.n_full += 1
             return DECODE_NO_KV_SLOT
+        if give_up is not None and self._is_given_up(parts, give_up):
+            return DECODE_ABORTED
         self.rows = {}
         row = -1
         for part in parts:
@@ -118,6 +122,20 @@ class CellCache:
                 self.rows[row] = self.tokens(part.seq_id)
         self.n_decoded += n_tokens
         return DECODE_OK
+
+    def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
+        """Ask in the middle of the step, when half of the first part is in the cache."""
+        first = parts[0]
+        cells = list(map(Cell, first.tokens[: len(first.tokens) // 2]))
+        self.sequences[first.seq_id] += cells
+        self.in_step = True
+        is_given_up = give_up()
+        self.in_step = False
+        if is_given_up:
+            self.n_given_up += 1
+            return True
+        del self.sequences[first.seq_id][first.start :]
+        return False
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         if n_keep < len(self.sequences[seq_id]) and not self.can_cut:
@@ -207,8 +225,7 @@ class DicePace(Pace):
         super().__init__(target_s=1.0, n_batch=n_batch)
         self._dice = dice
 
-    @property
-    def budget(self) -> int:
+    def chunk(self, n_generating: int) -> int:
         return self._dice.randint(1, self._n_batch)
 
     def measured(self, n_prefill: int, n_decode: int, seconds: float) -> None:
@@ -278,13 +295,16 @@ class Engine:
     def flush(self) -> None:
         pass
 
-    def wait(self) -> list[Command]:
+    def wait(self, timeout_s: float | None = None) -> list[Command]:
+        if timeout_s is not None and (not self._script or not self._script[0]):
+            return self.poll()  # nothing comes for a moment
         return self.poll() if self._script else [Shutdown()]
 
     def poll(self) -> list[Command]:
         self._n_steps += 1
         assert self._n_steps < MANY_STEPS, "it runs in circles"
-        self.check()
+        if not self.cells.in_step:
+            self.check()
         return self._script.pop(0) if self._script else []
 
     # the books
@@ -410,7 +430,7 @@ def test_without_memory_for_idle_conversations_they_are_forgotten() -> None:
     first, other = generate("a", [1] * 60, 1), generate("b", [2] * 60, 1)
     again = generate("c", [1] * 60, 1)
     script: list[list[Command]] = [[first], [], [], [], [other], [], [], [], [again]]
-    engine = Engine(script, idle_bytes=0).run()
+    engine = Engine(script, idle_bytes=0, parallel=1).run()
     assert engine.finished("c")[0].usage.cached_tokens == 0
     engine.assert_answered(again)
 
@@ -435,6 +455,25 @@ def test_a_request_may_fill_the_whole_context() -> None:
     engine = Engine([[command]], n_ctx=40).run()
     engine.assert_answered(command)
     assert engine.finished("a")[0].reason == "length"
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_a_cancel_ends_a_long_step_and_others_go_on(can_cut: bool) -> None:
+    cancelled, other = generate("a", [1] * 300), generate("b", [2] * 200)
+    engine = Engine(
+        [[cancelled, other], [Cancel(request_id="a")]], n_batch=256, can_cut=can_cut
+    ).run()
+    assert engine.cells.n_given_up == 1
+    assert engine.finished("a") == []
+    engine.assert_answered(other)
+
+
+def test_what_arrives_in_a_long_step_is_done_after_it() -> None:
+    long, short = generate("a", [1] * 300), generate("b", [2] * 3)
+    engine = Engine([[long], [short]], n_batch=256).run()
+    assert engine.cells.n_given_up == 0
+    for command in (long, short):
+        engine.assert_answered(command)
 
 
 def test_a_cancelled_command_ends_all_its_answers_and_no_other() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.engine.pace import Pace
+from app.engine.pace import TILE_ROWS, Pace
 from app.engine.request import Request
 from app.protocol import SamplingParams
 
@@ -41,30 +41,48 @@ def waiting(n_prompt: int, max_new: int = 0) -> Request:
 
 
 def test_the_first_chunk_is_small() -> None:
-    assert pace().budget == 16
-    assert Pace(target_s=TARGET_S, n_batch=512, first_chunk=32).budget == 32
+    assert pace().chunk(1) == 16
+    assert Pace(target_s=TARGET_S, n_batch=512, first_chunk=32).chunk(1) == 32
 
 
-@pytest.mark.parametrize("tokens_per_s", [100, 400, 2000])
+@pytest.mark.parametrize("tokens_per_s", [50, 100, 180, 400, 1000, 2000])
 def test_a_chunk_takes_about_the_target_time_once_the_speed_is_known(tokens_per_s: int) -> None:
     paced = pace()
     settle(paced, tokens_per_s)
-    assert paced.budget == pytest.approx(tokens_per_s * TARGET_S, abs=1)
+    assert 0.6 < paced.chunk(1) / (tokens_per_s * TARGET_S) < 1.3
+
+
+@pytest.mark.parametrize("n_generating", [1, 2, 7])
+def test_a_large_step_fills_whole_tiles(n_generating: int) -> None:
+    paced = pace()
+    for tokens_per_s, n_rows in ((210, TILE_ROWS), (400, TILE_ROWS), (500, 2 * TILE_ROWS)):
+        settle(paced, tokens_per_s)
+        assert paced.chunk(n_generating) + n_generating == n_rows
+
+
+def test_while_nobody_generates_a_step_is_a_whole_tile_however_slow_the_device() -> None:
+    paced = pace()
+    assert paced.chunk(0) == TILE_ROWS
+    settle(paced, 1)
+    assert paced.chunk(0) == TILE_ROWS
+    settle(paced, 500)
+    assert paced.chunk(0) == 6 * TILE_ROWS
+    assert paced.chunk(1) < 3 * TILE_ROWS
 
 
 def test_a_chunk_follows_the_target_time() -> None:
     short, long = (Pace(target_s=target_s, n_batch=512) for target_s in (0.1, 0.4))
     for paced in (short, long):
         settle(paced, 1000)
-    assert long.budget == pytest.approx(4 * short.budget, abs=4)
+    assert long.chunk(1) > 3 * short.chunk(1)
 
 
 def test_one_slow_step_changes_the_chunk_only_in_part() -> None:
     paced = pace()
     settle(paced, 1000)
-    before = paced.budget
+    before = paced.chunk(1)
     paced.measured(64, 0, 64.0)
-    assert before / 4 < paced.budget < before
+    assert before / 4 < paced.chunk(1) < before
 
 
 def test_a_chunk_beside_running_answers_is_as_large_as_their_patience() -> None:
@@ -72,32 +90,32 @@ def test_a_chunk_beside_running_answers_is_as_large_as_their_patience() -> None:
     settle(alone, 1000)
     for _ in range(50):
         beside.measured(64, 3, 0.064 * 2)
-    assert beside.budget == pytest.approx(alone.budget / 2, abs=1)
+    assert beside.chunk(1) == pytest.approx(alone.chunk(1) / 2, rel=0.1)
 
 
 def test_a_chunk_is_never_larger_than_a_batch() -> None:
     paced = pace(n_batch=128)
     settle(paced, 100_000)
-    assert paced.budget == 128
+    assert paced.chunk(1) == 128
 
 
 def test_a_slow_device_still_gets_on() -> None:
     paced = pace()
     settle(paced, 1)
-    assert paced.budget == 4
+    assert paced.chunk(1) == 4
 
 
 def test_a_device_that_was_slow_for_a_while_is_fast_again() -> None:
     paced = pace()
     settle(paced, 1)
     for _ in range(50):
-        paced.measured(paced.budget, 0, paced.budget / 1000)
-    assert paced.budget == pytest.approx(1000 * TARGET_S, abs=1)
+        paced.measured(paced.chunk(1), 0, paced.chunk(1) / 1000)
+    assert paced.chunk(1) == pytest.approx(1000 * TARGET_S, rel=0.1)
 
 
 def test_a_batch_smaller_than_the_smallest_chunk_limits_it() -> None:
-    assert pace(n_batch=1).budget == 1
-    assert pace(n_batch=3).budget == 3
+    assert pace(n_batch=1).chunk(0) == 1
+    assert pace(n_batch=3).chunk(1) == 3
 
 
 @pytest.mark.parametrize(
@@ -109,7 +127,7 @@ def test_steps_that_tell_nothing_about_prefill_do_not_change_the_chunk(
 ) -> None:
     paced = pace()
     paced.measured(n_prefill, n_decode, seconds)
-    assert paced.budget == 16
+    assert paced.chunk(1) == 16
 
 
 @settings(max_examples=100)
@@ -119,13 +137,14 @@ def test_steps_that_tell_nothing_about_prefill_do_not_change_the_chunk(
         st.tuples(st.integers(0, 4096), st.integers(0, 64), st.floats(1e-9, 1000)), max_size=20
     ),
 )
-def test_the_budget_always_lies_between_one_token_and_a_batch(
+def test_a_chunk_always_lies_between_one_token_and_a_batch(
     n_batch: int, steps: list[tuple[int, int, float]]
 ) -> None:
     paced = pace(n_batch)
     for n_prefill, n_decode, seconds in steps:
         paced.measured(n_prefill, n_decode, seconds)
-        assert min(4, n_batch) <= paced.budget <= n_batch
+        for n_generating in (0, 1, 9):
+            assert min(4, n_batch) <= paced.chunk(n_generating) <= n_batch
 
 
 def test_decode_speed_counts_the_tokens_of_all_answers() -> None:

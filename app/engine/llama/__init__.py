@@ -7,6 +7,7 @@ codes are those of `llama.h`.
 from __future__ import annotations
 
 from app.engine.llama.context import (
+    DECODE_ABORTED,
     DECODE_NO_KV_SLOT,
     DECODE_OK,
     BatchPart,
@@ -18,6 +19,7 @@ from app.engine.llama.model import Model
 from app.engine.llama.sampler import Sampler
 
 __all__ = [
+    "DECODE_ABORTED",
     "DECODE_NO_KV_SLOT",
     "DECODE_OK",
     "BatchPart",

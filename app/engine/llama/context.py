@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +27,11 @@ _KV_TYPES = {
     "bf16": 30,
 }
 
+_NEVER = lib.ggml_abort_callback()
+
 DECODE_OK = 0
 DECODE_NO_KV_SLOT = 1
+DECODE_ABORTED = 2
 
 
 class DecodeFailed(RuntimeError):
@@ -90,11 +93,17 @@ class Context:
         for index in range(self.n_batch):
             self._batch.n_seq_id[index] = 1
 
-    def decode(self, parts: Sequence[BatchPart]) -> int:
+    def decode(self, parts: Sequence[BatchPart], give_up: Callable[[], bool] | None = None) -> int:
         """Run one step.
 
+        Args:
+            parts: what to decode.
+            give_up: asked between any two operations of the step, some hundred times; it must
+                not raise. True ends the step.
+
         Returns:
-            `DECODE_OK`, or `DECODE_NO_KV_SLOT` when the KV cache has no room (nothing changed).
+            `DECODE_OK`; `DECODE_NO_KV_SLOT` when the KV cache has no room (nothing changed);
+            `DECODE_ABORTED` when the step was given up (cut the sequences to where they were).
 
         Raises:
             DecodeFailed: llama.cpp reported a fatal error.
@@ -114,8 +123,14 @@ class Context:
             if part.wants_logits:
                 logits[index - 1] = 1
         batch.n_tokens = index
-        code: int = lib.llama_decode(self.handle, batch)
-        if code in (DECODE_OK, DECODE_NO_KV_SLOT):
+        if give_up is None:
+            code: int = lib.llama_decode(self.handle, batch)
+        else:
+            callback = lib.ggml_abort_callback(lambda _: give_up())
+            lib.llama_set_abort_callback(self.handle, callback, None)
+            code = lib.llama_decode(self.handle, batch)
+            lib.llama_set_abort_callback(self.handle, _NEVER, None)
+        if code in (DECODE_OK, DECODE_NO_KV_SLOT, DECODE_ABORTED):
             return code
         raise DecodeFailed(f"llama_decode returned {code}")
 
