@@ -98,8 +98,7 @@ class Scheduler:
         return started
 
     def _fits(self, request: Request) -> bool:
-        held = sum(len(other.tokens) for other in self.running)
-        return not self.running or held + len(request.tokens) < self._n_ctx
+        return not self.running or _n_cells([*self.running, request]) < self._n_ctx
 
     def _is_prefilled(self, leader: Request) -> bool:
         if leader in self.running:
@@ -148,6 +147,12 @@ class Scheduler:
         if request.slot is not None:
             self._pool.release(request.slot)
             request.slot = None
+
+
+def _n_cells(requests: list[Request]) -> int:
+    """Return the cells of the KV cache that requests need; answers to one prompt share it."""
+    prompts = {request.request_id: request.n_prompt for request in requests}
+    return sum(prompts.values()) + sum(request.n_generated for request in requests)
 
 
 def _share(prefilling: list[Request], room: int) -> Iterable[Work]:

@@ -284,6 +284,16 @@ def test_tokens_of_running_answers_take_room_too() -> None:
     assert admit(queue) == [waiting]
 
 
+def test_answers_to_one_prompt_need_room_for_it_once() -> None:
+    leader = request("a", prompt(60))
+    sibling = request("a", prompt(60))
+    sibling.leader = leader
+    queue = scheduler(leader, sibling, parallel=4, n_ctx=100)
+    assert admit(queue) == [leader]
+    decode(queue.plan(512))
+    assert admit(queue) == [sibling]
+
+
 def test_those_behind_a_request_that_does_not_fit_wait_too() -> None:
     running, long, short = (request(n, prompt(k)) for n, k in (("a", 50), ("b", 60), ("c", 1)))
     queue = scheduler(running, long, short, parallel=4, n_ctx=100)

@@ -119,6 +119,34 @@ def test_answers_in_company_equal_solo_answers_whoever_hangs_up(server: LiveServ
     server.wait_until(lambda: server.health["engine"]["requests"] == 0)
 
 
+def test_nothing_is_left_of_500_abandoned_requests(own_server: LiveServer) -> None:
+    body = endless(own_server, messages=[user("Tell me a story. " * 20)])
+
+    def abandon(number: int) -> None:
+        dice = random.Random(number)
+        is_streamed = dice.random() < 0.7
+        patience_s = dice.choice([0.001, 0.01, 0.05, 0.2])  # queued, in prefill, in decode
+        with httpx.Client(base_url=own_server.url, timeout=patience_s) as client:
+            try:
+                with client.stream("POST", CHAT, json={**body, "stream": is_streamed}) as response:
+                    for count, _ in enumerate(response.iter_lines()):
+                        if count > dice.randrange(1, 40):
+                            break
+            except httpx.TimeoutException:
+                pass
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(abandon, range(500)))
+    own_server.wait_until(lambda: own_server.health["engine"]["requests"] == 0)
+    assert (
+        "Paris"
+        in own_server.chat("What is the capital of France?")["choices"][0]["message"]["content"]
+    )
+    own_server.wait_until(lambda: "active_sequences 0.0" in own_server.http.get("/metrics").text)
+    assert "queue_depth 0.0" in own_server.http.get("/metrics").text
+    assert not own_server.log("engine_exited")
+
+
 def test_metrics_count_what_clients_saw(own_server: LiveServer) -> None:
     usage = own_server.chat("Hello!", max_tokens=5)["usage"]
     text = own_server.http.get("/metrics").text
