@@ -56,6 +56,7 @@ class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
     """How many requests an engine takes, how long one may take and what is kept of them.
 
     `step_target_ms` bounds how long a cancel, or the next token of another request, waits.
+    Tokens that come within `stream_interval_ms` of the last ones leave together.
     `request_deadline_s` None is no deadline. `idle_cache_mb` bounds, in MiB, the memory for idle
     conversations outside the KV cache.
     """
@@ -63,6 +64,7 @@ class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
     parallel: int = 4
     max_queue: int = 64
     step_target_ms: int = 250
+    stream_interval_ms: int = 20
     request_deadline_s: float | None = None
     idle_cache_mb: int = 128
 

@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     step_target_ms: int = Field(
         250, ge=10, le=10_000, description="longest wait for a cancel or another's next token"
     )
+    stream_interval_ms: int = Field(
+        20, ge=0, le=1000, description="quicker tokens leave together; 0 sends each by itself"
+    )
     idle_cache_mb: int = Field(
         128, ge=0, le=2**20, description="MiB of memory for idle conversations; 0 keeps none"
     )

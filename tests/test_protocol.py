@@ -55,7 +55,12 @@ LOAD = protocol.LoadParams(
     chat_template="{{ messages }}",
 )
 QUEUE = protocol.QueueParams(
-    parallel=2, max_queue=3, step_target_ms=100, request_deadline_s=1.5, idle_cache_mb=7
+    parallel=2,
+    max_queue=3,
+    step_target_ms=100,
+    stream_interval_ms=9,
+    request_deadline_s=1.5,
+    idle_cache_mb=7,
 )
 INFO = protocol.ModelInfo(
     description="tiny",

@@ -47,6 +47,7 @@ class EngineLoop:
         pace: Pace,
         *,
         deadline_s: float | None = None,
+        stream_interval_s: float = 0.0,
     ) -> None:
         self._model = model
         self._context = context
@@ -56,7 +57,10 @@ class EngineLoop:
         self._residency = residency
         self._pace = pace
         self._deadline_s = deadline_s
+        self._stream_interval_s = stream_interval_s
         self._stats_s = 0.0
+        self._sent_s = 0.0
+        self._is_urgent = False
         self._early: list[Command] = []
         self._polled_s = 0.0
 
@@ -72,6 +76,7 @@ class EngineLoop:
         """
         scheduler, channel = self._scheduler, self._channel
         while True:
+            self._is_urgent |= bool(commands)
             for command in commands:
                 for cancelled in self._inbox.handle(command):
                     self._retire(cancelled)
@@ -79,9 +84,22 @@ class EngineLoop:
                 return
             self.step()
             self._report()
-            channel.flush()
+            self._send()
             early, self._early = self._early, []
             commands = early + (self._wait() if scheduler.is_idle else channel.poll())
+
+    def _send(self) -> None:
+        """Send what there is to say, or leave it for a moment if it is only more of an answer.
+
+        Waking the HTTP process and the client for every token takes the processors away from
+        llama.cpp; at more than 50 tokens a second nobody reads that fast.
+        """
+        now_s = time.monotonic()
+        is_due = now_s - self._sent_s >= self._stream_interval_s
+        if self._is_urgent or is_due or self._scheduler.is_idle:
+            self._channel.flush()
+            self._sent_s = now_s
+            self._is_urgent = False
 
     def _wait(self) -> list[Command]:
         """Wait for commands; copy idle sequences to memory where none come for a moment."""
@@ -108,6 +126,7 @@ class EngineLoop:
             ends = item.reaches_end
             if request.n_prefill:
                 n_prefill += item.n_tokens
+                self._is_urgent = True  # such steps are long
             self._record(item)
             if ends:
                 self._advance(request, row)
@@ -216,6 +235,7 @@ class EngineLoop:
         token = sampler.sample(self._context, row)
         if not request.clock.first_token_s:
             request.clock.first_token_s = time.monotonic()
+            self._is_urgent = True
         request.tokens.append(token)
         if self._model.is_end(token):
             self._finish(request, "stop")
@@ -254,6 +274,7 @@ class EngineLoop:
             self._retire(sibling)
 
     def _retire(self, request: Request) -> None:
+        self._is_urgent = True
         self._scheduler.remove(request)
         if request.sampler is not None:
             request.sampler.close()

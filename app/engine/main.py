@@ -112,6 +112,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         residency,
         pace,
         deadline_s=queue.request_deadline_s,
+        stream_interval_s=queue.stream_interval_ms / 1000.0,
     )
     if source is None:
         channel.post(

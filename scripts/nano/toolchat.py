@@ -51,11 +51,11 @@ def offer(rng: random.Random) -> list[Tool]:
         tools = _from_lines(KNOWN_LINES, count, rng)
     elif roll < 0.28:
         tools = _from_lines(KNOWN_LINES + MORE_LINES, count, rng)
-    elif roll < 0.58:
+    elif roll < 0.66:
         tools = _from_lines(MORE_LINES, count, rng)
-    elif roll < 0.76:
+    elif roll < 0.81:
         tools = look_alikes(rng, count)
-    elif roll < 0.94:
+    elif roll < 0.95:
         tools = [make_tool(rng) for _ in range(count)]
     else:
         tools = [make_tool(rng), *_from_lines(KNOWN_LINES + MORE_LINES, count, rng)][:count]
@@ -219,7 +219,7 @@ def _exchange(tools: list[Tool], rng: random.Random, last: bool, used: set[str])
         pairs.append((other, args2))
     while True:
         out.append({"role": "assistant", "content": None, "tool_calls": [_call(t, a) for t, a in pairs]})
-        if last and rng.random() < 0.35:
+        if rng.random() < (0.6 if last else 0.45):  # the client need not send a result
             return out
         said = []
         for t, a in pairs:
@@ -235,7 +235,7 @@ def _exchange(tools: list[Tool], rng: random.Random, last: bool, used: set[str])
         pairs = [(tool, args)]
 
 
-def conversation(rng: random.Random, limit: int = 5) -> tuple[list[Message], list[dict[str, Any]]]:
+def conversation(rng: random.Random, limit: int = 6) -> tuple[list[Message], list[dict[str, Any]]]:
     """A conversation with tools on offer."""
     tools = offer(rng)
     system = system_text(rng)
@@ -244,15 +244,15 @@ def conversation(rng: random.Random, limit: int = 5) -> tuple[list[Message], lis
     used: set[str] = set()
     for i in range(count):
         roll = rng.random()
-        if roll < 0.72:
+        if roll < 0.7:
             out += _exchange(tools, rng, i == count - 1, used)
             continue
-        if roll < 0.86:
+        if roll < 0.88:
             ask = _foreign(tools, rng)
             turns = [(ask, NO_TOOL[0])] if ask else []
-        elif roll < 0.88:
+        elif roll < 0.895:
             turns = memory(rng)
-        elif roll < 0.884 and i == count - 1:
+        elif roll < 0.898 and i == count - 1:
             turns = [story_turn(rng)]
         else:
             turns = single(rng)[:1]

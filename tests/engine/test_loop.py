@@ -254,12 +254,14 @@ class Engine:
         idle_bytes: int = 100,
         can_cut: bool = True,
         deadline_s: float | None = None,
+        stream_interval_s: float = 0.0,
         dice: random.Random | None = None,
     ) -> None:
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
         self.n_ctx = n_ctx
         self.events: list[Event] = []
+        self.sent: list[int] = []  # events sent after each flush
         self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut)
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
@@ -277,6 +279,7 @@ class Engine:
             Residency(cast(Context, self.cells), self.pool, IdleStore(idle_bytes)),
             pace,
             deadline_s=deadline_s,
+            stream_interval_s=stream_interval_s,
         )
 
     def run(self) -> Engine:
@@ -293,7 +296,7 @@ class Engine:
         self.events.append(event)
 
     def flush(self) -> None:
-        pass
+        self.sent.append(len(self.events))
 
     def wait(self, timeout_s: float | None = None) -> list[Command]:
         if timeout_s is not None and (not self._script or not self._script[0]):
@@ -447,6 +450,19 @@ def test_a_full_cache_pauses_the_youngest_and_all_answers_are_whole() -> None:
     assert [e.request_id for e in engine.events if isinstance(e, Finished)] == ["older", "younger"]
     for command in commands:
         engine.assert_answered(command)
+
+
+def test_quick_tokens_leave_together_but_the_first_and_the_last_at_once() -> None:
+    prompt, seed = endless(10, 30)
+    command = generate("a", prompt, 30, seed=seed)
+    each = Engine([[command]]).run()
+    together = Engine([[command]], stream_interval_s=3600.0).run()
+    together.assert_answered(command)
+    assert len(each.sent) >= 30
+    assert len(together.sent) <= 5
+    assert together.sent[-1] == len(together.events)
+    first = next(at for at, event in enumerate(together.events) if isinstance(event, TextDelta))
+    assert first + 1 in together.sent, "the first token leaves alone"
 
 
 def test_a_request_may_fill_the_whole_context() -> None:

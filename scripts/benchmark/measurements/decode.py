@@ -16,6 +16,8 @@ _SHARE = Target(0.96, of="ratio", is_lower_bound=True)
 def measure(plan: Plan) -> list[Result]:
     """Take turns with the peer: ours, peer, ours, peer …; the server idles while it is not asked.
 
+    The peer generates after as many tokens of context as our prompt has.
+
     Raises:
         BenchFailed: there is no `llama-bench`, or an answer ended early.
     """
@@ -31,8 +33,9 @@ def measure(plan: Plan) -> list[Result]:
         for repeat in range(plan.n_repeats):
             for depth, text in texts.items():
                 answer = ask(server.client, text, plan.n_tokens, logit_bias=bias)
+                n_prompt = int(answer.usage["prompt_tokens"])
                 speed = peer.decode_tokens_per_s(
-                    model, plan.n_tokens, plan.n_threads, n_depth=depth
+                    model, plan.n_tokens, plan.n_threads, n_depth=n_prompt
                 )
                 ours[depth].append(answer.tokens_per_s)
                 theirs[depth].append(speed)
