@@ -41,73 +41,33 @@ ensure_peer() {
   if [[ ! -d $1 ]]; then compile_peer_with_progress "$1"; fi
 }
 
-# A subshell: its traps stop the compiler and remove the work folder however it ends.
-compile_peer_with_progress() (
-  folder=$1
-  log=$CACHE/logs/bench-peer-${folder##*/}.log
-  work=$(mktemp -d "$CACHE/bench-peers/.building-XXXXXX")
-  builder=''
-  # shellcheck disable=SC2329 # called by the traps
-  clean_up() {
-    if [[ -n $builder ]]; then kill -TERM -- "-$builder" 2>/dev/null || true; fi
-    rm -rf "$work"
-  }
-  trap clean_up EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-
-  mkdir -p "$CACHE/logs" "$work/tmp"
+compile_peer_with_progress() {
   say "building llama-bench and llama-server of llama-cpp-python $(llama_version): about 10 minutes on 2 cores, once"
-  set -m # the build gets a process group of its own, so that it can be stopped as a whole
-  compile_peer "$work" </dev/null >"$log" 2>&1 &
-  builder=$!
-  set +m
-  report_peer_progress "$builder" "$log"
-  if ! wait "$builder"; then
-    builder=''
-    tail -n 20 "$log" >&2
-    explain_pip_failure "$log" || say "error: llama-bench could not be built; the end of the log is above."
-    say "the whole log: $log"
-    exit 1
-  fi
-  builder=''
-  mv "$work/peer" "$folder"
-  say "built llama-bench and llama-server in $(duration "$SECONDS")"
-)
+  long_build "llama-bench and llama-server" "$1" compile_peer explain_peer_failure
+}
+
+explain_peer_failure() {
+  explain_pip_failure "$1" || say "error: llama-bench could not be built; the end of the log is above."
+}
 
 compile_peer() {
   local work=$1 source
   local -a options
-  export PATH=$work/venv/bin:$PATH TMPDIR=$work/tmp
+  prepare_llama_build "$work"
   fetch_llama_source "$work"
   for source in "$work"/source/*/vendor/llama.cpp; do :; done
   read -r -d '' -a options <<<"$PEER_CMAKE_ARGS ${CMAKE_ARGS:-}" || true
   cmake -S "$source" -B "$work/build" -G Ninja "${options[@]}"
   cmake --build "$work/build" --target llama-bench llama-server
-  mkdir "$work/peer"
-  mv "$work/build/bin" "$work/peer/bin"
+  mkdir "$work/result"
+  mv "$work/build/bin" "$work/result/bin"
 }
 
-# The source archive with the hash that the lock names, and the build tools of the lock.
+# The source archive with the hash that the lock names.
 fetch_llama_source() {
   local work=$1
-  awk '/^[^ ]/ { keep = /^llama-cpp-python==/ } keep' "$ROOT/scripts/locks/runtime.txt" >"$work/llama.txt"
-  "$VENV/bin/python" -I -m venv --without-pip "$work/venv"
-  local -a pip=("$VENV/bin/python" -I -m pip --python "$work/venv/bin/python")
-  "${pip[@]}" install --require-hashes --only-binary :all: -r "$ROOT/scripts/locks/build.txt"
-  "${pip[@]}" download --no-deps --no-build-isolation --no-binary llama-cpp-python \
+  "${build_pip[@]}" download --no-deps --no-build-isolation --no-binary llama-cpp-python \
     --require-hashes -d "$work/archive" -r "$work/llama.txt"
   mkdir "$work/source"
   tar -xzf "$work"/archive/*.tar.gz -C "$work/source"
-}
-
-report_peer_progress() {
-  local builder=$1 log=$2 next=10 steps started=$SECONDS
-  while kill -0 "$builder" 2>/dev/null; do
-    sleep 1
-    if ((SECONDS - started < next)); then continue; fi
-    next=$((SECONDS - started + 10))
-    steps=$(grep -oE '^\[[0-9]+/[0-9]+\]' "$log" | tail -n 1 | sed 's|\[\(.*\)/\(.*\)\]|\1 of \2 steps|' || true)
-    say "building llama-bench and llama-server: ${steps:-getting ready}, $(duration $((SECONDS - started)))"
-  done
 }

@@ -37,68 +37,25 @@ ensure_llama_wheel() {
   if [[ ! -d $1 ]]; then build_llama_wheel "$1"; fi
 }
 
-# A subshell: its traps stop the compiler and remove the work folder however it ends.
-build_llama_wheel() (
-  folder=$1
-  log=$CACHE/logs/llama-cpp-python-${folder##*/}.log
-  work=$(mktemp -d "$CACHE/wheels/.building-XXXXXX")
-  builder=''
-  # shellcheck disable=SC2329 # called by the traps
-  clean_up() {
-    if [[ -n $builder ]]; then kill -TERM -- "-$builder" 2>/dev/null || true; fi
-    rm -rf "$work"
-  }
-  trap clean_up EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-
-  mkdir -p "$CACHE/logs" "$work/tmp"
+build_llama_wheel() {
   say "building llama-cpp-python $(llama_version) for this processor: a few minutes, once (kept in $CACHE/wheels)"
-  set -m # the build gets a process group of its own, so that it can be stopped as a whole
-  compile_llama "$work" </dev/null >"$log" 2>&1 &
-  builder=$!
-  set +m
-  report_progress "$builder" "$log"
-  if ! wait "$builder"; then
-    builder=''
-    explain_build_failure "$log"
-    exit 1
-  fi
-  builder=''
-  mv "$work/wheel" "$folder"
-  say "built llama-cpp-python $(llama_version) in $(duration "$SECONDS")"
-)
+  long_build "llama-cpp-python $(llama_version)" "$1" compile_llama explain_llama_failure
+}
 
 compile_llama() {
   local work=$1
-  export PATH=$work/venv/bin:$PATH TMPDIR=$work/tmp CMAKE_ARGS=$LLAMA_CMAKE_ARGS
-  awk '/^[^ ]/ { keep = /^llama-cpp-python==/ } keep' "$ROOT/scripts/locks/runtime.txt" >"$work/llama.txt"
-  "$VENV/bin/python" -I -m venv --without-pip "$work/venv"
-  local -a pip=("$VENV/bin/python" -I -m pip --python "$work/venv/bin/python")
-  "${pip[@]}" install --require-hashes --only-binary :all: -r "$ROOT/scripts/locks/build.txt"
+  prepare_llama_build "$work"
+  export CMAKE_ARGS=$LLAMA_CMAKE_ARGS
   # pip would take a wheel from its own cache that was built with other options: keep it out of this.
-  "${pip[@]}" wheel --verbose --no-cache-dir --no-deps --no-build-isolation --no-binary llama-cpp-python \
-    --require-hashes -w "$work/wheel" -r "$work/llama.txt"
+  "${build_pip[@]}" wheel --verbose --no-cache-dir --no-deps --no-build-isolation --no-binary llama-cpp-python \
+    --require-hashes -w "$work/result" -r "$work/llama.txt"
 }
 
-report_progress() {
-  local builder=$1 log=$2 next=10 steps started=$SECONDS
-  while kill -0 "$builder" 2>/dev/null; do
-    sleep 1
-    if ((SECONDS - started < next)); then continue; fi
-    next=$((SECONDS - started + 10))
-    steps=$(grep -oE '\[[0-9]+/[0-9]+\]' "$log" | tail -n 1 | sed 's|\[\(.*\)/\(.*\)\]|\1 of \2 steps|' || true)
-    say "building llama-cpp-python $(llama_version): ${steps:-getting ready}, $(duration $((SECONDS - started)))"
-  done
-}
-
-explain_build_failure() {
-  tail -n 20 "$1" >&2
+explain_llama_failure() {
   explain_pip_failure "$1" && return
   if grep -qE 'Killed signal|out of memory|virtual memory exhausted' "$1"; then
     say "error: the compiler ran out of memory: free some, or compile one file at a time with CMAKE_BUILD_PARALLEL_LEVEL=1."
   else
     say "error: llama-cpp-python $(llama_version) could not be built; the end of the log is above."
   fi
-  say "the whole log: $1"
 }

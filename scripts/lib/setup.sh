@@ -8,6 +8,8 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 source "$ROOT/scripts/lib/toolchain.sh"
 # shellcheck source=scripts/lib/pip.sh
 source "$ROOT/scripts/lib/pip.sh"
+# shellcheck source=scripts/lib/long_build.sh
+source "$ROOT/scripts/lib/long_build.sh"
 # shellcheck source=scripts/lib/llama_wheel.sh
 source "$ROOT/scripts/lib/llama_wheel.sh"
 
