@@ -66,7 +66,7 @@ compile_peer() {
 # The source archive with the hash that the lock names.
 fetch_llama_source() {
   local work=$1
-  "${build_pip[@]}" download --no-deps --no-build-isolation --no-binary llama-cpp-python \
+  build_pip "$work" download --no-deps --no-build-isolation --no-binary llama-cpp-python \
     --require-hashes -d "$work/archive" -r "$work/llama.txt"
   mkdir "$work/source"
   tar -xzf "$work"/archive/*.tar.gz -C "$work/source"

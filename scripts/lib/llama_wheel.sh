@@ -47,7 +47,7 @@ compile_llama() {
   prepare_llama_build "$work"
   export CMAKE_ARGS=$LLAMA_CMAKE_ARGS
   # pip would take a wheel from its own cache that was built with other options: keep it out of this.
-  "${build_pip[@]}" wheel --verbose --no-cache-dir --no-deps --no-build-isolation --no-binary llama-cpp-python \
+  build_pip "$work" wheel --verbose --no-cache-dir --no-deps --no-build-isolation --no-binary llama-cpp-python \
     --require-hashes -w "$work/result" -r "$work/llama.txt"
 }
 

@@ -52,12 +52,16 @@ report_progress() {
 }
 
 # Makes WORK/venv with the locked build tools in front of PATH, and WORK/llama.txt, the lock's lines
-# for llama-cpp-python. Sets `build_pip`, the pip of that environment.
+# for llama-cpp-python.
 prepare_llama_build() {
   local work=$1
   export PATH=$work/venv/bin:$PATH TMPDIR=$work/tmp
   awk '/^[^ ]/ { keep = /^llama-cpp-python==/ } keep' "$ROOT/scripts/locks/runtime.txt" >"$work/llama.txt"
   "$VENV/bin/python" -I -m venv --without-pip "$work/venv"
-  build_pip=("$VENV/bin/python" -I -m pip --python "$work/venv/bin/python")
-  "${build_pip[@]}" install --require-hashes --only-binary :all: -r "$ROOT/scripts/locks/build.txt"
+  build_pip "$work" install --require-hashes --only-binary :all: -r "$ROOT/scripts/locks/build.txt"
+}
+
+# build_pip WORK ARGUMENT… runs pip for WORK/venv.
+build_pip() {
+  "$VENV/bin/python" -I -m pip --python "$1/venv/bin/python" "${@:2}"
 }
