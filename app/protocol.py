@@ -55,7 +55,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
 class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
     """How many requests an engine takes, how long one may take and what is kept of them.
 
-    `step_target_ms` bounds how long a cancel, or the next token of another request, waits.
+    `step_target_ms` bounds how long the next token of a running request waits for others' prompts.
     Tokens that come within `stream_interval_ms` of the last ones leave together.
     `request_deadline_s` None is no deadline. `idle_cache_mb` bounds, in MiB, the memory for idle
     conversations outside the KV cache.

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     max_queue: int = Field(64, ge=0, le=10_000, description="requests that may wait for a place")
     step_target_ms: int = Field(
-        250, ge=10, le=10_000, description="longest wait for a cancel or another's next token"
+        250, ge=10, le=10_000, description="longest wait of a running answer for another's prompt"
     )
     stream_interval_ms: int = Field(
         20, ge=0, le=1000, description="quicker tokens leave together; 0 sends each by itself"

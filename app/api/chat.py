@@ -102,6 +102,12 @@ class _Stream:
 
     async def send(self, batches: EventBatches) -> None:
         """Send the whole stream and write the request's log line."""
+        try:
+            await self._send_all(batches)
+        finally:
+            self._patience.close()
+
+    async def _send_all(self, batches: EventBatches) -> None:
         status = 200
         try:
             await self._send_events(batches)
@@ -116,10 +122,9 @@ class _Stream:
             if not isinstance(error, DistillerError):
                 log.error("unhandled_error", exc_info=error)
             await self._write(sse.frame(msgspec.json.encode(body_of(error))) + sse.DONE)
-        finally:
-            self._patience.close()
         access_log.write(self._request, status)
-        await self._eof()
+        if self._response is not None:
+            await self._push(self._response, b"", end_stream=True)
 
     async def _send_events(self, batches: EventBatches) -> None:
         async for batch in batches:
@@ -155,9 +160,14 @@ class _Stream:
             self._response = await self._request.respond(
                 content_type=sse.CONTENT_TYPE, headers=sse.HEADERS
             )
+        await self._push(self._response, data)
+
+    async def _push(
+        self, response: HTTPResponse, data: bytes, *, end_stream: bool | None = None
+    ) -> None:
         self._patience.reset()
         self._is_sending = True
-        await self._response.send(data)
+        await response.send(data, end_stream)
         self._is_sending = False
 
     def _hang_up_if_stalled(self) -> None:
@@ -165,10 +175,6 @@ class _Stream:
         transport: Any = self._request.transport
         if self._is_sending and transport is not None:
             transport.abort()
-
-    async def _eof(self) -> None:
-        if self._response is not None:
-            await self._response.send(end_stream=True)
 
 
 def _as_delta(event: RequestEvent) -> Delta:

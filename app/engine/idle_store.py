@@ -32,10 +32,13 @@ class IdleStore:
 
     Args:
         capacity_bytes: what all states together may take; 0 keeps nothing.
+        can_cut: whether a restored sequence may lose its end; where it may not (recurrent
+            models), an entry serves only prompts that begin with all of it.
     """
 
-    def __init__(self, capacity_bytes: int) -> None:
+    def __init__(self, capacity_bytes: int, *, can_cut: bool = True) -> None:
         self._capacity_bytes = capacity_bytes
+        self._can_cut = can_cut
         self._entries: list[IdleEntry] = []
 
     @property
@@ -44,32 +47,43 @@ class IdleStore:
         return sum(len(entry.state) for entry in self._entries)
 
     def has(self, tokens: Sequence[int]) -> bool:
-        """Whether an entry holds all these tokens."""
-        return any(common_prefix(entry.tokens, tokens) == len(tokens) for entry in self._entries)
+        """Whether an entry can serve in the place of these tokens."""
+        return any(self._replaces(entry.tokens, tokens) for entry in self._entries)
+
+    def _replaces(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
+        whole = common_prefix(held, tokens) == len(tokens)
+        return whole and (self._can_cut or len(held) == len(tokens))
 
     def wants(self, tokens: Sequence[int], n_bytes: int) -> bool:
         """Whether an entry is worth making: long enough, small enough, and not here yet."""
         fits = n_bytes <= self._capacity_bytes
         return len(tokens) >= MIN_USEFUL_TOKENS and fits and not self.has(tokens)
 
-    def put(self, entry: IdleEntry) -> None:
-        """Take an entry in; those that are a prefix of it and the oldest ones make room."""
-        longer = len(entry.tokens)
-        self._entries = [
-            old
-            for old in self._entries
-            if len(old.tokens) > longer or common_prefix(old.tokens, entry.tokens) < len(old.tokens)
-        ]
-        self._entries.append(entry)
-        while self.n_bytes > self._capacity_bytes:
+    def make_room(self, tokens: Sequence[int], n_bytes: int) -> None:
+        """Forget what an entry of these tokens replaces, and the oldest, until it fits."""
+        self._entries = [old for old in self._entries if not self._replaces(tokens, old.tokens)]
+        while self._entries and self.n_bytes + n_bytes > self._capacity_bytes:
             del self._entries[0]
+
+    def put(self, entry: IdleEntry) -> None:
+        """Take an entry in, for which there is room."""
+        self._entries.append(entry)
+
+    def drop(self, entry: IdleEntry) -> None:
+        """Forget an entry."""
+        self._entries.remove(entry)
 
     def best(self, prompt: Sequence[int]) -> tuple[IdleEntry, int] | None:
         """Return the entry that shares the longest prefix with a prompt, and its length.
 
         The entry counts as used now. None where no entry shares `MIN_USEFUL_TOKENS`.
         """
-        shared = [(common_prefix(entry.tokens, prompt), entry) for entry in self._entries]
+        shared = [
+            (n_shared, entry)
+            for entry in self._entries
+            if (n_shared := common_prefix(entry.tokens, prompt)) == len(entry.tokens)
+            or self._can_cut
+        ]
         n_shared, entry = max(shared, key=lambda pair: pair[0], default=(0, None))
         if entry is None or n_shared < MIN_USEFUL_TOKENS:
             return None

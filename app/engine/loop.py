@@ -1,4 +1,4 @@
-"""Owns the hot loop: receive, admit, decode, sample, emit. Nothing here waits or logs.
+"""Owns the hot loop: receive, admit, decode, sample, emit. It waits only when it has nothing to do.
 
 `step` is the whole of it; everything per token that C can do is done in C.
 """
@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from app.engine.channel import Channel, ChannelClosed
+from app.engine.channel import Channel
 from app.engine.inbox import Inbox
+from app.engine.interrupt import Interrupt
 from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context, Model, Sampler
-from app.engine.pace import TILE_ROWS, Pace
+from app.engine.pace import Pace
 from app.engine.request import Request
 from app.engine.residency import Residency
 from app.engine.sampling import penalises, stages
@@ -18,18 +20,16 @@ from app.engine.scheduler import Scheduler, Work
 from app.engine.sequences import Lease
 from app.errors import DeadlineExceeded, DistillerError, EnvironmentFailure
 from app.protocol import (
-    Cancel,
     Command,
     Failed,
     Finished,
     PromptProgress,
-    Shutdown,
     Started,
     Stats,
 )
 
 _STATS_EVERY_S = 0.25
-_POLL_EVERY_S = 0.02
+_WORTH_WATCHING_S = 0.1
 _SAVE_AFTER_S = 0.03
 
 
@@ -48,6 +48,7 @@ class EngineLoop:
         *,
         deadline_s: float | None = None,
         stream_interval_s: float = 0.0,
+        poll_every_s: float = 0.02,
     ) -> None:
         self._model = model
         self._context = context
@@ -61,8 +62,7 @@ class EngineLoop:
         self._stats_s = 0.0
         self._sent_s = 0.0
         self._is_urgent = False
-        self._early: list[Command] = []
-        self._polled_s = 0.0
+        self._interrupt = Interrupt(channel, poll_every_s)
 
     def run(self, commands: list[Command]) -> None:
         """Work until `Shutdown`.
@@ -76,7 +76,8 @@ class EngineLoop:
         """
         scheduler, channel = self._scheduler, self._channel
         while True:
-            self._is_urgent |= bool(commands)
+            if commands:
+                self._send(now=True)
             for command in commands:
                 for cancelled in self._inbox.handle(command):
                     self._retire(cancelled)
@@ -84,11 +85,11 @@ class EngineLoop:
                 return
             self.step()
             self._report()
-            self._send()
-            early, self._early = self._early, []
-            commands = early + (self._wait() if scheduler.is_idle else channel.poll())
+            self._send(now=bool(commands) or scheduler.is_idle)
+            commands = self._interrupt.take()
+            commands += self._wait() if scheduler.is_idle and not commands else channel.poll()
 
-    def _send(self) -> None:
+    def _send(self, *, now: bool) -> None:
         """Send what there is to say, or leave it for a moment if it is only more of an answer.
 
         Waking the HTTP process and the client for every token takes the processors away from
@@ -96,7 +97,7 @@ class EngineLoop:
         """
         now_s = time.monotonic()
         is_due = now_s - self._sent_s >= self._stream_interval_s
-        if self._is_urgent or is_due or self._scheduler.is_idle:
+        if now or self._is_urgent or is_due:
             self._channel.flush()
             self._sent_s = now_s
             self._is_urgent = False
@@ -107,6 +108,8 @@ class EngineLoop:
             commands = self._channel.wait(_SAVE_AFTER_S)
             if commands or not self._residency.save_idle():
                 return commands or self._channel.wait()
+            self._report()
+            self._send(now=True)
 
     def step(self) -> None:
         """Decode one batch and hand out what it produced."""
@@ -117,7 +120,10 @@ class EngineLoop:
             self._start(request, lease)
         if started:
             self._residency.drop_saved()
-        work = self._decode(self._scheduler.plan(self._pace.chunk(self._scheduler.n_generating)))
+        work = self._scheduler.plan(self._pace.chunk(self._scheduler.n_generating))
+        if any(item.request.n_prefill for item in work):  # such steps are long
+            self._send(now=True)
+        work = self._decode(work)
         row = -1
         n_prefill = 0
         for item in work:
@@ -126,7 +132,7 @@ class EngineLoop:
             ends = item.reaches_end
             if request.n_prefill:
                 n_prefill += item.n_tokens
-                self._is_urgent = True  # such steps are long
+                self._is_urgent = True
             self._record(item)
             if ends:
                 self._advance(request, row)
@@ -166,11 +172,10 @@ class EngineLoop:
         """Run the step and return what of it was run.
 
         Where the KV cache is full, idle sequences move out first; then the youngest request
-        is held back. A long step is given up when one of the requests is cancelled.
+        is held back. A long step is given up when one of its prompts is cancelled.
         """
         while work:
-            give_up = self._is_cancelled if sum(x.n_tokens for x in work) >= TILE_ROWS else None
-            code = self._context.decode(_parts(work), give_up)
+            code = self._context.decode(_parts(work), self._watch(work))
             if code == DECODE_OK:
                 break
             if code == DECODE_ABORTED:
@@ -185,20 +190,17 @@ class EngineLoop:
                 return []
         return work
 
-    def _is_cancelled(self) -> bool:
-        """Tell llama.cpp, in the middle of a step, whether to give the step up.
+    def _watch(self, work: list[Work]) -> Callable[[], bool] | None:
+        """Return what may give a step up in the middle; None for a step that is soon over.
 
-        Commands that arrive meanwhile are kept for after the step.
+        A model whose memory cannot be cut would lose all of it, its neighbours' too.
         """
-        now_s = time.monotonic()
-        if now_s - self._polled_s < _POLL_EVERY_S:
-            return False
-        self._polled_s = now_s
-        try:
-            self._early += self._channel.poll()
-        except ChannelClosed:  # the next poll says so again, outside llama.cpp
-            return True
-        return any(isinstance(command, Cancel | Shutdown) for command in self._early)
+        prefilling = [item for item in work if item.request.n_prefill]
+        seconds = sum(item.n_tokens for item in prefilling) / self._pace.prefill_tokens_per_s
+        if seconds < _WORTH_WATCHING_S or self._model.is_recurrent:
+            return None
+        self._interrupt.watch({item.request.request_id for item in prefilling})
+        return self._interrupt.gives_up
 
     def _cut_back(self, work: list[Work]) -> None:
         """Bring the sequences of a step that was given up back to where they were."""

@@ -43,7 +43,16 @@ from app.protocol import (
 
 _MIB = 1024 * 1024
 _PROGRESS_STEP = 0.02
-_EXPECTED = "failed to find a memory slot"  # the loop makes room and tries again
+# what llama.cpp prints as errors where the loop makes room and tries again, or gave a step up
+_EXPECTED = (
+    "failed to find a memory slot",
+    "available cells",
+    "error loading state",
+    "failed to decode, ret = 2",
+    "failed to compute graph",
+    "graph_compute_async failed",
+    "removing memory module entries",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -101,7 +110,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
     )
     pace = Pace(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     inbox = Inbox(model, prompts, scheduler, channel, pace, n_ctx=context.n_ctx)
-    store = IdleStore(queue.idle_cache_mb * _MIB)
+    store = IdleStore(queue.idle_cache_mb * _MIB, can_cut=not model.is_recurrent)
     residency = Residency(context, pool, store)
     loop = EngineLoop(
         model,
@@ -160,7 +169,8 @@ def _progress_reporter(channel: Channel) -> Callable[[float], None]:
 
 def _forward_logs(channel: Channel, *, verbose: bool) -> None:
     def sink(level: str, text: str) -> None:
-        if verbose or (level in ("warning", "error") and _EXPECTED not in text):
+        is_trouble = level in ("warning", "error") and not any(x in text for x in _EXPECTED)
+        if verbose or is_trouble:
             channel.post(LogLine(level=level, source="llama.cpp", text=text))
 
     route_logs(sink)

@@ -92,13 +92,22 @@ class Residency:
         slot.tokens = []
 
     def _save(self, seq_id: int, tokens: list[int]) -> None:
-        if tokens and self._store.wants(tokens, self._context.state_bytes(seq_id)):
-            self._store.put(IdleEntry(tokens, self._context.save_state(seq_id)))
+        if len(tokens) < MIN_USEFUL_TOKENS:
+            return
+        n_bytes = self._context.state_bytes(seq_id)
+        if not self._store.wants(tokens, n_bytes):
+            return
+        self._store.make_room(tokens, n_bytes)
+        state = self._context.save_state(seq_id)
+        if state is not None:
+            self._store.put(IdleEntry(tokens, state))
 
     def _restore(self, slot: Slot, entry: IdleEntry, n_keep: int) -> int:
         self._context.clear(slot.seq_id)
         while not self._context.load_state(slot.seq_id, entry.state):
             if not self.make_room():
+                if not self._pool.has_busy_besides(slot):  # room is not what it lacks
+                    self._store.drop(entry)
                 return 0
         return self._context.keep_prefix(slot.seq_id, n_keep)
 

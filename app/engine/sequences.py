@@ -100,6 +100,10 @@ class SequencePool:
         """Return the slots with tokens that nobody works on."""
         return [slot for slot in self.slots if not slot.busy and slot.tokens]
 
+    def has_busy_besides(self, slot: Slot) -> bool:
+        """Whether requests work on other slots."""
+        return any(other.busy and other is not slot for other in self.slots)
+
     def oldest_idle(self) -> Slot | None:
         """Return the idle slot with tokens that was used the longest ago."""
         return min(self.idle(), key=lambda slot: slot.last_used, default=None)

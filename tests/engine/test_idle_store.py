@@ -11,26 +11,32 @@ def entry(*tokens: int, n_bytes: int = 10) -> IdleEntry:
     return IdleEntry([*range(LONG), *tokens], bytearray(n_bytes))
 
 
+def put(store: IdleStore, *entries: IdleEntry) -> None:
+    for each in entries:
+        store.make_room(each.tokens, len(each.state))
+        store.put(each)
+
+
 def test_the_longest_shared_prefix_is_found() -> None:
     store = IdleStore(100)
     short, long = entry(100), entry(200, 201, 202)
-    store.put(short)
-    store.put(long)
+    put(store, short)
+    put(store, long)
     assert store.best([*range(LONG), 200, 201, 9]) == (long, LONG + 2)
     assert store.best([*range(LONG), 100]) == (short, LONG + 1)
 
 
 def test_a_prefix_too_short_to_save_anything_is_no_hit() -> None:
     store = IdleStore(100)
-    store.put(entry())
+    put(store, entry())
     assert store.best(list(range(MIN_USEFUL_TOKENS - 1))) is None
     assert store.best([7] * LONG) is None
 
 
 def test_a_continued_conversation_replaces_what_it_was() -> None:
     store = IdleStore(100)
-    store.put(entry(1))
-    store.put(entry(1, 2, 3))
+    put(store, entry(1))
+    put(store, entry(1, 2, 3))
     assert store.n_bytes == 10
     assert not store.wants([*range(LONG), 1], 10), "a prefix of what is there"
     assert store.wants([*range(LONG), 1, 9], 10)
@@ -39,10 +45,10 @@ def test_a_continued_conversation_replaces_what_it_was() -> None:
 def test_the_least_recently_used_entries_make_room() -> None:
     store = IdleStore(25)
     first, second, third = entry(1), entry(2), entry(3)
-    store.put(first)
-    store.put(second)
+    put(store, first)
+    put(store, second)
     assert store.best(first.tokens) == (first, LONG + 1)  # used now
-    store.put(third)
+    put(store, third)
     assert store.n_bytes == 20
     found = store.best(second.tokens)
     assert found is not None
@@ -55,3 +61,21 @@ def test_what_is_larger_than_the_store_or_too_short_is_not_wanted() -> None:
     assert not store.wants(list(range(LONG)), 26)
     assert not store.wants(list(range(MIN_USEFUL_TOKENS - 1)), 1)
     assert not IdleStore(0).wants(list(range(LONG)), 1)
+
+
+def test_where_sequences_cannot_be_cut_only_whole_prefixes_count() -> None:
+    store = IdleStore(100, can_cut=False)
+    prefix, longer = entry(1), entry(1, 2, 3)
+    put(store, prefix, longer)
+    assert store.n_bytes == 20, "the longer one cannot serve in the place of the prefix"
+    assert store.best([*prefix.tokens, 9]) == (prefix, LONG + 1)
+    assert store.best([*longer.tokens, 9]) == (longer, LONG + 3)
+    assert not store.has(list(range(LONG)))
+    assert store.best(list(range(LONG))) is None
+
+
+def test_room_is_made_before_a_state_is_copied() -> None:
+    store = IdleStore(25)
+    put(store, entry(1), entry(2))
+    store.make_room([7] * LONG, 20)
+    assert store.n_bytes == 0

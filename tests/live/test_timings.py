@@ -18,7 +18,7 @@ def test_the_server_never_claims_more_time_than_its_client_saw(
     began_s = time.perf_counter()
     first_s = 0.0
     n_pieces = 0
-    timings = {}
+    timings: dict[str, float] = {}
     with server.http.stream("POST", "/v1/chat/completions", json=body) as response:
         for piece in chunks(response):
             if piece["choices"][0]["delta"].get("content"):

@@ -98,7 +98,7 @@ class Context:
 
         Args:
             parts: what to decode.
-            give_up: asked between any two operations of the step, some hundred times; it must
+            give_up: asked between any two operations of the step, hundreds of times; it must
                 not raise. True ends the step.
 
         Returns:
@@ -165,11 +165,11 @@ class Context:
         size: int = lib.llama_state_seq_get_size(self.handle, seq_id)
         return size
 
-    def save_state(self, seq_id: int) -> bytearray:
-        """Return a copy of a sequence's state."""
+    def save_state(self, seq_id: int) -> bytearray | None:
+        """Return a copy of a sequence's state; None where llama.cpp could not make one."""
         state = bytearray(self.state_bytes(seq_id))
-        lib.llama_state_seq_get_data(self.handle, _buffer(state), len(state), seq_id)
-        return state
+        written = lib.llama_state_seq_get_data(self.handle, _buffer(state), len(state), seq_id)
+        return state if written == len(state) else None
 
     def load_state(self, seq_id: int, state: bytearray) -> bool:
         """Make a cleared sequence what it was at `save_state`.
