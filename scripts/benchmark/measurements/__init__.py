@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scripts.benchmark.measurements import (
+    cancel,
     decode,
     footprint,
     gap,
@@ -44,6 +45,7 @@ MEASUREMENTS = {
     "streams": Measurement("all tokens per second of 4 and 8 streams", streams.measure),
     "ttft": Measurement("time to first token, cold and with a known prefix", ttft.measure),
     "gap": Measurement("pauses of streams while a long prompt is worked on", gap.measure),
+    "cancel": Measurement("wait for the place of a client that went away", cancel.measure),
     "footprint": Measurement("time to ready and memory, against llama-server", footprint.measure),
     "overhead": Measurement("CPU time per token outside llama.cpp", overhead.measure),
     "prefix": Measurement("what a known prefix saves, ours alone", prefix.measure),
