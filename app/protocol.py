@@ -138,7 +138,8 @@ class Generate(_Message, frozen=True, kw_only=True):
 
     `messages` and `tools` are the client's JSON objects; the engine renders them.
     `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
-    events of its own, told apart by `choice`, and a `Finished`.
+    events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
+    the monotonic clock, which both processes share.
     """
 
     request_id: str
@@ -150,6 +151,7 @@ class Generate(_Message, frozen=True, kw_only=True):
     stop: list[str] = []
     n: int = 1
     report_progress: bool = False
+    sent_s: float = 0.0
 
 
 class Prefill(_Message, frozen=True, kw_only=True):
@@ -159,6 +161,7 @@ class Prefill(_Message, frozen=True, kw_only=True):
     messages: list[JsonObject]
     tools: list[JsonObject] = []
     template_kwargs: JsonObject = {}
+    sent_s: float = 0.0
 
 
 class Cancel(_Message, frozen=True, kw_only=True):

@@ -101,9 +101,14 @@ COMMANDS: list[Command] = [
         stop=["user:"],
         n=3,
         report_progress=True,
+        sent_s=1.25,
     ),
     protocol.Prefill(
-        request_id="r", messages=MESSAGES, tools=TOOLS, template_kwargs={"thinking": True}
+        request_id="r",
+        messages=MESSAGES,
+        tools=TOOLS,
+        template_kwargs={"thinking": True},
+        sent_s=1.25,
     ),
     protocol.Cancel(request_id="r"),
     protocol.Tokenize(

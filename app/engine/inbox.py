@@ -75,7 +75,7 @@ class Inbox:
         return []
 
     def _submit(self, command: Generate | Prefill) -> None:
-        received_s = time.monotonic()
+        received_s = command.sent_s or time.monotonic()
         try:
             tokens = self._prompts.build(command)
             requests = self._requests(command, tokens, received_s)

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+import msgspec
+
 from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
 from app.host.mailbox import Mailbox, Mark
 from app.host.silence import SilenceTimer
@@ -33,6 +35,7 @@ from app.protocol import (
     LoadProgress,
     LogLine,
     ModelInfo,
+    Prefill,
     RequestEvent,
     Shutdown,
     Stats,
@@ -150,6 +153,8 @@ class EngineProcess(asyncio.Protocol):
         if not self.is_alive:
             raise EngineDied("the engine process is gone")
         mailbox = Mailbox()
+        if isinstance(command, Generate | Prefill):
+            command = msgspec.structs.replace(command, sent_s=time.monotonic())
         frame = encode(command)
         if not self._requests:
             self._heard_s = time.monotonic()

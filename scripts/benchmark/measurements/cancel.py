@@ -19,20 +19,22 @@ _TARGET = Target(300, of="ours")
 def measure(plan: Plan) -> list[Result]:
     """Hang up in decode and in prefill on a server with one place, and ask again at once.
 
-    The wait is what the server states of the second request's time in the queue.
+    The wait is how much later the first text comes than on an idle server.
     """
     waits: dict[str, list[float]] = {"cancel (decode)": [], "cancel (prefill)": []}
     with plan.speed_server(1) as server:
         client = server.client
         bias = end_token_bias(client, plan.speed_model())
+        _ttft_ms(client)
         for repeat in range(plan.n_repeats):
+            idle_ms = _ttft_ms(client)
             _hang_up_in_decode(client, bias)
-            waits["cancel (decode)"].append(_wait_ms(client))
+            waits["cancel (decode)"].append(_ttft_ms(client) - idle_ms)
             _hang_up_in_prefill(client, random_text(client, _PROMPT_TOKENS))
-            waits["cancel (prefill)"].append(_wait_ms(client))
+            waits["cancel (prefill)"].append(_ttft_ms(client) - idle_ms)
             shown = " and ".join(f"{samples[-1]:.0f}" for samples in waits.values())
             say(f"cancel {repeat + 1}/{plan.n_repeats}: {shown} ms")
-    note = "from the next request's arrival to its start, on a server with one place"
+    note = "how much later the next request's first text comes, on a server with one place"
     return [Result(name, "ms", samples, _TARGET, notes=[note]) for name, samples in waits.items()]
 
 
@@ -49,7 +51,5 @@ def _hang_up_in_prefill(client: HttpClient, text: str) -> None:
     stream.cut()
 
 
-def _wait_ms(client: HttpClient) -> float:
-    answer = ask(client, "Hello", 1)
-    (queue_ms,) = (event["timings"]["queue_ms"] for _, event in answer.events if "timings" in event)
-    return float(queue_ms)
+def _ttft_ms(client: HttpClient) -> float:
+    return ask(client, "Hello", 1).ttft_ms
