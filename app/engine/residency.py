@@ -44,7 +44,13 @@ class Residency:
         Returns:
             How many they are; never more than `tokens`.
         """
-        self._save(lease.slot.seq_id, lease.displaced)
+        slot = lease.slot
+        self._save(slot.seq_id, lease.displaced)
+        if self._pool.has_busy_besides(slot):
+            self._pool.note_company()
+        else:
+            self._tidy(lease)
+            slot.is_clean = not self._pool.idle()
         known = self._store.best(tokens)
         if known is not None and known[1] >= _n_shared(lease) + MIN_USEFUL_TOKENS:
             n_restored = self._restore(lease.slot, *known)
@@ -54,6 +60,21 @@ class Residency:
         if lease.source is None:
             return self._context.keep_prefix(lease.slot.seq_id, n_keep)
         return self._context.copy_prefix(lease.source.seq_id, lease.slot.seq_id, n_keep)
+
+    def _tidy(self, lease: Lease) -> None:
+        """Empty the KV cache for a request that runs alone, as far as all is copied.
+
+        Attention adds up in the order of the cells, and the sum's last bits depend on it. A
+        request that always finds its cells in the same places answers the same every time.
+        """
+        for idle in self._pool.idle():
+            self._save(idle.seq_id, idle.tokens)
+        self.drop_saved()
+        slot = lease.slot
+        if lease.source is None and slot.tokens and not slot.is_clean:
+            self._save(slot.seq_id, slot.tokens)
+            if self._store.has(slot.tokens):
+                self._clear(slot)
 
     def save_idle(self) -> bool:
         """Copy one idle sequence to memory, if that is worth it.
@@ -115,6 +136,6 @@ class Residency:
 def _n_shared(lease: Lease) -> int:
     """Return the tokens a lease promises that are still in the KV cache.
 
-    The source of its prefix may have moved out since.
+    What held them may have moved out since.
     """
-    return lease.n_keep if lease.source is None else min(lease.n_keep, len(lease.source.tokens))
+    return min(lease.n_keep, len((lease.source or lease.slot).tokens))

@@ -21,6 +21,8 @@ class Slot:
         tokens: the tokens whose keys and values it holds, from position 0.
         busy: whether a request works on it.
         last_used: a counter, higher is later.
+        is_clean: whether its cells are the first of the KV cache, in order, as if it had always been
+            alone.
         was_saved: whether it was copied to memory, or found not worth it, since it went idle.
     """
 
@@ -28,6 +30,7 @@ class Slot:
     tokens: list[int] = field(default_factory=list)
     busy: bool = False
     last_used: int = 0
+    is_clean: bool = False
     was_saved: bool = False
 
 
@@ -99,6 +102,11 @@ class SequencePool:
     def idle(self) -> list[Slot]:
         """Return the slots with tokens that nobody works on."""
         return [slot for slot in self.slots if not slot.busy and slot.tokens]
+
+    def note_company(self) -> None:
+        """Note that requests run side by side: their cells mix."""
+        for slot in self.slots:
+            slot.is_clean = slot.is_clean and not slot.busy
 
     def has_busy_besides(self, slot: Slot) -> bool:
         """Whether requests work on other slots."""

@@ -51,3 +51,18 @@ def test_without_memory_for_them_they_are_prefilled_again() -> None:
         shared = again["usage"]["prompt_tokens_details"]["cached_tokens"]
         assert shared < again["usage"]["prompt_tokens"] - 2
         assert "Paris" in again["choices"][0]["message"]["content"]
+
+
+def test_an_answer_is_repeatable_whatever_was_asked_in_between() -> None:
+    prompts = ["Tell me a story.", "Tell me a story about a dog.", "Hello, who are you?"]
+    with LiveServer("--parallel", "4") as live:
+        live.wait_healthy()
+
+        def answers(**sampling: Any) -> list[str]:
+            bodies = [{"messages": [user(prompt)], **sampling} for prompt in prompts]
+            replies = [live.http.post("/v1/chat/completions", json=body).json() for body in bodies]
+            return [reply["choices"][0]["message"]["content"] for reply in replies]
+
+        greedy, seeded = {"temperature": 0}, {"temperature": 0.9, "seed": 11}
+        first = answers(**greedy), answers(**seeded)
+        assert (answers(**greedy), answers(**seeded)) == first
