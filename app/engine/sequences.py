@@ -21,8 +21,8 @@ class Slot:
         tokens: the tokens whose keys and values it holds, from position 0.
         busy: whether a request works on it.
         last_used: a counter, higher is later.
-        is_clean: whether its cells are the first of the KV cache, in order, as if it had always been
-            alone.
+        is_clean: whether its cells are the first of the KV cache, in order, as if it had always
+            been alone.
         was_saved: whether it was copied to memory, or found not worth it, since it went idle.
     """
 
