@@ -91,7 +91,8 @@ def test_a_second_turn_finds_the_first_one_in_the_cache(server: LiveServer) -> N
 
 
 def test_cached_answers_equal_cold_ones(own_server: LiveServer) -> None:
-    questions = ["Tell me a story.", "Tell me a joke.", "Tell me a story about a dog."]
+    wish = "Please take your time and use simple words. "
+    questions = [wish + x for x in ("Tell me a story.", "Tell me a joke.", "Where is Paris?")]
     cold = [own_server.chat(question, max_tokens=40)["choices"] for question in questions]
     warm = [own_server.chat(question, max_tokens=40) for question in reversed(questions)]
     assert [answer["choices"] for answer in reversed(warm)] == cold
