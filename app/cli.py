@@ -15,13 +15,12 @@ from app import logs
 from app.catalog import Catalog, ModelFile
 from app.errors import ModelNotFound, SettingsInvalid
 from app.gguf import GgufError
-from app.settings import (
-    Settings,
+from app.settings import Settings, setting_names
+from app.settings_sources import (
     allowed_values,
     describe,
     is_switch,
     load_settings,
-    setting_names,
     unknown_environment,
 )
 

@@ -30,7 +30,8 @@ from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import LoadParams, QueueParams, SamplingParams
-from app.settings import Settings, load_settings
+from app.settings import Settings
+from app.settings_sources import load_settings
 
 BLUEPRINTS = (
     health.blueprint,

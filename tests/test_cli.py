@@ -12,7 +12,8 @@ import pytest
 
 from app import __version__
 from app.cli import main
-from app.settings import ENV_PREFIX, load_settings, setting_names
+from app.settings import ENV_PREFIX, setting_names
+from app.settings_sources import load_settings
 from tests.gguf_files import write_llama
 
 Capture = pytest.CaptureFixture[str]

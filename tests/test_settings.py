@@ -13,14 +13,12 @@ import pytest
 
 from app.errors import SettingsInvalid
 from app.protocol import LoadParams, SamplingParams
-from app.settings import (
-    ENV_PREFIX,
-    Settings,
+from app.settings import ENV_PREFIX, Settings, setting_names
+from app.settings_sources import (
     allowed_values,
     describe,
     is_switch,
     load_settings,
-    setting_names,
     unknown_environment,
 )
 
