@@ -13,7 +13,7 @@ from typing import Protocol, Self
 
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.http_client import HttpClient
-from scripts.benchmark.processes import clean_environment, end, with_descendants
+from scripts.benchmark.processes import ClosedAtExit, clean_environment, end, with_descendants
 
 _START_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 30.0
@@ -65,7 +65,7 @@ def llama_server_options(
     return [*words, "--kv-unified", "--no-webui", *more]
 
 
-class LlamaServer:
+class LlamaServer(ClosedAtExit):
     """A running llama-server; leaving the `with` block ends it.
 
     Attributes:
@@ -118,17 +118,6 @@ class LlamaServer:
         """End the server."""
         end(self._process, _STOP_TIMEOUT_S)
         self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _free_port() -> int:

@@ -6,6 +6,8 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 _CPUCLOCK_SCHED = 2  # Linux, include/linux/posix-timers_types.h
 
@@ -55,3 +57,22 @@ def end(process: subprocess.Popen[str], timeout_s: float) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+class ClosedAtExit:
+    """Something with a `close` that ends with the `with` block it is used in."""
+
+    def close(self) -> None:
+        """Give everything back."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -17,12 +17,17 @@ import time
 from collections import deque
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.http_client import HttpClient
-from scripts.benchmark.processes import clean_environment, end, is_running, with_descendants
+from scripts.benchmark.processes import (
+    ClosedAtExit,
+    clean_environment,
+    end,
+    is_running,
+    with_descendants,
+)
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _START_TIMEOUT_S = 300.0
@@ -30,7 +35,7 @@ _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.01
 
 
-class ServerUnderTest:
+class ServerUnderTest(ClosedAtExit):
     """A running server with one model; leaving the `with` block ends it.
 
     Args:
@@ -149,17 +154,6 @@ class ServerUnderTest:
         if self._process.stderr:
             self._process.stderr.close()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _isolation() -> list[str]:
