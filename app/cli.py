@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parse(arguments)
         cli = {name: value for name, value in vars(options).items() if name in setting_names()}
         settings = load_settings(cli, options.config)
+        _check_profiles(settings)
     except SettingsInvalid as error:
         for line in error.message.splitlines():
             print(f"{PROGRAM}: {line}", file=sys.stderr)
@@ -54,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse ends --help, --version and wrong options this way
         return end.code if isinstance(end.code, int) else EXIT_USAGE
     return _run(options.command, settings)
+
+
+def _check_profiles(settings: Settings) -> None:
+    if settings.profiles:
+        from app.api.profiles import read_profiles
+
+        read_profiles(settings)
 
 
 def _run(command: str, settings: Settings) -> int:
@@ -98,11 +106,25 @@ def _check_config(settings: Settings) -> int:
 def _model_warnings(settings: Settings) -> list[str]:
     if not settings.models_dir.is_dir():
         return [f"models_dir {settings.models_dir} is no folder"]
+    catalog = Catalog(settings.models_dir)
     try:
-        found = Catalog(settings.models_dir).default(settings.model_name)
+        found = catalog.default(settings.model_name)
     except ModelNotFound as error:
         return [f"model_name: {error.message}"]
-    return [] if found else [f"no model (.gguf file) lies in {settings.models_dir}"]
+    if found is None:
+        return [f"no model (.gguf file) lies in {settings.models_dir}"]
+    return _profile_warnings(settings, catalog)
+
+
+def _profile_warnings(settings: Settings, catalog: Catalog) -> list[str]:
+    warnings = []
+    for index, profile in enumerate(settings.profiles):
+        try:
+            if profile.model:
+                catalog.find(profile.model)
+        except ModelNotFound as error:
+            warnings.append(f"profiles[{index}].model: {error.message}")
+    return warnings
 
 
 def _print_config(settings: Settings) -> int:

@@ -24,12 +24,14 @@ from app import __version__, logs
 from app.api import access_log, cache, chat, documentation, health, metrics, models, tokens
 from app.api.errors import JsonErrorHandler
 from app.api.meters import Metrics
+from app.api.profiles import read_profiles
 from app.api.service import Service
 from app.catalog import Catalog
+from app.host.cache_folder import CacheFolder
 from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
-from app.protocol import LoadParams, QueueParams, SamplingParams
+from app.protocol import CacheParams, LoadParams, QueueParams, SamplingParams
 from app.settings import Settings
 from app.settings_sources import load_settings
 
@@ -121,6 +123,8 @@ def _build_service(settings: Settings) -> Service:
         catalog,
         defaults,
         queue,
+        _cache_folder(settings),
+        read_profiles(settings),
         load_timeout_s=settings.load_timeout_s,
         engine_timeout_s=settings.engine_timeout_s,
         drain_timeout_s=settings.drain_timeout_s,
@@ -134,6 +138,16 @@ def _build_service(settings: Settings) -> Service:
         sse_ping_s=settings.sse_ping_s,
         version=__version__,
     )
+
+
+def _cache_folder(settings: Settings) -> CacheFolder:
+    wanted = CacheParams(
+        folder=str(settings.cache_dir) if settings.disk_cache_mb else "",
+        capacity_mb=settings.disk_cache_mb,
+        daily_write_mb=settings.disk_daily_write_mb,
+        save_after_s=settings.disk_save_after_s,
+    )
+    return CacheFolder(settings.cache_dir, wanted)
 
 
 def _pick(settings: Settings, names: tuple[str, ...]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     Field,
@@ -17,12 +17,15 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+
+from app.settings_profiles import ProfileSetting, absolute, refuse_repeated_names
 
 ENV_PREFIX = "DISTILLER_LLM_"
 
@@ -120,6 +123,19 @@ class Settings(BaseSettings):
         None, gt=0, le=86400, description="longest time a request may take"
     )
 
+    disk_cache_mb: int = Field(
+        2048, ge=0, le=2**24, description="MiB on disk for prompts of all models; 0 keeps none"
+    )
+    disk_daily_write_mb: int = Field(
+        4096, ge=0, le=2**24, description="MiB written to disk in a day; 0 is no limit"
+    )
+    disk_save_after_s: float = Field(
+        2, ge=0, le=3600, description="idle time of a conversation before it is written to disk"
+    )
+    profiles: Annotated[list[ProfileSetting], NoDecode] = Field(
+        [], description="conversations to have ready from the start"
+    )
+
     keep_alive_s: float = Field(75, ge=1, le=86400, description="idle connections are kept")
     sse_ping_s: float = Field(15, gt=0, le=3600, description="silence in a stream before a ping")
     request_timeout_s: float = Field(
@@ -165,17 +181,20 @@ class Settings(BaseSettings):
             return value.strip().lower()
         if kind is Path and not value:
             raise ValueError("no path")
+        if get_origin(kind) is list:
+            return from_json(value)
         return value if kind in (str, Path) else value.strip()
 
     @field_validator("models_dir", "cache_dir")
     @classmethod
     def _absolute(cls, path: Path) -> Path:
-        if "\0" in str(path):
-            raise ValueError("no path")
-        try:
-            return path.expanduser().absolute()
-        except RuntimeError as error:
-            raise ValueError("no such home folder") from error
+        return absolute(path)
+
+    @field_validator("profiles")
+    @classmethod
+    def _names_differ(cls, profiles: list[ProfileSetting]) -> list[ProfileSetting]:
+        refuse_repeated_names(profiles)
+        return profiles
 
     @model_validator(mode="after")
     def _quantised_values_need_flash_attention(self) -> Self:

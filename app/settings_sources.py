@@ -9,19 +9,22 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
-from pydantic import SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from app.errors import SettingsInvalid
 from app.settings import DEFAULT_SOURCE, ENV_PREFIX, Settings, kind_of, setting_names
+from app.settings_profiles import FILE_FIELDS, ProfileSetting, explain
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 CONFIG_SEARCH = (Path("/etc/distiller-llm/config.toml"), Path("distiller-llm.toml"))
 
 
@@ -123,13 +126,23 @@ def _read_config(
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the values of a file in `folder` with its relative paths made absolute."""
 
-    def anchor(name: str, value: Any) -> Any:
-        is_path = name in Settings.model_fields and kind_of(name)[0] is Path
-        if not is_path or not isinstance(value, str) or not value or value.startswith("~"):
+    def anchor(value: Any) -> Any:
+        if not isinstance(value, str) or not value or value.startswith("~"):
             return value
         return str(folder / value)
 
-    return {name: anchor(name, value) for name, value in values.items()}
+    def anchor_in(table: Any) -> Any:
+        if not isinstance(table, dict):
+            return table
+        return {key: anchor(x) if key in FILE_FIELDS else x for key, x in table.items()}
+
+    anchored = dict(values)
+    for name in values.keys() & Settings.model_fields.keys():
+        if kind_of(name)[0] is Path:
+            anchored[name] = anchor(values[name])
+    if isinstance(values.get("profiles"), list):
+        anchored["profiles"] = [anchor_in(table) for table in values["profiles"]]
+    return anchored
 
 
 # ---------------------------------------------------------------- wording
@@ -158,6 +171,7 @@ _KINDS: dict[Any, str] = {
     str: "a text",
     Path: "a path",
     SecretStr: "a text",
+    list[ProfileSetting]: "a list of tables",
 }
 
 
@@ -173,21 +187,37 @@ def _bounds(constraints: Sequence[Any]) -> str:
 
 
 def _as_toml(value: object) -> str:
-    if value is None:
-        return '"auto"'
-    if isinstance(value, Path | SecretStr):
-        value = str(value).encode(errors="backslashreplace").decode()
-    return json.dumps(value, ensure_ascii=False, default=str)
+    match value:
+        case None:
+            return '"auto"'
+        case BaseModel():
+            return _as_toml(value.model_dump(exclude_unset=True))
+        case list():
+            return f"[{', '.join(map(_as_toml, value))}]"
+        case dict():
+            pairs = [(_toml_key(key), x) for key, x in value.items() if x is not None]
+            return f"{{{', '.join(f'{key} = {_as_toml(x)}' for key, x in pairs)}}}"
+        case Path() | SecretStr():
+            return _as_toml(str(value).encode(errors="backslashreplace").decode())
+        case _:
+            return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _toml_key(key: str) -> str:
+    return key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
 
 
 def _problem(details: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:
     context = details.get("ctx", {})
     name = str(details["loc"][0] if details["loc"] else context["name"])
+    source = sources.get(name, DEFAULT_SOURCE)
+    if name == "profiles" and (len(details["loc"]) > 1 or "fault" in context):
+        return f"{explain(details)} ({source})"
     allowed = context.get("allowed") or allowed_values(name)
     given = "********" if kind_of(name)[0] is SecretStr else _as_toml(values.get(name))
     if len(given) > 80:
         given = given[:80] + "…"
-    return f"{name} = {given} ({sources.get(name, DEFAULT_SOURCE)}): must be {allowed}"
+    return f"{name} = {given} ({source}): must be {allowed}"
 
 
 def _unknown_keys(values: Mapping[str, Any], source: str) -> list[str]:

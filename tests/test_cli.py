@@ -154,6 +154,17 @@ def test_check_config_warns_of_what_will_not_work(
     assert "warning: models_dir /nowhere is no folder" in capsys.readouterr().err
 
 
+def test_check_config_warns_of_a_profile_whose_model_is_not_there(
+    models_dir: Path, capsys: Capture
+) -> None:
+    write_llama(models_dir / "m.gguf")
+    messages = '"messages":[{"role":"user","content":"Hi"}]'
+    profiles = f'[{{"name":"a","model":"m",{messages}}},{{"name":"b","model":"x",{messages}}}]'
+    assert main(["check-config", "--models-dir", str(models_dir), "--profiles", profiles]) == 0
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: profiles[1].model: Model 'x' not found")
+
+
 def test_what_print_config_prints_is_a_configuration_file(tmp_path: Path, capsys: Capture) -> None:
     out = printed(capsys, "print-config", "--port", "9", "--model-name", 'odd "name"')
     assert list(tomllib.loads(out)) == setting_names()

@@ -62,6 +62,9 @@ QUEUE = protocol.QueueParams(
     request_deadline_s=1.5,
     idle_cache_mb=7,
 )
+CACHE = protocol.CacheParams(
+    folder="/cache", capacity_mb=1, daily_write_mb=2, save_after_s=3.5, refused="in use"
+)
 INFO = protocol.ModelInfo(
     description="tiny",
     n_params=5_000_000_000,
@@ -87,10 +90,35 @@ TIMINGS = protocol.Timings(
     predicted_n=5,
     predicted_ms=6.0,
     cache_n=7,
+    tier="disk",
+    restore_ms=8.0,
+)
+MISS = protocol.CacheMiss(index=3, before="today is", prompt=" Friday", cached=" Montag")
+ENTRY = protocol.DiskEntry(
+    id="e", role="turn", profile="kitchen", tokens=1, bytes=2**40, created_s=1.5, last_used_s=2.5
+)
+COUNTS = protocol.CacheCounts(
+    memory_hits=1,
+    disk_hits=2,
+    misses={"empty": 3},
+    restored_tokens=4,
+    memory_entries=5,
+    memory_bytes=2**40,
+    memory_capacity_bytes=2**41,
+    disk_entries=6,
+    disk_bytes=2**42,
+    disk_capacity_bytes=2**43,
+    disk_saves=7,
+    disk_evicted=8,
+    disk_bad_entries=9,
+    disk_waiting=10,
+    written_today_bytes=2**44,
+    daily_write_bytes=2**45,
+    trouble="the disk is full",
 )
 
 COMMANDS: list[Command] = [
-    protocol.Load(model_path="/models/a.gguf", params=LOAD, queue=QUEUE),
+    protocol.Load(model_path="/models/a.gguf", params=LOAD, queue=QUEUE, cache=CACHE),
     protocol.Generate(
         request_id="r",
         messages=MESSAGES,
@@ -101,6 +129,7 @@ COMMANDS: list[Command] = [
         stop=["user:"],
         n=3,
         report_progress=True,
+        explain_cache=True,
         sent_s=1.25,
     ),
     protocol.Prefill(
@@ -108,6 +137,7 @@ COMMANDS: list[Command] = [
         messages=MESSAGES,
         tools=TOOLS,
         template_kwargs={"thinking": True},
+        profile="kitchen",
         sent_s=1.25,
     ),
     protocol.Cancel(request_id="r"),
@@ -115,6 +145,9 @@ COMMANDS: list[Command] = [
         request_id="r", text="a", add_special=True, parse_special=False, with_pieces=True
     ),
     protocol.Detokenize(request_id="r", tokens=[0, 2**31 - 1]),
+    protocol.DescribeCache(request_id="r"),
+    protocol.ClearCache(request_id="r"),
+    protocol.KeepProfiles(names=["kitchen"]),
     protocol.Shutdown(),
 ]
 EVENTS: list[Event] = [
@@ -129,20 +162,26 @@ EVENTS: list[Event] = [
         idle_bytes=2**40,
         prefill_tokens_per_s=100.5,
         decode_tokens_per_s=10.5,
+        cache=COUNTS,
     ),
-    protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2),
+    protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2, miss=MISS),
     protocol.PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5),
     protocol.TextDelta(request_id="r", text="Grüße", choice=1),
     protocol.ReasoningDelta(request_id="r", text="hm", choice=1),
     protocol.ToolCallStart(request_id="r", index=1, id="call_1", name="weather", choice=1),
     protocol.ToolCallDelta(request_id="r", index=1, arguments='{"a"', choice=1),
-    protocol.Finished(request_id="r", reason="stop", usage=USAGE, timings=TIMINGS, choice=1),
+    protocol.Finished(
+        request_id="r", reason="stop", usage=USAGE, timings=TIMINGS, choice=1, saved=True
+    ),
     protocol.Failed(
         request_id="r", kind="InvalidRequest", message="no", param="stop", retry_after_s=7
     ),
     protocol.TokenIds(request_id="r", tokens=[1, 2], pieces=[b"a", b"\xff\x00"]),
     protocol.Text(request_id="r", text="text"),
+    protocol.CacheReport(request_id="r", counts=COUNTS, entries=[ENTRY]),
+    protocol.CacheCleared(request_id="r", entries=1, bytes=2**40),
 ]
+PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, ENTRY, COUNTS]
 ALL = b"".join(map(encode, COMMANDS))
 
 
@@ -166,7 +205,7 @@ def test_there_is_an_example_of_every_message(union: Any, examples: list[Any]) -
     assert [type(example) for example in examples] == list(typing.get_args(union))
 
 
-@pytest.mark.parametrize("message", [*COMMANDS, *EVENTS, SAMPLING, LOAD, QUEUE], ids=name_of)
+@pytest.mark.parametrize("message", [*COMMANDS, *EVENTS, *PARTS], ids=name_of)
 def test_an_example_has_a_value_of_its_own_in_every_field(message: msgspec.Struct) -> None:
     for field in msgspec.structs.fields(message):
         value = getattr(message, field.name)

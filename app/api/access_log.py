@@ -13,7 +13,7 @@ from sanic import Request, Sanic
 from sanic.exceptions import RequestTimeout
 from sanic.response import BaseHTTPResponse
 
-from app.api.openai import decode_per_second
+from app.api.reply import decode_per_second
 from app.api.service import service_of
 from app.logs import get_logger
 from app.protocol import Timings, Usage
@@ -83,6 +83,8 @@ def note_answer(request: Request, usage: Usage, timings: Timings, finish_reason:
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
+        tier=timings.tier,
+        restore_ms=timings.restore_ms,
         queue_ms=timings.queue_ms,
         ttft_ms=timings.ttft_ms,
         tokens_per_s=decode_per_second(timings),

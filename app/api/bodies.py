@@ -1,4 +1,4 @@
-"""Owns the way between HTTP bodies and schemas: parse, validate, name the field at fault."""
+"""Owns the way between HTTP bodies and schemas: parse, validate, answer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from sanic import HTTPResponse, Request
 
+from app.api.validation import explain
 from app.errors import InvalidRequest
 
 Schema = TypeVar("Schema", bound=BaseModel)
-_UNKNOWN_KEY = "extra_forbidden"
 
 
 def parse(request: Request, schema: type[Schema]) -> Schema:
@@ -26,87 +25,9 @@ def parse(request: Request, schema: type[Schema]) -> Schema:
     try:
         return schema.model_validate_json(request.body)
     except ValidationError as error:
-        raise _explain(error, schema) from None
+        raise explain(error, schema) from None
 
 
 def json_response(body: Any, status: int = 200) -> HTTPResponse:
     """Return a JSON response."""
     return HTTPResponse(msgspec.json.encode(body), status=status, content_type="application/json")
-
-
-def _explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
-    details = error.errors(include_url=False, include_context=True)
-    first = _most_specific(details)
-    if first["type"] == "json_invalid":
-        reason = first.get("ctx", {}).get("error", first["msg"])
-        return InvalidRequest(
-            f"The request body is not valid JSON: {reason}", param="body", code="invalid_json"
-        )
-    where = _dotted(first["loc"])
-    if first["type"] == _UNKNOWN_KEY:
-        return _unknown_key(first["loc"], schema)
-    message = first["msg"].removeprefix("Value error, ")
-    if not where:
-        return InvalidRequest("The request body must be a JSON object", param="body")
-    return InvalidRequest(f"{where}: {message}", param=where)
-
-
-def _most_specific(details: list[ErrorDetails]) -> ErrorDetails:
-    """Return the error to report: an unknown key, else the first one.
-
-    Where a value fits no branch of a union, the branch that looked deepest into it tells most.
-    """
-    for detail in details:
-        if detail["type"] == _UNKNOWN_KEY:
-            return detail
-    where = _dotted(details[0]["loc"])
-    same_place = [detail for detail in details if _dotted(detail["loc"]).startswith(where)]
-    return max(same_place, key=lambda detail: len(_dotted(detail["loc"])))
-
-
-def _unknown_key(loc: tuple[int | str, ...], schema: type[BaseModel]) -> InvalidRequest:
-    parent = ".".join(str(part) for part in loc[:-1])
-    owner = _owner(schema, loc[:-1])
-    valid = ", ".join(sorted(owner.model_fields)) if owner else ""
-    place = f" in {parent}" if parent else ""
-    return InvalidRequest(
-        f"Unknown key '{loc[-1]}'{place}; valid keys: {valid}",
-        param=_dotted(loc),
-        code="unknown_parameter",
-    )
-
-
-def _owner(schema: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Return the model that lies at `path` inside `schema`."""
-    owner: type[BaseModel] | None = schema
-    for part in path:
-        field = owner.model_fields.get(str(part)) if owner else None
-        owner = _model_in(field.annotation) if field else None
-    return owner
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    candidates = (annotation, *getattr(annotation, "__args__", ()))
-    for candidate in candidates:
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
-
-
-def _dotted(loc: tuple[int | str, ...]) -> str:
-    """Return `messages[0].role` for `("messages", 0, "role")`; type names are left out."""
-    text = ""
-    for part in loc:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        elif not _is_union_branch(part):
-            text += f".{part}" if text else part
-    return text
-
-
-def _is_union_branch(part: str) -> bool:
-    """Say whether pydantic put the name of a type into the path, as it does for unions."""
-    return part in _TYPE_NAMES or "[" in part or "(" in part
-
-
-_TYPE_NAMES = {"str", "int", "float", "bool", "dict", "list", "constrained-str"}

@@ -14,7 +14,8 @@ from sanic import Blueprint, HTTPResponse, Request
 from app.api import access_log, sse
 from app.api.bodies import json_response, parse
 from app.api.errors import STATUS_CLIENT_GONE, body_of, raise_if_failed, status_of
-from app.api.openai import Reply, to_generate
+from app.api.openai import to_generate
+from app.api.reply import Reply
 from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
@@ -46,7 +47,13 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
     access_log.note(request, model=serving.name, stream=bool(body.stream))
     reply_id = f"chatcmpl-{secrets.token_hex(12)}"
     command = _command(service, serving, body, reply_id)
-    reply = Reply(reply_id, serving.name, serving.info.fingerprint, command.n)
+    reply = Reply(
+        reply_id,
+        serving.name,
+        serving.info.fingerprint,
+        command.n,
+        explains_cache=command.explain_cache,
+    )
     idle_s = service.sse_ping_s if body.stream else None
     async with aclosing(serving.engine.request(command, reply_id, idle_s=idle_s)) as batches:
         if not body.stream:
@@ -77,7 +84,9 @@ async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPR
             match event:
                 case Finished():
                     reply.finish(event)
-                case Started() | PromptProgress():
+                case Started():
+                    reply.start(event)
+                case PromptProgress():
                     pass
                 case _:
                     reply.collect(_as_delta(event))
@@ -138,6 +147,7 @@ class _Stream:
         reply = self._reply
         match event:
             case Started():
+                reply.start(event)
                 return b"".join(map(sse.frame, reply.first_chunks()))
             case PromptProgress():
                 return sse.frame(reply.progress_chunk(event))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
 from app.api.bodies import json_response
+from app.api.cache_state import disk_state
 from app.api.service import service_of
 
 blueprint = Blueprint("health")
@@ -55,6 +57,7 @@ async def health(request: Request) -> HTTPResponse:
             "has_chat_template": info.has_chat_template,
             "load_ms": info.load_ms,
         }
+    disk, trouble = disk_state(supervisor)
     body = {
         "status": status.name,
         "message": status.message,
@@ -63,6 +66,8 @@ async def health(request: Request) -> HTTPResponse:
         "version": service.version,
         "uptime_s": round(time.monotonic() - service.started_s, 1),
         "engine": engine,
+        "cache": {"disk": disk, "message": trouble},
+        "profiles": msgspec.to_builtins(list(supervisor.profiles)),
     }
     response = json_response(body, status=200 if serving else 503)
     if not serving:

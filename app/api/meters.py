@@ -13,7 +13,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from app.host.supervisor import Supervisor
-from app.protocol import Timings, Usage
+from app.protocol import CacheCounts, Timings, Usage
 
 _FIRST_TOKEN_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _BETWEEN_TOKENS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
@@ -105,3 +105,31 @@ class _Present(Collector):
             ("decode_tokens_per_second", "Speed of decode", stats.decode_tokens_per_s),
         ):
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
+        yield from _cache(stats.cache)
+
+
+def _cache(counts: CacheCounts) -> Iterator[Metric]:
+    """Yield the prompt cache's numbers; they begin anew with each engine, as counters may."""
+    hits = CounterMetricFamily(
+        f"{_PREFIX}_cache_hits", "Prompts that began in the cache, by tier", labels=["tier"]
+    )
+    hits.add_metric(["memory"], counts.memory_hits)
+    hits.add_metric(["disk"], counts.disk_hits)
+    yield hits
+    misses = CounterMetricFamily(
+        f"{_PREFIX}_cache_misses", "Prompts that did not, by reason", labels=["reason"]
+    )
+    for reason, count in counts.misses.items():
+        misses.add_metric([reason], count)
+    yield misses
+    yield CounterMetricFamily(
+        f"{_PREFIX}_cache_restored_tokens",
+        "Tokens brought back to the KV cache",
+        value=counts.restored_tokens,
+    )
+    for name, text, value in (
+        ("memory_bytes", "Memory that cached prompts take", counts.memory_bytes),
+        ("disk_bytes", "Disk space that cached prompts of all models take", counts.disk_bytes),
+        ("written_today_bytes", "Bytes of prompts written today", counts.written_today_bytes),
+    ):
+        yield GaugeMetricFamily(f"{_PREFIX}_cache_{name}", text, value=value)

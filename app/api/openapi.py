@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.schemas import chat, common, service
+from app.api.schemas import cache, chat, common, service
 
 _VALIDATED = (400, 405, 408, 413)
 _READ = (405,)
@@ -22,6 +23,7 @@ class Route:
 
     Args:
         aliases: further paths that answer alike.
+        query: query parameters, none of them required, and what they are.
         response: None where the answer is plain text.
         errors: statuses that answer with the error body.
     """
@@ -32,6 +34,7 @@ class Route:
     response: type[BaseModel] | None
     request: type[BaseModel] | None = None
     aliases: tuple[str, ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[int, ...] = _READ
     streams: bool = False
 
@@ -78,6 +81,15 @@ ROUTES = (
         chat.RestoreCacheRequest,
         errors=_QUEUES,
     ),
+    Route("get", "/cache", "Say what is cached", cache.CacheResponse, errors=(405, 503)),
+    Route(
+        "delete",
+        "/cache",
+        "Forget what is cached, of all models or of one",
+        cache.ClearCacheResponse,
+        query={"model": "File name of the model; left out: all of them."},
+        errors=(404, 405, 503),
+    ),
     Route(
         "post",
         "/tokenize",
@@ -106,7 +118,7 @@ _REASONS = {
     429: "Too many requests wait; `Retry-After` says when to ask again",
     500: "The model could not be loaded, or the service failed",
     504: "The request took longer than its deadline",
-    503: "No model serves now; `Retry-After` says when to ask again",
+    503: "Nothing can answer now; `Retry-After` says when to ask again",
 }
 
 
@@ -147,11 +159,20 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.request:
         body = {"application/json": {"schema": _reference(route.request)}}
         operation["requestBody"] = {"required": True, "content": body}
-    if "{model_id}" in route.path:
-        operation["parameters"] = [
-            {"name": "model_id", "in": "path", "required": True, "schema": {"type": "string"}}
-        ]
+    if parameters := _parameters(route):
+        operation["parameters"] = parameters
     return operation
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "query", "description": description, "schema": text}
+        for name, description in route.query.items()
+    ]
+    if "{model_id}" in route.path:
+        parameters.append({"name": "model_id", "in": "path", "required": True, "schema": text})
+    return parameters
 
 
 def _reference(schema: type[BaseModel]) -> dict[str, str]:

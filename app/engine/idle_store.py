@@ -6,25 +6,30 @@ memory they cost nothing until a prompt shares a prefix with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from app.engine.sequences import common_prefix
 
 MIN_USEFUL_TOKENS = 16
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class IdleEntry:
     """The state of one sequence.
 
     Args:
         tokens: what it holds, from position 0.
         state: llama.cpp's bytes of it.
+        since_s: when it was made, in seconds of the monotonic clock.
+        was_offered: whether the disk tier has been asked to take it.
     """
 
     tokens: list[int]
     state: bytearray
+    since_s: float = field(default_factory=time.monotonic)
+    was_offered: bool = False
 
 
 class IdleStore:
@@ -45,6 +50,21 @@ class IdleStore:
     def n_bytes(self) -> int:
         """Memory that the states take."""
         return sum(len(entry.state) for entry in self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[IdleEntry]:
+        return iter(self._entries)
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Memory that the states may take."""
+        return self._capacity_bytes
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        self._entries.clear()
 
     def has(self, tokens: Sequence[int]) -> bool:
         """Whether an entry can serve in the place of these tokens."""

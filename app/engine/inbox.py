@@ -7,19 +7,27 @@ import time
 import msgspec
 
 from app.engine.answer import Answer
+from app.engine.cache_report import cache_miss, cache_report
 from app.engine.channel import Channel
 from app.engine.llama import Model
 from app.engine.pace import Pace
-from app.engine.prompts import PromptBuilder
+from app.engine.prompts import Prompt, PromptBuilder
 from app.engine.request import Clock, Request
+from app.engine.residency import Residency
 from app.engine.scheduler import Scheduler
+from app.engine.turns import Turn
 from app.errors import DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
+    CacheCleared,
+    CacheMiss,
     Cancel,
+    ClearCache,
     Command,
+    DescribeCache,
     Detokenize,
     Failed,
     Generate,
+    KeepProfiles,
     Load,
     Prefill,
     SamplingParams,
@@ -42,10 +50,12 @@ class Inbox:
         scheduler: Scheduler,
         channel: Channel,
         pace: Pace,
+        residency: Residency,
         *,
         n_ctx: int,
     ) -> None:
         self._model = model
+        self._residency = residency
         self._prompts = prompts
         self._scheduler = scheduler
         self._channel = channel
@@ -68,6 +78,12 @@ class Inbox:
                 self._tokenize(command)
             case Detokenize():
                 self._detokenize(command)
+            case DescribeCache():
+                self._channel.post(cache_report(self._residency, command.request_id))
+            case ClearCache():
+                self._clear_cache(command.request_id)
+            case KeepProfiles():
+                self._residency.disk.keep_profiles(set(command.names))
             case Shutdown():
                 self.shutdown = True
             case Load():
@@ -77,8 +93,8 @@ class Inbox:
     def _submit(self, command: Generate | Prefill) -> None:
         received_s = command.sent_s or time.monotonic()
         try:
-            tokens = self._prompts.build(command)
-            requests = self._requests(command, tokens, received_s)
+            prompt = self._prompts.build(command)
+            requests = self._requests(command, prompt, received_s)
             if not self._scheduler.can_take(len(requests)):
                 raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
         except DistillerError as error:
@@ -88,25 +104,49 @@ class Inbox:
             self._scheduler.submit(request)
 
     def _requests(
-        self, command: Generate | Prefill, tokens: list[int], received_s: float
+        self, command: Generate | Prefill, prompt: Prompt, received_s: float
     ) -> list[Request]:
         """Return a request for each answer that the command asks for; the first one leads."""
         if isinstance(command, Prefill):
-            return [_request(command, tokens, received_s)]
-        room = self._n_ctx - len(tokens)
+            request = _request(command, prompt, received_s)
+            request.profile = command.profile
+            return [request]
+        room = self._n_ctx - len(prompt.tokens)
         requests: list[Request] = []
         for choice in range(command.n):
-            request = _request(command, tokens, received_s)
+            request = _request(command, prompt, received_s)
             request.max_new = min(command.max_tokens or room, room)
             request.sampling = _varied(command.sampling, choice)
             request.choice = choice
             request.leader = requests[0] if requests else None
+            if command.explain_cache and choice == 0:
+                request.miss = self._explain(prompt.tokens)
             request.report_progress = command.report_progress and choice == 0
             request.answer = Answer(
                 command.request_id, command.stop, self._prompts.parser(command), choice=choice
             )
             requests.append(request)
         return requests
+
+    def _explain(self, tokens: list[int]) -> CacheMiss | None:
+        return cache_miss(self._residency, tokens, self._model.detokenize)
+
+    def remember(self, request: Request) -> None:
+        """Keep a finished answer, so that its tokens are known when it comes back as text."""
+        generated = request.tokens[request.n_prompt :]
+        if request.answer is None or request.answer.stopped or not generated:
+            return
+        end_text = ""
+        if self._model.is_end(generated[-1]):
+            end_text = self._model.shown_piece(generated.pop()).decode("utf-8", "replace")
+        said = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
+        tokens = request.tokens[: request.n_prompt + len(generated)]
+        self._prompts.turns.remember(Turn(request.prompt_text, tokens, said, end_text))
+
+    def _clear_cache(self, request_id: str) -> None:
+        self._prompts.turns.clear()
+        entries, n_bytes = self._residency.forget()
+        self._channel.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
 
     def _tokenize(self, command: Tokenize) -> None:
         tokens = self._model.tokenize(
@@ -127,11 +167,13 @@ class Inbox:
         self._channel.post(Text(request_id=command.request_id, text=text))
 
 
-def _request(command: Generate | Prefill, tokens: list[int], received_s: float) -> Request:
+def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> Request:
     return Request(
         request_id=command.request_id,
-        tokens=list(tokens),
-        n_prompt=len(tokens),
+        tokens=list(prompt.tokens),
+        n_prompt=len(prompt.tokens),
+        prompt_text=prompt.text,
+        n_head=prompt.n_head,
         max_new=0,
         sampling=SamplingParams(),
         clock=Clock(received_s=received_s),

@@ -8,21 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from app.engine.cache_report import cache_counts
 from app.engine.channel import Channel
+from app.engine.endings import Endings
 from app.engine.inbox import Inbox
 from app.engine.interrupt import Interrupt
+from app.engine.keeper import Keeper
 from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context, Model, Sampler
 from app.engine.pace import Pace
 from app.engine.request import Request
-from app.engine.residency import Residency
+from app.engine.residency import Hit, Residency
 from app.engine.sampling import penalises, stages
 from app.engine.scheduler import Scheduler, Work
 from app.engine.sequences import Lease
-from app.errors import DeadlineExceeded, DistillerError, EnvironmentFailure
+from app.errors import EnvironmentFailure
 from app.protocol import (
     Command,
-    Failed,
-    Finished,
     PromptProgress,
     Started,
     Stats,
@@ -31,6 +32,7 @@ from app.protocol import (
 _STATS_EVERY_S = 0.25
 _WORTH_WATCHING_S = 0.1
 _SAVE_AFTER_S = 0.03
+_SAVED_S = 0.02
 
 
 class EngineLoop:
@@ -44,9 +46,10 @@ class EngineLoop:
         inbox: Inbox,
         scheduler: Scheduler,
         residency: Residency,
+        keeper: Keeper,
         pace: Pace,
+        endings: Endings,
         *,
-        deadline_s: float | None = None,
         stream_interval_s: float = 0.0,
         poll_every_s: float = 0.02,
     ) -> None:
@@ -56,8 +59,9 @@ class EngineLoop:
         self._inbox = inbox
         self._scheduler = scheduler
         self._residency = residency
+        self._keeper = keeper
         self._pace = pace
-        self._deadline_s = deadline_s
+        self._endings = endings
         self._stream_interval_s = stream_interval_s
         self._stats_s = 0.0
         self._sent_s = 0.0
@@ -80,12 +84,15 @@ class EngineLoop:
                 self._send(now=True)
             for command in commands:
                 for cancelled in self._inbox.handle(command):
-                    self._retire(cancelled)
+                    self._endings.retire(cancelled)
             if self._inbox.shutdown:
+                self._keeper.save_all()
                 return
             self.step()
             self._report()
             self._send(now=bool(commands) or scheduler.is_idle)
+            self._keeper.work_aside()
+            self._endings.finish_saved()
             commands = self._interrupt.take()
             commands += self._wait() if scheduler.is_idle and not commands else channel.poll()
 
@@ -97,24 +104,29 @@ class EngineLoop:
         """
         now_s = time.monotonic()
         is_due = now_s - self._sent_s >= self._stream_interval_s
-        if now or self._is_urgent or is_due:
+        if now or self._is_urgent or self._endings.has_news or is_due:
             self._channel.flush()
             self._sent_s = now_s
-            self._is_urgent = False
+            self._is_urgent = self._endings.has_news = False
 
     def _wait(self) -> list[Command]:
-        """Wait for commands; copy idle sequences to memory where none come for a moment."""
+        """Wait for commands; save prompts for later where none come for a moment."""
         while True:
             commands = self._channel.wait(_SAVE_AFTER_S)
-            if commands or not self._residency.save_idle():
-                return commands or self._channel.wait()
+            if not commands and not self._keeper.work_idle():
+                is_saving = self._endings.is_saving
+                commands = self._channel.wait(_SAVED_S if is_saving else self._keeper.quiet_s())
+            if commands:
+                return commands
+            self._keeper.work_aside()
+            self._endings.finish_saved()
             self._report()
             self._send(now=True)
 
     def step(self) -> None:
         """Decode one batch and hand out what it produced."""
         began_s = time.monotonic()
-        self._end_overdue(began_s)
+        self._endings.end_overdue(began_s)
         started = self._scheduler.admit()
         for request, lease in started:
             self._start(request, lease)
@@ -143,28 +155,33 @@ class EngineLoop:
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
         known = request.tokens[:-1] if request.max_new else request.tokens
-        request.n_past = self._residency.bring(lease, known)
+        hit = self._residency.bring(lease, known)
+        request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
+        if self._model.is_recurrent and request.n_past < request.n_head < len(known):
+            request.checkpoint = request.n_head
         if not request.clock.started_s:
-            self._announce(request)
+            self._keeper.note(known, request.n_head, hit)
+            self._announce(request, hit)
         if request.max_new == 0:
             if request.n_pending == 0:
-                self._finish(request, "stop")
+                self._endings.finish(request, "stop")
         elif request.sampler is None:
             sampler = Sampler(stages(request.sampling), self._model)
             if penalises(request.sampling):
                 sampler.accept(request.tokens[-request.sampling.repeat_last_n :])
             request.sampler = sampler
 
-    def _announce(self, request: Request) -> None:
+    def _announce(self, request: Request, hit: Hit) -> None:
         request.clock.started_s = time.monotonic()
-        request.n_cached = request.n_past
+        request.n_cached, request.tier, request.restore_ms = hit.n_tokens, hit.tier, hit.restore_ms
         if request.choice == 0:
             self._channel.post(
                 Started(
                     request_id=request.request_id,
                     prompt_tokens=request.n_prompt,
                     cached_tokens=request.n_cached,
+                    miss=request.miss,
                 )
             )
 
@@ -186,7 +203,7 @@ class EngineLoop:
             if self._scheduler.hold_back() is not None:
                 work = [item for item in work if item.request.slot is not None]
             else:
-                self._fail(work[0].request, EnvironmentFailure, "the KV cache is full")
+                self._endings.fail(work[0].request, EnvironmentFailure, "the KV cache is full")
                 return []
         return work
 
@@ -217,6 +234,8 @@ class EngineLoop:
         request.n_past = start + item.n_tokens
         if slot is not None:
             slot.tokens += request.tokens[start : request.n_past]
+            if request.n_past == request.checkpoint:
+                self._residency.save_now(slot)
         if request.report_progress and not request.clock.first_token_s:
             self._channel.post(
                 PromptProgress(
@@ -232,7 +251,7 @@ class EngineLoop:
         """Sample a request's next token from `row` of the batch and emit what it completes."""
         sampler, answer = request.sampler, request.answer
         if sampler is None or answer is None:
-            self._finish(request, "stop")
+            self._endings.finish(request, "stop")
             return
         token = sampler.sample(self._context, row)
         if not request.clock.first_token_s:
@@ -240,73 +259,31 @@ class EngineLoop:
             self._is_urgent = True
         request.tokens.append(token)
         if self._model.is_end(token):
-            self._finish(request, "stop")
+            self._endings.finish(request, "stop")
             return
         for event in answer.feed(self._model.piece(token)):
             self._channel.post(event)
         if answer.stopped:
-            self._finish(request, "stop")
+            self._endings.finish(request, "stop")
         elif request.n_generated >= request.max_new:
-            self._finish(request, "length")
-
-    def _finish(self, request: Request, reason: str) -> None:
-        if request.answer is not None:
-            for event in request.answer.finish():
-                self._channel.post(event)
-            if reason == "stop" and request.answer.has_tool_calls:
-                reason = "tool_calls"
-            self._pace.finished(request.n_generated)
-        self._channel.post(
-            Finished(
-                request_id=request.request_id,
-                reason=reason,
-                usage=request.usage(),
-                timings=request.timings(time.monotonic()),
-                choice=request.choice,
-            )
-        )
-        self._retire(request)
-
-    def _fail(self, request: Request, kind: type[DistillerError], message: str) -> None:
-        """End all answers to the command that a request belongs to."""
-        self._channel.post(
-            Failed(request_id=request.request_id, kind=kind.__name__, message=message)
-        )
-        for sibling in self._scheduler.find(request.request_id):
-            self._retire(sibling)
-
-    def _retire(self, request: Request) -> None:
-        self._is_urgent = True
-        self._scheduler.remove(request)
-        if request.sampler is not None:
-            request.sampler.close()
-            request.sampler = None
-
-    def _end_overdue(self, now_s: float) -> None:
-        if self._deadline_s is None:
-            return
-        received_before_s = now_s - self._deadline_s
-        for request in (*self._scheduler.running, *self._scheduler.waiting):
-            if request.clock.received_s < received_before_s and self._is_known(request):
-                message = f"the request took longer than its deadline of {self._deadline_s:g} s"
-                self._fail(request, DeadlineExceeded, message)
-
-    def _is_known(self, request: Request) -> bool:
-        return request in self._scheduler.find(request.request_id)
+            self._endings.finish(request, "length")
 
     def _report(self) -> None:
         now_s = time.monotonic()
         if now_s - self._stats_s < _STATS_EVERY_S and not self._scheduler.is_idle:
             return
         self._stats_s = now_s
+        for line in self._residency.disk.take_news():
+            self._channel.post(line)
         self._channel.post(
             Stats(
                 waiting=len(self._scheduler.waiting),
                 running=len(self._scheduler.running),
                 kv_tokens=self._residency.kv_tokens,
-                idle_bytes=self._residency.idle_bytes,
+                idle_bytes=self._residency.store.n_bytes,
                 prefill_tokens_per_s=round(self._pace.prefill_tokens_per_s, 1),
                 decode_tokens_per_s=round(self._pace.decode_tokens_per_s, 1),
+                cache=cache_counts(self._residency),
             )
         )
 

@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from app.engine.assembly import build_loop
 from app.engine.channel import Channel, ChannelClosed
 from app.engine.digest import file_digest
-from app.engine.idle_store import IdleStore
-from app.engine.inbox import Inbox
 from app.engine.llama import (
     BatchPart,
     Context,
@@ -25,11 +24,7 @@ from app.engine.llama import (
     route_logs,
 )
 from app.engine.loop import EngineLoop
-from app.engine.pace import Pace
 from app.engine.prompts import PromptBuilder
-from app.engine.residency import Residency
-from app.engine.scheduler import Scheduler
-from app.engine.sequences import SequencePool
 from app.engine.threads import default_threads
 from app.errors import DistillerError, TemplateRefused
 from app.protocol import (
@@ -41,7 +36,6 @@ from app.protocol import (
     ModelInfo,
 )
 
-_MIB = 1024 * 1024
 _PROGRESS_STEP = 0.02
 # what llama.cpp prints as errors where the loop makes room and tries again, or gave a step up
 _EXPECTED = (
@@ -93,45 +87,26 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
 
 
 def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop, ModelInfo]:
-    path, params, queue = Path(command.model_path), command.params, command.queue
+    path, params = Path(command.model_path), command.params
     model = Model(path, params, _progress_reporter(channel))
-    context = Context(model, params, n_seq_max=queue.parallel, n_threads=default_threads())
+    n_sequences = command.queue.parallel + 1  # one to copy prompts with
+    context = Context(model, params, n_seq_max=n_sequences, n_threads=default_threads())
     source = params.chat_template or model.chat_template
     prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
     model.show_special(prompts.tags)
     _warm_up(model, context)
-    pool = SequencePool(queue.parallel)
-    scheduler = Scheduler(
-        pool,
-        parallel=queue.parallel,
-        max_queue=queue.max_queue,
-        n_batch=context.n_batch,
-        n_ctx=context.n_ctx,
-    )
-    pace = Pace(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
-    inbox = Inbox(model, prompts, scheduler, channel, pace, n_ctx=context.n_ctx)
-    store = IdleStore(queue.idle_cache_mb * _MIB, can_cut=not model.is_recurrent)
-    residency = Residency(context, pool, store)
-    loop = EngineLoop(
-        model,
-        context,
-        channel,
-        inbox,
-        scheduler,
-        residency,
-        pace,
-        deadline_s=queue.request_deadline_s,
-        stream_interval_s=queue.stream_interval_ms / 1000.0,
-    )
+    loop = build_loop(command, channel, model, context, prompts)
     if source is None:
-        channel.post(
-            LogLine(
-                level="warning",
-                source="engine",
-                text=f"{path.name} has no chat template; ChatML is used",
-            )
-        )
-    info = ModelInfo(
+        text = f"{path.name} has no chat template; ChatML is used"
+        channel.post(LogLine(level="warning", source="engine", text=text))
+    load_ms = round((time.monotonic() - began_s) * 1000.0, 1)
+    return loop, _info(path, model, context, has_template=source is not None, load_ms=load_ms)
+
+
+def _info(
+    path: Path, model: Model, context: Context, *, has_template: bool, load_ms: float
+) -> ModelInfo:
+    return ModelInfo(
         description=model.description,
         n_params=model.n_params,
         size_bytes=model.size_bytes,
@@ -141,11 +116,10 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_gpu_layers=model.n_gpu_layers,
         n_threads=context.n_threads,
         n_threads_batch=context.n_threads_batch,
-        has_chat_template=source is not None,
+        has_chat_template=has_template,
         fingerprint=f"fp_{build_version()}_{file_digest(path)}",
-        load_ms=round((time.monotonic() - began_s) * 1000.0, 1),
+        load_ms=load_ms,
     )
-    return loop, info
 
 
 def _warm_up(model: Model, context: Context) -> None:

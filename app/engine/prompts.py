@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.chat.conversation import normalise
@@ -9,8 +11,14 @@ from app.chat.stream_parser import PlainParser, StreamParser
 from app.chat.templates import CHATML, ChatTemplate
 from app.chat.tool_formats import detect
 from app.engine.dates import ConversationDates
+from app.engine.heads import Heads
+from app.engine.sequences import common_prefix
+from app.engine.turns import Meaning, Turns, meaning_of
 from app.errors import ContextOverflow, TemplateRefused
 from app.protocol import Generate, Prefill
+
+JsonObject = dict[str, Any]
+_ASKING_ROLES = ("user", "tool")
 
 
 class Tokenizer(Protocol):
@@ -24,8 +32,27 @@ class Tokenizer(Protocol):
     def eos_text(self) -> str:
         """Text of the end-of-sequence token."""
 
+    @property
+    def end_texts(self) -> tuple[str, ...]:
+        """Texts of the tokens that usually end an answer."""
+
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the token ids of `text`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered conversation.
+
+    Args:
+        tokens: what the model reads.
+        text: the same as the template wrote it.
+        n_head: leading tokens that the instructions and tools alone decide.
+    """
+
+    tokens: list[int]
+    text: str
+    n_head: int
 
 
 class PromptBuilder:
@@ -51,37 +78,85 @@ class PromptBuilder:
         self._format = detect(source)
         self._traits = self._template.traits
         self._dates = ConversationDates()
+        self._heads = Heads(self._shared)
+        self.turns = Turns(self._meaning, tokenizer.end_texts)
 
     @property
     def tags(self) -> tuple[str, ...]:
         """Texts of special tokens that the tool format's parser has to see."""
         return self._format.tags if self._format else ()
 
-    def build(self, command: Generate | Prefill) -> list[int]:
-        """Return the prompt tokens of a conversation.
+    def build(self, command: Generate | Prefill) -> Prompt:
+        """Return the prompt of a conversation.
 
-        A `Generate` prompt ends where the assistant's answer begins; a `Prefill` prompt ends
-        with the last message, so that it is a prefix of what follows.
+        A `Generate` prompt ends where the assistant's answer begins. A `Prefill` prompt is what
+        the next `Generate` with these messages begins with. Where the conversation has answers
+        that were generated here, their tokens are the generated ones.
 
         Raises:
             TemplateRefused: the template raised, ran too long or wrote too much.
             InvalidRequest: a message has content that the service cannot show to the model.
             ContextOverflow: the prompt leaves no room for an answer.
         """
-        text = self._template.render(
-            normalise(command.messages, self._traits),
+        prompt = self._build(command)
+        if not prompt.tokens:
+            raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
+        if len(prompt.tokens) >= self._n_ctx:
+            raise ContextOverflow(len(prompt.tokens), self._n_ctx)
+        return prompt
+
+    def _build(self, command: Generate | Prefill) -> Prompt:
+        messages = command.messages
+        if isinstance(command, Prefill) and messages[-1].get("role") not in _ASKING_ROLES:
+            shared = self._shared(messages, command)
+            if shared:
+                return Prompt(shared, "", len(shared))
+            text = self._render(messages, command, is_answered=False)
+        else:
+            text = self._render(messages, command, is_answered=True)
+        tokens = self._tokens(text)
+        day = self._dates.of(messages).date().isoformat()
+        return Prompt(tokens, text, self._heads.length(command, tokens, day))
+
+    def _render(
+        self, messages: list[JsonObject], command: Generate | Prefill, *, is_answered: bool
+    ) -> str:
+        return self._template.render(
+            normalise(messages, self._traits),
             tools=command.tools or None,
-            add_generation_prompt=isinstance(command, Generate),
+            add_generation_prompt=is_answered,
             template_kwargs=command.template_kwargs,
             now=self._dates.of(command.messages),
         )
+
+    def _tokens(self, text: str) -> list[int]:
+        spliced = self.turns.splice(text)
+        if spliced is not None:
+            rest = self._tokenizer.tokenize(spliced.rest, add_special=False, parse_special=True)
+            return [*spliced.tokens, *rest]
         has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
-        tokens = self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
-        if not tokens:
-            raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
-        if len(tokens) >= self._n_ctx:
-            raise ContextOverflow(len(tokens), self._n_ctx)
-        return tokens
+        return self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
+
+    def _shared(self, messages: Sequence[JsonObject], command: Generate | Prefill) -> list[int]:
+        """Return the tokens that all conversations beginning with `messages` share.
+
+        They are found by going on in two ways that have nothing in common. Empty where the
+        template takes no user message there.
+        """
+        try:
+            ways = [
+                self._tokens(
+                    self._render(
+                        [*messages, {"role": "user", "content": content}],
+                        command,
+                        is_answered=False,
+                    )
+                )
+                for content in ("Hello", "1")
+            ]
+        except TemplateRefused:
+            return []
+        return ways[0][: common_prefix(*ways)]
 
     def parser(self, command: Generate) -> StreamParser:
         """Return a fresh parser for the answer to `command`.
@@ -94,7 +169,10 @@ class PromptBuilder:
             return PlainParser()
         return self._format.parser({_tool_name(tool) for tool in command.tools})
 
+    def _meaning(self, text: str) -> Meaning:
+        return meaning_of(text, self._format.parser(None) if self._format else PlainParser())
 
-def _tool_name(tool: dict[str, Any]) -> str:
+
+def _tool_name(tool: JsonObject) -> str:
     function = tool.get("function")
     return str(function.get("name", "")) if isinstance(function, dict) else ""

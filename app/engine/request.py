@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from app.engine.answer import Answer
 from app.engine.sequences import Slot
-from app.protocol import SamplingParams, Timings, Usage
+from app.protocol import CacheMiss, SamplingParams, Timings, Usage
 
 
 class TokenSampler(Protocol):
@@ -41,8 +41,16 @@ class Request:
         choice: which of the answers to one command this is.
         leader: the request whose prompt this one shares, to be prefilled first.
         report_progress: whether the client wants to see the prefill advance.
+        prompt_text: the prompt as the template wrote it.
+        n_head: leading tokens that the instructions and tools alone decide.
+        profile: the profile that a prefill belongs to.
+        miss: where the prompt parts from the cached ones, for those who want to know.
         n_past: tokens whose keys and values are in the KV cache.
         n_cached: prompt tokens that were there before the request came.
+        tier: where these were.
+        restore_ms: what bringing them back took, in milliseconds.
+        checkpoint: a length at which the sequence is to be saved on its way, for models whose
+            memory cannot be cut; 0 is none.
     """
 
     request_id: str
@@ -57,8 +65,15 @@ class Request:
     clock: Clock = field(default_factory=Clock)
     slot: Slot | None = None
     sampler: TokenSampler | None = None
+    prompt_text: str = ""
+    n_head: int = 0
+    profile: str = ""
+    miss: CacheMiss | None = None
     n_past: int = 0
     n_cached: int = 0
+    tier: str = "none"
+    restore_ms: float = 0.0
+    checkpoint: int = 0
 
     @property
     def n_generated(self) -> int:
@@ -81,6 +96,11 @@ class Request:
         end = len(self.tokens) - 1 if self.max_new else self.n_prompt
         return max(0, end - self.n_past)
 
+    def up_to_checkpoint(self, n_tokens: int) -> int:
+        """Return as much of `n_tokens` as may be decoded before the sequence has to be saved."""
+        left = self.checkpoint - self.n_past
+        return min(n_tokens, left) if left > 0 else n_tokens
+
     def usage(self) -> Usage:
         """Return the token counts so far."""
         return Usage(
@@ -102,6 +122,8 @@ class Request:
             predicted_n=self.n_generated,
             predicted_ms=_ms(now_s - first_s),
             cache_n=self.n_cached,
+            tier=self.tier,
+            restore_ms=self.restore_ms,
         )
 
 

@@ -171,4 +171,4 @@ def _share(prefilling: list[Request], room: int) -> Iterable[Work]:
         room -= n_tokens
         n_tokens += kept if request is oldest else 0
         if n_tokens > 0:
-            yield Work(request, n_tokens)
+            yield Work(request, request.up_to_checkpoint(n_tokens))

@@ -29,6 +29,7 @@ from app.protocol import (
     Finished,
     FrameError,
     Generate,
+    KeepProfiles,
     Load,
     Loaded,
     LoadFailed,
@@ -36,17 +37,16 @@ from app.protocol import (
     LogLine,
     ModelInfo,
     Prefill,
+    Reply,
     RequestEvent,
     Shutdown,
     Stats,
-    Text,
-    TokenIds,
     encode,
     event_reader,
 )
 
 _LAST_STDERR_LINES = 12
-_EXIT_WAIT_S = 2.0
+_SAVE_WAIT_S = 10.0
 _LAST_WORDS_WAIT_S = 0.2
 _STDERR_READ_BYTES = 64 * 1024
 _SILENCE_CHECK_S = 1.0
@@ -172,7 +172,7 @@ class EngineProcess(asyncio.Protocol):
                 known = [event for event in batch if not isinstance(event, Mark)]
                 if known:
                     unfinished -= sum(isinstance(event, Finished) for event in known)
-                    done = not unfinished or isinstance(known[-1], Failed | TokenIds | Text)
+                    done = not unfinished or isinstance(known[-1], Failed | Reply)
                     yield known
                 elif Mark.SILENCE in batch:
                     yield []
@@ -208,8 +208,15 @@ class EngineProcess(asyncio.Protocol):
         """Wait until the process has ended and its exit is known."""
         await self._exited.wait()
 
-    async def close(self, grace_s: float = _EXIT_WAIT_S) -> None:
-        """End the process: asks first, kills after `grace_s`."""
+    def tell(self, command: KeepProfiles) -> None:
+        """Send a command that has no answer."""
+        self._send(command)
+
+    async def close(self, grace_s: float = _SAVE_WAIT_S) -> None:
+        """End the process: asks first, kills after `grace_s`.
+
+        What it has cached goes to disk first, which takes seconds on a slow one.
+        """
         self._ending = True
         if self.is_alive:
             self._send(Shutdown())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan
-from app.protocol import ModelInfo
+from app.host.profiles import ProfileState
+from app.protocol import CacheParams, ModelInfo
 
 StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
 
@@ -21,12 +23,16 @@ class Serving:
         info: what the engine reported.
         engine: the process.
         since_s: monotonic time of the load.
+        cache: what the engine was told of the disk tier.
+        profiles: what became of the profiles when it was loaded.
     """
 
     plan: LoadPlan
     info: ModelInfo
     engine: EngineProcess
     since_s: float
+    cache: CacheParams
+    profiles: Sequence[ProfileState]
 
     @property
     def name(self) -> str:

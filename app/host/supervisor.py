@@ -1,13 +1,14 @@
 """Owns which model serves: first load, restart after a crash, switch and roll back.
 
-It knows model files and engine handles; it must not know HTTP or what requests say.
+It knows model files and engine handles; it must not know HTTP or what requests say. How a plan
+becomes a serving model is `Loader`'s.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -20,16 +21,20 @@ from app.errors import (
     NoModelLoaded,
     ServiceStopping,
 )
+from app.host.cache_folder import CacheFolder
 from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan, plan_load
+from app.host.loader import Loader
+from app.host.profiles import Profile, ProfileState
 from app.host.serving import Serving, Status, StatusName
 from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
-from app.protocol import Load, LoadParams, QueueParams
+from app.protocol import LoadParams, QueueParams
 
 _FIRST_BACKOFF_S = 0.5
 _MAX_BACKOFF_S = 30.0
 _STABLE_AFTER_S = 60.0
+_RESTARTING = "The engine process ended and is being restarted"
 
 Result = TypeVar("Result")
 
@@ -43,6 +48,8 @@ class Supervisor:
         catalog: the models folder.
         defaults: load parameters where a request names none.
         queue: how many requests an engine takes.
+        cache: the folder of cached prompts.
+        profiles: what is ready in an engine before it serves.
         load_timeout_s: seconds a model may take to load.
         engine_timeout_s: seconds of silence after which a working engine is ended.
         drain_timeout_s: seconds that requests get to finish when their model has to make room.
@@ -53,6 +60,8 @@ class Supervisor:
         catalog: Catalog,
         defaults: LoadParams,
         queue: QueueParams,
+        cache: CacheFolder,
+        profiles: Sequence[Profile] = (),
         *,
         load_timeout_s: float,
         engine_timeout_s: float,
@@ -60,18 +69,24 @@ class Supervisor:
     ) -> None:
         self._catalog = catalog
         self._defaults = defaults
-        self._queue = queue
-        self._load_timeout_s = load_timeout_s
-        self._engine_timeout_s = engine_timeout_s
         self._drain_timeout_s = drain_timeout_s
         self._lock = asyncio.Lock()
         self._serving: Serving | None = None
-        self._loading: EngineProcess | None = None
+        self._draining: list[Serving] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._backoff_s = 0.0
         self._wanted: str | None = None
-        self._engines: set[EngineProcess] = set()
+        self.cache = cache
         self.status = Status()
+        self._loader = Loader(
+            queue,
+            cache,
+            profiles,
+            load_timeout_s=load_timeout_s,
+            engine_timeout_s=engine_timeout_s,
+            status=self.status,
+            on_exit=self._on_exit,
+        )
 
     @property
     def serving(self) -> Serving | None:
@@ -81,7 +96,17 @@ class Supervisor:
     @property
     def load_fraction(self) -> float | None:
         """How much of the model that is being loaded is there, 0.0 to 1.0."""
-        return self._loading.load_fraction if self._loading else None
+        return self._loader.fraction
+
+    @property
+    def profiles(self) -> Sequence[ProfileState]:
+        """The profiles in the model that serves, or else in the one loaded last."""
+        return self._serving.profiles if self._serving else self._loader.profile_states
+
+    @property
+    def loaded(self) -> list[Serving]:
+        """The model that serves and those before it that still finish their requests."""
+        return [*([self._serving] if self._serving else []), *self._draining]
 
     # ------------------------------------------------------------ start and stop
 
@@ -116,7 +141,7 @@ class Supervisor:
                 self._fail(error)
                 return
             try:
-                self._serve(await self._load(plan, spawned))
+                self._serve(await self._loader.load(plan, spawned))
             except (ModelLoadFailed, LoadParamsRefused) as error:
                 self._fail(error)
 
@@ -127,7 +152,7 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(engine.close() for engine in self._engines))
+        await self._loader.close()
         self._serving = None
 
     async def settled(self) -> None:
@@ -207,7 +232,7 @@ class Supervisor:
 
     async def _replace(self, plan: LoadPlan, before: Serving | None) -> Serving:
         try:
-            serving = await self._load(plan)
+            serving = await self._loader.load(plan)
         except (ModelLoadFailed, LoadParamsRefused) as error:
             if before is None:
                 if self._wanted is None:  # else a restart goes on trying
@@ -224,7 +249,7 @@ class Supervisor:
         self._set("loading", f"Model {plan.file.name} is being loaded in place of {before.name}")
         await self._drain_and_close(before, timeout_s=self._drain_timeout_s)
         try:
-            serving = await self._load(plan)
+            serving = await self._loader.load(plan)
         except (ModelLoadFailed, LoadParamsRefused) as error:
             await self._bring_back(before)
             raise _with_outcome(error, f"{before.name} was loaded again") from error
@@ -233,34 +258,10 @@ class Supervisor:
 
     async def _bring_back(self, before: Serving) -> None:
         try:
-            self._serve(await self._load(before.plan))
+            self._serve(await self._loader.load(before.plan))
         except ModelLoadFailed as error:
             self._fail(error)
             raise
-
-    async def _load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
-        engine = EngineProcess(spawned or _spawn(), self._on_exit, silence_s=self._engine_timeout_s)
-        self._engines.add(engine)
-        self._loading = engine
-        try:
-            command = Load(model_path=str(plan.file.path), params=plan.params, queue=self._queue)
-            info = await engine.load(command, self._load_timeout_s)
-        except BaseException:
-            await engine.close(grace_s=0.0)
-            self._engines.discard(engine)
-            raise
-        finally:
-            self._loading = None
-        log.info(
-            "model_loaded",
-            model=plan.file.name,
-            description=info.description,
-            n_ctx=info.n_ctx,
-            load_ms=info.load_ms,
-            pid=engine.pid,
-            notes=list(plan.notes),
-        )
-        return Serving(plan, info, engine, time.monotonic())
 
     def _serve(self, serving: Serving) -> None:
         if not serving.engine.is_alive:
@@ -275,14 +276,17 @@ class Supervisor:
         log.error("model_load_failed", error=error.message)
 
     async def _drain_and_close(self, serving: Serving, timeout_s: float | None) -> None:
-        await serving.engine.drained(timeout_s)
-        await serving.engine.close()
+        self._draining.append(serving)
+        try:
+            await serving.engine.drained(timeout_s)
+            await serving.engine.close()
+        finally:
+            self._draining.remove(serving)
         log.info("model_unloaded", model=serving.name, pid=serving.engine.pid)
 
     # ------------------------------------------------------------ restart
 
     def _on_exit(self, engine: EngineProcess) -> None:
-        self._engines.discard(engine)
         serving = self._serving
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return
@@ -290,7 +294,7 @@ class Supervisor:
         if time.monotonic() - serving.since_s > _STABLE_AFTER_S:
             self._backoff_s = 0.0
         self.status.last_failure = engine.exit_reason
-        self._set("restarting", "The engine process ended and is being restarted")
+        self._set("restarting", _RESTARTING)
         self._spawn_task(self._restart(serving))
 
     async def _restart(self, before: Serving) -> None:
@@ -302,8 +306,10 @@ class Supervisor:
                     return
                 self.status.restarts += 1
                 try:
-                    self._serve(await self._load(before.plan))
+                    self._serve(await self._loader.load(before.plan))
                 except ModelLoadFailed as error:
+                    if self.status.name == "restarting":
+                        self.status.message = _RESTARTING
                     self.status.last_failure = error.message
                     log.error("engine_restart_failed", model=before.name, error=error.message)
                 else:
@@ -326,13 +332,6 @@ def _with_outcome(
 ) -> ModelLoadFailed | LoadParamsRefused:
     """Return the error with a word on which model serves now."""
     return type(error)(f"{error.message}; {outcome}", param=error.param or "model")
-
-
-def _spawn() -> SpawnedEngine:
-    try:
-        return SpawnedEngine()
-    except OSError as error:
-        raise ModelLoadFailed(f"the engine process could not be started: {error}") from error
 
 
 def _log_defect(task: asyncio.Task[Any]) -> None:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.api.meters import Metrics
 from app.host.supervisor import Supervisor
-from app.protocol import Stats, Timings, Usage
+from app.protocol import CacheCounts, Stats, Timings, Usage
 
 STATS = Stats(
     waiting=3,
@@ -19,7 +19,17 @@ STATS = Stats(
     idle_bytes=4096,
     prefill_tokens_per_s=123.5,
     decode_tokens_per_s=45.5,
+    cache=CacheCounts(
+        memory_hits=4,
+        disk_hits=5,
+        misses={"empty": 6, "other_prompt": 7},
+        restored_tokens=8,
+        memory_bytes=9,
+        disk_bytes=10,
+        written_today_bytes=11,
+    ),
 )
+ENGINE_COUNTERS = dict.fromkeys(("cache_hits", "cache_misses", "cache_restored_tokens"), "counter")
 COUNTERS = {"tokens": "counter", "requests": "counter", "engine_restarts": "counter"}
 HISTOGRAMS = dict.fromkeys(("ttft_seconds", "queue_seconds", "inter_token_seconds"), "histogram")
 GAUGES = dict.fromkeys(
@@ -32,6 +42,9 @@ GAUGES = dict.fromkeys(
         "kv_capacity_tokens",
         "prefill_tokens_per_second",
         "decode_tokens_per_second",
+        "cache_memory_bytes",
+        "cache_disk_bytes",
+        "cache_written_today_bytes",
     ),
     "gauge",
 )
@@ -80,7 +93,7 @@ USAGE = Usage(prompt_tokens=10, cached_tokens=4, completion_tokens=5)
 
 
 def test_all_metrics_have_their_names_and_types() -> None:
-    expected = COUNTERS | HISTOGRAMS | GAUGES
+    expected = COUNTERS | ENGINE_COUNTERS | HISTOGRAMS | GAUGES
     assert types(metrics()) == {f"distiller_llm_{name}": kind for name, kind in expected.items()}
 
 
@@ -89,7 +102,7 @@ def test_without_a_model_there_is_nothing_to_say_of_an_engine() -> None:
     assert value(found, "up") == 0.0
     assert value(found, "engine_restarts_total") == 2.0
     gone = set(types(metrics())) - set(types(found))
-    assert gone == {f"distiller_llm_{name}" for name in GAUGES if name != "up"}
+    assert gone == {f"distiller_llm_{name}" for name in GAUGES | ENGINE_COUNTERS if name != "up"}
 
 
 @pytest.mark.parametrize(
@@ -103,10 +116,23 @@ def test_without_a_model_there_is_nothing_to_say_of_an_engine() -> None:
         ("kv_capacity_tokens", 4096.0),
         ("prefill_tokens_per_second", 123.5),
         ("decode_tokens_per_second", 45.5),
+        ("cache_memory_bytes", 9.0),
+        ("cache_disk_bytes", 10.0),
+        ("cache_written_today_bytes", 11.0),
+        ("cache_restored_tokens_total", 8.0),
     ],
 )
-def test_gauges_show_what_the_engine_said_last(name: str, expected: float) -> None:
+def test_numbers_of_the_engine_are_what_it_said_last(name: str, expected: float) -> None:
     assert value(metrics(), name) == expected
+
+
+def test_cache_hits_are_told_by_tier_and_misses_by_reason() -> None:
+    found = metrics()
+    hits = {tier: value(found, "cache_hits_total", tier=tier) for tier in ("memory", "disk")}
+    assert hits == {"memory": 4.0, "disk": 5.0}
+    reasons = ("empty", "other_prompt")
+    misses = {reason: value(found, "cache_misses_total", reason=reason) for reason in reasons}
+    assert misses == {"empty": 6.0, "other_prompt": 7.0}
 
 
 def test_requests_are_counted_by_status() -> None:

@@ -19,16 +19,20 @@ from hypothesis import strategies as st
 
 from app.chat.stream_parser import PlainParser
 from app.engine.channel import Channel
+from app.engine.disk_tier import Disk, DiskTier
+from app.engine.endings import Endings
 from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
+from app.engine.keeper import Keeper
 from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart, Context, Model
 from app.engine.loop import EngineLoop
 from app.engine.pace import Pace
-from app.engine.prompts import PromptBuilder
+from app.engine.prompts import Prompt, PromptBuilder
 from app.engine.request import Request
 from app.engine.residency import Residency
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
+from app.engine.turns import Turns
 from app.protocol import (
     Cancel,
     Command,
@@ -43,10 +47,12 @@ from app.protocol import (
     Started,
     TextDelta,
 )
+from tests.engine.fake_disk import fake_disk
 
 END = 0
 N_VOCAB = 12
 MANY_STEPS = 20_000
+MANY_MOMENTS = 50
 
 
 def next_token(seed: int, history: Sequence[int]) -> int:
@@ -192,12 +198,22 @@ class LetterModel:
     def piece(self, token: int) -> bytes:
         return shown([token]).encode()
 
+    def shown_piece(self, token: int) -> bytes:
+        return b"." if token == END else self.piece(token)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return b"".join(map(self.shown_piece, tokens)).decode()
+
 
 class TokenPrompts:
     """A conversation is one message whose content is the prompt's tokens."""
 
-    def build(self, command: Generate | Prefill) -> list[int]:
-        return list(command.messages[0]["content"])
+    def __init__(self) -> None:
+        self.turns = Turns(str)
+
+    def build(self, command: Generate | Prefill) -> Prompt:
+        tokens = list(command.messages[0]["content"])
+        return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
 
     def parser(self, command: Generate) -> PlainParser:
         return PlainParser()
@@ -206,12 +222,19 @@ class TokenPrompts:
 class SamplingInbox(Inbox):
     """Gives each request its sampler as it comes."""
 
-    def __init__(self, scheduler: Scheduler, channel: Channel, pace: Pace, n_ctx: int) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        channel: Channel,
+        pace: Pace,
+        residency: Residency,
+        n_ctx: int,
+    ) -> None:
         model, prompts = (
             cast(Model, LetterModel(is_recurrent=False)),
             cast(PromptBuilder, TokenPrompts()),
         )
-        super().__init__(model, prompts, scheduler, channel, pace, n_ctx=n_ctx)
+        super().__init__(model, prompts, scheduler, channel, pace, residency, n_ctx=n_ctx)
         self._queue = scheduler
         self.samplers: list[HistorySampler] = []
 
@@ -262,10 +285,12 @@ class Engine:
         can_cut: bool = True,
         deadline_s: float | None = None,
         stream_interval_s: float = 0.0,
+        disk: Disk | None = None,
         dice: random.Random | None = None,
     ) -> None:
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
+        self._n_quiet = 0
         self.n_ctx = n_ctx
         self.events: list[Event] = []
         self.sent: list[int] = []  # events sent after each flush
@@ -276,16 +301,31 @@ class Engine:
         )
         pace = DicePace(dice, n_batch) if dice else Pace(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)
-        self.inbox = SamplingInbox(self.scheduler, channel, pace, n_ctx)
+        tier = DiskTier()
+        if disk:
+            tier.use(disk)
+        residency = Residency(
+            cast(Context, self.cells),
+            self.pool,
+            IdleStore(idle_bytes, can_cut=can_cut),
+            tier,
+            can_cut=can_cut,
+        )
+        self.inbox = SamplingInbox(self.scheduler, channel, pace, residency, n_ctx)
+        keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
+        endings = Endings(
+            channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
+        )
         self.loop = EngineLoop(
             cast(Model, LetterModel(is_recurrent=not can_cut)),
             cast(Context, self.cells),
             channel,
             self.inbox,
             self.scheduler,
-            Residency(cast(Context, self.cells), self.pool, IdleStore(idle_bytes, can_cut=can_cut)),
+            residency,
+            keeper,
             pace,
-            deadline_s=deadline_s,
+            endings,
             stream_interval_s=stream_interval_s,
             poll_every_s=0.0,
         )
@@ -307,9 +347,11 @@ class Engine:
         self.sent.append(len(self.events))
 
     def wait(self, timeout_s: float | None = None) -> list[Command]:
-        if timeout_s is not None and (not self._script or not self._script[0]):
-            return self.poll()  # nothing comes for a moment
-        return self.poll() if self._script else [Shutdown()]
+        if not self._script:
+            self._n_quiet += 1
+            is_over = timeout_s is None or self._n_quiet > MANY_MOMENTS
+            return [Shutdown()] if is_over else self.poll()
+        return self.poll()  # nothing comes for a moment, or the next part of the script
 
     def poll(self) -> list[Command]:
         self._n_steps += 1
@@ -582,6 +624,45 @@ def test_a_batch_smaller_than_the_number_of_running_answers_serves_them_all() ->
         engine.assert_answered(command)
 
 
+# ---------------------------------------------------------------- the disk tier
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_what_an_engine_knew_at_its_end_is_known_to_the_next(can_cut: bool) -> None:
+    disk, store = fake_disk(can_cut=can_cut, dice=None)
+    before = generate("a", [1] * 20)
+    first = Engine([[before]], disk=disk, can_cut=can_cut, idle_bytes=0).run()
+    history = [1] * 20 + solo([1] * 20, 1, 8)
+    known = [token for token in history if token != END]
+    assert any(held[: len(known) - 1] == tuple(known[:-1]) for held in store.entries)
+    after = generate("b", [*known, 2, 2, 2])
+    engine = Engine([[after]], disk=disk, can_cut=can_cut, idle_bytes=0).run()
+    end = engine.finished("b")[0]
+    assert end.timings.tier == "disk"
+    assert end.usage.cached_tokens >= first.finished("a")[0].usage.prompt_tokens
+    engine.assert_answered(after)
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_conversations_that_begin_alike_share_their_head(can_cut: bool) -> None:
+    disk, store = fake_disk(can_cut=can_cut, dice=None)
+    head = [1, 2, 3] * 8  # half of each prompt is its head
+    Engine([[generate("a", [*head, *[1] * 24])], [], [], []], disk=disk, can_cut=can_cut).run()
+    assert tuple(head) in store.entries
+    command = generate("b", [*head, *[2] * 24])
+    engine = Engine([[command]], disk=disk, can_cut=can_cut).run()
+    assert engine.finished("b")[0].usage.cached_tokens >= len(head)
+    engine.assert_answered(command)
+
+
+def test_a_prefill_ends_when_its_prompt_is_on_the_disk() -> None:
+    disk, store = fake_disk(can_cut=True, dice=None)
+    engine = Engine([[prefill("a", [1] * 9)], [], [prefill("b", [1] * 9)]], disk=disk).run()
+    assert [end.saved for name in "ab" for end in engine.finished(name)] == [True, True]
+    assert list(store.entries) == [(1,) * 9]
+    assert not Engine([[prefill("a", [1] * 9)]]).run().finished("a")[0].saved
+
+
 # ---------------------------------------------------------------- any workload
 
 
@@ -605,6 +686,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     max_queue=st.sampled_from([0, 3, 64]),
     idle_bytes=st.sampled_from([0, 20, 1000]),
     can_cut=st.booleans(),
+    has_disk=st.booleans(),
 )
 def test_any_workload_is_answered_as_if_each_request_were_alone(
     seed: int,
@@ -614,6 +696,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
     max_queue: int,
     idle_bytes: int,
     can_cut: bool,
+    has_disk: bool,
 ) -> None:
     dice = random.Random(seed)
     commands = [any_command(dice, str(number), n_ctx) for number in range(dice.randrange(1, 12))]
@@ -632,6 +715,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
         max_queue=max_queue,
         idle_bytes=idle_bytes,
         can_cut=can_cut,
+        disk=fake_disk(can_cut=can_cut, dice=dice)[0] if has_disk else None,
         dice=dice,
     ).run()
 

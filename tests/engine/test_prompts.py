@@ -8,7 +8,8 @@ import pytest
 
 from app.chat.stream_parser import PlainParser
 from app.chat.tool_formats.hermes import HermesParser
-from app.engine.prompts import PromptBuilder, Tokenizer
+from app.engine.prompts import Prompt, PromptBuilder, Tokenizer
+from app.engine.turns import Turn
 from app.errors import ContextOverflow, InvalidRequest, TemplateRefused
 from app.protocol import Generate, Prefill, SamplingParams
 
@@ -22,6 +23,7 @@ class Letters:
 
     bos_text = "^"
     eos_text = "$"
+    end_texts = ("$",)
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         assert parse_special, "the template's special tokens are tokens"
@@ -56,8 +58,8 @@ def prefill(*messages: dict[str, Any], **more: Any) -> Prefill:
     return Prefill(request_id="r", messages=list(messages), **more)
 
 
-def text(tokens: list[int]) -> str:
-    return "".join("^" if token == BOS else chr(token) for token in tokens)
+def text(prompt: Prompt) -> str:
+    return "".join("^" if token == BOS else chr(token) for token in prompt.tokens)
 
 
 # ---------------------------------------------------------------- prompts
@@ -71,12 +73,35 @@ def test_without_a_template_the_conversation_is_written_as_chatml() -> None:
 def test_a_prefilled_prompt_is_the_beginning_of_the_prompts_that_follow() -> None:
     prompts = builder()
     system = {"role": "system", "content": "Be brief."}
-    ready = prompts.build(prefill(system, user("Hi")))
     answer = {"role": "assistant", "content": "Hello!"}
-    for later in (generate(system, user("Hi")), generate(system, user("Hi"), answer, user("Go"))):
-        tokens = prompts.build(later)
-        assert tokens[: len(ready)] == ready
-        assert len(tokens) > len(ready)
+    conversation = [system, user("Hi"), answer, user("Go")]
+    whole = prompts.build(generate(*conversation)).tokens
+    for length in range(1, len(conversation)):
+        ready = prompts.build(prefill(*conversation[:length])).tokens
+        assert whole[: len(ready)] == ready
+    assert prompts.build(prefill(*conversation)).tokens == whole
+
+
+def test_the_head_is_what_all_conversations_with_these_instructions_share() -> None:
+    prompts = builder()
+    system = {"role": "system", "content": "Be brief."}
+    hi, go = (prompts.build(generate(system, user(said), tools=[TOOL])) for said in ("Hi", "Go"))
+    assert hi.n_head == go.n_head
+    assert hi.tokens[: hi.n_head] == go.tokens[: go.n_head]
+    assert hi.text[: hi.n_head - 1].endswith("<|im_start|>user\n")
+    assert prompts.build(generate(user("Hi"))).n_head == 0, "no instructions, no tools"
+
+
+def test_an_answer_that_comes_back_as_text_keeps_the_tokens_that_were_generated() -> None:
+    prompts = builder()
+    asked = prompts.build(generate(user("Hi")))
+    generated = [1000, 1001]
+    prompts.turns.remember(Turn(asked.text, [*asked.tokens, *generated], "Hello!", "<|im_end|>"))
+    later = [user("Hi"), {"role": "assistant", "content": "Hello!"}, user("Go")]
+    tokens = prompts.build(generate(*later)).tokens
+    assert tokens[: len(asked.tokens) + 2] == [*asked.tokens, *generated]
+    later[1] = {"role": "assistant", "content": "Goodbye!"}
+    assert 1000 not in prompts.build(generate(*later)).tokens
 
 
 def test_a_beginning_of_sequence_that_the_template_wrote_is_not_doubled() -> None:
@@ -109,7 +134,7 @@ def test_parts_of_text_are_joined_for_a_template_that_takes_only_text() -> None:
 
 def test_a_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:
     prompts = builder(CONTENTS, n_ctx=8)
-    assert len(prompts.build(generate(user("x" * 6)))) == 7
+    assert len(prompts.build(generate(user("x" * 6))).tokens) == 7
     with pytest.raises(ContextOverflow) as refused:
         prompts.build(generate(user("x" * 7)))
     assert refused.value.message == "Requested tokens (8) exceed context window of 8"

@@ -11,9 +11,10 @@ import pytest
 from app.catalog import Catalog
 from app.errors import EngineUnavailable, ModelLoadFailed, NoModelLoaded, ServiceStopping
 from app.host import fit
+from app.host.cache_folder import CacheFolder
 from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
-from app.protocol import LoadParams, QueueParams
+from app.protocol import CacheParams, LoadParams, QueueParams
 from tests.live.server import MODELS, NANO
 
 DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
@@ -35,6 +36,7 @@ async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
         catalog,
         DEFAULTS,
         QueueParams(),
+        CacheFolder(catalog.models_dir / "cache", CacheParams()),
         load_timeout_s=60,
         engine_timeout_s=60,
         drain_timeout_s=5,

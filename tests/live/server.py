@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -27,7 +28,8 @@ class LiveServer:
     """A server process on a free port.
 
     Args:
-        arguments: command-line options after `serve`.
+        arguments: command-line options after `serve`; without `--cache-dir`, nothing is kept on
+            disk.
         command: what to run instead of `python -m app serve`.
         cwd: folder to run it in.
     """
@@ -38,6 +40,8 @@ class LiveServer:
         self._log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self.raw: list[str] = []
+        if "--cache-dir" not in arguments:
+            arguments = (*arguments, "--disk-cache-mb", "0")
         self.process = subprocess.Popen(
             [sys.executable, *command, "--port", "0", "--n-threads", "1", *arguments],
             cwd=cwd,
@@ -73,6 +77,14 @@ class LiveServer:
         if self.process.stderr:
             self.process.stderr.close()
         return status
+
+    def kill(self) -> None:
+        """End the server and its engine as a power cut does."""
+        engine_pid = self.engine_pid
+        self.process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(engine_pid, signal.SIGKILL)
+        self.process.wait(timeout=30)
 
     # ------------------------------------------------------------ log
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from app.api.schemas.cache import CacheBody, CacheTier
 from app.api.schemas.common import SEED_MAX, Lenient, LoadModelConfigs, StopStrings, Strict
 
 MAX_TOKENS = 1_000_000
@@ -151,6 +152,9 @@ class ChatRequest(Conversation, Sampling):
     return_progress: bool | None = Field(
         None, description="Stream how far the prefill is, as llama-server does."
     )
+    explain_cache: bool | None = Field(
+        None, description="Say what the prompt cache had of the prompt, and where it parted."
+    )
     logprobs: Literal[False] | None = None
     inference_configs: InferenceConfigs | None = None
     load_model_configs: LoadModelConfigs | None = None
@@ -176,8 +180,8 @@ class RestoreCacheResponse(Strict):
     model: str
     prompt_tokens: int
     cached_tokens: int
-    tier: Literal["memory", "none"]
-    saved: bool
+    tier: CacheTier
+    saved: bool = Field(description="Whether it is on disk.")
 
 
 class AnswerFunction(BaseModel):
@@ -233,6 +237,8 @@ class TimingsBody(BaseModel):
 
     queue_ms: float
     ttft_ms: float
+    tier: CacheTier
+    restore_ms: float
     cache_n: int
     prompt_n: int
     prompt_ms: float
@@ -253,3 +259,4 @@ class ChatResponse(BaseModel):
     choices: list[Choice]
     usage: UsageBody
     timings: TimingsBody
+    cache: CacheBody | None = Field(None, description="Only where `explain_cache` is true.")

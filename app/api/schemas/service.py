@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from app.api.schemas.cache import DiskState
 from app.api.schemas.common import Lenient, LoadModelConfigs, Strict
 
 
@@ -18,6 +19,21 @@ class RootResponse(BaseModel):
     documentation: str
 
 
+class DiskHealth(BaseModel):
+    """Whether prompts are kept on disk, and why not."""
+
+    disk: DiskState
+    message: str
+
+
+class ProfileHealth(BaseModel):
+    """What became of a profile when the model was loaded."""
+
+    name: str
+    state: Literal["waiting", "restoring", "ready", "failed", "other_model"]
+    message: str
+
+
 class HealthResponse(BaseModel):
     """Answer of `GET /health`: 200 where a model serves, else 503."""
 
@@ -28,6 +44,8 @@ class HealthResponse(BaseModel):
     version: str
     uptime_s: float
     engine: dict[str, Any]
+    cache: DiskHealth
+    profiles: list[ProfileHealth]
 
 
 class LiveResponse(BaseModel):

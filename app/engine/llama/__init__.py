@@ -14,6 +14,7 @@ from app.engine.llama.context import (
     Context,
     DecodeFailed,
 )
+from app.engine.llama.disk_cache import PromptDiskCache
 from app.engine.llama.library import build_version, route_logs
 from app.engine.llama.model import Model
 from app.engine.llama.sampler import Sampler
@@ -26,6 +27,7 @@ __all__ = [
     "Context",
     "DecodeFailed",
     "Model",
+    "PromptDiskCache",
     "Sampler",
     "build_version",
     "route_logs",

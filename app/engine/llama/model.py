@@ -74,6 +74,12 @@ class Model:
         return self._token_text(lib.llama_vocab_bos(self._vocab))
 
     @property
+    def end_texts(self) -> tuple[str, ...]:
+        """The texts of the tokens that end a sequence and a turn."""
+        tokens = (lib.llama_vocab_eos(self._vocab), lib.llama_vocab_eot(self._vocab))
+        return tuple(text for token in tokens if (text := self._token_text(token)))
+
+    @property
     def eos_text(self) -> str:
         """The text of the end-of-sequence token, empty where there is none."""
         return self._token_text(lib.llama_vocab_eos(self._vocab))
@@ -86,8 +92,8 @@ class Model:
         return bos if bos >= 0 else max(0, eos)
 
     def _token_text(self, token: int) -> str:
-        if token < 0:
-            return ""
+        if token < 0 or not lib.llama_vocab_is_control(self._vocab, token):
+            return ""  # llama.cpp names an ordinary token where the vocabulary has none
         return self._render_piece(token, special=True).decode("utf-8", "replace")
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:

@@ -1,0 +1,57 @@
+"""Owns what is said of the prompt cache's tiers; asks no engine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.host.supervisor import Supervisor
+from app.protocol import CacheCounts
+
+
+def disk_state(supervisor: Supervisor, counts: CacheCounts | None = None) -> tuple[str, str]:
+    """Return whether prompts are kept on disk, and why not.
+
+    `off` is by the settings, `refused` for as long as the engine runs, `paused` until the engine
+    finds the trouble gone.
+
+    Args:
+        counts: what the engine says now; without it, what it said last.
+    """
+    serving = supervisor.serving
+    params = serving.cache if serving else supervisor.cache.params
+    if not params.capacity_mb:
+        return "off", "disk_cache_mb is 0"
+    if params.refused:
+        return "refused", params.refused
+    if counts is None and serving:
+        counts = serving.engine.stats.cache
+    trouble = counts.trouble if counts else ""
+    return ("paused", trouble) if trouble else ("ok", "")
+
+
+def tiers_body(counts: CacheCounts, disk: tuple[str, str], folder: str) -> dict[str, Any]:
+    """Return `tiers` of `GET /cache`."""
+    state, message = disk
+    return {
+        "memory": {
+            "entries": counts.memory_entries,
+            "bytes": counts.memory_bytes,
+            "capacity_bytes": counts.memory_capacity_bytes,
+            "hits": counts.memory_hits,
+        },
+        "disk": {
+            "state": state,
+            "message": message,
+            "folder": folder,
+            "entries": counts.disk_entries,
+            "bytes": counts.disk_bytes,
+            "capacity_bytes": counts.disk_capacity_bytes,
+            "hits": counts.disk_hits,
+            "saves": counts.disk_saves,
+            "evicted": counts.disk_evicted,
+            "bad_entries": counts.disk_bad_entries,
+            "waiting": counts.disk_waiting,
+            "written_today_bytes": counts.written_today_bytes,
+            "daily_write_bytes": counts.daily_write_bytes,
+        },
+    }

@@ -1,0 +1,73 @@
+"""Owns the way from the settings' profiles to what is restored: files read, messages checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import ValidationError
+
+from app.api.schemas.chat import RestoreCacheRequest
+from app.api.validation import explain
+from app.errors import InvalidRequest, SettingsInvalid
+from app.host.profiles import Profile
+from app.settings import Settings
+from app.settings_profiles import ProfileSetting
+
+
+def read_profiles(settings: Settings) -> list[Profile]:
+    """Return the profiles with what their files hold; they are checked as a request is.
+
+    Raises:
+        SettingsInvalid: a file is unreadable or a value is no message or tool; one line for each.
+    """
+    profiles = []
+    problems = []
+    for index, written in enumerate(settings.profiles):
+        try:
+            profiles.append(_profile(written))
+        except InvalidRequest as error:
+            where = f"profiles[{index}].{error.param}"
+            problems.append(f"{where} {error.message} ({settings.source('profiles')})")
+    if problems:
+        raise SettingsInvalid("\n".join(problems))
+    return profiles
+
+
+def _profile(written: ProfileSetting) -> Profile:
+    body = {"messages": written.messages, "tools": written.tools}
+    files = {"messages": written.messages_file, "tools": written.tools_file}
+    for field, path in files.items():
+        if path is not None:
+            body[field] = _read(path, f"{field}_file")
+    try:
+        checked = RestoreCacheRequest.model_validate(body)
+    except ValidationError as error:
+        raise _as_written(explain(error, RestoreCacheRequest), files) from None
+    return Profile(
+        name=written.name,
+        model=written.model,
+        messages=msgspec.to_builtins(checked.raw_messages()),
+        tools=msgspec.to_builtins(checked.raw_tools()),
+    )
+
+
+def _read(path: Path, param: str) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror}"
+    except (ValueError, RecursionError) as error:
+        fault = f"is no valid JSON: {error}"
+    raise InvalidRequest(f'= "{path}" {fault}', param=param)
+
+
+def _as_written(error: InvalidRequest, files: dict[str, Path | None]) -> InvalidRequest:
+    """Return the error with the name of the file, if the value at fault is from one."""
+    where = error.param or ""
+    field = where.partition("[")[0].partition(".")[0]
+    reason = error.message.removeprefix(f"{where}: ")
+    if path := files.get(field):
+        return InvalidRequest(f'= "{path}": {where}: {reason}', param=f"{field}_file")
+    return InvalidRequest(f"is wrong: {reason}", param=where)

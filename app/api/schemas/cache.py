@@ -1,0 +1,101 @@
+"""Owns the shapes of what is said of the prompt cache; must not know handlers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+CacheTier = Literal["memory", "disk", "none"]
+DiskState = Literal["ok", "off", "paused", "refused"]
+
+
+class FirstDifference(BaseModel):
+    """Where a prompt parts from the cached one that is most like it; texts are a few words."""
+
+    index: int = Field(description="Of the first token that differs.")
+    before: str
+    prompt: str
+    cached: str
+
+
+class CacheBody(BaseModel):
+    """What the prompt cache had of a prompt."""
+
+    tier: CacheTier
+    cached_tokens: int
+    prompt_tokens: int
+    first_difference: FirstDifference | None
+
+
+class MemoryTier(BaseModel):
+    """Conversations in memory."""
+
+    entries: int
+    bytes: int
+    capacity_bytes: int
+    hits: int
+
+
+class DiskTier(BaseModel):
+    """Prompts on disk; `entries` are this model's, `bytes` those of all models."""
+
+    state: DiskState
+    message: str
+    folder: str
+    entries: int
+    bytes: int
+    capacity_bytes: int
+    hits: int
+    saves: int
+    evicted: int
+    bad_entries: int
+    waiting: int
+    written_today_bytes: int
+    daily_write_bytes: int
+
+
+class Tiers(BaseModel):
+    """Where prompts are kept."""
+
+    memory: MemoryTier
+    disk: DiskTier
+
+
+class EntryBody(BaseModel):
+    """One prompt on disk; times are seconds since 1970."""
+
+    id: str
+    role: str
+    profile: str
+    tokens: int
+    bytes: int
+    created_s: float
+    last_used_s: float
+
+
+class ModelUsage(BaseModel):
+    """What is on disk of one model."""
+
+    folder: str
+    entries: int
+    bytes: int
+
+
+class CacheResponse(BaseModel):
+    """Answer of `GET /cache`; all but `models` is of the model that serves, if one does."""
+
+    model: str | None
+    tiers: Tiers | None
+    misses: dict[str, int]
+    entries: list[EntryBody]
+    models: list[ModelUsage]
+
+
+class ClearCacheResponse(BaseModel):
+    """Answer of `DELETE /cache`: what was removed."""
+
+    status: Literal["ok"]
+    message: str
+    entries: int
+    bytes: int

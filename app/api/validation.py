@@ -1,0 +1,91 @@
+"""Owns how a value that fits no schema is told; must know nothing of HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from app.errors import InvalidRequest
+
+_UNKNOWN_KEY = "extra_forbidden"
+
+
+def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
+    """Return the client's mistake: a sentence, and the field at fault as the client wrote it."""
+    details = error.errors(include_url=False, include_context=True)
+    first = _most_specific(details)
+    if first["type"] == "json_invalid":
+        reason = first.get("ctx", {}).get("error", first["msg"])
+        return InvalidRequest(
+            f"The request body is not valid JSON: {reason}", param="body", code="invalid_json"
+        )
+    where = _dotted(first["loc"])
+    if first["type"] == _UNKNOWN_KEY:
+        return _unknown_key(first["loc"], schema)
+    message = first["msg"].removeprefix("Value error, ")
+    if not where:
+        return InvalidRequest("The request body must be a JSON object", param="body")
+    return InvalidRequest(f"{where}: {message}", param=where)
+
+
+def _most_specific(details: list[ErrorDetails]) -> ErrorDetails:
+    """Return the error to report: an unknown key, else the first one.
+
+    Where a value fits no branch of a union, the branch that looked deepest into it tells most.
+    """
+    for detail in details:
+        if detail["type"] == _UNKNOWN_KEY:
+            return detail
+    where = _dotted(details[0]["loc"])
+    same_place = [detail for detail in details if _dotted(detail["loc"]).startswith(where)]
+    return max(same_place, key=lambda detail: len(_dotted(detail["loc"])))
+
+
+def _unknown_key(loc: tuple[int | str, ...], schema: type[BaseModel]) -> InvalidRequest:
+    parent = ".".join(str(part) for part in loc[:-1])
+    owner = _owner(schema, loc[:-1])
+    valid = ", ".join(sorted(owner.model_fields)) if owner else ""
+    place = f" in {parent}" if parent else ""
+    return InvalidRequest(
+        f"Unknown key '{loc[-1]}'{place}; valid keys: {valid}",
+        param=_dotted(loc),
+        code="unknown_parameter",
+    )
+
+
+def _owner(schema: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """Return the model that lies at `path` inside `schema`."""
+    owner: type[BaseModel] | None = schema
+    for part in path:
+        field = owner.model_fields.get(str(part)) if owner else None
+        owner = _model_in(field.annotation) if field else None
+    return owner
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    candidates = (annotation, *getattr(annotation, "__args__", ()))
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    """Return `messages[0].role` for `("messages", 0, "role")`; type names are left out."""
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not _is_union_branch(part):
+            text += f".{part}" if text else part
+    return text
+
+
+def _is_union_branch(part: str) -> bool:
+    """Say whether pydantic put the name of a type into the path, as it does for unions."""
+    return part in _TYPE_NAMES or "[" in part or "(" in part
+
+
+_TYPE_NAMES = {"str", "int", "float", "bool", "dict", "list", "constrained-str"}

@@ -1,0 +1,194 @@
+"""Owns the disk tier as the engine uses it, and that there may be none; must not know llama.cpp."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from app.promptcache import DiskStore, DiskWriter, Found, Role, Snapshot, WriteJob
+from app.protocol import CacheCounts, DiskEntry, LogLine
+
+_LAST_WRITES_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A store and the thread that writes to it."""
+
+    store: DiskStore
+    writer: DiskWriter
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Save:
+    """An entry on its way to the disk.
+
+    Args:
+        disk: where to.
+        tokens: which entry.
+        job: what the writer does for it; None where there is nothing to do.
+    """
+
+    disk: Disk
+    tokens: Sequence[int]
+    job: WriteJob | None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.job is None or self.disk.writer.wait(self.job, timeout_s=0.0)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the disk has it."""
+        return self.disk.store.covers(self.tokens)
+
+
+class DiskTier:
+    """What is kept on disk.
+
+    Args:
+        extra_of: returns the few bytes that are kept with some tokens.
+        trouble: why there is no disk, where one is wanted.
+    """
+
+    def __init__(
+        self, *, extra_of: Callable[[Sequence[int]], bytes] = lambda _: b"", trouble: str = ""
+    ) -> None:
+        self._disk: Disk | None = None
+        self._extra_of = extra_of
+        self._trouble = trouble
+        self._news: deque[tuple[str, str]] = deque(maxlen=32)
+        self._n_saves = 0
+        self._profiles: dict[str, list[int]] = {}
+
+    def use(self, disk: Disk) -> None:
+        """Keep entries there from now on."""
+        self._disk = disk
+
+    def note(self, level: str, text: str) -> None:
+        """Take a sentence for the log; may be called from any thread."""
+        self._news.append((level, text))
+
+    def take_news(self) -> list[LogLine]:
+        """Return what there is to log."""
+        lines = []
+        while self._news:
+            level, text = self._news.popleft()
+            lines.append(LogLine(level=level, source="prompt cache", text=text))
+        return lines
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a disk."""
+        return self._disk is not None
+
+    @property
+    def n_waiting(self) -> int:
+        """Entries that are still to be written."""
+        return self._disk.writer.pending if self._disk else 0
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether there is anything to be found."""
+        return self._disk is not None and self._disk.store.newest_tokens() is not None
+
+    def find(self, tokens: Sequence[int]) -> Found | None:
+        """Return the entry that shares the longest useful prefix with `tokens`."""
+        return self._disk.store.find(tokens) if self._disk else None
+
+    def read(self, found: Found) -> Snapshot | None:
+        """Return what `find` found; None where it was bad or is gone."""
+        return self._disk.store.read(found) if self._disk else None
+
+    def tokens_like(self, tokens: Sequence[int]) -> Sequence[int] | None:
+        """Return those of the entry that shares the most with `tokens`, or was used last."""
+        if self._disk is None:
+            return None
+        found = self._disk.store.find(tokens)
+        return self._disk.store.tokens_of(found) if found else self._disk.store.newest_tokens()
+
+    def covers(self, tokens: Sequence[int]) -> bool:
+        """Whether an entry can serve in the place of these tokens; so without a disk, too."""
+        return self._disk is None or self._disk.store.covers(tokens)
+
+    def save(
+        self, tokens: Sequence[int], state: bytearray | None, role: Role, profile: str = ""
+    ) -> Save | None:
+        """Have an entry written soon.
+
+        Args:
+            state: None where the disk has the entry already.
+
+        Returns:
+            What tells how it went; None where there is no disk.
+        """
+        if self._disk is None:
+            return None
+        if profile:
+            self._profiles[profile] = list(tokens)
+        job = None
+        if state is not None:
+            job = WriteJob(
+                tokens=list(tokens),
+                state=state,
+                extra=self._extra_of(tokens),
+                role=role,
+                profile=profile,
+                replaces=role == "turn" and self._disk.store.can_cut,
+            )
+            self._n_saves += self._disk.writer.submit(job)
+        return Save(self._disk, tokens, job)
+
+    def keep_profiles(self, names: set[str]) -> None:
+        """Let the entries of other profiles, and what these were before, be evicted."""
+        if self._disk:
+            self._disk.store.unpin_except({name: self._profiles.get(name) for name in names})
+
+    def clear(self) -> tuple[int, int]:
+        """Forget all; return how many entries and bytes it was."""
+        return self._disk.store.clear() if self._disk else (0, 0)
+
+    def close(self) -> None:
+        """Write what is still to be written, at full speed."""
+        if self._disk:
+            self._disk.writer.close(_LAST_WRITES_S)
+
+    def fill(self, counts: CacheCounts) -> CacheCounts:
+        """Return `counts` with what is known of the disk."""
+        if self._disk is None:
+            return msgspec.structs.replace(counts, trouble=self._trouble)
+        status = self._disk.store.status()
+        return msgspec.structs.replace(
+            counts,
+            disk_entries=status.n_entries,
+            disk_bytes=status.n_bytes,
+            disk_capacity_bytes=status.capacity_bytes,
+            disk_saves=self._n_saves,
+            disk_evicted=status.n_evicted,
+            disk_bad_entries=status.n_bad,
+            disk_waiting=self._disk.writer.pending,
+            written_today_bytes=status.written_today_bytes,
+            daily_write_bytes=status.daily_write_bytes,
+            trouble=status.trouble,
+        )
+
+    def entries(self) -> list[DiskEntry]:
+        """Return what is on disk."""
+        if self._disk is None:
+            return []
+        return [
+            DiskEntry(
+                id=entry.entry_id,
+                role=entry.role,
+                profile=entry.profile,
+                tokens=entry.n_tokens,
+                bytes=entry.n_bytes,
+                created_s=entry.created_s,
+                last_used_s=entry.last_used_s,
+            )
+            for entry in self._disk.store.list_entries()
+        ]

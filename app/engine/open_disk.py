@@ -1,0 +1,62 @@
+"""Owns the start of the disk tier: which entries a context can use, and what was said in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from app.engine.digest import file_digest
+from app.engine.disk_tier import Disk, DiskTier
+from app.engine.llama import PromptDiskCache, build_version
+from app.engine.turns import Turns, from_bytes, to_bytes
+from app.promptcache import DiskWriter
+from app.protocol import Load, LoadParams
+
+_MIB = 1024 * 1024
+_MOST_TURNS = 64
+_STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_scale")
+
+
+def open_disk(
+    command: Load, turns: Turns, *, is_busy: Callable[[], bool], can_cut: bool
+) -> DiskTier:
+    """Return the disk tier of a model, and let `turns` know the answers that are in it.
+
+    Args:
+        is_busy: whether requests run now, so that writing has to keep out of their way.
+        can_cut: whether a restored sequence may lose its end.
+    """
+    cache, path = command.cache, Path(command.model_path)
+    if not cache.folder or not cache.capacity_mb:
+        return DiskTier(trouble=cache.refused)
+    tier = DiskTier(extra_of=lambda tokens: _extra(turns, tokens))
+    store = PromptDiskCache(
+        cache.folder,
+        cache.capacity_mb * _MIB,
+        model_folder=path.name,
+        fingerprint=fingerprint(path, command.params),
+        daily_write_bytes=cache.daily_write_mb * _MIB,
+        can_cut=can_cut,
+        notify=tier.note,
+    ).store
+    tier.use(Disk(store, DiskWriter(store, is_busy=is_busy, notify=tier.note)))
+    for tokens, extra in reversed(store.extras(_MOST_TURNS)):
+        turn = from_bytes(extra, tokens)
+        if turn is not None:
+            turns.remember(turn)
+    return tier
+
+
+def fingerprint(path: Path, params: LoadParams) -> str:
+    """Return what has to be equal for a state to fit: the model, the build, the KV cache."""
+    chosen = {name: getattr(params, name) for name in _STATE_PARAMS}
+    parts = (file_digest(path), build_version(), chosen)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+
+def _extra(turns: Turns, tokens: Sequence[int]) -> bytes:
+    turn = turns.with_tokens(tokens)
+    return to_bytes(turn) if turn else b""

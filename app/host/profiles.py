@@ -1,0 +1,119 @@
+"""Owns the profiles: conversations whose prompt an engine has ready before it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from app.errors import DistillerError, EngineDied
+from app.host.engine_process import EngineProcess
+from app.logs import get_logger
+from app.protocol import Failed, Finished, JsonObject, KeepProfiles, Prefill
+
+log = get_logger("profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A conversation's beginning that is kept ready under a name.
+
+    Args:
+        model: file name of the model it is for; empty is every model.
+    """
+
+    name: str
+    messages: list[JsonObject]
+    tools: list[JsonObject]
+    model: str = ""
+
+    def is_for(self, model_name: str) -> bool:
+        """Whether it applies to a model; the `.gguf` ending may be left out."""
+        return self.model in ("", model_name, model_name.removesuffix(".gguf"))
+
+
+@dataclass(slots=True)
+class ProfileState:
+    """What became of a profile: `message` says why it failed."""
+
+    name: str
+    state: Literal["waiting", "restoring", "ready", "failed", "other_model"]
+    message: str = ""
+
+
+class Restoration:
+    """The profiles while one model is loaded.
+
+    A profile that fails is skipped; so is one that ended the engine, when that is loaded again.
+
+    Args:
+        model_name: file name of the model.
+        say: told what is going on, in a sentence.
+    """
+
+    def __init__(
+        self, profiles: Sequence[Profile], model_name: str, say: Callable[[str], None]
+    ) -> None:
+        self._wanted = [profile for profile in profiles if profile.is_for(model_name)]
+        self._model_name = model_name
+        self._say = say
+        self.states = [
+            ProfileState(profile.name, "waiting" if profile in self._wanted else "other_model")
+            for profile in profiles
+        ]
+        self._state_of = {state.name: state for state in self.states}
+
+    async def run(self, engine: EngineProcess) -> None:
+        """Have every profile ready in `engine`, one after another.
+
+        Raises:
+            EngineDied: one of them ended the engine; run again with another one.
+        """
+        for number, profile in enumerate(self._wanted, start=1):
+            state = self._state_of[profile.name]
+            if state.state != "failed":
+                count = f"{number} of {len(self._wanted)}"
+                self._say(f"Profile '{profile.name}' is being restored ({count})")
+                await self._restore(profile, state, engine)
+        engine.tell(KeepProfiles(names=[profile.name for profile in self._wanted]))
+
+    async def _restore(self, profile: Profile, state: ProfileState, engine: EngineProcess) -> None:
+        state.state = "restoring"
+        command = Prefill(
+            request_id=f"profile-{profile.name}",
+            messages=profile.messages,
+            tools=profile.tools,
+            profile=profile.name,
+        )
+        try:
+            last = await engine.ask(command, command.request_id)
+        except EngineDied:
+            self._fail(state, "the engine ended while it restored this profile")
+            raise
+        except DistillerError as error:
+            self._fail(state, error.message)
+            return
+        match last:
+            case Finished():
+                state.state = "ready"
+                self._log_success(profile, last)
+            case Failed():
+                self._fail(state, last.message)
+            case _:
+                raise RuntimeError(f"an engine answered Prefill with {type(last).__name__}")
+
+    def _log_success(self, profile: Profile, last: Finished) -> None:
+        log.info(
+            "profile_restored",
+            profile=profile.name,
+            model=self._model_name,
+            prompt_tokens=last.usage.prompt_tokens,
+            cached_tokens=last.usage.cached_tokens,
+            tier=last.timings.tier,
+            restore_ms=last.timings.restore_ms,
+            saved=last.saved,
+        )
+
+    def _fail(self, state: ProfileState, message: str) -> None:
+        state.state, state.message = "failed", message
+        log.warning("profile_failed", profile=state.name, model=self._model_name, error=message)

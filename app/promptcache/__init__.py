@@ -1,0 +1,32 @@
+"""Owns the prompt cache on the disk; must know nothing of llama.cpp, requests or HTTP.
+
+`DiskStore` keeps entries (tokens and the state llama.cpp reached with them) for one model,
+`DiskWriter` fills it beside the hot path. `FolderLock`, `usage` and `clear_folder` are for the
+process that loads no model.
+"""
+
+from __future__ import annotations
+
+from app.promptcache.answers import DiskStatus, EntryInfo, Found, Snapshot
+from app.promptcache.disk_store import DiskStore
+from app.promptcache.entry_header import BadEntry, Role
+from app.promptcache.folders import clear_folder, folder_name, usage
+from app.promptcache.lock import FolderInUse, FolderLock
+from app.promptcache.writer import DiskWriter, WriteJob
+
+__all__ = [
+    "BadEntry",
+    "DiskStatus",
+    "DiskStore",
+    "DiskWriter",
+    "EntryInfo",
+    "FolderInUse",
+    "FolderLock",
+    "Found",
+    "Role",
+    "Snapshot",
+    "WriteJob",
+    "clear_folder",
+    "folder_name",
+    "usage",
+]

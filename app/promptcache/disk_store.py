@@ -1,0 +1,242 @@
+"""Owns the entries of one model on the disk; must know nothing of llama.cpp or requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from app.promptcache.answers import DiskStatus, EntryInfo, Found, Snapshot
+from app.promptcache.entries import Entry
+from app.promptcache.entry_header import Bytes, Draft, Role
+from app.promptcache.entry_writer import EntryWriter
+from app.promptcache.files import Files
+from app.promptcache.folders import folder_name
+from app.promptcache.ledger import WriteLedger
+from app.promptcache.outage import Outage
+from app.promptcache.packed import pack, unpack
+from app.promptcache.prefix_index import BLOCK_TOKENS
+from app.promptcache.shelf import Shelf
+
+
+def _nothing() -> None:
+    pass
+
+
+class DiskStore:
+    """The entries of one model, in a folder of its own below the root that all models share.
+
+    All methods may be called from any thread; none waits for another one's state to be read or
+    written, except that writes wait for each other. Nothing raises because of the disk: what
+    cannot be read is a miss, what cannot be written is not kept, and `notify` gets a sentence.
+    The tokens of all entries are in memory: 16 bytes a token, the index included.
+
+    Args:
+        root: folder of the cache.
+        model_folder: name of the model's folder; made safe by `folder_name`.
+        fingerprint: names the model, its context parameters and the llama.cpp build; entries
+            with another one are removed.
+        capacity_bytes: what the entries of all models may take.
+        daily_write_bytes: what may be written a day; 0 is no limit.
+        can_cut: whether a restored state may lose its end; where it may not (recurrent models),
+            an entry serves only prompts that begin with all of it.
+        min_tokens: a shorter shared prefix is no hit, a shorter list is not kept; at least
+            `BLOCK_TOKENS`.
+        notify: gets a level (`info`, `warning`) and a sentence.
+        clock: seconds since the epoch.
+        files: the system calls.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        model_folder: str,
+        fingerprint: str,
+        *,
+        capacity_bytes: int,
+        daily_write_bytes: int = 0,
+        can_cut: bool = True,
+        min_tokens: int = BLOCK_TOKENS,
+        notify: Callable[[str, str], None],
+        clock: Callable[[], float] = time.time,
+        files: Files | None = None,
+    ) -> None:
+        self.can_cut = can_cut
+        self._min_tokens = max(min_tokens, BLOCK_TOKENS)
+        self._daily_write_bytes = daily_write_bytes
+        self._clock = clock
+        self._n_hits = 0
+        self._ledger = WriteLedger(root, daily_write_bytes, clock)
+        self._outage = Outage(notify, clock)
+        self._shelf = Shelf(
+            root / folder_name(model_folder),
+            fingerprint,
+            can_cut=can_cut,
+            notify=notify,
+            clock=clock,
+            files=files or Files(),
+        )
+        self._writer = EntryWriter(
+            root,
+            self._shelf,
+            self._ledger,
+            self._outage,
+            capacity_bytes=capacity_bytes,
+            min_tokens=self._min_tokens,
+        )
+        self._writer.open()
+
+    def find(self, tokens: Sequence[int], *, form: str = "") -> Found | None:
+        """Return the entry that saves a prompt the most prefill, None where none saves enough."""
+        packed = pack(tokens)
+        with self._shelf.lock:
+            best = self._shelf.table.best(packed, form)
+            if best is None or best[1] < self._min_tokens:
+                return None
+            entry, n_shared = best
+            return Found(entry.entry_id, n_shared, entry.n_tokens, entry.n_bytes)
+
+    def covers(self, tokens: Sequence[int], *, form: str = "") -> bool:
+        """Whether an entry can serve in the place of one of these tokens."""
+        packed = pack(tokens)
+        with self._shelf.lock:
+            return bool(self._shelf.table.covering(packed, form))
+
+    def read(self, found: Found) -> Snapshot | None:
+        """Return an entry's content.
+
+        Returns:
+            None where it is gone or bad; a second `find` gives the next best one. (None also
+            where the memory does not suffice.)
+        """
+        with self._shelf.lock:
+            entry = self._shelf.table.get(found.entry_id)
+        content = None if entry is None else self._shelf.read(entry)
+        if content is None:
+            return None
+        with self._shelf.lock:
+            self._n_hits += 1
+        head, state = content
+        return Snapshot(unpack(head.tokens), state, head.extra)
+
+    def write(
+        self,
+        tokens: Sequence[int],
+        state: Bytes,
+        *,
+        extra: bytes = b"",
+        role: Role = "turn",
+        profile: str = "",
+        form: str = "",
+        replaces: bool = False,
+        between: Callable[[], None] = _nothing,
+    ) -> bool:
+        """Keep an entry.
+
+        Args:
+            tokens: what the state holds, from position 0.
+            state: opaque bytes; not to be changed while this runs.
+            extra: opaque bytes, up to `entry_header.MAX_EXTRA_BYTES`.
+            role: what the tokens are; with a profile always `profile`.
+            profile: pins the entry for a profile: it is not evicted.
+            form: what kind of state it is; kinds never meet.
+            replaces: whether the turns that this turn goes on from are of no more use.
+            between: called after each piece of work; may sleep.
+
+        Returns:
+            False where nothing was written: too short, there already, too large, the day's
+            writes used up, no room besides pinned entries, cleared meanwhile, or the disk fails.
+
+        Raises:
+            ValueError: a part is larger than the format allows.
+        """
+        draft = Draft(
+            tokens=pack(tokens),
+            state=state,
+            extra=extra,
+            fingerprint=self._shelf.fingerprint,
+            form=form,
+            role="profile" if profile else role,
+            profile=profile,
+            created_s=self._clock(),
+        )
+        return self._writer.write(draft, replaces=replaces, between=between)
+
+    def set_capacity(self, capacity_bytes: int) -> None:
+        """Change what the entries of all models may take, from the next write on."""
+        self._writer.capacity_bytes = capacity_bytes
+
+    def unpin_except(self, profiles: Mapping[str, Sequence[int] | None]) -> None:
+        """Make the entries that are pinned for anything else ordinary ones.
+
+        Args:
+            profiles: the tokens of each; None stands for whatever it has.
+        """
+        packed = {
+            name: None if tokens is None else pack(tokens) for name, tokens in profiles.items()
+        }
+        self._shelf.unpin_except(packed)
+
+    def clear(self) -> tuple[int, int]:
+        """Remove all entries of this model; a write in progress comes to nothing.
+
+        Returns:
+            The number of entries removed and their bytes.
+        """
+        return self._shelf.clear()
+
+    def list_entries(self) -> list[EntryInfo]:
+        """Return all entries, the most recently used one first."""
+        return [_info(entry) for entry in self._newest_first()]
+
+    def tokens_of(self, found: Found) -> list[int] | None:
+        """Return all tokens of an entry, None where it is gone."""
+        with self._shelf.lock:
+            entry = self._shelf.table.get(found.entry_id)
+        return None if entry is None else unpack(entry.tokens)
+
+    def newest_tokens(self, *, form: str = "") -> list[int] | None:
+        """Return the tokens of the most recently used entry, None where there is none."""
+        with self._shelf.lock:
+            newest = self._shelf.table.newest(form)
+        return None if newest is None else unpack(newest.tokens)
+
+    def extras(self, limit: int, *, form: str = "") -> list[tuple[list[int], bytes]]:
+        """Return tokens and extra of the most recently used entries that have an extra."""
+        with_extra = [
+            each for each in self._newest_first() if each.form == form and each.n_extra_bytes
+        ]
+        heads = [self._shelf.read_head(entry) for entry in with_extra[:limit]]
+        return [(unpack(head.tokens), head.extra) for head in heads if head is not None]
+
+    def _newest_first(self) -> list[Entry]:
+        with self._shelf.lock:
+            return self._shelf.table.newest_first()
+
+    def status(self) -> DiskStatus:
+        """Return figures on the store."""
+        with self._shelf.lock:
+            sizes = [entry.n_bytes for entry in self._shelf.table]
+        return DiskStatus(
+            n_entries=len(sizes),
+            n_bytes=sum(sizes),
+            capacity_bytes=self._writer.capacity_bytes,
+            n_hits=self._n_hits,
+            n_bad=self._shelf.n_bad,
+            n_evicted=self._writer.n_evicted,
+            written_today_bytes=self._ledger.written_today,
+            daily_write_bytes=self._daily_write_bytes,
+            trouble=self._outage.trouble,
+        )
+
+
+def _info(entry: Entry) -> EntryInfo:
+    return EntryInfo(
+        entry_id=entry.entry_id,
+        role=entry.role,
+        profile=entry.profile,
+        n_tokens=entry.n_tokens,
+        n_bytes=entry.n_bytes,
+        created_s=entry.created_s,
+        last_used_s=entry.last_used_s,
+    )

@@ -1,0 +1,179 @@
+"""Owns reading and writing an entry's file; must not know which entries are worth keeping.
+
+The format stands in `entry_header`. Every length is checked against the size of the file before
+memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import ELOOP
+from io import FileIO
+from pathlib import Path
+
+import msgspec
+
+from app.promptcache.entry_header import (
+    LENGTH,
+    MAGIC,
+    MAX_HEADER_BYTES,
+    PREAMBLE_BYTES,
+    BadEntry,
+    Bytes,
+    Draft,
+    Head,
+    Header,
+    decode_front,
+    encode_front,
+)
+from app.promptcache.files import Files
+from app.promptcache.packed import TOKEN_BYTES
+
+PIECE_BYTES = 1024 * 1024
+
+
+def read_head(path: Path, fingerprint: str, files: Files) -> Head:
+    """Read and check an entry up to its state.
+
+    Raises:
+        BadEntry: it is damaged, foreign or no entry at all.
+        OSError: it cannot be read.
+    """
+    with _opened(path, files) as file:
+        return _head(file, fingerprint)
+
+
+def read_entry(path: Path, fingerprint: str, files: Files) -> tuple[Head, bytearray]:
+    """Read and check all of an entry.
+
+    Raises:
+        BadEntry: it is damaged, foreign or no entry at all.
+        OSError: it cannot be read.
+        MemoryError: the state is larger than the memory that is left.
+    """
+    with _opened(path, files) as file:
+        head = _head(file, fingerprint)
+        return head, _state(file, head.header)
+
+
+@contextmanager
+def _opened(path: Path, files: Files) -> Iterator[FileIO]:
+    try:
+        descriptor = files.open_to_read(path)
+    except OSError as error:
+        if error.errno == ELOOP:
+            raise BadEntry("not a regular file") from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BadEntry("not a regular file")
+        with FileIO(descriptor, "r", closefd=False) as file:
+            yield file
+    finally:
+        files.close(descriptor)
+
+
+def _head(file: FileIO, fingerprint: str) -> Head:
+    size = os.fstat(file.fileno()).st_size
+    header, n_front_bytes = _header(file, size)
+    if header.fingerprint != fingerprint:
+        raise BadEntry("foreign fingerprint")
+    expected = n_front_bytes + header.n_body_bytes
+    if size != expected:
+        raise BadEntry("truncated" if size < expected else "too long")
+    tokens = _exactly(file, header.n_tokens * TOKEN_BYTES)
+    extra = _exactly(file, header.n_extra_bytes)
+    if hashlib.sha256(tokens).digest() != header.tokens_sha256:
+        raise BadEntry("checksum of tokens")
+    if hashlib.sha256(extra).digest() != header.extra_sha256:
+        raise BadEntry("checksum of extra")
+    return Head(header, tokens, extra, size)
+
+
+def _header(file: FileIO, size: int) -> tuple[Header, int]:
+    preamble = _exactly(file, PREAMBLE_BYTES)
+    if preamble[: len(MAGIC)] != MAGIC:
+        raise BadEntry("wrong magic")
+    (n_header_bytes,) = LENGTH.unpack_from(preamble, len(MAGIC))
+    if n_header_bytes > MAX_HEADER_BYTES:
+        raise BadEntry("header too long")
+    n_front_bytes = PREAMBLE_BYTES + n_header_bytes + LENGTH.size
+    if size < n_front_bytes:
+        raise BadEntry("truncated")
+    packed = _exactly(file, n_header_bytes)
+    return decode_front(preamble, packed, _exactly(file, LENGTH.size)), n_front_bytes
+
+
+def _state(file: FileIO, header: Header) -> bytearray:
+    state = bytearray(header.n_state_bytes)
+    digest = hashlib.sha256()
+    for piece in _pieces(state):
+        _fill(file, piece)
+        digest.update(piece)
+    if digest.digest() != header.state_sha256:
+        raise BadEntry("checksum of state")
+    return state
+
+
+def _exactly(file: FileIO, n_bytes: int) -> bytes:
+    buffer = bytearray(n_bytes)
+    _fill(file, memoryview(buffer))
+    return bytes(buffer)
+
+
+def _fill(file: FileIO, target: memoryview) -> None:
+    while target:
+        n_read = file.readinto(target)
+        if not n_read:
+            raise BadEntry("truncated")
+        target = target[n_read:]
+
+
+def write_temporary(
+    path: Path, draft: Draft, files: Files, on_piece: Callable[[int], None]
+) -> None:
+    """Write an entry under a temporary name, which is removed again when anything goes wrong.
+
+    Args:
+        path: where to.
+        draft: what to write.
+        files: the system calls.
+        on_piece: called after each piece of work with the number of bytes written in it.
+
+    Raises:
+        OSError: as the system gives it.
+    """
+    front = encode_front(
+        msgspec.structs.replace(draft.header(), state_sha256=_sum(draft, on_piece))
+    )
+    descriptor = files.create(path)
+    try:
+        try:
+            for part in (front + draft.tokens + draft.extra, draft.state):
+                for piece in _pieces(part):
+                    files.write(descriptor, piece)
+                    on_piece(len(piece))
+            files.sync(descriptor)
+        finally:
+            files.close(descriptor)
+    except BaseException:
+        files.try_remove(path)
+        raise
+
+
+def _sum(draft: Draft, on_piece: Callable[[int], None]) -> bytes:
+    digest = hashlib.sha256()
+    for piece in _pieces(draft.state):
+        digest.update(piece)
+        on_piece(0)
+    return digest.digest()
+
+
+def _pieces(part: Bytes) -> Iterator[memoryview]:
+    view = memoryview(part).cast("B")
+    for start in range(0, len(view), PIECE_BYTES):
+        yield view[start : start + PIECE_BYTES]

@@ -1,0 +1,216 @@
+"""Owns the thread that writes entries beside the hot path; must know nothing of their content."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.promptcache.entry_header import Bytes, Role
+from app.promptcache.packed import pack
+
+# A piece is 1 MiB to hash or to write: two pieces a MiB, so 50 MiB take at most 1.5 s longer.
+MAX_PAUSE_S = 0.015
+_PAUSE_PER_WORK = 4.0
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class WriteJob:
+    """An entry to be written; the arguments of `DiskStore.write`."""
+
+    tokens: list[int]
+    state: Bytes
+    extra: bytes = b""
+    role: Role = "turn"
+    profile: str = ""
+    form: str = ""
+    replaces: bool = False
+    packed: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "packed", pack(self.tokens))
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the state takes."""
+        return memoryview(self.state).nbytes
+
+    def is_same(self, other: WriteJob) -> bool:
+        """Whether both are for the same entry."""
+        mine, others = (self.packed, self.form, self.profile), (other.packed, other.form)
+        return mine == (*others, other.profile)
+
+    def goes_on_from(self, older: WriteJob) -> bool:
+        """Whether this turn begins with the other one, which is of no more use then."""
+        turns = self.role == older.role == "turn" and not self.profile and not older.profile
+        return turns and self.form == older.form and self.packed.startswith(older.packed)
+
+
+class Store(Protocol):
+    """What the thread needs of `DiskStore`."""
+
+    def write(
+        self,
+        tokens: list[int],
+        state: Bytes,
+        *,
+        extra: bytes,
+        role: Role,
+        profile: str,
+        form: str,
+        replaces: bool,
+        between: Callable[[], None],
+    ) -> bool:
+        """Keep an entry."""
+
+
+class DiskWriter:
+    """Writes entries in a thread of its own, gently while streams run.
+
+    Args:
+        store: where entries go.
+        is_busy: whether streams run, which the writing must not disturb.
+        notify: gets a level (`error`) and a sentence.
+        max_pending: how many entries may wait.
+        max_pending_bytes: memory that those waiting may take; a single one may always wait.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        is_busy: Callable[[], bool],
+        notify: Callable[[str, str], None],
+        max_pending: int = 8,
+        max_pending_bytes: int = 256 * 1024 * 1024,
+    ) -> None:
+        self._store = store
+        self._is_busy = is_busy
+        self._notify = notify
+        self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
+        self._queue: list[WriteJob] = []
+        self._current: WriteJob | None = None
+        self._changed = threading.Condition()
+        self._hurried = threading.Event()
+        self._is_closed = False
+        self._has_complained = False
+        self._piece_began_s = 0.0
+        self._thread = threading.Thread(target=self._run, name="prompt-cache-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def pending(self) -> int:
+        """Entries that wait or are being written."""
+        with self._changed:
+            return len(self._pending())
+
+    def _pending(self) -> list[WriteJob]:
+        return self._queue if self._current is None else [self._current, *self._queue]
+
+    def submit(self, job: WriteJob) -> bool:
+        """Let an entry be written.
+
+        Waiting turns that this one goes on from are dropped, and so are the oldest turns where
+        there is no room to wait.
+
+        Returns:
+            False where it will not be: no room to wait, or closed.
+        """
+        with self._changed:
+            if self._is_closed:
+                return False
+            if any(job.is_same(other) for other in self._pending()):
+                return True
+            kept = [older for older in self._queue if not job.goes_on_from(older)]
+            while kept and not self._has_room(kept, job):
+                oldest_turn = next((each for each in kept if each.role == "turn"), None)
+                if oldest_turn is None:
+                    return False
+                kept.remove(oldest_turn)
+            self._queue = [*kept, job]
+            self._changed.notify_all()
+            return True
+
+    def _has_room(self, waiting: list[WriteJob], job: WriteJob) -> bool:
+        n_bytes = sum(each.n_bytes for each in waiting) + job.n_bytes
+        return len(waiting) < self._max_pending and n_bytes <= self._max_pending_bytes
+
+    def wait(self, job: WriteJob | None = None, timeout_s: float | None = None) -> bool:
+        """Wait until an entry, or all that wait, is written or dropped.
+
+        Returns:
+            False where the time was not enough.
+        """
+
+        def is_done() -> bool:
+            pending = self._pending()
+            return not (pending if job is None else any(job.is_same(each) for each in pending))
+
+        with self._changed:
+            return self._changed.wait_for(is_done, timeout_s)
+
+    def hurry(self) -> None:
+        """Write without pauses from now on."""
+        self._hurried.set()
+
+    def close(self, timeout_s: float) -> int:
+        """Write what waits, as far as the time allows, and end.
+
+        Returns:
+            How many entries were left.
+        """
+        self.hurry()
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self.wait(timeout_s=timeout_s)
+        with self._changed:
+            n_left = len(self._pending())
+            self._queue = []
+        if not n_left:
+            self._thread.join(timeout_s)
+        return n_left
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                self._write(job)
+            except Exception as error:
+                self._complain(error)
+            with self._changed:
+                self._current = None
+                self._changed.notify_all()
+
+    def _next(self) -> WriteJob | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._is_closed)
+            self._current = self._queue.pop(0) if self._queue else None
+            return self._current
+
+    def _write(self, job: WriteJob) -> None:
+        self._piece_began_s = time.monotonic()
+        self._store.write(
+            job.tokens,
+            job.state,
+            extra=job.extra,
+            role=job.role,
+            profile=job.profile,
+            form=job.form,
+            replaces=job.replaces,
+            between=self._breathe,
+        )
+
+    def _breathe(self) -> None:
+        """Leave four fifths of the processor to the streams."""
+        if not self._hurried.is_set() and self._is_busy():
+            worked_s = time.monotonic() - self._piece_began_s
+            self._hurried.wait(min(_PAUSE_PER_WORK * worked_s, MAX_PAUSE_S))
+        self._piece_began_s = time.monotonic()
+
+    def _complain(self, error: Exception) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            self._notify("error", f"Writing to the prompt cache failed: {error!r}")

@@ -1,0 +1,116 @@
+"""Owns the commands that the HTTP process sends to an engine."""
+
+from __future__ import annotations
+
+from app.protocol.parts import (
+    CacheParams,
+    JsonObject,
+    LoadParams,
+    Message,
+    QueueParams,
+    SamplingParams,
+)
+
+
+class Load(Message, frozen=True, kw_only=True):
+    """Load this model; the first command an engine gets, and it gets it once."""
+
+    model_path: str
+    params: LoadParams
+    queue: QueueParams = QueueParams()
+    cache: CacheParams = CacheParams()
+
+
+class Generate(Message, frozen=True, kw_only=True):
+    """Answer a conversation.
+
+    `messages` and `tools` are the client's JSON objects; the engine renders them.
+    `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
+    events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
+    the monotonic clock, which both processes share.
+    """
+
+    request_id: str
+    messages: list[JsonObject]
+    tools: list[JsonObject] = []
+    template_kwargs: JsonObject = {}
+    sampling: SamplingParams
+    max_tokens: int | None = None
+    stop: list[str] = []
+    n: int = 1
+    report_progress: bool = False
+    explain_cache: bool = False
+    sent_s: float = 0.0
+
+
+class Prefill(Message, frozen=True, kw_only=True):
+    """Prefill and save what the next request with these messages will share; generate nothing.
+
+    `profile` keeps the entry on disk for as long as that profile exists.
+    """
+
+    request_id: str
+    messages: list[JsonObject]
+    tools: list[JsonObject] = []
+    template_kwargs: JsonObject = {}
+    profile: str = ""
+    sent_s: float = 0.0
+
+
+class Cancel(Message, frozen=True, kw_only=True):
+    """Forget a request, queued or running; unknown ids are ignored."""
+
+    request_id: str
+
+
+class Tokenize(Message, frozen=True, kw_only=True):
+    """Turn text into token ids."""
+
+    request_id: str
+    text: str
+    add_special: bool = False
+    parse_special: bool = True
+    with_pieces: bool = False
+
+
+class Detokenize(Message, frozen=True, kw_only=True):
+    """Turn token ids into text."""
+
+    request_id: str
+    tokens: list[int]
+
+
+class DescribeCache(Message, frozen=True, kw_only=True):
+    """Tell what the prompt cache holds."""
+
+    request_id: str
+
+
+class ClearCache(Message, frozen=True, kw_only=True):
+    """Forget every cached prompt of this model that no request works on."""
+
+    request_id: str
+
+
+class KeepProfiles(Message, frozen=True, kw_only=True):
+    """These profiles exist; entries of others may be evicted from now on."""
+
+    names: list[str]
+
+
+class Shutdown(Message, frozen=True, kw_only=True):
+    """Save what is in the KV cache and end the engine process."""
+
+
+Command = (
+    Load
+    | Generate
+    | Prefill
+    | Cancel
+    | Tokenize
+    | Detokenize
+    | DescribeCache
+    | ClearCache
+    | KeepProfiles
+    | Shutdown
+)

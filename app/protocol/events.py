@@ -1,0 +1,173 @@
+"""Owns the events that an engine sends to the HTTP process."""
+
+from __future__ import annotations
+
+from app.protocol.parts import (
+    CacheCounts,
+    CacheMiss,
+    DiskEntry,
+    Message,
+    ModelInfo,
+    Timings,
+    Usage,
+)
+
+
+class LoadProgress(Message, frozen=True, kw_only=True):
+    """How much of the weights is loaded, 0.0 to 1.0."""
+
+    fraction: float
+
+
+class Loaded(Message, frozen=True, kw_only=True):
+    """The model is loaded and has generated its first token."""
+
+    info: ModelInfo
+
+
+class LoadFailed(Message, frozen=True, kw_only=True):
+    """The model could not be loaded; the engine ends after this.
+
+    `param` names the load parameter at fault, where it is one of the client's.
+    """
+
+    message: str
+    param: str | None = None
+
+
+class LogLine(Message, frozen=True, kw_only=True):
+    """A line for the service's log: llama.cpp's own, or the engine's."""
+
+    level: str
+    source: str
+    text: str
+
+
+class Started(Message, frozen=True, kw_only=True):
+    """The request left the queue; its prompt is rendered and tokenised.
+
+    `miss` only for requests that ask for it, and where a cached prompt parts from this one.
+    """
+
+    request_id: str
+    prompt_tokens: int
+    cached_tokens: int
+    miss: CacheMiss | None = None
+
+
+class PromptProgress(Message, frozen=True, kw_only=True):
+    """How far the prefill of a request is; only for requests that ask for it."""
+
+    request_id: str
+    total: int
+    cache: int
+    processed: int
+    time_ms: float
+
+
+class TextDelta(Message, frozen=True, kw_only=True):
+    """A piece of the answer's text."""
+
+    request_id: str
+    text: str
+    choice: int = 0
+
+
+class ReasoningDelta(Message, frozen=True, kw_only=True):
+    """A piece of the model's reasoning."""
+
+    request_id: str
+    text: str
+    choice: int = 0
+
+
+class ToolCallStart(Message, frozen=True, kw_only=True):
+    """The model began a tool call; `id` and `name` are sent once."""
+
+    request_id: str
+    index: int
+    id: str
+    name: str
+    choice: int = 0
+
+
+class ToolCallDelta(Message, frozen=True, kw_only=True):
+    """A piece of the JSON text of a tool call's arguments."""
+
+    request_id: str
+    index: int
+    arguments: str
+    choice: int = 0
+
+
+class Finished(Message, frozen=True, kw_only=True):
+    """The request is done; `reason` is `stop`, `length` or `tool_calls`.
+
+    `saved` says of a `Prefill` whether its prompt is on disk now.
+    """
+
+    request_id: str
+    reason: str
+    usage: Usage
+    timings: Timings
+    choice: int = 0
+    saved: bool = False
+
+
+class Failed(Message, frozen=True, kw_only=True):
+    """The request ended with an error; `kind` is the name of a class in `app.errors`."""
+
+    request_id: str
+    kind: str
+    message: str
+    param: str | None = None
+    retry_after_s: int | None = None
+
+
+class TokenIds(Message, frozen=True, kw_only=True):
+    """Answer to `Tokenize`; `pieces` only where they were asked for."""
+
+    request_id: str
+    tokens: list[int]
+    pieces: list[bytes] | None = None
+
+
+class Text(Message, frozen=True, kw_only=True):
+    """Answer to `Detokenize`."""
+
+    request_id: str
+    text: str
+
+
+class CacheReport(Message, frozen=True, kw_only=True):
+    """Answer to `DescribeCache`."""
+
+    request_id: str
+    counts: CacheCounts
+    entries: list[DiskEntry]
+
+
+class CacheCleared(Message, frozen=True, kw_only=True):
+    """Answer to `ClearCache`: what was forgotten."""
+
+    request_id: str
+    entries: int
+    bytes: int
+
+
+class Stats(Message, frozen=True, kw_only=True):
+    """What the engine is doing; sent a few times a second while it works."""
+
+    waiting: int
+    running: int
+    kv_tokens: int
+    idle_bytes: int
+    prefill_tokens_per_s: float
+    decode_tokens_per_s: float
+    cache: CacheCounts = CacheCounts()
+
+
+Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
+Reply = TokenIds | Text | CacheReport | CacheCleared
+RequestEvent = Started | PromptProgress | Delta | Finished | Failed | Reply
+Event = LoadProgress | Loaded | LoadFailed | LogLine | Stats | RequestEvent

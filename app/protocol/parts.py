@@ -1,0 +1,175 @@
+"""Owns the parts that messages between the two processes are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+JsonObject = dict[str, Any]
+
+
+class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
+    """A tagged message; the tag is the class name."""
+
+
+class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How to load a model; the names are those of `load_model_configs`.
+
+    `None` leaves the choice to the engine (threads) or to the model file (rope).
+    """
+
+    n_ctx: int
+    n_gpu_layers: int = 0
+    n_batch: int = 512
+    n_ubatch: int = 512
+    n_threads: int | None = None
+    n_threads_batch: int | None = None
+    use_mmap: bool = True
+    use_mlock: bool = False
+    flash_attn: bool | None = None
+    type_k: str = "f16"
+    type_v: str = "f16"
+    rope_freq_base: float | None = None
+    rope_freq_scale: float | None = None
+    seed: int | None = None
+    verbose: bool = False
+    chat_template: str | None = None
+
+
+class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How many requests an engine takes, how long one may take and what is kept of them.
+
+    `step_target_ms` bounds how long the next token of a running request waits for others' prompts.
+    Tokens that come within `stream_interval_ms` of the last ones leave together.
+    `request_deadline_s` None is no deadline. `idle_cache_mb` bounds, in MiB, the memory for idle
+    conversations outside the KV cache.
+    """
+
+    parallel: int = 4
+    max_queue: int = 64
+    step_target_ms: int = 250
+    stream_interval_ms: int = 20
+    request_deadline_s: float | None = None
+    idle_cache_mb: int = 128
+
+
+class CacheParams(msgspec.Struct, frozen=True, kw_only=True):
+    """Where prompts are kept on disk and what that may cost.
+
+    `capacity_mb` bounds, in MiB, all models together; 0 is no disk tier. `daily_write_mb` bounds
+    the wear of the disk; 0 is no bound. An idle conversation is written after `save_after_s`.
+    `refused` says why there is no disk tier although one is wanted.
+    """
+
+    folder: str = ""
+    capacity_mb: int = 0
+    daily_write_mb: int = 0
+    save_after_s: float = 2.0
+    refused: str = ""
+
+
+class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is chosen; the names are llama-server's."""
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    typical_p: float = 1.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    seed: int | None = None
+    logit_bias: dict[int, float] = {}
+
+
+class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine found in the model it loaded."""
+
+    description: str
+    n_params: int
+    size_bytes: int
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    n_gpu_layers: int
+    n_threads: int
+    n_threads_batch: int
+    has_chat_template: bool
+    fingerprint: str
+    load_ms: float
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts of one request."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the time of one request went, in milliseconds; names are llama-server's.
+
+    `tier` says where the cached part of the prompt was: `memory`, `disk` or `none`; `restore_ms` is
+    what bringing it back took.
+    """
+
+    queue_ms: float
+    ttft_ms: float
+    prompt_n: int
+    prompt_ms: float
+    predicted_n: int
+    predicted_ms: float
+    cache_n: int
+    tier: str = "none"
+    restore_ms: float = 0.0
+
+
+class CacheMiss(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a prompt parts from the cached one that is most like it; texts are a few words long."""
+
+    index: int
+    before: str
+    prompt: str
+    cached: str
+
+
+class DiskEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the disk tier; times are seconds since 1970."""
+
+    id: str
+    role: str
+    profile: str
+    tokens: int
+    bytes: int
+    created_s: float
+    last_used_s: float
+
+
+class CacheCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the prompt cache did and holds; counted from the start of the engine process.
+
+    `misses` tells them by reason. `trouble` is why the disk tier does not work, empty where it
+    does.
+    """
+
+    memory_hits: int = 0
+    disk_hits: int = 0
+    misses: dict[str, int] = {}
+    restored_tokens: int = 0
+    memory_entries: int = 0
+    memory_bytes: int = 0
+    memory_capacity_bytes: int = 0
+    disk_entries: int = 0
+    disk_bytes: int = 0
+    disk_capacity_bytes: int = 0
+    disk_saves: int = 0
+    disk_evicted: int = 0
+    disk_bad_entries: int = 0
+    disk_waiting: int = 0
+    written_today_bytes: int = 0
+    daily_write_bytes: int = 0
+    trouble: str = ""

@@ -1,0 +1,106 @@
+"""Owns the shape of a `[[profiles]]` table of the settings; must not know how one is restored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+_ALLOWED = {
+    "name": "1 to 64 of the characters A-Z a-z 0-9 . _ -",
+    "model": "a text",
+    "messages": "a list of messages, each with a role",
+    "messages_file": "a path of a JSON file",
+    "tools": "a list of tools",
+    "tools_file": "a path of a JSON file",
+}
+FILE_FIELDS = ("messages_file", "tools_file")
+
+JsonObjects = list[dict[str, Any]]
+
+
+def absolute(path: Path) -> Path:
+    """Return a path from the settings made absolute, `~` being the home folder.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if "\0" in str(path):
+        raise ValueError("no path")
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError("no such home folder") from error
+
+
+class ProfileSetting(BaseModel):
+    """A conversation's beginning to have ready, as it is written; its files are not read here."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    model: str = ""
+    messages: Annotated[JsonObjects, Field(min_length=1)] | None = None
+    messages_file: Path | None = None
+    tools: JsonObjects | None = None
+    tools_file: Path | None = None
+
+    @field_validator(*FILE_FIELDS)
+    @classmethod
+    def _is_absolute(cls, path: Path | None) -> Path | None:
+        return path and absolute(path)
+
+    @field_validator(*FILE_FIELDS, mode="before")
+    @classmethod
+    def _is_some_path(cls, path: object) -> object:
+        if not path:
+            raise ValueError("no path")
+        return path
+
+    @field_validator("messages")
+    @classmethod
+    def _have_roles(cls, messages: JsonObjects | None) -> JsonObjects | None:
+        for message in messages or ():
+            if not isinstance(message.get("role"), str):
+                raise ValueError("no role")
+        return messages
+
+    @model_validator(mode="after")
+    def _are_given_one_way(self) -> Self:
+        if self.messages is None and self.messages_file is None:
+            raise _fault("messages", "is missing, and so is messages_file")
+        for field, file in (("messages", "messages_file"), ("tools", "tools_file")):
+            if getattr(self, field) is not None and getattr(self, file) is not None:
+                raise _fault(file, f"must not be given beside {field}")
+        return self
+
+
+def refuse_repeated_names(profiles: list[ProfileSetting]) -> None:
+    """Raise for the first profile that is named like one before it."""
+    names = [profile.name for profile in profiles]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise _fault("name", "is the name of another profile too", index)
+
+
+def explain(details: ErrorDetails) -> str:
+    """Return where in the profiles something is wrong, and what: `profiles[0].name must be …`."""
+    context = details.get("ctx", {})
+    index, *rest = (*details["loc"][1:], context.get("index"))
+    field = context.get("field") or next((str(part) for part in rest if part is not None), "")
+    where = f"profiles[{index}]" + (f".{field}" if field else "")
+    if "fault" in context:
+        return f"{where} {context['fault']}"
+    if details["type"] == "missing":
+        return f"{where} is missing"
+    if details["type"] == "extra_forbidden":
+        return f"{where} is no part of a profile; its parts are {', '.join(_ALLOWED)}"
+    return f"{where} must be {_ALLOWED.get(field, 'a table')}"
+
+
+def _fault(field: str, fault: str, index: int | None = None) -> PydanticCustomError:
+    return PydanticCustomError(
+        "combination", "{fault}", {"field": field, "fault": fault, "index": index}
+    )

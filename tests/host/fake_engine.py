@@ -1,0 +1,184 @@
+"""Owns an engine process that computes nothing: started as `app.engine.main` is, with FD.
+
+It notes each command in the file FAKE_ENGINE_NOTES, a JSON line each, and does what the first
+message of a conversation says: `refuse`, `die`, `trouble WHY` (the disk tier has some), or
+`wait PATH`, which is a FIFO that somebody has to open and close.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from app.protocol import (
+    CacheCleared,
+    CacheCounts,
+    CacheMiss,
+    CacheReport,
+    ClearCache,
+    Command,
+    DescribeCache,
+    DiskEntry,
+    Event,
+    Failed,
+    Finished,
+    Generate,
+    Load,
+    Loaded,
+    ModelInfo,
+    Prefill,
+    Shutdown,
+    Started,
+    Stats,
+    TextDelta,
+    Timings,
+    Usage,
+    command_reader,
+    encode,
+)
+
+INFO = ModelInfo(
+    description="a fake",
+    n_params=1,
+    size_bytes=1,
+    n_ctx=512,
+    n_ctx_train=512,
+    n_vocab=100,
+    n_gpu_layers=0,
+    n_threads=1,
+    n_threads_batch=1,
+    has_chat_template=True,
+    fingerprint="fp_fake",
+    load_ms=1.0,
+)
+USAGE = Usage(prompt_tokens=10, cached_tokens=8, completion_tokens=1)
+TIMINGS = Timings(
+    queue_ms=1.0,
+    ttft_ms=2.0,
+    prompt_n=2,
+    prompt_ms=1.0,
+    predicted_n=1,
+    predicted_ms=1.0,
+    cache_n=8,
+    tier="disk",
+    restore_ms=3.5,
+)
+MISS = CacheMiss(index=8, before="today is", prompt=" Friday", cached=" Monday")
+COUNTS = CacheCounts(
+    memory_hits=1,
+    disk_hits=2,
+    misses={"empty": 3},
+    restored_tokens=4,
+    memory_entries=5,
+    memory_bytes=6,
+    memory_capacity_bytes=7,
+    disk_entries=8,
+    disk_bytes=9,
+    disk_capacity_bytes=10,
+    disk_saves=11,
+    disk_evicted=12,
+    disk_bad_entries=13,
+    disk_waiting=14,
+    written_today_bytes=15,
+    daily_write_bytes=16,
+)
+ENTRY = DiskEntry(
+    id="e", role="turn", profile="kitchen", tokens=8, bytes=9, created_s=1.0, last_used_s=2.0
+)
+CLEARED_ENTRIES, CLEARED_BYTES = 8, 9
+
+counts = COUNTS
+
+
+def main(descriptor: int) -> None:
+    reader = command_reader()
+    with socket.socket(fileno=descriptor) as connection:
+        while data := connection.recv(65536):
+            for command in reader.feed(data):
+                note(command)
+                if isinstance(command, Shutdown):
+                    return
+                for event in answers(command):
+                    connection.sendall(encode(event))
+
+
+def note(command: Command) -> None:
+    if path := os.environ.get("FAKE_ENGINE_NOTES"):
+        with Path(path).open("ab") as notes:
+            notes.write(msgspec.json.encode(command) + b"\n")
+
+
+def answers(command: Command) -> list[Event]:
+    match command:
+        case Load():
+            return [Loaded(info=INFO), stats()]
+        case Prefill():
+            return prefill(command)
+        case Generate():
+            return generate(command)
+        case DescribeCache():
+            return [CacheReport(request_id=command.request_id, counts=counts, entries=[ENTRY])]
+        case ClearCache():
+            cleared = CacheCleared(
+                request_id=command.request_id, entries=CLEARED_ENTRIES, bytes=CLEARED_BYTES
+            )
+            return [cleared]
+        case _:
+            return []
+
+
+def prefill(command: Prefill) -> list[Event]:
+    order, _, argument = str(command.messages[0]["content"]).partition(" ")
+    finished = Finished(
+        request_id=command.request_id, reason="stop", usage=USAGE, timings=TIMINGS, saved=True
+    )
+    match order:
+        case "die":
+            os._exit(9)
+        case "refuse":
+            refused = Failed(
+                request_id=command.request_id, kind="TemplateRefused", message="no such role"
+            )
+            return [refused]
+        case "trouble":
+            return [stats(argument), finished]
+        case "wait":
+            Path(argument).read_bytes()
+        case _:
+            pass
+    return [finished]
+
+
+def generate(command: Generate) -> list[Event]:
+    name = command.request_id
+    miss = MISS if command.explain_cache else None
+    started = Started(request_id=name, prompt_tokens=10, cached_tokens=8, miss=miss)
+    events: list[Event] = [started]
+    for choice in range(command.n):
+        events += [
+            TextDelta(request_id=name, text="Hi", choice=choice),
+            Finished(request_id=name, reason="stop", usage=USAGE, timings=TIMINGS, choice=choice),
+        ]
+    return events
+
+
+def stats(trouble: str = "") -> Stats:
+    global counts
+    counts = msgspec.structs.replace(COUNTS, trouble=trouble)
+    return Stats(
+        waiting=0,
+        running=0,
+        kv_tokens=0,
+        idle_bytes=0,
+        prefill_tokens_per_s=0.0,
+        decode_tokens_per_s=0.0,
+        cache=counts,
+    )
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

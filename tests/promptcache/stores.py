@@ -1,0 +1,158 @@
+"""What tests of the prompt cache have in common: a clock, a disk that breaks, stores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from app.promptcache import DiskStore, Role, Snapshot
+from app.promptcache.files import Files
+
+START_S = 1_700_000_000.0
+CAPACITY_BYTES = 10_000_000
+
+
+@dataclass
+class Clock:
+    now_s: float = START_S
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Notices:
+    lines: list[tuple[str, str]] = field(default_factory=list)
+
+    def __call__(self, level: str, text: str) -> None:
+        self.lines.append((level, text))
+
+
+class BreakableFiles(Files):
+    """The real system calls until one is told to fail."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, int] = {}
+
+    def fail(self, error_number: int, *calls: str) -> None:
+        self.failures = dict.fromkeys(calls, error_number)
+
+    def _check(self, call: str) -> None:
+        if error_number := self.failures.get(call):
+            raise OSError(error_number, os.strerror(error_number))
+
+    def make_folder(self, path: Path) -> None:
+        self._check("make_folder")
+        super().make_folder(path)
+
+    def open_to_read(self, path: Path) -> int:
+        self._check("open_to_read")
+        return super().open_to_read(path)
+
+    def create(self, path: Path) -> int:
+        self._check("create")
+        return super().create(path)
+
+    def write(self, descriptor: int, piece: memoryview) -> None:
+        self._check("write")
+        super().write(descriptor, piece)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._check("rename")
+        super().rename(old, new)
+
+    def touch(self, path: Path, used_s: float) -> None:
+        self._check("touch")
+        super().touch(path, used_s)
+
+    def remove(self, path: Path) -> None:
+        self._check("remove")
+        super().remove(path)
+
+
+@dataclass
+class Bench:
+    """A folder, and stores opened on it one after the other as restarts would."""
+
+    root: Path
+    clock: Clock = field(default_factory=Clock)
+    notices: Notices = field(default_factory=Notices)
+    files: BreakableFiles = field(default_factory=BreakableFiles)
+
+    def open(
+        self,
+        model: str = "model.gguf",
+        *,
+        fingerprint: str = "this one",
+        capacity_bytes: int = CAPACITY_BYTES,
+        daily_write_bytes: int = 0,
+        can_cut: bool = True,
+        min_tokens: int = 32,
+    ) -> DiskStore:
+        return DiskStore(
+            self.root,
+            model,
+            fingerprint,
+            capacity_bytes=capacity_bytes,
+            daily_write_bytes=daily_write_bytes,
+            can_cut=can_cut,
+            min_tokens=min_tokens,
+            notify=self.notices,
+            clock=self.clock,
+            files=self.files,
+        )
+
+    def names(self, model: str = "model.gguf") -> list[str]:
+        return sorted(path.name for path in (self.root / model).iterdir())
+
+    def only_file(self, model: str = "model.gguf") -> Path:
+        (path,) = (self.root / model).iterdir()
+        return path
+
+
+def words(seed: int, count: int = 64) -> list[int]:
+    """Tokens that differ from those of another seed from the first one on."""
+    return [seed * 100_000 + index for index in range(count)]
+
+
+def state_of(tokens: list[int], n_bytes: int = 1000) -> bytes:
+    return (str(sum(tokens)).encode() * n_bytes)[:n_bytes]
+
+
+def put(
+    store: DiskStore,
+    tokens: list[int],
+    *,
+    n_bytes: int = 1000,
+    role: Role = "turn",
+    profile: str = "",
+    replaces: bool = False,
+) -> bool:
+    state = state_of(tokens, n_bytes)
+    return store.write(tokens, state, role=role, profile=profile, replaces=replaces)
+
+
+def fetch(store: DiskStore, tokens: list[int]) -> Snapshot | None:
+    found = store.find(tokens)
+    return None if found is None else store.read(found)
+
+
+def is_kept(store: DiskStore, tokens: list[int]) -> bool:
+    return any(
+        (snapshot := store.read(found)) is not None and snapshot.tokens == tokens
+        for found in [store.find(tokens)]
+        if found is not None and found.n_tokens == len(tokens)
+    )
+
+
+def after_calls(count: int, action: Callable[[], object]) -> Callable[[], None]:
+    """Return a callback that acts once, at its `count`th call."""
+    calls = iter(range(count - 1, -1, -1))
+
+    def callback() -> None:
+        if next(calls, None) == 0:
+            action()
+
+    return callback

@@ -1,0 +1,225 @@
+"""The file of an entry: any damage is seen, and no length in it is trusted."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.promptcache.entry_file import PIECE_BYTES, read_entry, read_head, write_temporary
+from app.promptcache.entry_header import (
+    LENGTH,
+    MAGIC,
+    MAX_EXTRA_BYTES,
+    MAX_HEADER_BYTES,
+    BadEntry,
+    Draft,
+)
+from app.promptcache.files import Files
+from app.promptcache.packed import pack
+
+FILES = Files()
+TOKENS = list(range(40))
+
+
+def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> Draft:
+    return Draft(
+        tokens=pack(TOKENS),
+        state=state,
+        extra=extra,
+        fingerprint="mine",
+        form="",
+        role="turn",
+        profile="",
+        created_s=1.5,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "entry.kv"
+    write_temporary(path, draft(), FILES, lambda _: None)
+    return path
+
+
+def reason(path: Path) -> str:
+    with pytest.raises(BadEntry) as caught:
+        read_entry(path, "mine", FILES)
+    return caught.value.reason
+
+
+def with_header(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change the header as someone would who knows the format."""
+    content = path.read_bytes()
+    start = len(MAGIC) + LENGTH.size
+    (length,) = LENGTH.unpack_from(content, len(MAGIC))
+    header = msgspec.msgpack.decode(content[start : start + length])
+    change(header)
+    packed = msgspec.msgpack.encode(header)
+    front = MAGIC + LENGTH.pack(len(packed)) + packed
+    path.write_bytes(
+        front + LENGTH.pack(zlib.crc32(front)) + content[start + length + LENGTH.size :]
+    )
+    return path
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    head, state = read_entry(path, "mine", FILES)
+    assert (head.tokens, head.extra, bytes(state)) == (pack(TOKENS), b"extra", b"state of things")
+    assert head.n_bytes == path.stat().st_size == draft().n_bytes()
+    assert (head.header.role, head.header.created_s) == ("turn", 1.5)
+    assert read_head(path, "mine", FILES) == head
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 1])
+def test_states_of_any_size_are_kept_in_pieces(tmp_path: Path, n_bytes: int) -> None:
+    pieces: list[int] = []
+    state = bytearray(os.urandom(n_bytes))
+    write_temporary(tmp_path / "x", draft(memoryview(state), b""), FILES, pieces.append)  # type: ignore[arg-type] # any buffer
+    assert read_entry(tmp_path / "x", "mine", FILES)[1] == state
+    assert max(pieces) <= PIECE_BYTES
+    assert sum(pieces) == (tmp_path / "x").stat().st_size
+
+
+def test_a_flipped_bit_is_seen_wherever_it_is(path: Path) -> None:
+    content = path.read_bytes()
+    for index in range(len(content)):
+        for bit in range(8):
+            damaged = bytearray(content)
+            damaged[index] ^= 1 << bit
+            path.write_bytes(damaged)
+            assert reason(path)
+
+
+def test_a_truncated_file_is_seen_wherever_it_ends(path: Path) -> None:
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        assert reason(path) == "truncated"
+        with pytest.raises(BadEntry):
+            read_head(path, "mine", FILES)
+
+
+def test_a_file_with_something_after_it_is_refused(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+    assert reason(path) == "too long"
+
+
+def test_the_head_says_nothing_of_the_state(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert read_head(path, "mine", FILES).tokens == pack(TOKENS)
+    assert reason(path) == "checksum of state"
+
+
+def test_each_fault_has_its_reason(path: Path) -> None:
+    content = path.read_bytes()
+    tokens_at = content.index(pack(TOKENS))
+    for at, expected in [
+        (0, "wrong magic"),
+        (len(MAGIC) + 3, "header too long"),
+        (len(MAGIC) + LENGTH.size, "checksum of header"),
+        (tokens_at, "checksum of tokens"),
+        (tokens_at + 4 * len(TOKENS), "checksum of extra"),
+    ]:
+        damaged = bytearray(content)
+        damaged[at] ^= 1
+        path.write_bytes(damaged)
+        assert reason(path) == expected
+
+
+def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
+    with pytest.raises(BadEntry, match="foreign fingerprint"):
+        read_entry(path, "other", FILES)
+    assert reason(with_header(path, lambda header: header.update(version=2))) == "wrong version"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("n_tokens", 2**31, "broken header"),
+        ("n_tokens", -1, "broken header"),
+        ("n_tokens", 0, "broken header"),
+        ("n_tokens", 4_000_000, "truncated"),
+        ("n_tokens", 39, "too long"),
+        ("n_extra_bytes", MAX_EXTRA_BYTES + 1, "broken header"),
+        ("n_extra_bytes", MAX_EXTRA_BYTES, "truncated"),
+        ("n_state_bytes", 2**63, "broken header"),
+        ("n_state_bytes", 2**61, "truncated"),
+        ("n_state_bytes", -1, "broken header"),
+        ("n_state_bytes", "15", "broken header"),
+        ("tokens_sha256", b"", "broken header"),
+        ("role", "king", "broken header"),
+        ("version", None, "broken header"),
+        ("fingerprint", None, "broken header"),
+    ],
+)
+def test_no_length_or_value_in_a_header_is_trusted(
+    path: Path, field: str, value: object, expected: str
+) -> None:
+    assert reason(with_header(path, lambda header: header.update({field: value}))) == expected
+
+
+@pytest.mark.parametrize("packed", [b"", b"\x91" * 60_000, b"\x81\xa1\xff\x01", b"\xa1\xff"])
+def test_a_header_that_is_no_header_is_refused(path: Path, packed: bytes) -> None:
+    front = MAGIC + LENGTH.pack(len(packed)) + packed
+    path.write_bytes(front + LENGTH.pack(zlib.crc32(front)))
+    assert reason(path) == "broken header"
+
+
+def test_lengths_that_cancel_out_are_seen(path: Path) -> None:
+    def shift(header: dict[str, Any]) -> None:
+        header["n_tokens"] += 1
+        header["n_state_bytes"] -= 4
+
+    assert reason(with_header(path, shift)) == "checksum of tokens"
+
+
+@pytest.mark.parametrize("length", [MAX_HEADER_BYTES, MAX_HEADER_BYTES + 1, 2**32 - 1])
+def test_a_header_of_hostile_length_is_refused(path: Path, length: int) -> None:
+    content = bytearray(path.read_bytes())
+    LENGTH.pack_into(content, len(MAGIC), length)
+    path.write_bytes(content)
+    assert reason(path) in ("header too long", "truncated")
+
+
+def test_only_regular_files_are_read(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.kv"
+    link.symlink_to(path)
+    folder = tmp_path / "folder.kv"
+    folder.mkdir()
+    fifo = tmp_path / "fifo.kv"
+    os.mkfifo(fifo)
+    assert {reason(link), reason(folder), reason(fifo)} == {"not a regular file"}
+
+
+def test_nothing_is_left_of_a_write_that_failed(tmp_path: Path) -> None:
+    def fail(n_bytes: int) -> None:
+        if n_bytes:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_temporary(tmp_path / "x", draft(), FILES, fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_takes_no_file_over(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "link").symlink_to(victim)
+    for name in ("victim", "link"):
+        with pytest.raises(FileExistsError):
+            write_temporary(tmp_path / name, draft(), FILES, lambda _: None)
+    assert victim.read_text() == "mine"
+
+
+def test_parts_that_the_format_does_not_allow_are_refused_before_writing() -> None:
+    with pytest.raises(ValueError, match="too much extra"):
+        draft(extra=bytes(MAX_EXTRA_BYTES + 1)).n_bytes()
