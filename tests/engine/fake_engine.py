@@ -1,0 +1,262 @@
+"""Owns an engine without llama.cpp, and a client that follows a script.
+
+The loop, scheduler, sequences and inbox are the real ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import cast
+
+from app.engine.channel import Channel
+from app.engine.disk_tier import Disk, DiskTier
+from app.engine.endings import Endings
+from app.engine.idle_store import IdleStore
+from app.engine.inbox import Inbox
+from app.engine.keeper import Keeper
+from app.engine.llama import Context, Model
+from app.engine.loop import EngineLoop
+from app.engine.pace import Pace
+from app.engine.prompts import PromptBuilder
+from app.engine.request import Request
+from app.engine.residency import Residency
+from app.engine.scheduler import Scheduler
+from app.engine.sequences import SequencePool
+from app.protocol import (
+    Command,
+    Event,
+    Failed,
+    Finished,
+    Generate,
+    Prefill,
+    SamplingParams,
+    Shutdown,
+    Started,
+    TextDelta,
+)
+from tests.engine.fake_llama import (
+    END,
+    MANY_MOMENTS,
+    MANY_STEPS,
+    CellCache,
+    HistorySampler,
+    LetterModel,
+    TokenPrompts,
+    shown,
+    solo,
+)
+
+
+class SamplingInbox(Inbox):
+    """Gives each request its sampler as it comes."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        channel: Channel,
+        pace: Pace,
+        residency: Residency,
+        n_ctx: int,
+    ) -> None:
+        model, prompts = (
+            cast(Model, LetterModel(is_recurrent=False)),
+            cast(PromptBuilder, TokenPrompts()),
+        )
+        super().__init__(model, prompts, scheduler, channel, pace, residency, n_ctx=n_ctx)
+        self._queue = scheduler
+        self.samplers: list[HistorySampler] = []
+
+    def handle(self, command: Command) -> list[Request]:
+        found = super().handle(command)
+        for request in self._queue.waiting:
+            if request.max_new and request.sampler is None:
+                sampler = HistorySampler(request.sampling.seed or 0)
+                self.samplers.append(sampler)
+                request.sampler = sampler
+        return found
+
+
+class DicePace(Pace):
+    """Budgets from dice instead of a clock, so that a run can be repeated."""
+
+    def __init__(self, dice: random.Random, n_batch: int) -> None:
+        super().__init__(target_s=1.0, n_batch=n_batch)
+        self._dice = dice
+
+    def chunk(self, n_generating: int) -> int:
+        return self._dice.randint(1, self._n_batch)
+
+    def measured(self, n_prefill: int, n_decode: int, seconds: float) -> None:
+        pass
+
+
+# ---------------------------------------------------------------- the engine around it
+
+
+class Engine:
+    """A loop with a script for a client; the books are checked between any two steps.
+
+    Args:
+        script: commands that arrive before each step; the last ones are followed by `Shutdown`
+            once the engine is idle.
+    """
+
+    def __init__(
+        self,
+        script: Sequence[Sequence[Command]],
+        *,
+        n_ctx: int = 1000,
+        n_batch: int = 64,
+        parallel: int = 4,
+        max_queue: int = 64,
+        idle_bytes: int = 100,
+        can_cut: bool = True,
+        deadline_s: float | None = None,
+        stream_interval_s: float = 0.0,
+        disk: Disk | None = None,
+        dice: random.Random | None = None,
+    ) -> None:
+        self._script = [list(commands) for commands in script]
+        self._n_steps = 0
+        self._n_quiet = 0
+        self.n_ctx = n_ctx
+        self.events: list[Event] = []
+        self.sent: list[int] = []  # events sent after each flush
+        self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut)
+        self.pool = SequencePool(parallel)
+        self.scheduler = Scheduler(
+            self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
+        )
+        pace = DicePace(dice, n_batch) if dice else Pace(target_s=1.0, n_batch=n_batch)
+        channel = cast(Channel, self)
+        tier = DiskTier()
+        if disk:
+            tier.use(disk)
+        residency = Residency(
+            cast(Context, self.cells),
+            self.pool,
+            IdleStore(idle_bytes, can_cut=can_cut),
+            tier,
+            can_cut=can_cut,
+        )
+        self.inbox = SamplingInbox(self.scheduler, channel, pace, residency, n_ctx)
+        keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
+        endings = Endings(
+            channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
+        )
+        self.loop = EngineLoop(
+            cast(Model, LetterModel(is_recurrent=not can_cut)),
+            cast(Context, self.cells),
+            channel,
+            self.inbox,
+            self.scheduler,
+            residency,
+            keeper,
+            pace,
+            endings,
+            stream_interval_s=stream_interval_s,
+            poll_every_s=0.0,
+        )
+
+    def run(self) -> Engine:
+        self.loop.run([])
+        self.check()
+        assert self.scheduler.is_idle
+        assert all(sampler.n_closed == 1 for sampler in self.inbox.samplers)
+        assert not any(slot.busy for slot in self.pool.slots)
+        return self
+
+    # the loop's channel
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+
+    def flush(self) -> None:
+        self.sent.append(len(self.events))
+
+    def wait(self, timeout_s: float | None = None) -> list[Command]:
+        if not self._script:
+            self._n_quiet += 1
+            is_over = timeout_s is None or self._n_quiet > MANY_MOMENTS
+            return [Shutdown()] if is_over else self.poll()
+        return self.poll()  # nothing comes for a moment, or the next part of the script
+
+    def poll(self) -> list[Command]:
+        self._n_steps += 1
+        assert self._n_steps < MANY_STEPS, "it runs in circles"
+        if not self.cells.in_step:
+            self.check()
+        return self._script.pop(0) if self._script else []
+
+    # the books
+
+    def check(self) -> None:
+        running = self.scheduler.running
+        slots = [item.slot for item in running if item.slot is not None]
+        assert len(slots) == len(running), "a running request has a sequence"
+        assert all(item.slot is None for item in self.scheduler.waiting)
+        busy = [slot.seq_id for slot in self.pool.slots if slot.busy]
+        assert sorted(slot.seq_id for slot in slots) == busy, "no two share one, none is lost"
+        assert self.cells.n_used <= self.n_ctx
+        for slot in self.pool.slots:
+            assert slot.tokens == self.cells.tokens(slot.seq_id)
+        for item in running:
+            assert item.slot is not None
+            assert item.slot.tokens == item.tokens[: item.n_past]
+
+    # what came out
+
+    def finished(self, request_id: str) -> list[Finished]:
+        found = [item for item in self.events if isinstance(item, Finished)]
+        mine = [item for item in found if item.request_id == request_id]
+        return sorted(mine, key=lambda item: item.choice)
+
+    def failed(self, request_id: str) -> list[Failed]:
+        found = [item for item in self.events if isinstance(item, Failed)]
+        return [item for item in found if item.request_id == request_id]
+
+    def started(self) -> list[str]:
+        return [item.request_id for item in self.events if isinstance(item, Started)]
+
+    def text(self, request_id: str, choice: int = 0) -> str:
+        deltas = [item for item in self.events if isinstance(item, TextDelta)]
+        mine = (item for item in deltas if (item.request_id, item.choice) == (request_id, choice))
+        return "".join(item.text for item in mine)
+
+    def assert_answered(self, command: Generate) -> None:
+        """Each answer is the one that its request gets alone, and is counted right."""
+        request_id, prompt = command.request_id, command.messages[0]["content"]
+        room = self.n_ctx - len(prompt)
+        ends = self.finished(request_id)
+        assert [end.choice for end in ends] == list(range(command.n))
+        for end in ends:
+            limit = min(command.max_tokens or room, room)
+            answer = solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
+            assert self.text(request_id, end.choice) == shown(answer)
+            assert end.usage.completion_tokens == len(answer)
+            assert end.usage.prompt_tokens == len(prompt)
+            assert end.reason == ("stop" if END in answer else "length")
+
+
+def generate(
+    request_id: str, prompt: list[int], max_tokens: int | None = 8, *, seed: int = 1, n: int = 1
+) -> Generate:
+    return Generate(
+        request_id=request_id,
+        messages=[{"content": prompt}],
+        sampling=SamplingParams(seed=seed),
+        max_tokens=max_tokens,
+        n=n,
+    )
+
+
+def prefill(request_id: str, prompt: list[int]) -> Prefill:
+    return Prefill(request_id=request_id, messages=[{"content": prompt}])
+
+
+def endless(n_prompt: int, n_answer: int, start: int = 1) -> tuple[list[int], int]:
+    """Return a prompt and a seed whose answer does not end before `n_answer` tokens."""
+    prompt = [start] * n_prompt
+    seed = next(seed for seed in range(200) if END not in solo(prompt, seed, n_answer))
+    return prompt, seed

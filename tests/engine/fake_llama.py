@@ -1,0 +1,187 @@
+"""Owns what stands for llama.cpp: a KV cache of few cells, and a sampler that sees all of it."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.chat.stream_parser import PlainParser
+from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart
+from app.engine.prompts import Prompt
+from app.engine.turns import Turns
+from app.protocol import (
+    Generate,
+    Prefill,
+)
+
+END = 0
+N_VOCAB = 12
+MANY_STEPS = 20_000
+MANY_MOMENTS = 50
+
+
+def next_token(seed: int, history: Sequence[int]) -> int:
+    """The model: any token anywhere before changes what comes next."""
+    return zlib.crc32(bytes([seed, *history])) % N_VOCAB
+
+
+def solo(prompt: list[int], seed: int, max_new: int) -> list[int]:
+    """Return the answer that a request gets when it is alone in the world."""
+    tokens: list[int] = []
+    while len(tokens) < max_new and END not in tokens:
+        tokens.append(next_token(seed, [*prompt, *tokens]))
+    return tokens
+
+
+def shown(tokens: list[int]) -> str:
+    return "".join(chr(ord("a") + token) for token in tokens if token != END)
+
+
+# ---------------------------------------------------------------- in the place of llama.cpp
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """A place of the KV cache; several sequences may share it."""
+
+    token: int
+
+
+class CellCache:
+    """What the loop needs of a context: `n_cells` cells for all sequences together.
+
+    Args:
+        can_cut: whether a sequence may lose its end; a recurrent model's cannot.
+    """
+
+    def __init__(self, n_cells: int, n_batch: int, *, can_cut: bool = True) -> None:
+        self.n_cells = n_cells
+        self.n_batch = n_batch
+        self.can_cut = can_cut
+        self.sequences: dict[int, list[Cell]] = defaultdict(list)
+        self.rows: dict[int, list[int]] = {}
+        self.n_decoded = 0
+        self.n_full = 0
+        self.n_given_up = 0
+        self.in_step = False
+
+    @property
+    def n_used(self) -> int:
+        return len({cell for cells in self.sequences.values() for cell in cells})
+
+    def tokens(self, seq_id: int) -> list[int]:
+        return [cell.token for cell in self.sequences[seq_id]]
+
+    def decode(self, parts: Sequence[BatchPart], give_up: Callable[[], bool] | None = None) -> int:
+        n_tokens = sum(len(part.tokens) for part in parts)
+        assert 1 <= n_tokens <= self.n_batch
+        assert all(part.tokens for part in parts)
+        assert len({part.seq_id for part in parts}) == len(parts)
+        for part in parts:
+            assert part.start == len(self.sequences[part.seq_id]), "positions must not jump"
+        if self.n_used + n_tokens > self.n_cells:
+            self.n_full += 1
+            return DECODE_NO_KV_SLOT
+        if give_up is not None and self._is_given_up(parts, give_up):
+            return DECODE_ABORTED
+        self.rows = {}
+        row = -1
+        for part in parts:
+            self.sequences[part.seq_id] += map(Cell, part.tokens)
+            row += len(part.tokens)
+            if part.wants_logits:
+                self.rows[row] = self.tokens(part.seq_id)
+        self.n_decoded += n_tokens
+        return DECODE_OK
+
+    def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
+        """Ask in the middle of the step, when some parts are in the cache already."""
+        assert self.can_cut, "nothing could be undone"
+        for part in parts:
+            self.sequences[part.seq_id] += map(Cell, part.tokens)
+        self.in_step = True
+        is_given_up = give_up()
+        self.in_step = False
+        if is_given_up:
+            self.n_given_up += 1
+            return True
+        for part in parts:
+            del self.sequences[part.seq_id][part.start :]
+        return False
+
+    def keep_prefix(self, seq_id: int, n_keep: int) -> int:
+        if n_keep < len(self.sequences[seq_id]) and not self.can_cut:
+            n_keep = 0
+        self.sequences[seq_id] = self.sequences[seq_id][:n_keep]
+        return n_keep
+
+    def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
+        self.sequences[target] = list(self.sequences[source])
+        return self.keep_prefix(target, n_keep)
+
+    def clear(self, seq_id: int) -> None:
+        self.sequences[seq_id] = []
+
+    def state_bytes(self, seq_id: int) -> int:
+        return len(self.sequences[seq_id])
+
+    def save_state(self, seq_id: int) -> bytearray:
+        return bytearray(self.tokens(seq_id))
+
+    def load_state(self, seq_id: int, state: bytearray) -> bool:
+        assert not self.sequences[seq_id], "a state needs a clear sequence"
+        if self.n_used + len(state) > self.n_cells:
+            return False
+        self.sequences[seq_id] = [Cell(token) for token in state]
+        return True
+
+
+class HistorySampler:
+    """Chooses by `next_token`; belongs to one request."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self.n_closed = 0
+
+    def sample(self, context: Any, row: int) -> int:
+        assert not self.n_closed
+        return next_token(self._seed, context.rows[row])
+
+    def close(self) -> None:
+        self.n_closed += 1
+
+
+class LetterModel:
+    """Each token is a letter."""
+
+    def __init__(self, *, is_recurrent: bool) -> None:
+        self.is_recurrent = is_recurrent
+
+    def is_end(self, token: int) -> bool:
+        return token == END
+
+    def piece(self, token: int) -> bytes:
+        return shown([token]).encode()
+
+    def shown_piece(self, token: int) -> bytes:
+        return b"." if token == END else self.piece(token)
+
+    def detokenize(self, tokens: list[int]) -> str:
+        return b"".join(map(self.shown_piece, tokens)).decode()
+
+
+class TokenPrompts:
+    """A conversation is one message whose content is the prompt's tokens."""
+
+    def __init__(self) -> None:
+        self.turns = Turns(str)
+
+    def build(self, command: Generate | Prefill) -> Prompt:
+        tokens = list(command.messages[0]["content"])
+        return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
+
+    def parser(self, command: Generate) -> PlainParser:
+        return PlainParser()
