@@ -129,7 +129,11 @@ def _cache(counts: CacheCounts) -> Iterator[Metric]:
     )
     for name, text, value in (
         ("memory_bytes", "Memory that cached prompts take", counts.memory_bytes),
-        ("disk_bytes", "Disk space that cached prompts of all models take", counts.disk_bytes),
+        (
+            "disk_bytes",
+            "Disk space of the loaded model's cached prompts",
+            counts.disk_bytes,
+        ),
         ("written_today_bytes", "Bytes of prompts written today", counts.written_today_bytes),
     ):
         yield GaugeMetricFamily(f"{_PREFIX}_cache_{name}", text, value=value)

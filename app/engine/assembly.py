@@ -36,10 +36,10 @@ def build_loop(
     pace = Pace(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     can_cut = not model.is_recurrent
     store = IdleStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
-    disk = open_disk(command, prompts.turns, is_busy=lambda: not scheduler.is_idle, can_cut=can_cut)
-    residency = Residency(context, pool, store, disk, can_cut=can_cut)
+    disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
+    residency = Residency(context, pool, store, disk, pace, can_cut=can_cut)
     keeper = Keeper(residency, save_after_s=command.cache.save_after_s)
-    inbox = Inbox(model, prompts, scheduler, channel, pace, residency, n_ctx=n_ctx)
+    inbox = Inbox(model, prompts, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx)
     deadline_s = queue.request_deadline_s
     endings = Endings(channel, scheduler, keeper, pace, inbox.remember, deadline_s=deadline_s)
     return EngineLoop(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from app.promptcache import DiskStore, DiskWriter, Found, Role, Snapshot, WriteJob
 from app.protocol import CacheCounts, DiskEntry, LogLine
-
-_LAST_WRITES_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ class DiskTier:
         self._trouble = trouble
         self._news: deque[tuple[str, str]] = deque(maxlen=32)
         self._n_saves = 0
+        self._saves: list[Save] = []
         self._profiles: dict[str, list[int]] = {}
 
     def use(self, disk: Disk) -> None:
@@ -96,9 +95,9 @@ class DiskTier:
         """Whether there is anything to be found."""
         return self._disk is not None and self._disk.store.newest_tokens() is not None
 
-    def find(self, tokens: Sequence[int]) -> Found | None:
+    def find(self, tokens: Sequence[int], skip: Collection[str] = ()) -> Found | None:
         """Return the entry that shares the longest useful prefix with `tokens`."""
-        return self._disk.store.find(tokens) if self._disk else None
+        return self._disk.store.find(tokens, skip=skip) if self._disk else None
 
     def read(self, found: Found) -> Snapshot | None:
         """Return what `find` found; None where it was bad or is gone."""
@@ -140,8 +139,27 @@ class DiskTier:
                 profile=profile,
                 replaces=role == "turn" and self._disk.store.can_cut,
             )
-            self._n_saves += self._disk.writer.submit(job)
-        return Save(self._disk, tokens, job)
+            self._disk.writer.submit(job)
+        save = Save(self._disk, tokens, job)
+        if job is not None:
+            self._saves.append(save)
+        return save
+
+    def settle(self) -> None:
+        """Count the entries that have been written since."""
+        done = [save for save in self._saves if save.is_done]
+        self._saves = [save for save in self._saves if save not in done]
+        self._n_saves += sum(save.is_there for save in done)
+
+    def wait(self, save: Save, timeout_s: float) -> None:
+        """Wait until an entry is written or given up."""
+        if self._disk and save.job:
+            self._disk.writer.wait(save.job, timeout_s=timeout_s)
+
+    def hurry(self) -> None:
+        """Write at full speed from now on."""
+        if self._disk:
+            self._disk.writer.hurry()
 
     def keep_profiles(self, names: set[str]) -> None:
         """Let the entries of other profiles, and what these were before, be evicted."""
@@ -149,18 +167,22 @@ class DiskTier:
             self._disk.store.unpin_except({name: self._profiles.get(name) for name in names})
 
     def clear(self) -> tuple[int, int]:
-        """Forget all; return how many entries and bytes it was."""
-        return self._disk.store.clear() if self._disk else (0, 0)
+        """Forget all, what waits to be written too; return how many entries and bytes it was."""
+        if self._disk is None:
+            return 0, 0
+        self._disk.writer.drop_waiting()
+        return self._disk.store.clear()
 
-    def close(self) -> None:
+    def close(self, timeout_s: float) -> None:
         """Write what is still to be written, at full speed."""
         if self._disk:
-            self._disk.writer.close(_LAST_WRITES_S)
+            self._disk.writer.close(timeout_s)
 
     def fill(self, counts: CacheCounts) -> CacheCounts:
         """Return `counts` with what is known of the disk."""
         if self._disk is None:
             return msgspec.structs.replace(counts, trouble=self._trouble)
+        self.settle()
         status = self._disk.store.status()
         return msgspec.structs.replace(
             counts,

@@ -79,11 +79,17 @@ class IdleStore:
         fits = n_bytes <= self._capacity_bytes
         return len(tokens) >= MIN_USEFUL_TOKENS and fits and not self.has(tokens)
 
-    def make_room(self, tokens: Sequence[int], n_bytes: int) -> None:
-        """Forget what an entry of these tokens replaces, and the oldest, until it fits."""
+    def make_room(self, tokens: Sequence[int], n_bytes: int) -> list[IdleEntry]:
+        """Forget what an entry of these tokens replaces, and the oldest, until it fits.
+
+        Returns:
+            The forgotten ones that nothing replaces.
+        """
         self._entries = [old for old in self._entries if not self._replaces(tokens, old.tokens)]
+        dropped = []
         while self._entries and self.n_bytes + n_bytes > self._capacity_bytes:
-            del self._entries[0]
+            dropped.append(self._entries.pop(0))
+        return dropped
 
     def put(self, entry: IdleEntry) -> None:
         """Take an entry in, for which there is room."""

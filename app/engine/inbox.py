@@ -9,6 +9,7 @@ import msgspec
 from app.engine.answer import Answer
 from app.engine.cache_report import cache_miss, cache_report
 from app.engine.channel import Channel
+from app.engine.keeper import Keeper
 from app.engine.llama import Model
 from app.engine.pace import Pace
 from app.engine.prompts import Prompt, PromptBuilder
@@ -51,11 +52,13 @@ class Inbox:
         channel: Channel,
         pace: Pace,
         residency: Residency,
+        keeper: Keeper,
         *,
         n_ctx: int,
     ) -> None:
         self._model = model
         self._residency = residency
+        self._keeper = keeper
         self._prompts = prompts
         self._scheduler = scheduler
         self._channel = channel
@@ -145,6 +148,7 @@ class Inbox:
 
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
+        self._keeper.forget()
         entries, n_bytes = self._residency.forget()
         self._channel.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
 

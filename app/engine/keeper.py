@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from app.engine.disk_tier import Save
 from app.engine.idle_store import IdleEntry
@@ -16,6 +16,8 @@ _MOST_BOUNDARIES = 64
 _REWRITE_PATIENCE = 10
 _MOSTLY = 0.75
 _DISK_CHECK_S = 0.25
+_RETRY_S = 30.0
+_LAST_WRITES_S = 8.0
 
 
 class Keeper:
@@ -35,12 +37,16 @@ class Keeper:
         save_after_s: float,
         min_boundary_tokens: int = MIN_BOUNDARY_TOKENS,
     ) -> None:
-        self._min_boundary_tokens = min_boundary_tokens
         self._residency = residency
         self._save_after_s = save_after_s
+        self._min_boundary_tokens = min_boundary_tokens
         self._boundaries: list[list[int]] = []
-        self._n_noted = 0
+        self._tried: list[list[int]] = []
+        self._offered: list[tuple[IdleEntry, Save]] = []
         self._checked_s = 0.0
+        residency.on_drop = self._offer
+
+    # ------------------------------------------------------------ beginnings
 
     def note(self, tokens: Sequence[int], n_head: int, hit: Hit) -> None:
         """Note where this prompt and others will part: after the head, and where it did."""
@@ -54,6 +60,13 @@ class Keeper:
                 self._boundaries.append(list(tokens[:place]))
         del self._boundaries[:-_MOST_BOUNDARIES]
 
+    def forget(self) -> None:
+        """Forget what was noted."""
+        self._boundaries.clear()
+        self._tried.clear()
+
+    # ------------------------------------------------------------ in quiet moments
+
     def work_idle(self) -> bool:
         """Do one thing that needs llama.cpp, while it has nothing else to do.
 
@@ -65,7 +78,23 @@ class Keeper:
         if self._boundaries:
             self._save(self._boundaries.pop(0), "boundary")
             return True
-        return False
+        return self._save_large()
+
+    def _save_large(self) -> bool:
+        """Write an idle conversation that memory has no room for."""
+        tokens = next(self._large(time.monotonic() - self._save_after_s), None)
+        if tokens is None:
+            return False
+        self._tried = [*self._tried[-_MOST_BOUNDARIES:], tokens]
+        self._save(tokens, "turn")
+        return True
+
+    def _large(self, idle_before_s: float) -> Iterator[list[int]]:
+        disk = self._residency.disk
+        for tokens in self._residency.unsaved(idle_before_s) if disk.is_on else ():
+            is_long = len(tokens) >= self._min_boundary_tokens
+            if is_long and tokens not in self._tried and not disk.covers(tokens):
+                yield tokens
 
     def work_aside(self) -> None:
         """Hand conversations to the disk tier that have been idle for long enough."""
@@ -73,19 +102,38 @@ class Keeper:
         if not self._residency.disk.is_on or now_s - self._checked_s < _DISK_CHECK_S:
             return
         self._checked_s = now_s
+        self._residency.disk.settle()
+        self._take_back(now_s)
         for entry in self._residency.store:
-            if not entry.was_offered and now_s - entry.since_s >= self._patience_s(entry):
+            if not entry.was_offered and self._left_s(entry, now_s) <= 0:
                 self._offer(entry)
 
-    def _patience_s(self, entry: IdleEntry) -> float:
+    def _left_s(self, entry: IdleEntry, now_s: float) -> float:
+        """Return for how long an entry stays in memory only."""
+        left_s = entry.since_s + self._save_after_s - now_s
+        if left_s > 0:
+            return left_s
         found = self._residency.disk.find(entry.tokens)
         is_mostly_there = found is not None and found.n_shared >= _MOSTLY * len(entry.tokens)
-        return self._save_after_s * (_REWRITE_PATIENCE if is_mostly_there else 1)
+        return left_s + (_REWRITE_PATIENCE - 1) * self._save_after_s * is_mostly_there
 
     def _offer(self, entry: IdleEntry) -> None:
+        if entry.was_offered:
+            return
         entry.was_offered = True
         if not self._residency.disk.covers(entry.tokens):
-            self._residency.disk.save(entry.tokens, entry.state, "turn")
+            save = self._residency.disk.save(entry.tokens, entry.state, "turn")
+            if save is not None:
+                self._offered.append((entry, save))
+
+    def _take_back(self, now_s: float) -> None:
+        """Offer again later what the disk did not take."""
+        for entry, save in list(self._offered):
+            if save.is_done:
+                self._offered.remove((entry, save))
+                if not save.is_there:
+                    entry.was_offered = False
+                    entry.since_s = now_s + _RETRY_S - self._save_after_s
 
     def quiet_s(self) -> float | None:
         """Return how long there is nothing to do; None where that is for ever."""
@@ -93,14 +141,14 @@ class Keeper:
         if not disk.is_on:
             return None
         now_s = time.monotonic()
-        waits = [
-            entry.since_s + self._patience_s(entry) - now_s
-            for entry in self._residency.store
-            if not entry.was_offered
-        ]
-        if disk.n_waiting:
+        waits = [self._left_s(e, now_s) for e in self._residency.store if not e.was_offered]
+        if disk.n_waiting or self._offered:
             waits.append(_DISK_CHECK_S)
+        if any(self._large(now_s)):
+            waits.append(self._save_after_s)
         return max(_DISK_CHECK_S, min(waits)) if waits else None
+
+    # ------------------------------------------------------------ now
 
     def save_prompt(self, tokens: Sequence[int], profile: str) -> Save | None:
         """Have a prompt written now; None where there is no disk."""
@@ -115,14 +163,21 @@ class Keeper:
         return disk.save(tokens, state, role, profile)
 
     def save_all(self) -> None:
-        """Write everything to disk that is only in memory; the process is about to end."""
-        if not self._residency.disk.is_on:
+        """Write what is only in memory, the latest first; the process is about to end."""
+        disk = self._residency.disk
+        if not disk.is_on:
             return
-        while self.work_idle():
-            pass
-        for entry in self._residency.store:
-            self._offer(entry)
-        for tokens in self._residency.unsaved():
-            if not self._residency.disk.covers(tokens):
-                self._save(tokens, "turn")
-        self._residency.disk.close()
+        ends_s = time.monotonic() + _LAST_WRITES_S
+        disk.hurry()
+        entries = [list(entry.tokens) for entry in self._residency.store]
+        for tokens in [*self._residency.unsaved(), *reversed(entries)]:
+            self._save_before(ends_s, tokens, "turn")
+        for tokens in reversed(self._boundaries):
+            self._save_before(ends_s, tokens, "boundary")
+        disk.close(max(0.0, ends_s - time.monotonic()))
+
+    def _save_before(self, ends_s: float, tokens: Sequence[int], role: Role) -> None:
+        left_s = ends_s - time.monotonic()
+        save = self._save(tokens, role) if left_s > 0 else None
+        if save is not None:
+            self._residency.disk.wait(save, left_s)

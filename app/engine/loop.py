@@ -87,12 +87,13 @@ class EngineLoop:
                     self._endings.retire(cancelled)
             if self._inbox.shutdown:
                 self._keeper.save_all()
+                self._endings.finish_saved()
                 return
             self.step()
-            self._report()
-            self._send(now=bool(commands) or scheduler.is_idle)
             self._keeper.work_aside()
             self._endings.finish_saved()
+            self._report(is_due=scheduler.is_idle)
+            self._send(now=bool(commands) or scheduler.is_idle)
             commands = self._interrupt.take()
             commands += self._wait() if scheduler.is_idle and not commands else channel.poll()
 
@@ -120,37 +121,45 @@ class EngineLoop:
                 return commands
             self._keeper.work_aside()
             self._endings.finish_saved()
-            self._report()
+            self._report(is_due=False)
             self._send(now=True)
 
     def step(self) -> None:
         """Decode one batch and hand out what it produced."""
         began_s = time.monotonic()
         self._endings.end_overdue(began_s)
-        started = self._scheduler.admit()
-        for request, lease in started:
+        has_started = False
+        for request, lease in self._scheduler.admit():
             self._start(request, lease)
-        if started:
+            has_started = True
+        if has_started:
             self._residency.drop_saved()
         work = self._scheduler.plan(self._pace.chunk(self._scheduler.n_generating))
         if any(item.request.n_prefill for item in work):  # such steps are long
             self._send(now=True)
         work = self._decode(work)
+        n_prefill = sum(item.n_tokens for item in work if item.request.n_prefill)
+        self._is_urgent = self._is_urgent or n_prefill > 0
+        for request, row in self._record_all(work):
+            self._advance(request, row)
+        if work:
+            n_tokens = sum(item.n_tokens for item in work)
+            self._pace.measured(n_prefill, n_tokens - n_prefill, time.monotonic() - began_s)
+
+    def _record_all(self, work: list[Work]) -> list[tuple[Request, int]]:
+        """Note what is in the KV cache now; return what can be sampled, with rows of the batch.
+
+        All of it before anything is sampled: an answer that ends may be saved, and then the
+        tokens of all sequences have to be what they hold.
+        """
+        ready = []
         row = -1
-        n_prefill = 0
         for item in work:
             row += item.n_tokens
-            request = item.request
-            ends = item.reaches_end
-            if request.n_prefill:
-                n_prefill += item.n_tokens
-                self._is_urgent = True
+            if item.reaches_end:
+                ready.append((item.request, row))
             self._record(item)
-            if ends:
-                self._advance(request, row)
-        if work:
-            seconds = time.monotonic() - began_s
-            self._pace.measured(n_prefill, row + 1 - n_prefill, seconds)
+        return ready
 
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
@@ -161,7 +170,6 @@ class EngineLoop:
         if self._model.is_recurrent and request.n_past < request.n_head < len(known):
             request.checkpoint = request.n_head
         if not request.clock.started_s:
-            self._keeper.note(known, request.n_head, hit)
             self._announce(request, hit)
         if request.max_new == 0:
             if request.n_pending == 0:
@@ -176,6 +184,8 @@ class EngineLoop:
         request.clock.started_s = time.monotonic()
         request.n_cached, request.tier, request.restore_ms = hit.n_tokens, hit.tier, hit.restore_ms
         if request.choice == 0:
+            self._residency.count(hit)
+            self._keeper.note(request.tokens[: request.n_prompt - 1], request.n_head, hit)
             self._channel.post(
                 Started(
                     request_id=request.request_id,
@@ -268,9 +278,9 @@ class EngineLoop:
         elif request.n_generated >= request.max_new:
             self._endings.finish(request, "length")
 
-    def _report(self) -> None:
+    def _report(self, *, is_due: bool) -> None:
         now_s = time.monotonic()
-        if now_s - self._stats_s < _STATS_EVERY_S and not self._scheduler.is_idle:
+        if now_s - self._stats_s < _STATS_EVERY_S and not is_due:
             return
         self._stats_s = now_s
         for line in self._residency.disk.take_news():

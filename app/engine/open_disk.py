@@ -10,9 +10,9 @@ import msgspec
 
 from app.engine.digest import file_digest
 from app.engine.disk_tier import Disk, DiskTier
-from app.engine.llama import PromptDiskCache, build_version
+from app.engine.llama import Model, PromptDiskCache, build_version
 from app.engine.turns import Turns, from_bytes, to_bytes
-from app.promptcache import DiskWriter
+from app.promptcache import MAX_EXTRA_BYTES, DiskWriter
 from app.protocol import Load, LoadParams
 
 _MIB = 1024 * 1024
@@ -21,13 +21,12 @@ _STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_
 
 
 def open_disk(
-    command: Load, turns: Turns, *, is_busy: Callable[[], bool], can_cut: bool
+    command: Load, model: Model, turns: Turns, *, is_busy: Callable[[], bool]
 ) -> DiskTier:
     """Return the disk tier of a model, and let `turns` know the answers that are in it.
 
     Args:
         is_busy: whether requests run now, so that writing has to keep out of their way.
-        can_cut: whether a restored sequence may lose its end.
     """
     cache, path = command.cache, Path(command.model_path)
     if not cache.folder or not cache.capacity_mb:
@@ -37,9 +36,9 @@ def open_disk(
         cache.folder,
         cache.capacity_mb * _MIB,
         model_folder=path.name,
-        fingerprint=fingerprint(path, command.params),
+        fingerprint=fingerprint(path, model, command.params),
         daily_write_bytes=cache.daily_write_mb * _MIB,
-        can_cut=can_cut,
+        can_cut=not model.is_recurrent,
         notify=tier.note,
     ).store
     tier.use(Disk(store, DiskWriter(store, is_busy=is_busy, notify=tier.note)))
@@ -50,13 +49,20 @@ def open_disk(
     return tier
 
 
-def fingerprint(path: Path, params: LoadParams) -> str:
-    """Return what has to be equal for a state to fit: the model, the build, the KV cache."""
+def fingerprint(path: Path, model: Model, params: LoadParams) -> str:
+    """Return what has to be equal for a state to fit: the model, the build, the KV cache.
+
+    The context's size counts only where a model has two sets of rope factors to choose from.
+    """
     chosen = {name: getattr(params, name) for name in _STATE_PARAMS}
-    parts = (file_digest(path), build_version(), chosen)
+    n_short = model.n_ctx_short_rope
+    has_long_rope = n_short is not None and params.n_ctx > n_short
+    changed_ns = path.stat().st_mtime_ns
+    parts = (file_digest(path), changed_ns, build_version(), chosen, has_long_rope)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 
 def _extra(turns: Turns, tokens: Sequence[int]) -> bytes:
     turn = turns.with_tokens(tokens)
-    return to_bytes(turn) if turn else b""
+    record = to_bytes(turn, len(tokens)) if turn else b""
+    return record if len(record) <= MAX_EXTRA_BYTES else b""

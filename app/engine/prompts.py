@@ -115,6 +115,8 @@ class PromptBuilder:
         else:
             text = self._render(messages, command, is_answered=True)
         tokens = self._tokens(text)
+        if isinstance(command, Prefill) and len(tokens) > 1:
+            tokens = tokens[:-1]  # the last one is decoded with the answer
         day = self._dates.of(messages).date().isoformat()
         return Prompt(tokens, text, self._heads.length(command, tokens, day))
 

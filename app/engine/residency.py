@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.engine.disk_tier import DiskTier
 from app.engine.idle_store import MIN_USEFUL_TOKENS, IdleEntry, IdleStore
 from app.engine.llama import Context
+from app.engine.pace import Pace
 from app.engine.sequences import Lease, SequencePool, Slot, common_prefix
+from app.promptcache import Found
+
+_MOST_TRIES = 3
+_READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,14 @@ class Hit:
         tier: where they were: `memory`, `disk` or `none`.
         restore_ms: what bringing them back took.
         n_branch: where the prompt parts from another one; 0 where it goes on with it.
+        miss: why nothing was known; empty where something was.
     """
 
     n_tokens: int
     tier: str
     restore_ms: float
     n_branch: int
+    miss: str
 
 
 class Residency:
@@ -43,6 +50,7 @@ class Residency:
         pool: which tokens its sequences hold.
         store: where idle sequences go.
         disk: where prompts outlive the process.
+        pace: knows what prefill costs.
         can_cut: whether a sequence may lose its end (not so in recurrent models).
     """
 
@@ -52,11 +60,13 @@ class Residency:
         pool: SequencePool,
         store: IdleStore,
         disk: DiskTier,
+        pace: Pace,
         *,
         can_cut: bool = True,
     ) -> None:
         self._context = context
         self._pool = pool
+        self._pace = pace
         self._spare = Slot(len(pool.slots))
         self._can_cut = can_cut
         self.store = store
@@ -64,6 +74,7 @@ class Residency:
         self.misses: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
         self.n_restored = 0
+        self.on_drop: Callable[[IdleEntry], None] = lambda _: None
 
     @property
     def kv_tokens(self) -> int:
@@ -79,24 +90,31 @@ class Residency:
         self._settle(lease)
         began_s = time.monotonic()
         known = self.store.best(tokens)
-        n_shared = _n_shared(lease)
+        n_shared = self._n_shared(lease)
         n_memory = max(n_shared, known[1] if known else 0)
         n_branch = self._branch(lease, known, tokens)
+        has_match = n_memory >= MIN_USEFUL_TOKENS or self.disk.find(tokens) is not None
         n_tokens, tier = self._bring_from_disk(lease, tokens, n_memory), "disk"
         if not n_tokens:
             n_tokens, tier = self._bring_from_memory(lease, known, n_shared), "memory"
-        if not n_tokens:
-            tier = "none"
-            self.misses[self._why_none(tokens, n_memory)] += 1
-        self.hits[tier] += 1
-        self.n_restored += n_tokens
         restore_ms = round((time.monotonic() - began_s) * 1000.0, 3)
-        return Hit(n_tokens, tier, restore_ms if n_tokens else 0.0, n_branch)
+        if n_tokens:
+            miss = "" if n_tokens >= MIN_USEFUL_TOKENS else "no_match"
+            return Hit(n_tokens, tier, restore_ms, n_branch, miss)
+        return Hit(0, "none", 0.0, n_branch, self._why_none(tokens, has_match=has_match))
+
+    def count(self, hit: Hit) -> None:
+        """Count what a request found; once for each."""
+        if hit.miss:
+            self.misses[hit.miss] += 1
+        else:
+            self.hits[hit.tier] += 1
+            self.n_restored += hit.n_tokens
 
     def _settle(self, lease: Lease) -> None:
         """Save what the lease displaces and put the cells in order."""
         slot = lease.slot
-        self._save(slot.seq_id, lease.displaced)
+        self._save(slot.seq_id, lease.displaced, is_leaving=True)
         if self._pool.has_busy_besides(slot):
             self._pool.note_company()
         else:
@@ -104,32 +122,40 @@ class Residency:
             slot.is_clean = not self._pool.idle()
 
     def _bring_from_disk(self, lease: Lease, tokens: Sequence[int], n_memory: int) -> int:
-        if n_memory == len(tokens):
-            return 0
-        found = self.disk.find(tokens)
-        if found is None or found.n_shared < n_memory + MIN_USEFUL_TOKENS:
-            return 0
-        snapshot = self.disk.read(found)
-        if snapshot is None:
-            self.misses["bad_entry"] += 1
-            return 0
-        n_held = len(lease.slot.tokens) if lease.source is None else 0
-        n_tokens = self._restore(lease.slot, snapshot.state, found.n_shared)
-        if not n_tokens and n_held:  # what the slot held is gone
-            lease.slot.tokens = []
-        return n_tokens
+        skip: set[str] = set()
+        while n_memory < len(tokens) and len(skip) < _MOST_TRIES:
+            found = self.disk.find(tokens, skip)
+            if found is None or found.n_shared < n_memory + MIN_USEFUL_TOKENS:
+                break
+            skip.add(found.entry_id)
+            if found.n_tokens > self._context.n_ctx or not self._pays(found, n_memory):
+                continue
+            snapshot = self.disk.read(found)
+            if snapshot is None:
+                continue
+            if lease.source is None:
+                lease.slot.tokens = []  # in either case what it held is gone
+            n_tokens = self._restore(lease.slot, snapshot.tokens, snapshot.state, found.n_shared)
+            if n_tokens:
+                return n_tokens
+        return 0
+
+    def _pays(self, found: Found, n_memory: int) -> bool:
+        """Whether reading an entry is quicker than the prefill that it saves."""
+        saved_s = (found.n_shared - n_memory) / self._pace.prefill_tokens_per_s
+        return found.n_bytes / _READ_BYTES_PER_S < saved_s
 
     def _bring_from_memory(
         self, lease: Lease, known: tuple[IdleEntry, int] | None, n_shared: int
     ) -> int:
         if known is not None and known[1] >= n_shared + MIN_USEFUL_TOKENS:
             entry, n_known = known
-            n_tokens = self._restore(lease.slot, entry.state, n_known)
+            n_tokens = self._restore(lease.slot, entry.tokens, entry.state, n_known)
             if not n_tokens and not self._pool.has_busy_besides(lease.slot):
                 self.store.drop(entry)  # room is not what it lacks
             if n_tokens or lease.source is None:
                 return n_tokens
-        n_keep = _n_shared(lease)
+        n_keep = self._n_shared(lease)
         if lease.source is None:
             return self._context.keep_prefix(lease.slot.seq_id, n_keep)
         return self._context.copy_prefix(lease.source.seq_id, lease.slot.seq_id, n_keep)
@@ -146,12 +172,22 @@ class Residency:
         n_same = common_prefix(held, tokens)
         return n_same if n_same < min(len(held), len(tokens)) else 0
 
-    def _why_none(self, tokens: Sequence[int], n_memory: int) -> str:
-        if n_memory:
+    def _why_none(self, tokens: Sequence[int], *, has_match: bool) -> str:
+        if has_match:
             return "not_restored"
         if len(tokens) < MIN_USEFUL_TOKENS:
             return "short_prompt"
         return "no_match" if self.store or self.disk.has_entries else "empty"
+
+    def _n_shared(self, lease: Lease) -> int:
+        """Return the tokens a lease promises that are still in the KV cache.
+
+        What held them may have moved out since. Memory that cannot be cut gives all or nothing.
+        """
+        held = lease.displaced if lease.source is None else lease.source.tokens
+        if not self._can_cut and len(held) > lease.n_keep:
+            return 0
+        return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
     def _tidy(self, lease: Lease) -> None:
         """Empty the KV cache for a request that runs alone, as far as all is copied.
@@ -200,7 +236,7 @@ class Residency:
         idle = self._pool.oldest_idle()
         if idle is None:
             return False
-        self._save(idle.seq_id, idle.tokens)
+        self._save(idle.seq_id, idle.tokens, is_leaving=True)
         self._clear(idle)
         return True
 
@@ -217,10 +253,18 @@ class Residency:
         on_disk = self.disk.clear()
         return n_entries + on_disk[0], n_bytes + on_disk[1]
 
-    def unsaved(self) -> list[list[int]]:
-        """Return the tokens of the sequences that only the KV cache has, running ones too."""
-        slots = [slot for slot in self._pool.slots if slot.tokens]
-        return [list(slot.tokens) for slot in slots if not self.store.has(slot.tokens)]
+    def unsaved(self, idle_before_s: float | None = None) -> list[list[int]]:
+        """Return the tokens of the sequences that only the KV cache has, running ones too.
+
+        Args:
+            idle_before_s: leave out those that are not idle since then.
+        """
+        return [
+            list(slot.tokens)
+            for slot in self._pool.slots
+            if slot.tokens and not self.store.has(slot.tokens)
+            if idle_before_s is None or (not slot.busy and slot.idle_since_s <= idle_before_s)
+        ]
 
     def snapshot(self, tokens: Sequence[int]) -> bytearray | None:
         """Return the state of exactly these tokens; None where no sequence begins with them."""
@@ -233,7 +277,8 @@ class Residency:
         entry = next((entry for entry in self.store if self._serves(entry.tokens, tokens)), None)
         if entry is None or len(entry.tokens) == len(tokens):
             return entry.state if entry else None
-        return self._taken(self._restore(self._spare, entry.state, len(tokens)))
+        n_kept = self._restore(self._spare, entry.tokens, entry.state, len(tokens))
+        return self._taken(n_kept)
 
     def _serves(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
         is_whole = common_prefix(held, tokens) == len(tokens)
@@ -260,28 +305,27 @@ class Residency:
         self._context.clear(slot.seq_id)
         slot.tokens = []
 
-    def _save(self, seq_id: int, tokens: list[int]) -> None:
-        if len(tokens) < MIN_USEFUL_TOKENS:
+    def _save(self, seq_id: int, tokens: list[int], *, is_leaving: bool = False) -> None:
+        """Copy a sequence to memory, or to the disk if it is leaving and memory cannot take it."""
+        if len(tokens) < MIN_USEFUL_TOKENS or self.store.has(tokens):
             return
         n_bytes = self._context.state_bytes(seq_id)
-        if not self.store.wants(tokens, n_bytes):
+        is_wanted = self.store.wants(tokens, n_bytes)
+        if not is_wanted and (not is_leaving or self.disk.covers(tokens)):
             return
-        self.store.make_room(tokens, n_bytes)
+        dropped = self.store.make_room(tokens, n_bytes) if is_wanted else []
         state = self._context.save_state(seq_id)
-        if state is not None:
+        if state is not None and is_wanted:
             self.store.put(IdleEntry(tokens, state))
+        elif state is not None:
+            dropped.append(IdleEntry(tokens, state))
+        for entry in dropped:
+            self.on_drop(entry)
 
-    def _restore(self, slot: Slot, state: bytearray, n_keep: int) -> int:
+    def _restore(self, slot: Slot, tokens: Sequence[int], state: bytearray, n_keep: int) -> int:
+        """Make a sequence hold the first `n_keep` of `tokens`, whose state it is given."""
         self._context.clear(slot.seq_id)
-        while not self._context.load_state(slot.seq_id, state):
+        while not self._context.load_state(slot.seq_id, state, len(tokens)):
             if not self.make_room():
                 return 0
         return self._context.keep_prefix(slot.seq_id, n_keep)
-
-
-def _n_shared(lease: Lease) -> int:
-    """Return the tokens a lease promises that are still in the KV cache.
-
-    What held them may have moved out since.
-    """
-    return min(lease.n_keep, len((lease.source or lease.slot).tokens))

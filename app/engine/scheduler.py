@@ -7,7 +7,7 @@ decodes, `hold_back` makes room. The loop does the work and reports it through `
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from app.engine.request import Request
@@ -75,14 +75,16 @@ class Scheduler:
         """Put a request at the end of the queue."""
         self.waiting.append(request)
 
-    def admit(self) -> list[tuple[Request, Lease]]:
+    def admit(self) -> Iterator[tuple[Request, Lease]]:
         """Start as many waiting requests as there is room for, in order of arrival.
+
+        The next one is looked at when the caller has done with the one before, so that leases
+        tell what the sequences really hold.
 
         A request whose tokens do not fit beside the running ones waits, and those behind it
         wait too: skipping it could starve it. One that shares the prompt of a request still in
         prefill is passed over, as it only waits for that one.
         """
-        started = []
         for request in list(self.waiting):
             if len(self.running) >= self._parallel or not self._fits(request):
                 break
@@ -94,8 +96,7 @@ class Scheduler:
             self.waiting.remove(request)
             request.slot = lease.slot
             self.running.append(request)
-            started.append((request, lease))
-        return started
+            yield request, lease
 
     def _fits(self, request: Request) -> bool:
         return not self.running or _n_cells([*self.running, request]) < self._n_ctx

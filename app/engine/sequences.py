@@ -8,6 +8,7 @@ away a longer conversation.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Sequence as TokenList
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ class Slot:
         is_clean: whether its cells are the first of the KV cache, in order, as if it had always
             been alone.
         was_saved: whether it was copied to memory, or found not worth it, since it went idle.
+        idle_since_s: when it went idle, in seconds of the monotonic clock.
     """
 
     seq_id: int
@@ -32,6 +34,7 @@ class Slot:
     last_used: int = 0
     is_clean: bool = False
     was_saved: bool = False
+    idle_since_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class SequencePool:
         slot.busy = False
         slot.last_used = next(self._clock)
         slot.was_saved = False
+        slot.idle_since_s = time.monotonic()
 
     def idle(self) -> list[Slot]:
         """Return the slots with tokens that nobody works on."""

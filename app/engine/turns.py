@@ -118,9 +118,12 @@ class Turns:
         self._n_chars = 0
 
     def with_tokens(self, tokens: Sequence[int]) -> Turn | None:
-        """Return the turn that has exactly these tokens."""
+        """Return the turn that has these tokens, or one more: the last one is never decoded."""
         wanted = array("i", tokens)
-        return next((turn for turn in self._turns.values() if turn.tokens == wanted), None)
+        for turn in self._turns.values():
+            if len(turn.tokens) - len(wanted) in (0, 1) and turn.tokens[: len(wanted)] == wanted:
+                return turn
+        return None
 
     def splice(self, text: str) -> Spliced | None:
         """Return known tokens for the beginning of the rendered prompt `text`.
@@ -252,18 +255,23 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer: bytes
     end: bytes
     n_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    rest: Annotated[list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]], msgspec.Meta(max_length=1)]
 
 
 _decoder = msgspec.msgpack.Decoder(_Record)
 
 
-def to_bytes(turn: Turn) -> bytes:
-    """Return what `from_bytes` needs to make the turn again, besides its tokens."""
+def to_bytes(turn: Turn, n_tokens: int) -> bytes:
+    """Return what `from_bytes` needs to make the turn again, besides its first `n_tokens`.
+
+    Only the last one may be missing there.
+    """
     record = _Record(
         prompt=_encoded(turn.prompt_text),
         answer=_encoded(turn.answer_text),
         end=_encoded(turn.end_text),
-        n_tokens=len(turn.tokens),
+        n_tokens=n_tokens,
+        rest=list(turn.tokens[n_tokens:]),
     )
     return msgspec.msgpack.encode(record)
 
@@ -277,7 +285,7 @@ def from_bytes(data: bytes, tokens: Sequence[int]) -> Turn | None:
 
     Args:
         data: of any origin.
-        tokens: all tokens of the turn, and no more.
+        tokens: as many of the turn's as `to_bytes` was told.
     """
     if len(data) > MAX_RECORD_BYTES:
         return None
@@ -289,4 +297,4 @@ def from_bytes(data: bytes, tokens: Sequence[int]) -> Turn | None:
         return None
     if record.n_tokens != len(tokens):
         return None
-    return Turn(prompt, list(tokens), answer, end)
+    return Turn(prompt, [*tokens, *record.rest], answer, end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from app.promptcache.answers import DiskStatus, EntryInfo, Found, Snapshot
@@ -86,11 +86,18 @@ class DiskStore:
         )
         self._writer.open()
 
-    def find(self, tokens: Sequence[int], *, form: str = "") -> Found | None:
-        """Return the entry that saves a prompt the most prefill, None where none saves enough."""
+    def find(
+        self, tokens: Sequence[int], *, form: str = "", skip: Collection[str] = ()
+    ) -> Found | None:
+        """Return the entry that saves a prompt the most prefill, None where none saves enough.
+
+        Args:
+            skip: ids of entries that are of no use to the caller.
+        """
         packed = pack(tokens)
+        self._shelf.refresh()
         with self._shelf.lock:
-            best = self._shelf.table.best(packed, form)
+            best = self._shelf.table.best(packed, form, skip)
             if best is None or best[1] < self._min_tokens:
                 return None
             entry, n_shared = best

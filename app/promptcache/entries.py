@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from app.promptcache.entry_header import Head, Role
@@ -137,14 +137,21 @@ class EntryTable:
         newest_first = reversed(self._entries.values())
         return next((entry for entry in newest_first if entry.form == form), None)
 
-    def best(self, packed: bytes, form: str) -> tuple[Entry, int] | None:
+    def best(
+        self, packed: bytes, form: str, skip: Collection[str] = ()
+    ) -> tuple[Entry, int] | None:
         """Return the entry that saves a prompt the most tokens, and how many.
 
-        Of two that save as many it is the smaller one.
+        Of two that save as many it is the smaller one. Where those with the longest prefix are to
+        be skipped, it is the longest one that is a prefix of the prompt as a whole.
         """
         candidates = (
             self._candidates(packed, form) if self._can_cut else self._longest(packed, form)
         )
+        candidates = [entry for entry in candidates if entry.entry_id not in skip]
+        if not candidates:
+            whole = self.whole_in(packed, form)
+            candidates = [entry for entry in whole if entry.entry_id not in skip][:1]
         ranked = [(n_shared(entry.tokens, packed), -entry.n_bytes, entry) for entry in candidates]
         shared, _, entry = max(ranked, key=lambda each: each[:2], default=(0, 0, None))
         return None if entry is None else (entry, shared)

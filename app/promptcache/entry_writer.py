@@ -98,10 +98,7 @@ class EntryWriter:
         covering = self._shelf.table.covering(draft.tokens, draft.form)
         if not draft.profile:
             return not covering
-        return not any(
-            entry.profile == draft.profile or (entry.profile and entry.tokens == draft.tokens)
-            for entry in covering
-        )
+        return not any(entry.profile and entry.tokens == draft.tokens for entry in covering)
 
     def _outdated(self, draft: Draft) -> frozenset[str]:
         """Return the ids of the turns that this one goes on from."""

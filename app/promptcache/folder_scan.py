@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from errno import EMFILE, ENFILE, ENOMEM
 from pathlib import Path
@@ -42,8 +42,13 @@ class Findings:
         return text.strip()
 
 
-def scan(folder: Path, fingerprint: str, files: Files, now_s: float) -> Findings:
+def scan(
+    folder: Path, fingerprint: str, files: Files, now_s: float, known: Collection[str] = ()
+) -> Findings:
     """Look at all files of a model and remove those that are of no use.
+
+    Args:
+        known: names of files that need no look.
 
     Raises:
         OSError: the folder cannot be read.
@@ -51,6 +56,8 @@ def scan(folder: Path, fingerprint: str, files: Files, now_s: float) -> Findings
     findings = Findings()
     seen: set[str] = set()
     for path, modified_s in _by_age(folder):
+        if path.name in known:
+            continue
         if path.name.endswith(TEMPORARY_SUFFIX):
             if is_orphan(path.name, modified_s, now_s):
                 files.try_remove(path)

@@ -15,7 +15,7 @@ from app.promptcache.entries import Entry, EntryTable
 from app.promptcache.entry_file import read_entry, read_head
 from app.promptcache.entry_header import BadEntry, Head
 from app.promptcache.files import Files
-from app.promptcache.folder_scan import PASSING_ERRORS, scan
+from app.promptcache.folder_scan import PASSING_ERRORS, Findings, scan
 from app.promptcache.folders import clear_folder, file_name
 
 _TOUCH_EVERY_S = 60.0
@@ -56,6 +56,7 @@ class Shelf:
         self._clock = clock
         self._latest_s = 0.0
         self._is_scanned = False
+        self._seen_ns = 0
 
     def open(self) -> bool:
         """Make the folder; the first time, look at all that is in it.
@@ -69,16 +70,30 @@ class Shelf:
         self.files.make_folder(self.folder)
         if self._is_scanned:
             return False
-        findings = scan(self.folder, self.fingerprint, self.files, self._clock())
+        if summary := self._look().summary():
+            self._notify("warning", summary)
+        self._is_scanned = True
+        return True
+
+    def refresh(self) -> None:
+        """Take in what another process has put into the folder, if anything has changed there."""
+        with contextlib.suppress(OSError):
+            if self._is_scanned and self.folder.stat().st_mtime_ns != self._seen_ns:
+                findings = self._look()
+                if findings.removed:
+                    self._notify("warning", findings.summary())
+
+    def _look(self) -> Findings:
         with self.lock:
+            self._seen_ns = self.folder.stat().st_mtime_ns
+            known = {entry.file_name for entry in self.table}
+            now_s = self._clock()
+            findings = scan(self.folder, self.fingerprint, self.files, now_s, known)
             for entry in findings.entries:
                 self.table.add(entry)
                 self._latest_s = max(self._latest_s, entry.last_used_s)
             self.n_bad += findings.removed.total()
-            self._is_scanned = True
-        if summary := findings.summary():
-            self._notify("warning", summary)
-        return True
+        return findings
 
     def path(self, entry: Entry) -> Path:
         """Return the path of an entry's file."""
@@ -190,8 +205,8 @@ class Shelf:
         """
         with self.lock:
             for entry in self.table:
-                kept = profiles.get(entry.profile, b"")
-                if entry.profile and kept not in (None, entry.tokens):
+                is_unknown = profiles.get(entry.profile, b"") is None
+                if entry.profile and not is_unknown and entry.tokens not in profiles.values():
                     with contextlib.suppress(OSError):
                         ordinary = self.folder / file_name(entry.entry_id, is_pinned=False)
                         self.files.rename(self.path(entry), ordinary)

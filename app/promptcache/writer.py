@@ -152,6 +152,12 @@ class DiskWriter:
         with self._changed:
             return self._changed.wait_for(is_done, timeout_s)
 
+    def drop_waiting(self) -> None:
+        """Forget what waits; the entry being written goes on."""
+        with self._changed:
+            self._queue = []
+            self._changed.notify_all()
+
     def hurry(self) -> None:
         """Write without pauses from now on."""
         self._hurried.set()

@@ -70,16 +70,17 @@ def ask(client: HttpClient, text: str, n_tokens: int, **more: Any) -> Streamed:
     return answer
 
 
+def ask_under(
+    client: HttpClient, system: str, question: str, n_tokens: int, **more: Any
+) -> Streamed:
+    """Return the answer to one question under a system prompt."""
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    return client.stream(CHAT_PATH, chat_body(messages, n_tokens, **more))
+
+
 def ask_two(client: HttpClient, system: str, n_tokens: int, **more: Any) -> list[Streamed]:
     """Return the answers to two questions under the same system prompt, one after the other."""
-    answers = []
-    for question in QUESTIONS:
-        messages = [
-            {"role": "system", "content": system},
-            {"role": "user", "content": question},
-        ]
-        answers.append(client.stream(CHAT_PATH, chat_body(messages, n_tokens, **more)))
-    return answers
+    return [ask_under(client, system, question, n_tokens, **more) for question in QUESTIONS]
 
 
 def check_length(answer: Streamed, n_tokens: int) -> None:
@@ -89,5 +90,6 @@ def check_length(answer: Streamed, n_tokens: int) -> None:
 
 
 def prompt_counts(answer: Streamed) -> str:
-    """Return the length of the prompt and how much of it the server had, in words."""
-    return f"{answer.usage['prompt_tokens']} ({answer.n_cached} cached)"
+    """Return the length of the prompt, how much of it the server had, and where, in words."""
+    where = f", {answer.tier}" if answer.n_cached and answer.tier else ""
+    return f"{answer.usage['prompt_tokens']} ({answer.n_cached} cached{where})"

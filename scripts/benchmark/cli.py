@@ -15,7 +15,7 @@ from typing import NoReturn
 from app.engine.threads import default_threads
 from scripts.benchmark.console import BenchFailed, say, say_failure
 from scripts.benchmark.machine import describe_machine
-from scripts.benchmark.measurements import MEASUREMENTS
+from scripts.benchmark.measurements import GROUPS, MEASUREMENTS, names_of
 from scripts.benchmark.plan import Plan
 from scripts.benchmark.random_model import FILE_TYPES, cache_folder, ensure_model
 from scripts.benchmark.results import Result, as_table
@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
     }
     results: list[Result] = []
     failures: dict[str, str] = {}
-    for name in options.only or MEASUREMENTS:
+    for name in names_of(options.only):
         say(f"measuring {name}: {MEASUREMENTS[name].text}")
         try:
             results += MEASUREMENTS[name].measure(plan)
@@ -120,9 +120,16 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "run",
         help="measure and print a table",
         description="Measure and print a table. "
-        + " ".join(f"{name}: {each.text}." for name, each in MEASUREMENTS.items()),
+        + " ".join(f"{name}: {each.text}." for name, each in MEASUREMENTS.items())
+        + "".join(f" {name}: {', '.join(members)}." for name, members in GROUPS.items()),
     )
-    run.add_argument("--only", nargs="+", choices=MEASUREMENTS, metavar="NAME", help="some of them")
+    run.add_argument(
+        "--only",
+        nargs="+",
+        choices=(*MEASUREMENTS, *GROUPS),
+        metavar="NAME",
+        help="some of them, or a group of them",
+    )
     run.add_argument(
         "--model", type=Path, metavar="FILE", help="GGUF for speed (default: random 0.5B Q4_0)"
     )

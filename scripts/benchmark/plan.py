@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.llama_bench import llama_program
@@ -49,15 +50,31 @@ class Plan:
         model = self.model or ensure_model("0.5b", "q4_0")
         return _existing(model)
 
-    def speed_server(self, parallel: int = DEFAULT_PARALLEL) -> ServerUnderTest:
+    @property
+    def n_long_repeats(self) -> int:
+        """Samples of a figure that takes half a minute each: one for three of the others."""
+        return -(-self.n_repeats // 3)
+
+    def speed_server(
+        self,
+        parallel: int = DEFAULT_PARALLEL,
+        *,
+        model: Path | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> ServerUnderTest:
         """Start the server with the model for speed and the run's threads and context.
+
+        Args:
+            parallel: requests answered at the same time.
+            model: another model to begin with.
+            settings: further settings, by name.
 
         Raises:
             BenchFailed: the machine has no room for the context.
         """
         threads = {"n_threads": self.n_threads, "n_threads_batch": self.n_threads}
-        settings = threads | {"n_ctx": self.n_ctx, "parallel": parallel}
-        server = ServerUnderTest(self.speed_model(), settings)
+        values = threads | {"n_ctx": self.n_ctx, "parallel": parallel} | (settings or {})
+        server = ServerUnderTest(model or self.speed_model(), values)
         n_ctx = server.client.get("/health")[1]["engine"]["n_ctx"]
         if n_ctx != self.n_ctx:
             server.close()

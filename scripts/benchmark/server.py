@@ -6,7 +6,9 @@ machine's configuration nor the environment changes what is measured.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -15,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -141,11 +144,23 @@ class ServerUnderTest(ClosedAtExit):
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise self._failure(f"the server did not end within {_STOP_TIMEOUT_S} s") from error
+        self._wait_until_gone(pids, began_s)
+        return (time.perf_counter() - began_s) * 1000.0
+
+    def kill(self) -> None:
+        """End all its processes as a power cut does, with SIGKILL."""
+        pids = self.pids()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait()
+        self._wait_until_gone(pids, time.perf_counter())
+
+    def _wait_until_gone(self, pids: Iterable[int], began_s: float) -> None:
         while any(map(is_running, pids)):
             if time.perf_counter() - began_s > _STOP_TIMEOUT_S:
                 raise self._failure("a process of the server outlived it")
             time.sleep(_POLL_S / 10)
-        return (time.perf_counter() - began_s) * 1000.0
 
     def close(self) -> None:
         """End the server by force where it still runs, and remove its files."""

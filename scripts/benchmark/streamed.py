@@ -57,6 +57,22 @@ class Streamed:
         return int((self.usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
 
     @property
+    def tier(self) -> str:
+        """Where the server says these were: memory, disk or none; empty where it does not say."""
+        for _, event in reversed(self.events):
+            if isinstance(event.get("timings"), dict):
+                return str(event["timings"].get("tier") or "")
+        return ""
+
+    @property
+    def text(self) -> str:
+        """The whole answer."""
+        deltas = (
+            choice["delta"] for _, event in self.events for choice in event.get("choices", ())
+        )
+        return "".join(delta.get("content") or "" for delta in deltas)
+
+    @property
     def tokens_per_s(self) -> float:
         """Speed of decode as the client sees it: tokens after the first one over their time."""
         seconds = self.finished_s - self.first_text_s

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripts.benchmark.console import BenchFailed
-from scripts.benchmark.streamed import Arrival, gaps_ms, parse_stream, percentile
+from scripts.benchmark.streamed import Arrival, Streamed, gaps_ms, parse_stream, percentile
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -125,6 +125,14 @@ def test_figures_come_from_the_events_that_hold_text() -> None:
     assert answer.text_times_s == [2.0, 2.5, 3.0]
     assert answer.tokens_per_s == 1.0  # two tokens after the first, 2 s after its time
     assert (answer.n_tokens, answer.n_cached) == (3, 5)
+    assert answer.text == "Grüße from here"
+
+
+def test_the_tier_is_what_the_server_says() -> None:
+    said = FINISH | {"timings": {"cache_n": 5, "tier": "disk"}}
+    silent = FINISH | {"timings": {"cache_n": 5}}
+    tiers = [Streamed(0.0, [(1.0, last), (2.0, USAGE)]).tier for last in (said, silent, FINISH)]
+    assert tiers == ["disk", "", ""]
 
 
 def test_gaps_are_those_that_touch_the_span() -> None:

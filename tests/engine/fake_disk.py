@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 from app.engine.disk_tier import Disk
@@ -27,9 +27,11 @@ class FakeStore:
         self.entries: dict[tuple[int, ...], bytearray] = {}
         self.profiles: set[str] = set()
 
-    def find(self, tokens: list[int]) -> Found | None:
+    def find(self, tokens: list[int], *, skip: Collection[str] = ()) -> Found | None:
         found = None
         for held in self.entries:
+            if repr(held) in skip:
+                continue
             shared = common_prefix(list(held), tokens)
             is_fit = shared >= MIN_TOKENS and (self.can_cut or shared == len(held))
             if is_fit and (found is None or shared > found.n_shared):
@@ -70,12 +72,13 @@ class FakeStore:
 
 
 class FakeWriter:
-    """Writes at once what is long enough, as a sequence that holds exactly its tokens."""
+    """Writes at once what is long enough; whoever asks hears of it sooner or later."""
 
     pending = 0
 
-    def __init__(self, store: FakeStore) -> None:
+    def __init__(self, store: FakeStore, dice: random.Random | None) -> None:
         self._store = store
+        self._dice = dice
 
     def submit(self, job: WriteJob) -> bool:
         assert list(job.state) == job.tokens, "an entry is the state of its tokens"
@@ -84,13 +87,19 @@ class FakeWriter:
         return True
 
     def wait(self, job: WriteJob, timeout_s: float) -> bool:
-        return True
+        return self._dice is None or timeout_s > 0 or self._dice.random() < 0.5
 
     def close(self, timeout_s: float) -> int:
         return 0
+
+    def hurry(self) -> None:
+        pass
+
+    def drop_waiting(self) -> None:
+        pass
 
 
 def fake_disk(*, can_cut: bool, dice: random.Random | None) -> tuple[Disk, FakeStore]:
     """Return a disk and what is on it."""
     store = FakeStore(can_cut=can_cut, dice=dice)
-    return Disk(cast(DiskStore, store), cast(DiskWriter, FakeWriter(store))), store
+    return Disk(cast(DiskStore, store), cast(DiskWriter, FakeWriter(store, dice))), store

@@ -57,13 +57,14 @@ class SamplingInbox(Inbox):
         channel: Channel,
         pace: Pace,
         residency: Residency,
+        keeper: Keeper,
         n_ctx: int,
     ) -> None:
         model, prompts = (
             cast(Model, LetterModel(is_recurrent=False)),
             cast(PromptBuilder, TokenPrompts()),
         )
-        super().__init__(model, prompts, scheduler, channel, pace, residency, n_ctx=n_ctx)
+        super().__init__(model, prompts, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx)
         self._queue = scheduler
         self.samplers: list[HistorySampler] = []
 
@@ -138,10 +139,11 @@ class Engine:
             self.pool,
             IdleStore(idle_bytes, can_cut=can_cut),
             tier,
+            pace,
             can_cut=can_cut,
         )
-        self.inbox = SamplingInbox(self.scheduler, channel, pace, residency, n_ctx)
         keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
+        self.inbox = SamplingInbox(self.scheduler, channel, pace, residency, keeper, n_ctx)
         endings = Endings(
             channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
         )
@@ -176,6 +178,7 @@ class Engine:
         self.sent.append(len(self.events))
 
     def wait(self, timeout_s: float | None = None) -> list[Command]:
+        assert not self.events or self.sent[-1] == len(self.events), "nobody is kept waiting"
         if not self._script:
             self._n_quiet += 1
             is_over = timeout_s is None or self._n_quiet > MANY_MOMENTS

@@ -58,7 +58,7 @@ class CellCache:
     """
 
     def __init__(self, n_cells: int, n_batch: int, *, can_cut: bool = True) -> None:
-        self.n_cells = n_cells
+        self.n_cells = self.n_ctx = n_cells
         self.n_batch = n_batch
         self.can_cut = can_cut
         self.sequences: dict[int, list[Cell]] = defaultdict(list)
@@ -131,8 +131,9 @@ class CellCache:
     def save_state(self, seq_id: int) -> bytearray:
         return bytearray(self.tokens(seq_id))
 
-    def load_state(self, seq_id: int, state: bytearray) -> bool:
+    def load_state(self, seq_id: int, state: bytearray, n_tokens: int) -> bool:
         assert not self.sequences[seq_id], "a state needs a clear sequence"
+        assert len(state) == n_tokens, "a state of these tokens"
         if self.n_used + len(state) > self.n_cells:
             return False
         self.sequences[seq_id] = [Cell(token) for token in state]

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from app.protocol import (
     Cancel,
+    ClearCache,
     Command,
+    DescribeCache,
     Finished,
     Generate,
     Prefill,
@@ -253,6 +255,52 @@ def test_a_prefill_ends_when_its_prompt_is_on_the_disk() -> None:
     assert not Engine([[prefill("a", [1] * 9)]]).run().finished("a")[0].saved
 
 
+def test_a_prompt_saved_beside_others_that_begin_alike_is_its_own() -> None:
+    """Leases of one step promise tokens that their sequences do not hold yet."""
+    disk, _ = fake_disk(can_cut=True, dice=None)
+    shared, other = [1, 2, 3] * 8, [5] * 30
+    script: list[list[Command]] = [
+        [generate("x", other)],
+        *([] for _ in range(30)),
+        [generate("y", [*shared, *[2] * 9], 60)],
+        [],
+        [prefill("p", shared), generate("z", [*shared, 6, 6])],
+    ]
+    engine = Engine(script, parallel=3, disk=disk, idle_bytes=0).run()
+    assert engine.finished("p")[0].saved
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_saved_prompt_is_reported_at_once_whatever_else_arrives(seed: int) -> None:
+    disk, _ = fake_disk(can_cut=True, dice=random.Random(seed))
+    asked: list[list[Command]] = [[DescribeCache(request_id=str(i))] for i in range(seed)]
+    engine = Engine([[prefill("a", [1] * 20)], *asked], disk=disk).run()
+    assert engine.finished("a")[0].saved
+
+
+def test_a_conversation_too_large_for_memory_goes_to_the_disk_when_it_has_to_leave() -> None:
+    disk, store = fake_disk(can_cut=True, dice=None)
+    large = [1] * 40
+    script: list[list[Command]] = [
+        [generate("a", large, 1)],
+        *([] for _ in range(30)),
+        [generate("b", [2] * 40, 1)],
+    ]
+    Engine(script, parallel=1, n_ctx=100, idle_bytes=20, disk=disk).run()
+    assert any(held[:40] == (1,) * 40 for held in store.entries)
+
+
+def test_what_was_forgotten_is_not_written_afterwards() -> None:
+    disk, store = fake_disk(can_cut=True, dice=None)
+    script: list[list[Command]] = [
+        [generate("a", [1] * 40, 1)],
+        *([] for _ in range(30)),
+        [ClearCache(request_id="c")],
+    ]
+    Engine(script, disk=disk).run()
+    assert not store.entries
+
+
 # ---------------------------------------------------------------- any workload
 
 
@@ -261,7 +309,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     n_prompt = dice.randrange(1, n_ctx)
     n_shared = dice.randrange(n_prompt + 1)
     prompt = stem[:n_shared] + [dice.randrange(1, 4) for _ in range(n_prompt - n_shared)]
-    if dice.random() < 0.1:
+    if dice.random() < 0.25:
         return prefill(request_id, prompt)
     max_tokens = dice.choice([None, 1, 3, 10])
     return generate(request_id, prompt, max_tokens, seed=dice.randrange(9), n=dice.choice([1, 3]))
@@ -292,8 +340,9 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
     commands = [any_command(dice, str(number), n_ctx) for number in range(dice.randrange(1, 12))]
     cancelled = {item.request_id for item in commands if dice.random() < 0.15}
     script: list[list[Command]] = [[] for _ in range(60)]
+    last_step = dice.choice([2, 30])
     for command in commands:
-        at = dice.randrange(30)
+        at = dice.randrange(last_step)
         script[at].append(command)
         if command.request_id in cancelled:
             script[at + dice.randrange(30)].append(Cancel(request_id=command.request_id))

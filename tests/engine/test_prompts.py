@@ -79,7 +79,7 @@ def test_a_prefilled_prompt_is_the_beginning_of_the_prompts_that_follow() -> Non
     for length in range(1, len(conversation)):
         ready = prompts.build(prefill(*conversation[:length])).tokens
         assert whole[: len(ready)] == ready
-    assert prompts.build(prefill(*conversation)).tokens == whole
+    assert prompts.build(prefill(*conversation)).tokens == whole[:-1], "the last is decoded alone"
 
 
 def test_the_head_is_what_all_conversations_with_these_instructions_share() -> None:
@@ -120,7 +120,7 @@ def test_tools_and_template_arguments_reach_the_template() -> None:
     command = generate(user("Hi"), tools=[TOOL], template_kwargs={"mood": "good"})
     assert text(prompts.build(command)) == "^weather good"
     assert text(prompts.build(prefill(user("Hi"), template_kwargs={"mood": "bad"}))) == (
-        "^no tools bad"
+        "^no tools ba"
     )
 
 

@@ -58,7 +58,7 @@ def scheduler(
 def admit(queue: Scheduler) -> list[Request]:
     """Start what can start, as the loop does it: with the tokens that the lease found."""
     started = []
-    for item, lease in queue.admit():
+    for item, lease in list(queue.admit()):
         item.n_past = lease.n_keep
         started.append(item)
     return started
@@ -91,7 +91,7 @@ def test_requests_start_in_order_of_arrival() -> None:
     first, second, third = (request(name, prompt(3)) for name in "abc")
     queue = scheduler(first, second, third)
     for expected in (first, second, third):
-        assert [started for started, _ in queue.admit()] == [expected]
+        assert [started for started, _ in list(queue.admit())] == [expected]
         queue.remove(expected)
     assert queue.is_idle
 
@@ -100,23 +100,23 @@ def test_requests_start_in_order_of_arrival() -> None:
 def test_no_more_than_parallel_requests_run_at_once(parallel: int) -> None:
     requests = [request(str(number), prompt(3)) for number in range(6)]
     queue = scheduler(*requests, parallel=parallel)
-    queue.admit()
+    list(queue.admit())
     assert queue.running == requests[:parallel]
     assert list(queue.waiting) == requests[parallel:]
-    assert queue.admit() == []
+    assert list(queue.admit()) == []
 
 
 def test_requests_wait_while_no_sequence_is_free() -> None:
     first, second = request("a", prompt(3)), request("b", prompt(3))
     queue = scheduler(first, second, parallel=2, n_seq_max=1)
-    assert [started for started, _ in queue.admit()] == [first]
+    assert [started for started, _ in list(queue.admit())] == [first]
     queue.remove(first)
-    assert [started for started, _ in queue.admit()] == [second]
+    assert [started for started, _ in list(queue.admit())] == [second]
 
 
 def test_a_started_request_works_on_the_slot_of_its_lease() -> None:
     queue = scheduler(request("a", prompt(3)))
-    ((started, lease),) = queue.admit()
+    ((started, lease),) = list(queue.admit())
     assert started.slot is lease.slot
     assert lease.slot.busy
 
@@ -124,7 +124,7 @@ def test_a_started_request_works_on_the_slot_of_its_lease() -> None:
 def test_a_request_is_found_waiting_or_running() -> None:
     running, waiting = request("a", prompt(3)), request("b", prompt(3))
     queue = scheduler(running, waiting)
-    queue.admit()
+    list(queue.admit())
     assert queue.find("a") == [running]
     assert queue.find("b") == [waiting]
     assert queue.find("c") == []
@@ -134,7 +134,7 @@ def test_all_answers_to_one_command_are_found() -> None:
     leader = request("a", prompt(3))
     sibling = request("a", prompt(3), leader=leader)
     queue = scheduler(leader, request("b", prompt(3)), sibling)
-    queue.admit()
+    list(queue.admit())
     assert queue.find("a") == [leader, sibling]
 
 
@@ -144,7 +144,7 @@ def test_it_is_idle_only_with_nothing_waiting_and_nothing_running() -> None:
     idle = [queue.is_idle]
     queue.submit(only)
     idle.append(queue.is_idle)
-    queue.admit()
+    list(queue.admit())
     idle.append(queue.is_idle)
     queue.remove(only)
     idle.append(queue.is_idle)
@@ -157,7 +157,7 @@ def test_it_is_idle_only_with_nothing_waiting_and_nothing_running() -> None:
 def test_the_tokens_decoded_so_far_stay_in_the_slot() -> None:
     cancelled = request("a", prompt(10))
     queue = scheduler(cancelled)
-    ((_, lease),) = queue.admit()
+    ((_, lease),) = list(queue.admit())
     decode(queue.plan(prefill_budget=4))
     queue.remove(cancelled)
     assert lease.slot.tokens == prompt(4)
@@ -168,7 +168,7 @@ def test_the_tokens_decoded_so_far_stay_in_the_slot() -> None:
 def test_a_sampled_token_that_was_not_decoded_does_not_stay() -> None:
     finished = request("a", prompt(3), max_new=2)
     queue = scheduler(finished)
-    ((_, lease),) = queue.admit()
+    ((_, lease),) = list(queue.admit())
     decode(queue.plan(prefill_budget=64))
     decode(queue.plan(prefill_budget=64))
     finished.tokens.append(99)
@@ -178,18 +178,18 @@ def test_a_sampled_token_that_was_not_decoded_does_not_stay() -> None:
 
 def test_the_next_turn_finds_what_the_last_one_left() -> None:
     queue = scheduler(request("a", prompt(3), max_new=0))
-    queue.admit()
+    list(queue.admit())
     decode(queue.plan(prefill_budget=64))
     queue.remove(queue.running[0])
     queue.submit(request("b", prompt(5)))
-    ((_, lease),) = queue.admit()
+    ((_, lease),) = list(queue.admit())
     assert (lease.n_keep, lease.source) == (3, None)
 
 
 def test_a_cancelled_request_leaves_the_queue_and_no_slot_changes() -> None:
     running, cancelled, last = (request(name, prompt(3)) for name in "abc")
     queue = scheduler(running, cancelled, last)
-    queue.admit()
+    list(queue.admit())
     queue.remove(cancelled)
     assert queue.running == [running]
     assert list(queue.waiting) == [last]
@@ -199,13 +199,13 @@ def test_what_a_lease_counts_on_is_there_when_it_starts() -> None:
     """Two requests start in one step; the first has its whole prompt cached, the second goes on
     where that one ends. Started as `EngineLoop._start` does it, in order of admission."""
     queue = scheduler(request("before", prompt(3), max_new=0), parallel=2)
-    queue.admit()
+    list(queue.admit())
     decode(queue.plan(prefill_budget=64))
     queue.remove(queue.running[0])
     queue.submit(request("same", prompt(3)))
     queue.submit(request("longer", prompt(5)))
     kv = {0: prompt(3)}
-    for started, lease in queue.admit():
+    for started, lease in list(queue.admit()):
         n_keep = lease.n_keep
         source = lease.source or lease.slot
         assert kv[source.seq_id][:n_keep] == started.tokens[:n_keep]
@@ -217,7 +217,7 @@ def test_what_a_lease_counts_on_is_there_when_it_starts() -> None:
 
 def test_the_queue_holds_as_many_requests_as_it_may_beside_the_running_ones() -> None:
     queue = scheduler(request("running", prompt(1)), max_queue=2)
-    queue.admit()
+    list(queue.admit())
     taken = []
     for name in "abc":
         taken.append(queue.can_take(1))
@@ -234,7 +234,7 @@ def test_places_that_are_free_to_run_count_as_room() -> None:
 
 def test_each_of_n_answers_takes_a_place() -> None:
     queue = scheduler(*(request(name, prompt(1)) for name in "ab"), max_queue=4)
-    queue.admit()
+    list(queue.admit())
     assert queue.can_take(3)
     assert not queue.can_take(4)
 
@@ -244,20 +244,20 @@ def test_an_idle_engine_takes_more_answers_than_the_queue_has_places() -> None:
     assert queue.can_take(128)
     queue.submit(request("a", prompt(1)))
     assert not queue.can_take(128)
-    queue.admit()
+    list(queue.admit())
     assert not queue.can_take(128)
 
 
 def test_a_queue_has_room_again_when_a_request_starts_or_is_cancelled() -> None:
     running, waiting, last = (request(name, prompt(1)) for name in "abc")
     queue = scheduler(running, waiting, last, max_queue=2)
-    queue.admit()
+    list(queue.admit())
     assert not queue.can_take(1)
     queue.remove(last)
     assert queue.can_take(1)
     queue.submit(last)
     queue.remove(running)
-    queue.admit()
+    list(queue.admit())
     assert queue.can_take(1)
 
 
@@ -344,7 +344,7 @@ def test_answers_share_the_prompt_of_the_first() -> None:
     admit(queue)
     decode(queue.plan(64))
     decode(queue.plan(64))
-    ((started, lease),) = queue.admit()
+    ((started, lease),) = list(queue.admit())
     assert started is sibling
     assert lease.source is leader.slot
     assert lease.n_keep == 9
@@ -365,7 +365,7 @@ def test_answers_run_one_after_the_other_where_one_request_runs_at_a_time() -> N
     decode(queue.plan(64))
     assert admit(queue) == []
     queue.remove(leader)
-    ((started, lease),) = queue.admit()
+    ((started, lease),) = list(queue.admit())
     assert (started, lease.n_keep) == (sibling, 9)
 
 
@@ -486,7 +486,7 @@ def test_a_request_held_back_for_a_moment_finds_its_tokens_again() -> None:
 
 def test_a_prompt_is_prefilled_in_chunks_of_the_budget() -> None:
     queue = scheduler(request("a", prompt(10)))
-    queue.admit()
+    list(queue.admit())
     chunks = []
     for _ in range(4):
         work = queue.plan(prefill_budget=4)
@@ -497,7 +497,7 @@ def test_a_prompt_is_prefilled_in_chunks_of_the_budget() -> None:
 
 def test_the_last_prompt_token_of_an_answer_is_decoded_alone() -> None:
     queue = scheduler(request("a", prompt(10)))
-    queue.admit()
+    list(queue.admit())
     (prefill,) = queue.plan(prefill_budget=64)
     assert (prefill.n_tokens, prefill.reaches_end) == (9, False)
     decode([prefill])
@@ -507,7 +507,7 @@ def test_the_last_prompt_token_of_an_answer_is_decoded_alone() -> None:
 
 def test_a_prompt_to_be_kept_ready_is_decoded_to_its_end() -> None:
     queue = scheduler(request("a", prompt(10), max_new=0))
-    queue.admit()
+    list(queue.admit())
     (only,) = queue.plan(prefill_budget=64)
     assert (only.n_tokens, only.reaches_end) == (10, True)
 
@@ -515,28 +515,28 @@ def test_a_prompt_to_be_kept_ready_is_decoded_to_its_end() -> None:
 def test_prefill_never_holds_up_a_request_that_generates() -> None:
     generating, long = request("a", prompt(1)), request("b", prompt(1000))
     queue = scheduler(generating, long, parallel=4, n_batch=64)
-    queue.admit()
+    list(queue.admit())
     assert sizes(queue.plan(prefill_budget=1000)) == {"a": 1, "b": 63}
 
 
 def test_the_budget_is_shared_by_all_prompts_the_shortest_first() -> None:
     long, short = request("long", prompt(101)), request("short", prompt(11, 500))
     queue = scheduler(long, short, parallel=4)
-    queue.admit()
+    list(queue.admit())
     assert sizes(queue.plan(prefill_budget=32)) == {"long": 22, "short": 10}
 
 
 def test_the_oldest_prompt_gets_a_quarter_of_the_budget_however_short_the_others_are() -> None:
     prompts = [request("old", prompt(1000)), *(request(n, prompt(50, 2000)) for n in "abc")]
     queue = scheduler(*prompts, parallel=4)
-    queue.admit()
+    list(queue.admit())
     assert sizes(queue.plan(prefill_budget=40)) == {"old": 10, "a": 30}
 
 
 def test_what_the_short_prompts_leave_goes_to_the_others() -> None:
     sizes_of_prompts = {"old": 101, "a": 11, "b": 21}
     queue = scheduler(*(request(n, prompt(k)) for n, k in sizes_of_prompts.items()), parallel=4)
-    queue.admit()
+    list(queue.admit())
     assert sizes(queue.plan(prefill_budget=512)) == {"old": 100, "a": 10, "b": 20}
 
 
@@ -554,7 +554,7 @@ def test_a_step_is_full_or_nothing_is_left_and_the_oldest_always_has_a_part(
         for number, (size, answers) in enumerate(prompts)
     ]
     queue = scheduler(*requests, parallel=6, n_batch=n_batch)
-    for item, _ in queue.admit():
+    for item, _ in list(queue.admit()):
         item.n_past = 0
     work = queue.plan(budget)
     planned = sizes(work)
@@ -578,13 +578,13 @@ def test_a_step_is_full_or_nothing_is_left_and_the_oldest_always_has_a_part(
 def test_a_step_has_no_more_tokens_than_a_batch_takes() -> None:
     """llama.cpp's batch is an array of `n_batch` tokens; `parallel` may be set above that."""
     queue = scheduler(*(request(name, prompt(1)) for name in "abcd"), parallel=4, n_batch=2)
-    queue.admit()
+    list(queue.admit())
     assert sum(item.n_tokens for item in queue.plan(prefill_budget=2)) <= 2
 
 
 def test_generating_requests_do_not_count_against_the_prefill_budget() -> None:
     queue = scheduler(*(request(name, prompt(1)) for name in "abcd"), parallel=4)
-    queue.admit()
+    list(queue.admit())
     assert sizes(queue.plan(prefill_budget=1)) == dict.fromkeys("abcd", 1)
 
 

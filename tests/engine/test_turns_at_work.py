@@ -189,16 +189,16 @@ def test_a_record_gives_the_turn_back(
     prompt: str, answer: str, end: str, tokens: list[int]
 ) -> None:
     kept = Turn(prompt, tokens, answer, end)
-    assert from_bytes(to_bytes(kept), tokens) == kept
+    assert from_bytes(to_bytes(kept, len(kept.tokens)), tokens) == kept
 
 
 def test_a_record_holds_lone_surrogates() -> None:
     kept = Turn("a\ud800", [1], "\udfff", "")
-    assert from_bytes(to_bytes(kept), [1]) == kept
+    assert from_bytes(to_bytes(kept, len(kept.tokens)), [1]) == kept
 
 
 def test_a_record_fits_no_other_number_of_tokens() -> None:
-    record = to_bytes(turn("one", 1, 2))
+    record = to_bytes(turn("one", 1, 2), 2)
     assert from_bytes(record, [1]) is None
     assert from_bytes(record, [1, 2, 3]) is None
 
@@ -208,7 +208,7 @@ def test_bytes_that_are_no_record_are_none(data: bytes) -> None:
     assert from_bytes(data, []) is None
 
 
-RECORD: dict[str, Any] = {"prompt": b"p", "answer": b"a", "end": b"", "n_tokens": 1}
+RECORD: dict[str, Any] = {"prompt": b"p", "answer": b"a", "end": b"", "n_tokens": 1, "rest": []}
 
 
 WRONG: list[dict[str, Any]] = [
@@ -229,7 +229,7 @@ def test_a_record_with_a_wrong_field_is_none(wrong: dict[str, Any]) -> None:
 
 
 def test_a_record_that_was_cut_or_goes_on_or_nests_is_none() -> None:
-    record = to_bytes(turn("one", 1))
+    record = to_bytes(turn("one", 1), 1)
     assert all(from_bytes(record[:length], [1]) is None for length in range(len(record)))
     assert from_bytes(record + b"\x00", [1]) is None
     assert from_bytes(b"\x91" * 100_000, [1]) is None

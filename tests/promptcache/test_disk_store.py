@@ -276,3 +276,29 @@ def test_extras_of_damaged_entries_are_left_out(bench: Bench) -> None:
     bench.only_file().write_bytes(b"")
     assert store.extras(5) == []
     assert bench.names() == []
+
+
+def test_what_another_process_writes_is_found_and_what_it_removes_is_not(bench: Bench) -> None:
+    """At a reload two engines of one service work in the folder for a moment."""
+    here, there = bench.open(), bench.open()
+    put(there, SHARED)
+    assert is_kept(here, SHARED)
+    put(here, words(1))
+    assert is_kept(there, words(1))
+    there.clear()
+    found = here.find(SHARED)
+    assert found is None or here.read(found) is None
+    assert bench.notices.lines == []
+
+
+def test_entries_of_no_use_to_the_caller_are_passed_over(bench: Bench) -> None:
+    store = bench.open()
+    put(store, SHARED[:64])
+    put(store, [*SHARED, 1])
+    best = store.find([*SHARED, 2])
+    assert best is not None
+    assert best.n_shared == 100
+    second = store.find([*SHARED, 2], skip={best.entry_id})
+    assert second is not None
+    assert (second.n_shared, second.n_tokens) == (64, 64)
+    assert store.find([*SHARED, 2], skip={best.entry_id, second.entry_id}) is None

@@ -166,18 +166,23 @@ class Context:
         return size
 
     def save_state(self, seq_id: int) -> bytearray | None:
-        """Return a copy of a sequence's state; None where llama.cpp could not make one."""
-        state = bytearray(self.state_bytes(seq_id))
+        """Return a copy of a sequence's state; None where there is no memory for one."""
+        try:
+            state = bytearray(self.state_bytes(seq_id))
+        except MemoryError:
+            return None
         written = lib.llama_state_seq_get_data(self.handle, _buffer(state), len(state), seq_id)
         return state if written == len(state) else None
 
-    def load_state(self, seq_id: int, state: bytearray) -> bool:
+    def load_state(self, seq_id: int, state: bytearray, n_tokens: int) -> bool:
         """Make a cleared sequence what it was at `save_state`.
 
         Returns:
-            False where the KV cache has no room for it; the sequence is clear then.
+            False where the KV cache has no room for it, or it is not a state of `n_tokens`
+            tokens; the sequence is clear then.
         """
-        if lib.llama_state_seq_set_data(self.handle, _buffer(state), len(state), seq_id):
+        n_read = lib.llama_state_seq_set_data(self.handle, _buffer(state), len(state), seq_id)
+        if n_read and lib.llama_memory_seq_pos_max(self._memory, seq_id) == n_tokens - 1:
             return True
         self.clear(seq_id)
         return False

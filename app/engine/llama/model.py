@@ -63,6 +63,18 @@ class Model:
         return buffer.value.decode("utf-8", "replace")
 
     @property
+    def n_ctx_short_rope(self) -> int | None:
+        """Up to which context the first of two sets of rope factors is used; None without two."""
+        name = self._meta("general.architecture")
+        length = self._meta(f"{name}.rope.scaling.original_context_length")
+        return int(length) if length and length.isdecimal() else None
+
+    def _meta(self, key: str) -> str:
+        buffer = ctypes.create_string_buffer(256)
+        size = lib.llama_model_meta_val_str(self.handle, key.encode(), buffer, len(buffer))
+        return buffer.value.decode("utf-8", "replace") if size > 0 else ""
+
+    @property
     def chat_template(self) -> str | None:
         """The Jinja source in the file's metadata, or None."""
         raw = lib.llama_model_chat_template(self.handle, None)

@@ -1,11 +1,12 @@
 """Owns the list of measurements; each is a file here with a `measure` function.
 
-To add one: write the file, name it below. `measure` gets the plan of the run and returns rows.
+To add one: write the file, name it below, also in its group if it belongs to one. `measure` gets
+the plan of the run and returns rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from scripts.benchmark.measurements import (
@@ -16,11 +17,16 @@ from scripts.benchmark.measurements import (
     memory,
     overhead,
     prefix,
+    restart,
+    saving,
+    shared,
     startup,
     stop,
     stream,
     streams,
+    switch,
     ttft,
+    turns,
 )
 from scripts.benchmark.plan import Plan
 from scripts.benchmark.results import Result
@@ -52,4 +58,22 @@ MEASUREMENTS = {
     "startup": Measurement("time from exec to healthy, small model", startup.measure),
     "memory": Measurement("memory of both processes, small model", memory.measure),
     "stop": Measurement("time from SIGTERM to exit when idle, small model", stop.measure),
+    "shared": Measurement("new conversation under a known prompt", shared.measure),
+    "restart": Measurement("first conversation after kill -9 and a restart", restart.measure),
+    "switch": Measurement("conversation after a model switch there and back", switch.measure),
+    "saving": Measurement("pauses of a stream while prompts go to disk", saving.measure),
+    "turns": Measurement(
+        "history without prefill in 20 turns with tools, small model", turns.measure
+    ),
 }
+GROUPS = {"cache": ("shared", "restart", "switch", "saving", "turns")}
+
+
+def names_of(chosen: Iterable[str] | None) -> list[str]:
+    """Return the measurements that are meant, each once; of a group, its members.
+
+    Args:
+        chosen: names of measurements and groups; None means everything.
+    """
+    named = [GROUPS.get(name, (name,)) for name in chosen or MEASUREMENTS]
+    return list(dict.fromkeys(name for members in named for name in members))
