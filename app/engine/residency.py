@@ -87,7 +87,7 @@ class Residency:
         Returns:
             How many they are, never more than `tokens`, and where they were.
         """
-        self._settle(lease)
+        lease = self._settle(lease)
         began_s = time.monotonic()
         known = self.store.best(tokens)
         n_shared = self._n_shared(lease)
@@ -111,15 +111,16 @@ class Residency:
             self.hits[hit.tier] += 1
             self.n_restored += hit.n_tokens
 
-    def _settle(self, lease: Lease) -> None:
-        """Save what the lease displaces and put the cells in order."""
+    def _settle(self, lease: Lease) -> Lease:
+        """Save what the lease displaces and put the cells in order; return what it is now."""
         slot = lease.slot
         self._save(slot.seq_id, lease.displaced, is_leaving=True)
         if self._pool.has_busy_besides(slot):
             self._pool.note_company()
-        else:
-            self._tidy(lease)
-            slot.is_clean = not self._pool.idle()
+            return lease
+        lease = self._tidy(lease)
+        slot.is_clean = not self._pool.idle()
+        return lease
 
     def _bring_from_disk(self, lease: Lease, tokens: Sequence[int], n_memory: int) -> int:
         skip: set[str] = set()
@@ -189,7 +190,7 @@ class Residency:
             return 0
         return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
-    def _tidy(self, lease: Lease) -> None:
+    def _tidy(self, lease: Lease) -> Lease:
         """Empty the KV cache for a request that runs alone, as far as all is copied.
 
         Attention adds up in the order of the cells, and the sum's last bits depend on it. A
@@ -197,12 +198,27 @@ class Residency:
         """
         for idle in self._pool.idle():
             self._save(idle.seq_id, idle.tokens)
+        lease, slot = self._take_over(lease), lease.slot
         self.drop_saved()
-        slot = lease.slot
         if lease.source is None and slot.tokens and not slot.is_clean:
             self._save(slot.seq_id, slot.tokens)
             if self.store.has(slot.tokens):
                 self._clear(slot)
+        return lease
+
+    def _take_over(self, lease: Lease) -> Lease:
+        """Let a lone request go on in the cells of a clean sequence whose rest is in memory.
+
+        Its cells are then where a copy brought back from memory would put them.
+        """
+        source, slot = lease.source, lease.slot
+        if source is None or not source.is_clean or not self.store.has(source.tokens):
+            return lease
+        if self._context.copy_prefix(source.seq_id, slot.seq_id, lease.n_keep) < lease.n_keep:
+            return lease
+        self._clear(source)
+        slot.is_clean = True
+        return Lease(slot, lease.n_keep, None)
 
     def save_idle(self) -> bool:
         """Copy one idle sequence to memory, if that is worth it.

@@ -18,8 +18,8 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 {%- endmacro -%}
 {%- macro line(f) -%}
-{#- one tool: its name, what it does, its parameters ('?': may be left out), and its name once more:
-    a small causal network copies the name that follows a description more surely -#}
+{#- one tool: its name, what it does, its parameters ('?': may be left out), and the call as it is written:
+    a small causal network copies what follows a description more surely -#}
 {{- f.name + ':' -}}
 {%- if f.description -%}{{- ' ' + (f.description | string).rstrip('.') + '.' -}}{%- endif -%}
 {%- set schema = f.parameters or {} -%}
@@ -32,7 +32,18 @@ CHAT_TEMPLATE = """\
 {%- if spec.description -%}{{- ' ' + (spec.description | string).rstrip('.') -}}{%- endif -%}
 {{- ';' -}}
 {%- endfor -%}
-{{- ' => ' + f.name + '\\n' -}}
+{{- ' => {"name": "' + f.name + '", "arguments": {' -}}
+{%- for name, spec in (schema.properties or {}).items() -%}
+{{- '"' + name + '": ' -}}
+{%- if spec.type in ('integer', 'number') -%}0
+{%- elif spec.type == 'boolean' -%}true
+{%- elif spec.type == 'array' -%}[]
+{%- elif spec.type == 'object' -%}{}
+{%- else -%}""
+{%- endif -%}
+{%- if not loop.last -%}{{- ', ' -}}{%- endif -%}
+{%- endfor -%}
+{{- '}}\\n' -}}
 {%- endmacro -%}
 {%- set ns = namespace(rest=messages, system='') -%}
 {%- if messages and messages[0].role in ('system', 'developer') -%}

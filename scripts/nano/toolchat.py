@@ -219,7 +219,7 @@ def _exchange(tools: list[Tool], rng: random.Random, last: bool, used: set[str])
         pairs.append((other, args2))
     while True:
         out.append({"role": "assistant", "content": None, "tool_calls": [_call(t, a) for t, a in pairs]})
-        if rng.random() < (0.6 if last else 0.45):  # the client need not send a result
+        if rng.random() < (0.7 if last else 0.55):  # the client need not send a result
             return out
         said = []
         for t, a in pairs:
@@ -244,15 +244,15 @@ def conversation(rng: random.Random, limit: int = 6) -> tuple[list[Message], lis
     used: set[str] = set()
     for i in range(count):
         roll = rng.random()
-        if roll < 0.7:
+        if roll < 0.76:
             out += _exchange(tools, rng, i == count - 1, used)
             continue
-        if roll < 0.88:
+        if roll < 0.9:
             ask = _foreign(tools, rng)
             turns = [(ask, NO_TOOL[0])] if ask else []
-        elif roll < 0.895:
+        elif roll < 0.91:
             turns = memory(rng)
-        elif roll < 0.898 and i == count - 1:
+        elif roll < 0.912 and i == count - 1:
             turns = [story_turn(rng)]
         else:
             turns = single(rng)[:1]

@@ -147,9 +147,12 @@ def rename(tool: Tool, rng: random.Random) -> Tool:
     """Give some parameters another of their usual names, and the tool another style of name."""
     used = {p.name for p in tool.params}
     for p in tool.params:
-        if p.boolean or p.kind.enum or rng.random() > 0.35:
+        if rng.random() < 0.2:
+            new = compound(p.name, rng)
+        elif p.boolean or p.kind.enum or rng.random() > 0.35:
             continue
-        new = rng.choice(p.kind.names)
+        else:
+            new = rng.choice(p.kind.names)
         if new in used:
             continue
         used.add(new)
@@ -162,6 +165,19 @@ def rename(tool: Tool, rng: random.Random) -> Tool:
     return tool
 
 
+_BEFORE = ["target", "new", "my", "the", "device", "item", "user", "wanted", "main", "first", "given", "set", "x"]
+_AFTER = ["value", "name", "number", "m", "cm", "s", "id", "input", "text", "to_use", "wanted", "no", "arg", "field"]
+
+
+def compound(name: str, rng: random.Random) -> str:
+    """A name of two words, which can only be read from the offer."""
+    return f"{rng.choice(_BEFORE)}_{name}" if rng.random() < 0.5 else f"{name}_{rng.choice(_AFTER)}"
+
+
+_PREFIXES = ["home", "device", "app", "my", "system", "office", "do", "smart", "api", "please", "tool", "house"]
+_SUFFIXES = ["now", "tool", "action", "command", "2", "for_user", "request", "function"]
+
+
 def style(name: str, rng: random.Random) -> str:
     """Mostly snake_case; at times camelCase, kebab-case or with a prefix."""
     roll = rng.random()
@@ -170,8 +186,10 @@ def style(name: str, rng: random.Random) -> str:
         return parts[0] + "".join(p.capitalize() for p in parts[1:])
     if roll < 0.11:
         return "-".join(parts)
-    if roll < 0.14:
-        return f"{rng.choice(['home', 'device', 'app', 'my', 'system', 'office'])}_{name}"
+    if roll < 0.17:
+        return f"{rng.choice(_PREFIXES)}_{name}"
+    if roll < 0.2:
+        return f"{name}_{rng.choice(_SUFFIXES)}"
     return name
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import words as w
 from .synonyms import PLAIN_VERBS, SYNONYMS
-from .toolkit import BOOL_KIND, Param, Tool, random_enum, style
+from .toolkit import BOOL_KIND, Param, Tool, random_enum, rename
 from .values import BOOLS, KINDS
 
 
@@ -270,9 +270,8 @@ def make_tool(rng: random.Random, verb: Verb | None = None, obj: str | None = No
     done = [f" {d} ".replace(" o ", f" {obj} ").strip() for d in verb.done]
     if rng.random() < 0.15:
         rng.shuffle(params)
-    tool = Tool(style(name, rng), desc, params, asks, done, "reading" if verb.reading else "action",
-                done[0] if verb.reading else "")
-    return tool
+    return rename(Tool(name, desc, params, asks, done, "reading" if verb.reading else "action",
+                       done[0] if verb.reading else ""), rng)
 
 
 def look_alikes(rng: random.Random, count: int) -> list[Tool]:
