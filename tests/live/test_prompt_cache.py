@@ -180,6 +180,28 @@ def test_a_second_service_goes_on_without_the_folder(folder: Path) -> None:
             assert "Paris" in str(live.chat("What is the capital of France?"))
 
 
+def test_a_profile_is_ready_before_the_service_is(folder: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    profile = (
+        f'[[profiles]]\nname = "house"\nmessages = [{{role = "system", content = "{RULES}"}}]\n'
+    )
+    settings.write_text(profile)
+    for tier in ("memory", "disk"):  # read once, then brought back from disk
+        with serve(folder, "--config", str(settings)) as live:
+            live.wait_healthy()
+            assert live.health["profiles"] == [{"name": "house", "state": "ready", "message": ""}]
+            entries = live.http.get("/cache").json()["entries"]
+            assert [(entry["role"], entry["profile"]) for entry in entries] == [
+                ("profile", "house")
+            ]
+            misses = live.http.get("/cache").json()["misses"]
+            assert bool(misses) == (tier == "memory")
+            answer = ask(live, [SYSTEM, user("What is the capital of France?")])
+            assert answer["timings"]["tier"] == "memory"
+            assert cached(answer) > 300
+            live.kill()
+
+
 def test_entries_that_were_damaged_are_a_miss_and_gone(folder: Path) -> None:
     with serve(folder) as live:
         live.wait_healthy()
