@@ -72,6 +72,11 @@ class DiskTier:
         """Take a sentence for the log; may be called from any thread."""
         self._news.append((level, text))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to log."""
+        return bool(self._news)
+
     def take_news(self) -> list[LogLine]:
         """Return what there is to log."""
         lines = []

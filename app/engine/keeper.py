@@ -142,7 +142,7 @@ class Keeper:
             return None
         now_s = time.monotonic()
         waits = [self._left_s(e, now_s) for e in self._residency.store if not e.was_offered]
-        if disk.n_waiting or self._offered:
+        if disk.n_waiting or disk.has_news or self._offered:
             waits.append(_DISK_CHECK_S)
         if any(self._large(now_s)):
             waits.append(self._save_after_s)

@@ -17,6 +17,7 @@ from app.protocol import Load, LoadParams
 
 _MIB = 1024 * 1024
 _MOST_TURNS = 64
+_MOST_WAITING_BYTES = 64 * _MIB
 _STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_scale")
 
 
@@ -41,7 +42,10 @@ def open_disk(
         can_cut=not model.is_recurrent,
         notify=tier.note,
     ).store
-    tier.use(Disk(store, DiskWriter(store, is_busy=is_busy, notify=tier.note)))
+    writer = DiskWriter(
+        store, is_busy=is_busy, notify=tier.note, max_pending_bytes=_MOST_WAITING_BYTES
+    )
+    tier.use(Disk(store, writer))
     for tokens, extra in reversed(store.extras(_MOST_TURNS)):
         turn = from_bytes(extra, tokens)
         if turn is not None:
