@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import (
     Field,
     PrivateAttr,
+    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -35,6 +36,10 @@ DEFAULT_SOURCE = "default"
 
 CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
 _PLAIN_CACHE_TYPES = ("f32", "f16", "bf16")
+SequenceBreaker = Annotated[
+    str, StringConstraints(min_length=1, max_length=20, pattern=r"^[^\x00]*$")
+]
+SequenceBreakers = Annotated[list[SequenceBreaker], Field(min_length=1, max_length=8)]
 
 
 class Settings(BaseSettings):
@@ -102,6 +107,38 @@ class Settings(BaseSettings):
     )
     frequency_penalty: float = Field(0.0, ge=-2, le=2, description="penalty for each repetition")
     presence_penalty: float = Field(0.0, ge=-2, le=2, description="penalty once repeated")
+    top_n_sigma: float = Field(
+        -1.0, ge=-1, le=100, description="standard deviations below the top logit kept; -1 is off"
+    )
+    xtc_probability: float = Field(
+        0.0, ge=0, le=1, description="how often the likeliest tokens are left out (XTC); 0 is off"
+    )
+    xtc_threshold: float = Field(
+        0.1, ge=0, le=1, description="probability from which XTC leaves out; above 0.5 is off"
+    )
+    dry_multiplier: float = Field(
+        0.0, ge=0, le=100, description="penalty for repeated passages (DRY); 0 is off"
+    )
+    dry_base: float = Field(1.75, ge=1, le=100, description="growth of DRY's penalty per token")
+    dry_allowed_length: int = Field(
+        2, ge=0, le=1_000_000, description="tokens a passage may repeat without penalty (DRY)"
+    )
+    dry_penalty_last_n: int = Field(
+        64, ge=0, le=1_000_000, description="tokens looked back on for DRY; 0 is off"
+    )
+    dry_sequence_breakers: Annotated[SequenceBreakers, NoDecode] = Field(
+        ["\n", ":", '"', "*"], description="texts at which DRY takes a passage to end"
+    )
+    dynatemp_range: float = Field(
+        0.0, ge=0, le=100, description="how far the temperature follows the entropy; 0 is off"
+    )
+    dynatemp_exponent: float = Field(
+        1.0, ge=0, le=100, description="how entropy becomes temperature"
+    )
+    mirostat: int = Field(0, ge=0, le=2, description="version of Mirostat to sample with; 0 is off")
+    mirostat_tau: float = Field(5.0, ge=0, le=100, description="entropy that Mirostat aims at")
+    mirostat_eta: float = Field(0.1, ge=0, le=1, description="how quickly Mirostat learns")
+    ignore_eos: bool = Field(False, description="go on to max_tokens whatever the model wants")
     max_tokens: int | None = Field(
         None, ge=1, le=2**24, description="longest answer in tokens; auto fills the context"
     )

@@ -21,7 +21,14 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
 from app.errors import SettingsInvalid
-from app.settings import DEFAULT_SOURCE, ENV_PREFIX, Settings, kind_of, setting_names
+from app.settings import (
+    DEFAULT_SOURCE,
+    ENV_PREFIX,
+    SequenceBreaker,
+    Settings,
+    kind_of,
+    setting_names,
+)
 from app.settings_profiles import FILE_FIELDS, ProfileSetting, explain
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -172,6 +179,7 @@ _KINDS: dict[Any, str] = {
     Path: "a path",
     SecretStr: "a text",
     list[ProfileSetting]: "a list of tables",
+    list[SequenceBreaker]: "a list of 1 to 8 texts, each of 1 to 20 characters",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -60,6 +61,8 @@ def test_every_setting_is_an_option_in_both_spellings(capsys: Capture) -> None:
     values = dict(load_settings({}, search=()))
     for name in setting_names():
         value = "auto" if values[name] is None else str(values[name])
+        if isinstance(values[name], list):
+            value = json.dumps(values[name])
         for option in {f"--{name}", f"--{name.replace('_', '-')}"}:
             out = printed(capsys, "print-config", option, value)
             assert f"# command line --{name.replace('_', '-')}\n" in out

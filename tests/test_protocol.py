@@ -33,6 +33,20 @@ SAMPLING = protocol.SamplingParams(
     repeat_last_n=7,
     frequency_penalty=0.5,
     presence_penalty=-0.5,
+    top_n_sigma=1.5,
+    xtc_probability=0.6,
+    xtc_threshold=0.2,
+    dry_multiplier=0.8,
+    dry_base=1.25,
+    dry_allowed_length=3,
+    dry_penalty_last_n=8,
+    dry_sequence_breakers=["\n", "¡"],
+    dynatemp_range=0.9,
+    dynatemp_exponent=1.1,
+    mirostat=2,
+    mirostat_tau=4.0,
+    mirostat_eta=0.7,
+    ignore_eos=True,
     seed=2**31,
     logit_bias={3: -100.0, 151_000: 1.5},
 )
@@ -94,6 +108,9 @@ TIMINGS = protocol.Timings(
     restore_ms=8.0,
 )
 MISS = protocol.CacheMiss(index=3, before="today is", prompt=" Friday", cached=" Montag")
+TOKEN = protocol.TokenLogprob(
+    piece=b"\xc3", logprob=-0.5, top=[protocol.TokenChance(piece=b"a", logprob=-0.25)]
+)
 ENTRY = protocol.DiskEntry(
     id="e", role="turn", profile="kitchen", tokens=1, bytes=2**40, created_s=1.5, last_used_s=2.5
 )
@@ -130,6 +147,7 @@ COMMANDS: list[Command] = [
         n=3,
         report_progress=True,
         explain_cache=True,
+        n_logprobs=5,
         sent_s=1.25,
     ),
     protocol.Prefill(
@@ -141,6 +159,12 @@ COMMANDS: list[Command] = [
         sent_s=1.25,
     ),
     protocol.Cancel(request_id="r"),
+    protocol.Render(
+        request_id="r",
+        messages=MESSAGES,
+        tools=TOOLS,
+        template_kwargs={"thinking": True},
+    ),
     protocol.Tokenize(
         request_id="r", text="a", add_special=True, parse_special=False, with_pieces=True
     ),
@@ -166,6 +190,7 @@ EVENTS: list[Event] = [
     ),
     protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2, miss=MISS),
     protocol.PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5),
+    protocol.TokenLogprobs(request_id="r", tokens=[TOKEN], choice=1),
     protocol.TextDelta(request_id="r", text="Grüße", choice=1),
     protocol.ReasoningDelta(request_id="r", text="hm", choice=1),
     protocol.ToolCallStart(request_id="r", index=1, id="call_1", name="weather", choice=1),
@@ -181,7 +206,7 @@ EVENTS: list[Event] = [
     protocol.CacheReport(request_id="r", counts=COUNTS, entries=[ENTRY]),
     protocol.CacheCleared(request_id="r", entries=1, bytes=2**40),
 ]
-PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, ENTRY, COUNTS]
+PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, COUNTS]
 ALL = b"".join(map(encode, COMMANDS))
 
 

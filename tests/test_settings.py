@@ -308,6 +308,17 @@ def test_load_and_sampling_defaults_are_the_protocols() -> None:
                 assert getattr(settings, field.name) == field.default, field.name
 
 
+def test_dry_ends_passages_where_llama_cpp_does() -> None:
+    assert load().dry_sequence_breakers == SamplingParams().dry_sequence_breakers
+    assert load().dry_sequence_breakers == ["\n", ":", '"', "*"]
+
+
+@pytest.mark.parametrize("value", ["[]", '[""]', '["a", 5]', "a", '"a"'])
+def test_wrong_sequence_breakers_are_refused_with_what_is_allowed(value: str) -> None:
+    (line,) = refusal({"dry_sequence_breakers": value})
+    assert line.endswith("must be a list of 1 to 8 texts, each of 1 to 20 characters")
+
+
 def test_every_setting_says_what_it_is_for_and_what_it_may_be() -> None:
     for name in setting_names():
         assert Settings.model_fields[name].description, name
@@ -316,7 +327,7 @@ def test_every_setting_says_what_it_is_for_and_what_it_may_be() -> None:
 
 def test_switches_are_the_settings_that_are_only_true_or_false() -> None:
     switches = [name for name in setting_names() if is_switch(name)]
-    assert switches == ["use_mmap", "use_mlock", "verbose"]
+    assert switches == ["use_mmap", "use_mlock", "verbose", "ignore_eos"]
 
 
 def test_the_documentation_has_a_row_for_every_setting_with_its_allowed_values() -> None:

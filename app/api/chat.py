@@ -29,6 +29,7 @@ from app.protocol import (
     PromptProgress,
     RequestEvent,
     Started,
+    TokenLogprobs,
 )
 
 log = get_logger("chat")
@@ -88,6 +89,8 @@ async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPR
                     reply.start(event)
                 case PromptProgress():
                     pass
+                case TokenLogprobs():
+                    reply.hold(event)
                 case _:
                     reply.collect(_as_delta(event))
     access_log.note_answer(request, reply.usage(), reply.timings(), reply.finish_reason)
@@ -151,6 +154,9 @@ class _Stream:
                 return b"".join(map(sse.frame, reply.first_chunks()))
             case PromptProgress():
                 return sse.frame(reply.progress_chunk(event))
+            case TokenLogprobs():
+                reply.hold(event)
+                return b""
             case Finished():
                 reply.finish(event)
                 last = sse.frame(reply.last_chunk(event))

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from app.api.schemas.chat import ChatRequest, InferenceConfigs, RestoreCacheRequest
+from app.api.schemas.chat import ChatRequest, RestoreCacheRequest
+from app.api.schemas.sampling import InferenceConfigs
 from app.errors import InvalidRequest
-from app.protocol import Generate, Prefill, SamplingParams
+from app.protocol import Generate, Prefill, Render, SamplingParams
 
 _ALIASES = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
@@ -51,6 +52,17 @@ def to_generate(
         n=body.n or 1,
         report_progress=bool(body.return_progress and body.stream),
         explain_cache=bool(body.explain_cache),
+        n_logprobs=body.n_logprobs,
+    )
+
+
+def to_render(body: ChatRequest, request_id: str) -> Render:
+    """Return the engine's command for the prompt that a chat request would have."""
+    return Render(
+        request_id=request_id,
+        messages=body.raw_messages(),
+        tools=body.offered_tools,
+        template_kwargs=body.chat_template_kwargs or {},
     )
 
 

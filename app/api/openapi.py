@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.schemas import cache, chat, common, service
+from app.api.schemas import answer, cache, chat, common, service
 
 _VALIDATED = (400, 405, 408, 413)
 _READ = (405,)
@@ -67,7 +67,7 @@ ROUTES = (
         "post",
         "/chat/completions",
         "Answer a conversation",
-        chat.ChatResponse,
+        answer.ChatResponse,
         chat.ChatRequest,
         aliases=("/v1/chat/completions",),
         errors=_QUEUES,
@@ -107,6 +107,15 @@ ROUTES = (
         service.DetokenizeRequest,
         aliases=("/v1/detokenize",),
         errors=_NEEDS_ENGINE,
+    ),
+    Route(
+        "post",
+        "/apply-template",
+        "Return the prompt that a chat request would have",
+        answer.ApplyTemplateResponse,
+        chat.ChatRequest,
+        aliases=("/v1/apply-template",),
+        errors=(*_NEEDS_ENGINE, 404, 500),
     ),
 )
 _REASONS = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from app.api.logprobs import logprobs_body
 from app.protocol import (
     CacheMiss,
     Delta,
@@ -16,6 +17,8 @@ from app.protocol import (
     Started,
     TextDelta,
     Timings,
+    TokenLogprob,
+    TokenLogprobs,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -29,6 +32,7 @@ class _Choice:
         self.text: list[str] = []
         self.reasoning: list[str] = []
         self.calls: list[dict[str, Any]] = []
+        self.logprobs: list[TokenLogprob] = []
 
     def collect(self, event: Delta) -> None:
         """Add one piece."""
@@ -55,7 +59,7 @@ class _Choice:
         return {
             "index": event.choice,
             "message": message,
-            "logprobs": None,
+            "logprobs": logprobs_body(self.logprobs),
             "finish_reason": event.reason,
         }
 
@@ -91,6 +95,7 @@ class Reply:
         self._finished: dict[int, Finished] = {}
         self._explains_cache = explains_cache
         self._miss: CacheMiss | None = None
+        self._holds_logprobs = False
         self._chunk_head = (
             msgspec.json.encode(self._base("chat.completion.chunk"))[:-1] + b',"choices":['
         )
@@ -113,6 +118,11 @@ class Reply:
             "system_fingerprint": self._fingerprint,
         }
 
+    def hold(self, event: TokenLogprobs) -> None:
+        """Keep the logprobs of tokens for the chunk that comes next, or for the whole answer."""
+        self._choices[event.choice].logprobs += event.tokens
+        self._holds_logprobs = True
+
     # ------------------------------------------------------------ streamed
 
     def first_chunks(self) -> list[bytes]:
@@ -122,7 +132,8 @@ class Reply:
 
     def chunk(self, event: Delta) -> bytes:
         """Return the JSON of the chunk for one piece of an answer."""
-        if isinstance(event, TextDelta):  # nearly all are: put together without a dictionary
+        if isinstance(event, TextDelta) and not self._holds_logprobs:
+            # nearly all are: put together without a dictionary
             text = msgspec.json.encode(event.text)
             return b'%b{"index":%d,"delta":{"content":%b}%b' % (
                 self._chunk_head,
@@ -159,8 +170,18 @@ class Reply:
     def _chunk(
         self, index: int, delta: dict[str, Any], reason: str | None, tail: bytes = b"}"
     ) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+        choice = {
+            "index": index,
+            "delta": delta,
+            "logprobs": self._take_logprobs(index),
+            "finish_reason": reason,
+        }
         return self._chunk_head + msgspec.json.encode(choice) + b"]" + tail
+
+    def _take_logprobs(self, index: int) -> dict[str, Any] | None:
+        choice = self._choices[index]
+        held, choice.logprobs = choice.logprobs, []
+        return logprobs_body(held)
 
     # ------------------------------------------------------------ whole
 

@@ -1,17 +1,20 @@
-"""Owns `/tokenize` and `/detokenize`; the names are llama-server's."""
+"""Owns `/tokenize`, `/detokenize` and `/apply-template`; the names are llama-server's."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
 
 from app.api.bodies import json_response, parse
 from app.api.errors import raise_if_failed
+from app.api.openai import to_render
+from app.api.schemas.chat import ChatRequest
 from app.api.schemas.service import DetokenizeRequest, TokenizeRequest
 from app.api.service import service_of
-from app.protocol import Detokenize, Text, TokenIds, Tokenize
+from app.protocol import Detokenize, Render, Text, TokenIds, Tokenize
 
 blueprint = Blueprint("tokens")
 
@@ -47,8 +50,24 @@ async def detokenize(request: Request) -> HTTPResponse:
     return json_response({"content": answer.text})
 
 
-async def _ask(request: Request, command: Tokenize | Detokenize) -> Any:
-    serving = await service_of(request).supervisor.use(None, {})
+@blueprint.post("/apply-template", name="apply_template")
+@blueprint.post("/v1/apply-template", name="v1_apply_template")
+async def apply_template(request: Request) -> HTTPResponse:
+    """Return the prompt that a chat request with this body would have."""
+    body = parse(request, ChatRequest)
+    overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
+    command = to_render(body, secrets.token_hex(8))
+    answer: Text = await _ask(request, command, body.model, overrides)
+    return json_response({"prompt": answer.text})
+
+
+async def _ask(
+    request: Request,
+    command: Tokenize | Detokenize | Render,
+    model: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Any:
+    serving = await service_of(request).supervisor.use(model, overrides or {})
     answer = await serving.engine.ask(command, command.request_id)
     raise_if_failed(answer)
     return answer

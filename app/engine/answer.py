@@ -18,8 +18,18 @@ from app.chat.stream_parser import (
     StreamParser,
     Text,
 )
+from app.engine.logprobs import HeldLogprobs
 from app.engine.text import StopMatcher, Utf8Assembler
-from app.protocol import Delta, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
+from app.protocol import (
+    Delta,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprobs,
+    ToolCallDelta,
+    ToolCallStart,
+)
+
+AnswerEvent = Delta | TokenLogprobs
 
 
 class Answer:
@@ -29,16 +39,25 @@ class Answer:
         request_id: goes into every event, as does `choice`.
         stops: stop strings.
         parser: splits text into content and tool calls.
+        logprobs: tells how likely the tokens were, where that is wanted. It is held back like
+            text, and leaves with the next event; of a stop string nothing is told.
     """
 
     def __init__(
-        self, request_id: str, stops: Sequence[str], parser: StreamParser, *, choice: int = 0
+        self,
+        request_id: str,
+        stops: Sequence[str],
+        parser: StreamParser,
+        *,
+        choice: int = 0,
+        logprobs: HeldLogprobs | None = None,
     ) -> None:
         self._request_id = request_id
         self._choice = choice
         self._utf8 = Utf8Assembler()
         self._stops = StopMatcher(stops)
         self._parser = parser
+        self.logprobs = logprobs
         self.has_tool_calls = False
 
     @property
@@ -46,20 +65,24 @@ class Answer:
         """Whether a stop string has come."""
         return self._stops.stopped
 
-    def feed(self, piece: bytes) -> Iterable[Delta]:
+    def feed(self, piece: bytes) -> Iterable[AnswerEvent]:
         """Return the events that `piece` completes."""
         text = self._stops.feed(self._utf8.feed(piece))
         return self._events(self._parser.feed(text)) if text else ()
 
-    def finish(self) -> Iterable[Delta]:
+    def finish(self) -> Iterable[AnswerEvent]:
         """Return the events for all that was held back."""
         text = self._stops.feed(self._utf8.finish()) + self._stops.finish()
         yield from self._events(self._parser.feed(text))
         yield from self._events(self._parser.finish())
+        if self.logprobs is not None and not self.stopped:
+            yield from self.logprobs.take()
 
-    def _events(self, parsed: Iterable[StreamEvent]) -> Iterator[Delta]:
+    def _events(self, parsed: Iterable[StreamEvent]) -> Iterator[AnswerEvent]:
         at: Any = {"request_id": self._request_id, "choice": self._choice}
         for event in parsed:
+            if self.logprobs is not None:
+                yield from self.logprobs.take()
             match event:
                 case Text(text=text):
                     yield TextDelta(text=text, **at)

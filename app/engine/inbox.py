@@ -11,6 +11,7 @@ from app.engine.cache_report import cache_miss, cache_report
 from app.engine.channel import Channel
 from app.engine.keeper import Keeper
 from app.engine.llama import Model
+from app.engine.logprobs import HeldLogprobs
 from app.engine.pace import Pace
 from app.engine.prompts import Prompt, PromptBuilder
 from app.engine.request import Clock, Request
@@ -31,6 +32,7 @@ from app.protocol import (
     KeepProfiles,
     Load,
     Prefill,
+    Render,
     SamplingParams,
     Shutdown,
     Text,
@@ -77,6 +79,8 @@ class Inbox:
                 self._submit(command)
             case Cancel():
                 return self._scheduler.find(command.request_id)
+            case Render():
+                self._render(command)
             case Tokenize():
                 self._tokenize(command)
             case Detokenize():
@@ -125,11 +129,17 @@ class Inbox:
             if command.explain_cache and choice == 0:
                 request.miss = self._explain(prompt.tokens)
             request.report_progress = command.report_progress and choice == 0
-            request.answer = Answer(
-                command.request_id, command.stop, self._prompts.parser(command), choice=choice
-            )
+            request.answer = self._answer(command, choice)
             requests.append(request)
         return requests
+
+    def _answer(self, command: Generate, choice: int) -> Answer:
+        request_id, n_top = command.request_id, command.n_logprobs
+        logprobs = None
+        if n_top is not None:
+            logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
+        parser = self._prompts.parser(command)
+        return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
 
     def _explain(self, tokens: list[int]) -> CacheMiss | None:
         return cache_miss(self._residency, tokens, self._model.detokenize)
@@ -151,6 +161,14 @@ class Inbox:
         self._keeper.forget()
         entries, n_bytes = self._residency.forget()
         self._channel.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
+
+    def _render(self, command: Render) -> None:
+        try:
+            text = self._prompts.render(command)
+        except DistillerError as error:
+            self._channel.post(_failed(command.request_id, error))
+            return
+        self._channel.post(Text(request_id=command.request_id, text=text))
 
     def _tokenize(self, command: Tokenize) -> None:
         tokens = self._model.tokenize(

@@ -18,7 +18,7 @@ from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context, Mode
 from app.engine.pace import Pace
 from app.engine.request import Request
 from app.engine.residency import Hit, Residency
-from app.engine.sampling import penalises, stages
+from app.engine.sampling import looks_back, stages
 from app.engine.scheduler import Scheduler, Work
 from app.engine.sequences import Lease
 from app.errors import EnvironmentFailure
@@ -176,8 +176,8 @@ class EngineLoop:
                 self._endings.finish(request, "stop")
         elif request.sampler is None:
             sampler = Sampler(stages(request.sampling), self._model)
-            if penalises(request.sampling):
-                sampler.accept(request.tokens[-request.sampling.repeat_last_n :])
+            if n_tokens := looks_back(request.sampling):
+                sampler.accept(request.tokens[-n_tokens:])
             request.sampler = sampler
 
     def _announce(self, request: Request, hit: Hit) -> None:
@@ -271,6 +271,8 @@ class EngineLoop:
         if self._model.is_end(token):
             self._endings.finish(request, "stop")
             return
+        if answer.logprobs is not None:
+            answer.logprobs.add(token, self._context.logits(row))
         for event in answer.feed(self._model.piece(token)):
             self._channel.post(event)
         if answer.stopped:

@@ -15,7 +15,7 @@ from app.engine.heads import Heads
 from app.engine.sequences import common_prefix
 from app.engine.turns import Meaning, Turns, meaning_of
 from app.errors import ContextOverflow, TemplateRefused
-from app.protocol import Generate, Prefill
+from app.protocol import Generate, Prefill, Render
 
 JsonObject = dict[str, Any]
 _ASKING_ROLES = ("user", "tool")
@@ -105,6 +105,15 @@ class PromptBuilder:
             raise ContextOverflow(len(prompt.tokens), self._n_ctx)
         return prompt
 
+    def render(self, command: Generate | Render) -> str:
+        """Return the prompt of a conversation as its template writes it.
+
+        Raises:
+            TemplateRefused: the template raised, ran too long or wrote too much.
+            InvalidRequest: a message has content that the service cannot show to the model.
+        """
+        return self._render(command.messages, command, is_answered=True)
+
     def _build(self, command: Generate | Prefill) -> Prompt:
         messages = command.messages
         if isinstance(command, Prefill) and messages[-1].get("role") not in _ASKING_ROLES:
@@ -121,7 +130,7 @@ class PromptBuilder:
         return Prompt(tokens, text, self._heads.length(command, tokens, day))
 
     def _render(
-        self, messages: list[JsonObject], command: Generate | Prefill, *, is_answered: bool
+        self, messages: list[JsonObject], command: Generate | Prefill | Render, *, is_answered: bool
     ) -> str:
         return self._template.render(
             normalise(messages, self._traits),
@@ -169,12 +178,16 @@ class PromptBuilder:
         used = any(message.get("tool_calls") for message in command.messages)
         if self._format is None or not (command.tools or used):
             return PlainParser()
-        return self._format.parser({_tool_name(tool) for tool in command.tools})
+        return self._format.parser(dict(map(_signature, command.tools)))
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self._format.parser(None) if self._format else PlainParser())
 
 
-def _tool_name(tool: JsonObject) -> str:
+def _signature(tool: JsonObject) -> tuple[str, JsonObject]:
+    """Return a tool's name and the schema of its parameters."""
     function = tool.get("function")
-    return str(function.get("name", "")) if isinstance(function, dict) else ""
+    if not isinstance(function, dict):
+        return "", {}
+    schema = function.get("parameters")
+    return str(function.get("name", "")), schema if isinstance(schema, dict) else {}

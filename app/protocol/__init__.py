@@ -16,6 +16,7 @@ from app.protocol.commands import (
     KeepProfiles,
     Load,
     Prefill,
+    Render,
     Shutdown,
     Tokenize,
 )
@@ -39,6 +40,7 @@ from app.protocol.events import (
     Text,
     TextDelta,
     TokenIds,
+    TokenLogprobs,
     ToolCallDelta,
     ToolCallStart,
 )
@@ -61,6 +63,8 @@ from app.protocol.parts import (
     QueueParams,
     SamplingParams,
     Timings,
+    TokenChance,
+    TokenLogprob,
     Usage,
 )
 
@@ -97,6 +101,7 @@ __all__ = [
     "PromptProgress",
     "QueueParams",
     "ReasoningDelta",
+    "Render",
     "Reply",
     "RequestEvent",
     "SamplingParams",
@@ -106,7 +111,10 @@ __all__ = [
     "Text",
     "TextDelta",
     "Timings",
+    "TokenChance",
     "TokenIds",
+    "TokenLogprob",
+    "TokenLogprobs",
     "Tokenize",
     "ToolCallDelta",
     "ToolCallStart",

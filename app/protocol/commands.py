@@ -27,7 +27,8 @@ class Generate(Message, frozen=True, kw_only=True):
     `messages` and `tools` are the client's JSON objects; the engine renders them.
     `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
     events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
-    the monotonic clock, which both processes share.
+    the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
+    many of the likeliest tokens; None asks for none.
     """
 
     request_id: str
@@ -40,6 +41,7 @@ class Generate(Message, frozen=True, kw_only=True):
     n: int = 1
     report_progress: bool = False
     explain_cache: bool = False
+    n_logprobs: int | None = None
     sent_s: float = 0.0
 
 
@@ -71,6 +73,15 @@ class Tokenize(Message, frozen=True, kw_only=True):
     add_special: bool = False
     parse_special: bool = True
     with_pieces: bool = False
+
+
+class Render(Message, frozen=True, kw_only=True):
+    """Write a conversation as the prompt that a `Generate` would have."""
+
+    request_id: str
+    messages: list[JsonObject]
+    tools: list[JsonObject] = []
+    template_kwargs: JsonObject = {}
 
 
 class Detokenize(Message, frozen=True, kw_only=True):
@@ -107,6 +118,7 @@ Command = (
     | Generate
     | Prefill
     | Cancel
+    | Render
     | Tokenize
     | Detokenize
     | DescribeCache

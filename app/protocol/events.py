@@ -9,6 +9,7 @@ from app.protocol.parts import (
     Message,
     ModelInfo,
     Timings,
+    TokenLogprob,
     Usage,
 )
 
@@ -100,6 +101,14 @@ class ToolCallDelta(Message, frozen=True, kw_only=True):
     choice: int = 0
 
 
+class TokenLogprobs(Message, frozen=True, kw_only=True):
+    """Generated tokens and how likely they were; comes before the first piece that shows them."""
+
+    request_id: str
+    tokens: list[TokenLogprob]
+    choice: int = 0
+
+
 class Finished(Message, frozen=True, kw_only=True):
     """The request is done; `reason` is `stop`, `length` or `tool_calls`.
 
@@ -133,7 +142,7 @@ class TokenIds(Message, frozen=True, kw_only=True):
 
 
 class Text(Message, frozen=True, kw_only=True):
-    """Answer to `Detokenize`."""
+    """Answer to `Detokenize` and `Render`."""
 
     request_id: str
     text: str
@@ -169,5 +178,5 @@ class Stats(Message, frozen=True, kw_only=True):
 
 Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
 Reply = TokenIds | Text | CacheReport | CacheCleared
-RequestEvent = Started | PromptProgress | Delta | Finished | Failed | Reply
+RequestEvent = Started | PromptProgress | TokenLogprobs | Delta | Finished | Failed | Reply
 Event = LoadProgress | Loaded | LoadFailed | LogLine | Stats | RequestEvent

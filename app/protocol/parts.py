@@ -81,6 +81,20 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     repeat_last_n: int = 64
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
+    top_n_sigma: float = -1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 64
+    dry_sequence_breakers: list[str] = msgspec.field(default_factory=lambda: list('\n:"*'))
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    ignore_eos: bool = False
     seed: int | None = None
     logit_bias: dict[int, float] = {}
 
@@ -126,6 +140,19 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     cache_n: int
     tier: str = "none"
     restore_ms: float = 0.0
+
+
+class TokenChance(msgspec.Struct, frozen=True, kw_only=True):
+    """A token's bytes and the natural logarithm of its probability."""
+
+    piece: bytes
+    logprob: float
+
+
+class TokenLogprob(TokenChance, frozen=True, kw_only=True):
+    """A generated token; `top` are the likeliest ones in its place, the best first."""
+
+    top: list[TokenChance] = []
 
 
 class CacheMiss(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from sanic import Request
 
 from app.api.bodies import json_response, parse
-from app.api.schemas.chat import ChatRequest, InferenceConfigs
+from app.api.schemas.chat import ChatRequest
 from app.api.schemas.common import LoadModelConfigs
+from app.api.schemas.sampling import InferenceConfigs
 from app.api.schemas.service import DetokenizeRequest, SetModelRequest, TokenizeRequest
 from app.errors import InvalidRequest
 
@@ -97,6 +98,33 @@ def test_unknown_keys_at_the_top_are_ignored_as_other_servers_do() -> None:
         (chat(n=10**30), "n"),
         (chat(n=True), "n"),
         (chat(return_progress="yes"), "return_progress"),
+        (chat(logprobs="yes"), "logprobs"),
+        (chat(logprobs=5), "logprobs"),
+        (chat(top_logprobs=5), "top_logprobs"),
+        (chat(logprobs=False, top_logprobs=5), "top_logprobs"),
+        (chat(logprobs=True, top_logprobs=21), "top_logprobs"),
+        (chat(logprobs=True, top_logprobs=-1), "top_logprobs"),
+        (chat(mirostat=3), "mirostat"),
+        (chat(mirostat_tau=-1), "mirostat_tau"),
+        (chat(mirostat_eta=2), "mirostat_eta"),
+        (chat(xtc_probability=1.1), "xtc_probability"),
+        (chat(xtc_threshold=-0.1), "xtc_threshold"),
+        (chat(top_n_sigma=-2), "top_n_sigma"),
+        (chat(dry_multiplier=-1), "dry_multiplier"),
+        (chat(dry_base=0.5), "dry_base"),
+        (chat(dry_allowed_length=-1), "dry_allowed_length"),
+        (chat(dry_penalty_last_n=1.5), "dry_penalty_last_n"),
+        (chat(dry_sequence_breakers=[]), "dry_sequence_breakers"),
+        (chat(dry_sequence_breakers="ab"), "dry_sequence_breakers"),
+        (chat(dry_sequence_breakers=["a" * 21]), "dry_sequence_breakers[0]"),
+        (chat(dry_sequence_breakers=["a", ""]), "dry_sequence_breakers[1]"),
+        (chat(dry_sequence_breakers=["a\x00b"]), "dry_sequence_breakers[0]"),
+        (chat(dry_sequence_breakers=["a"] * 9), "dry_sequence_breakers"),
+        (chat(dynatemp_range=-1), "dynatemp_range"),
+        (chat(dynatemp_exponent="x"), "dynatemp_exponent"),
+        (chat(ignore_eos=1), "ignore_eos"),
+        (chat(repetition_penalty=0), "repetition_penalty"),
+        (chat(inference_configs={"mirostat": 3}), "inference_configs.mirostat"),
         (chat(stop=5), "stop"),
         (chat(stop=""), "stop"),
         (chat(stop=["a", 5]), "stop[1]"),

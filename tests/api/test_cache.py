@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from app.api.schemas.answer import ChatResponse
 from app.api.schemas.cache import CacheResponse, ClearCacheResponse
-from app.api.schemas.chat import ChatResponse, RestoreCacheResponse
+from app.api.schemas.chat import RestoreCacheResponse
 from app.api.schemas.service import HealthResponse
 from app.promptcache.lock import FolderLock
 from tests.gguf_files import write_llama

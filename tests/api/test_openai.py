@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.api.openai import to_generate, to_prefill
+from app.api.openai import to_generate, to_prefill, to_render
 from app.api.schemas.chat import ChatRequest, RestoreCacheRequest
 from app.errors import InvalidRequest
 from app.protocol import Generate, SamplingParams, encode
@@ -67,10 +67,24 @@ def test_zero_is_a_value_and_null_is_none() -> None:
         ("repeat_last_n", 5),
         ("frequency_penalty", 0.25),
         ("presence_penalty", 0.25),
+        ("top_n_sigma", 1.5),
+        ("xtc_probability", 0.25),
+        ("xtc_threshold", 0.25),
+        ("dry_multiplier", 0.75),
+        ("dry_base", 1.5),
+        ("dry_allowed_length", 4),
+        ("dry_penalty_last_n", 32),
+        ("dry_sequence_breakers", ["\n", "¡"]),
+        ("dynatemp_range", 0.25),
+        ("dynatemp_exponent", 2.0),
+        ("mirostat", 2),
+        ("mirostat_tau", 4.0),
+        ("mirostat_eta", 0.25),
+        ("ignore_eos", True),
         ("seed", 5),
     ],
 )
-def test_each_sampling_value_can_be_given_in_both_places(name: str, value: float) -> None:
+def test_each_sampling_value_can_be_given_in_both_places(name: str, value: Any) -> None:
     body: dict[str, Any] = {name: value}
     assert getattr(sampling(**body), name) == value
     assert getattr(sampling(inference_configs=body), name) == value
@@ -198,6 +212,33 @@ def test_progress_is_reported_to_streams_that_ask_for_it(
 def test_the_cache_is_explained_to_those_who_ask(value: bool | None) -> None:
     assert command(explain_cache=value).explain_cache is bool(value)
     assert command().explain_cache is False
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, None),
+        ({"logprobs": None}, None),
+        ({"logprobs": False, "top_logprobs": None}, None),
+        ({"logprobs": False, "top_logprobs": 0}, None),
+        ({"logprobs": True}, 0),
+        ({"logprobs": True, "top_logprobs": 0}, 0),
+        ({"logprobs": True, "top_logprobs": 20}, 20),
+    ],
+)
+def test_logprobs_are_computed_for_those_who_ask(
+    body: dict[str, Any], expected: int | None
+) -> None:
+    assert command(**body).n_logprobs == expected
+
+
+def test_the_prompt_to_show_is_the_one_that_a_chat_has() -> None:
+    fields: dict[str, Any] = {"tools": [TOOL], "chat_template_kwargs": {"thinking": False}}
+    for choice in ("auto", "none"):
+        body = ChatRequest.model_validate({"messages": [USER], "tool_choice": choice, **fields})
+        shown, chat = to_render(body, "r"), command(tool_choice=choice, **fields)
+        assert (shown.messages, shown.tools) == (chat.messages, chat.tools)
+        assert shown.template_kwargs == chat.template_kwargs
 
 
 def test_tool_choice_none_hides_the_tools() -> None:

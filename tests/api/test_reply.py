@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from app.api.reply import Reply, decode_per_second, per_second, timings_body, usage_body
-from app.api.schemas.chat import ChatResponse
+from app.api.schemas.answer import ChatResponse
 from app.protocol import (
     CacheMiss,
     Delta,
@@ -19,6 +19,9 @@ from app.protocol import (
     Started,
     TextDelta,
     Timings,
+    TokenChance,
+    TokenLogprob,
+    TokenLogprobs,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -311,3 +314,62 @@ def test_a_reply_is_complete_with_its_last_answer_and_not_before() -> None:
         answer.finish(end)
         complete.append(answer.is_complete)
     assert complete == [False, False, False, True]
+
+
+# ---------------------------------------------------------------- logprobs
+
+
+def told(*pieces: bytes, choice: int = 0) -> TokenLogprobs:
+    tokens = [
+        TokenLogprob(piece=piece, logprob=-0.5, top=[TokenChance(piece=b"a", logprob=-0.25)])
+        for piece in pieces
+    ]
+    return TokenLogprobs(request_id="r", tokens=tokens, choice=choice)
+
+
+def tokens_of(choice: dict[str, Any]) -> list[str]:
+    return [token["token"] for token in (choice["logprobs"] or {"content": []})["content"]]
+
+
+def test_logprobs_have_openais_shape() -> None:
+    answer = reply()
+    answer.hold(told("ö".encode()[:1]))
+    answer.collect(TextDelta(request_id="r", text="ö"))
+    answer.finish(FINISHED)
+    body = answer.whole()
+    ChatResponse.model_validate(body, strict=True)
+    assert body["choices"][0]["logprobs"] == {
+        "content": [
+            {
+                "token": "\ufffd",
+                "logprob": -0.5,
+                "bytes": [0xC3],
+                "top_logprobs": [{"token": "a", "logprob": -0.25, "bytes": [97]}],
+            }
+        ],
+        "refusal": None,
+    }
+
+
+def test_answers_without_logprobs_say_null() -> None:
+    assert whole(DELTAS)["choices"][0]["logprobs"] is None
+    assert all(piece["choices"][0]["logprobs"] is None for piece in chunks(DELTAS)[:-1])
+
+
+def test_each_chunk_carries_the_logprobs_that_came_before_it_of_its_own_answer() -> None:
+    answer = reply(2)
+    answer.hold(told(b"a", b"b"))
+    answer.hold(told(b"x", choice=1))
+    first = json.loads(answer.chunk(TextDelta(request_id="r", text="ab")))["choices"][0]
+    second = json.loads(answer.chunk(TextDelta(request_id="r", text="c")))["choices"][0]
+    other = json.loads(answer.chunk(TextDelta(request_id="r", text="x", choice=1)))["choices"][0]
+    assert [tokens_of(choice) for choice in (first, second, other)] == [["a", "b"], [], ["x"]]
+    assert first["delta"] == {"content": "ab"}
+
+
+def test_logprobs_without_text_come_with_the_last_chunk() -> None:
+    answer = reply()
+    answer.hold(told(b"a"))
+    last = json.loads(answer.last_chunk(FINISHED))["choices"][0]
+    assert tokens_of(last) == ["a"]
+    assert last["finish_reason"] == "tool_calls"

@@ -6,14 +6,22 @@ import json
 import re
 from collections.abc import Iterable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.chat.stream_parser import PlainParser, Reasoning, StreamEvent, StreamParser
 from app.chat.tool_formats.hermes import HermesParser
-from app.engine.answer import Answer
-from app.protocol import Delta, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
+from app.engine.answer import Answer, AnswerEvent
+from app.engine.logprobs import HeldLogprobs
+from app.protocol import (
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprobs,
+    ToolCallDelta,
+    ToolCallStart,
+)
 
 CALL = '<tool_call>\n{"name": "weather", "arguments": {"city": "Köln"}}\n</tool_call>'
 
@@ -26,16 +34,16 @@ def with_tools(*stops: str) -> Answer:
     return Answer("r", stops, HermesParser())
 
 
-def events_of(answer: Answer, pieces: Iterable[bytes]) -> list[Delta]:
+def events_of(answer: Answer, pieces: Iterable[bytes]) -> list[AnswerEvent]:
     events = [event for piece in pieces for event in answer.feed(piece)]
     return [*events, *answer.finish()]
 
 
-def text_of(events: Iterable[Delta]) -> str:
+def text_of(events: Iterable[AnswerEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
-def calls_of(events: Iterable[Delta]) -> list[tuple[str, str]]:
+def calls_of(events: Iterable[AnswerEvent]) -> list[tuple[str, str]]:
     """Return names and joined arguments of the calls."""
     names: list[str] = []
     arguments: list[str] = []
@@ -174,3 +182,56 @@ def test_every_event_carries_which_of_the_answers_it_belongs_to() -> None:
     assert {event.choice for event in events_of(second, pieces)} == {2}
     (reasoning,) = Answer("r", (), ThinkingParser(), choice=1).feed(b"hm")
     assert reasoning.choice == 1
+
+
+# ---------------------------------------------------------------- logprobs
+
+
+def scored(*stops: str, parser: StreamParser | None = None) -> Answer:
+    held = HeldLogprobs("r", 0, 0, lambda token: bytes([token]))
+    return Answer("r", stops, parser or PlainParser(), logprobs=held)
+
+
+def say(answer: Answer, text: str) -> list[AnswerEvent]:
+    """Generate a token for each byte."""
+    events: list[AnswerEvent] = []
+    for byte in text.encode():
+        assert answer.logprobs is not None
+        answer.logprobs.add(byte, np.zeros(256, dtype=np.float32))
+        events += answer.feed(bytes([byte]))
+        if answer.stopped:
+            break
+    return [*events, *answer.finish()]
+
+
+def told(events: Iterable[AnswerEvent]) -> bytes:
+    found = [event for event in events if isinstance(event, TokenLogprobs)]
+    return b"".join(token.piece for event in found for token in event.tokens)
+
+
+def test_each_token_is_told_just_before_its_text() -> None:
+    events = say(scored(), "ab")
+    assert [type(event) for event in events] == [TokenLogprobs, TextDelta] * 2
+    assert told(events[:2]) == b"a"
+
+
+def test_the_tokens_of_a_character_are_told_together() -> None:
+    events = say(scored(), "ö")
+    assert [type(event) for event in events] == [TokenLogprobs, TextDelta]
+    assert told(events) == "ö".encode()
+
+
+def test_tokens_held_for_a_stop_string_are_told_when_it_does_not_come() -> None:
+    events = say(scored("user:"), "users")
+    assert told(events) == text_of(events).encode() == b"users"
+    assert told(say(scored("user:"), "a use")) == b"a use"
+
+
+def test_of_a_stop_string_nothing_is_told() -> None:
+    events = say(scored("user:"), "Hi\nuser: hello")
+    assert told(events) == text_of(events).encode() == b"Hi\n"
+
+
+def test_the_tokens_of_a_tool_call_are_told_too() -> None:
+    events = say(scored(parser=HermesParser()), f"I look.{CALL}")
+    assert told(events) == f"I look.{CALL}".encode()

@@ -1,15 +1,16 @@
-"""Owns the shapes of `/chat/completions` and `/restore_cache`; must not know handlers."""
+"""Owns what `/chat/completions` and its kin take; must not know handlers."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from app.api.schemas.cache import CacheBody, CacheTier
-from app.api.schemas.common import SEED_MAX, Lenient, LoadModelConfigs, StopStrings, Strict
+from app.api.schemas.cache import CacheTier
+from app.api.schemas.common import Lenient, LoadModelConfigs, Strict
+from app.api.schemas.sampling import InferenceConfigs, Sampling
 
-MAX_TOKENS = 1_000_000
+MAX_TOP_LOGPROBS = 20
 MAX_ANSWERS = 16
 
 
@@ -72,36 +73,6 @@ class Tool(BaseModel):
     function: Function
 
 
-class Sampling(BaseModel):
-    """How tokens are chosen; the names are OpenAI's and llama-server's."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-    temperature: float | None = Field(None, ge=0, le=100, description="0 always takes the best.")
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=-1, le=1_000_000, description="0 and -1 switch it off.")
-    min_p: float | None = Field(None, ge=0, le=1)
-    typical_p: float | None = Field(None, gt=0, le=1)
-    repeat_penalty: float | None = Field(None, gt=0, le=100)
-    repetition_penalty: float | None = Field(
-        None, gt=0, le=100, description="Another name of repeat_penalty."
-    )
-    repeat_last_n: int | None = Field(None, ge=0, le=1_000_000)
-    frequency_penalty: float | None = Field(None, ge=-2, le=2)
-    presence_penalty: float | None = Field(None, ge=-2, le=2)
-    seed: int | None = Field(None, ge=0, le=SEED_MAX)
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
-    max_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
-    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_TOKENS)
-    stop: StopStrings | None = None
-
-
-class InferenceConfigs(Sampling):
-    """The device client's place for sampling values; it wins over the top level."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
 class StreamOptions(Lenient):
     """Options of a streamed answer."""
 
@@ -155,9 +126,24 @@ class ChatRequest(Conversation, Sampling):
     explain_cache: bool | None = Field(
         None, description="Say what the prompt cache had of the prompt, and where it parted."
     )
-    logprobs: Literal[False] | None = None
+    logprobs: bool | None = Field(None, description="Say how likely each token was.")
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_TOP_LOGPROBS, description="Likeliest tokens to show for each."
+    )
     inference_configs: InferenceConfigs | None = None
     load_model_configs: LoadModelConfigs | None = None
+
+    @field_validator("top_logprobs")
+    @classmethod
+    def _needs_logprobs(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and not info.data.get("logprobs"):
+            raise ValueError("needs logprobs to be true")
+        return value
+
+    @property
+    def n_logprobs(self) -> int | None:
+        """How many likely tokens are shown for each; None is no logprobs at all."""
+        return self.top_logprobs or 0 if self.logprobs else None
 
     @property
     def offered_tools(self) -> list[dict[str, Any]]:
@@ -182,81 +168,3 @@ class RestoreCacheResponse(Strict):
     cached_tokens: int
     tier: CacheTier
     saved: bool = Field(description="Whether it is on disk.")
-
-
-class AnswerFunction(BaseModel):
-    """A function the model calls; `arguments` is JSON text."""
-
-    name: str
-    arguments: str
-
-
-class AnswerToolCall(BaseModel):
-    """A tool call of the answer."""
-
-    id: str
-    type: Literal["function"]
-    function: AnswerFunction
-
-
-class AnswerMessage(BaseModel):
-    """The assistant's answer."""
-
-    role: Literal["assistant"]
-    content: str | None
-    reasoning_content: str | None = None
-    tool_calls: list[AnswerToolCall] | None = None
-
-
-class Choice(BaseModel):
-    """One answer."""
-
-    index: int
-    message: AnswerMessage
-    logprobs: None
-    finish_reason: Literal["stop", "length", "tool_calls"]
-
-
-class PromptTokensDetails(BaseModel):
-    """How many prompt tokens the prompt cache saved."""
-
-    cached_tokens: int
-
-
-class UsageBody(BaseModel):
-    """Token counts."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptTokensDetails
-
-
-class TimingsBody(BaseModel):
-    """Where the time went, in milliseconds; names are llama-server's."""
-
-    queue_ms: float
-    ttft_ms: float
-    tier: CacheTier
-    restore_ms: float
-    cache_n: int
-    prompt_n: int
-    prompt_ms: float
-    prompt_per_second: float | None
-    predicted_n: int
-    predicted_ms: float
-    predicted_per_second: float | None
-
-
-class ChatResponse(BaseModel):
-    """Answer of `POST /chat/completions` where `stream` is false."""
-
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    system_fingerprint: str
-    choices: list[Choice]
-    usage: UsageBody
-    timings: TimingsBody
-    cache: CacheBody | None = Field(None, description="Only where `explain_cache` is true.")

@@ -1,16 +1,50 @@
-"""Owns the list of tool formats and choosing one for a template; one file per format.
+"""Owns the list of tool formats and choosing one for a template; one file per family.
 
 A format is chosen by what the template contains; the first in the list that recognises it wins.
 """
 
 from __future__ import annotations
 
-from app.chat.tool_formats import hermes
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats import (
+    deepseek,
+    functionary,
+    glm,
+    hermes,
+    invoke,
+    json_lists,
+    kimi,
+    lfm2,
+    llama,
+    mistral,
+    xml_functions,
+)
+from app.chat.tool_formats.base import Offered, ToolFormat
 
-__all__ = ["FORMATS", "ToolFormat", "detect"]
+__all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 
-FORMATS: tuple[ToolFormat, ...] = (hermes.FORMAT,)
+# Those with marks that nobody else has come first, those with marks that others use too last.
+FORMATS: tuple[ToolFormat, ...] = (
+    mistral.FORMAT,
+    deepseek.FORMAT,
+    invoke.DEEPSEEK,
+    invoke.MINIMAX,
+    invoke.MINICPM,
+    kimi.FORMAT,
+    lfm2.FORMAT,
+    glm.FORMAT,
+    functionary.V32,
+    functionary.V31,
+    xml_functions.SEED,
+    xml_functions.FORMAT,
+    json_lists.PIPE,
+    json_lists.NEMOTRON,
+    json_lists.FIREFUNCTION,
+    json_lists.GIGACHAT,
+    json_lists.COMMAND_R7B,
+    json_lists.TOOL_CALLS,
+    hermes.FORMAT,
+    llama.FORMAT,
+)
 
 
 def detect(template_source: str) -> ToolFormat | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from typing import Any
 
 from app.chat.stream_parser import StreamParser
+
+Offered = Set[str] | Mapping[str, Any] | None
+"""The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +20,11 @@ class ToolFormat:
         name: short name for settings and logs.
         tags: texts around calls; tokens that stand for them must reach the parser as text.
         recognises: True for the source of a template that asks for this format.
-        parser: makes a parser for one answer from the names of the offered tools (None: any).
+        parser: makes a parser for one answer. Formats that do not tell a number from a text that
+            looks like one go by the tools' schemas, where they are given.
     """
 
     name: str
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
-    parser: Callable[[Set[str] | None], StreamParser]
+    parser: Callable[[Offered], StreamParser]

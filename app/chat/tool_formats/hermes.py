@@ -6,10 +6,10 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable
 
 from app.chat.stream_parser import StreamEvent, Text, held_back, joined
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.base import Offered, ToolFormat
 from app.chat.tool_formats.json_call import JsonCallReader, Progress
 
 OPEN = "<tool_call>"
@@ -17,6 +17,7 @@ CLOSE = "</tool_call>"
 
 # Other formats use the same tag around XML.
 _XML_MARKS = ("<function=", "<arg_key>", "<invoke")
+_PIECE_CHARS = 4096  # what was not read yet is copied
 _JUNK = re.compile(r"[\s\]}]*[\]}]")  # brackets too many, as small models write them
 
 
@@ -32,7 +33,7 @@ class HermesParser:
             too, and the client says that it has no such tool.
     """
 
-    def __init__(self, tool_names: Set[str] | None = None) -> None:
+    def __init__(self, tool_names: Offered = None) -> None:
         del tool_names
         self._mode: Callable[[str], str] = self._in_text
         self._events: list[StreamEvent] = []
@@ -44,14 +45,16 @@ class HermesParser:
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""
-        while text:
-            text = self._mode(text)
+        for start in range(0, len(text), _PIECE_CHARS):
+            piece = text[start : start + _PIECE_CHARS]
+            while piece:
+                piece = self._mode(piece)
         return self._taken()
 
     def finish(self) -> list[StreamEvent]:
         """Return what was held back."""
         if self._mode == self._in_text:
-            if not (self._just_after_block and self._held.isspace()):
+            if not (self._just_after_block and OPEN.startswith(self._held.strip())):
                 self._show(self._held)
         elif self._mode == self._in_block:
             self._events += self._reader.finish()

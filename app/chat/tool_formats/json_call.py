@@ -6,12 +6,14 @@ Pure; must not know what stands around the object. `parameters` is taken for `ar
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from enum import Enum, auto
 
 from app.chat.stream_parser import CallArguments, CallEnd, CallStart, StreamEvent
 from app.chat.tool_formats.json_value import CLOSERS, SPACE, JsonValue
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
+_BARE_KEYS = (*_ARGUMENT_KEYS, "name", "type", "id")
 
 
 class Progress(Enum):
@@ -36,17 +38,33 @@ class JsonCallReader:
 
     Args:
         index: the call's index within the answer.
+        name_key: the key of the tool's name.
+        bare: nothing but its keys tells the object from other JSON; so all of them have to be a
+            call's, and arguments have to come.
+        names: those that a call may have (None: any).
     """
 
-    def __init__(self, index: int) -> None:
+    def __init__(
+        self,
+        index: int,
+        *,
+        name_key: str = "name",
+        bare: bool = False,
+        names: Container[str] | None = None,
+    ) -> None:
         self.progress = Progress.READING
         self.started = False
         self._index = index
+        self._name_key = name_key
+        self._bare = bare
+        self._names = names
+        self._name = ""
         self._expect = _Expect.OPENING
         self._value = JsonValue()
-        self._raw = ""  # of a key, a name, or arguments that cannot be passed on as they come
+        # Of a key, a name, or arguments that cannot be passed on as they come.
+        self._raw: list[str] = []
         self._key = ""
-        self._before_name = ""  # arguments that came before the name
+        self._before_name: list[str] = []  # arguments that came before the name
         self._arguments_seen = False
         self._arguments_whole = False
         self._events: list[StreamEvent] = []
@@ -98,15 +116,14 @@ class JsonCallReader:
         return at + 1
 
     def _begin_value(self, expect: _Expect) -> None:
-        self._expect, self._value, self._raw = expect, JsonValue(), ""
+        self._expect, self._value, self._raw = expect, JsonValue(), []
 
     def _take_value(self, text: str, at: int) -> int:
         end = self._value.take(text, at)
         if self._expect is _Expect.KEY_TEXT:
-            self._raw += text[at:end]
+            self._raw.append(text[at:end])
             if self._value.complete:
-                self._key = _decoded(self._raw) or ""
-                self._expect = _Expect.COLON
+                self._key_done()
             return end
         self._value_piece(text[at:end])
         if self._value.broken:
@@ -116,6 +133,12 @@ class JsonCallReader:
             self._expect = _Expect.KEY
         return end
 
+    def _key_done(self) -> None:
+        self._key = _decoded("".join(self._raw)) or ""
+        self._expect = _Expect.COLON
+        if self._bare and self._key not in _BARE_KEYS:
+            self._break()
+
     def _is_arguments(self) -> bool:
         return self._key in _ARGUMENT_KEYS and not self._arguments_whole
 
@@ -124,27 +147,32 @@ class JsonCallReader:
             return
         if self._is_arguments() and self._value.kind in CLOSERS:
             self._pass_on(piece)
-        elif self._is_arguments() or self._key == "name":
-            self._raw += piece
+        elif self._is_arguments() or self._key == self._name_key:
+            self._raw.append(piece)
 
     def _value_done(self) -> None:
         if self._is_arguments():
             self._arguments_whole = True
             if self._value.kind not in CLOSERS:
-                self._pass_on(_scalar_arguments(self._raw))
-        elif self._key == "name" and not self.started:
-            name = (_decoded(self._raw) or "").strip()
-            if not name:
+                self._pass_on(_scalar_arguments("".join(self._raw)))
+        elif self._key == self._name_key and not self._name:
+            self._name = (_decoded("".join(self._raw)) or "").strip()
+            if not self._name or (self._names is not None and self._name not in self._names):
                 self._break()
-                return
-            self.started = True
-            self._events.append(CallStart(self._index, name))
-            self._pass_on(self._before_name)
+            elif self._arguments_seen or not self._bare:
+                self._start()
+
+    def _start(self) -> None:
+        self.started = True
+        self._events.append(CallStart(self._index, self._name))
+        self._pass_on("".join(self._before_name))
 
     def _pass_on(self, piece: str) -> None:
         self._arguments_seen = self._arguments_seen or bool(piece)
+        if self._name and not self.started:
+            self._start()
         if not self.started:
-            self._before_name += piece
+            self._before_name.append(piece)
         elif piece:
             self._events.append(CallArguments(self._index, piece))
 

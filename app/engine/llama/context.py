@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
+import numpy as np
+import numpy.typing as npt
 
 from app.engine.llama.library import because
 from app.engine.llama.model import Model
@@ -84,6 +86,7 @@ class Context:
         self.handle: Any = handle
         self._memory: Any = lib.llama_get_memory(handle)
         self._n_swa = model.n_swa
+        self._n_vocab = model.n_vocab
         self.n_ctx: int = lib.llama_n_ctx(handle)
         self.n_batch: int = lib.llama_n_batch(handle)
         self.n_seq_max = n_seq_max
@@ -133,6 +136,14 @@ class Context:
         if code in (DECODE_OK, DECODE_NO_KV_SLOT, DECODE_ABORTED):
             return code
         raise DecodeFailed(f"llama_decode returned {code}")
+
+    def logits(self, output: int) -> npt.NDArray[np.float32]:
+        """Return the `output`-th row of the last step's logits; it is llama.cpp's until the next.
+
+        Samplers work on a copy of it.
+        """
+        row = lib.llama_get_logits_ith(self.handle, output)
+        return np.ctypeslib.as_array(row, (self._n_vocab,))
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         """Drop all tokens of a sequence from `n_keep` on.

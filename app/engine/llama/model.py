@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
+from app.engine.llama.dry import DryPrototypes
 from app.engine.llama.library import because
 from app.errors import ModelLoadFailed
 from app.protocol import LoadParams
@@ -38,6 +40,7 @@ class Model:
             raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'{because()}")
         self.handle: Any = handle
         self._vocab: Any = lib.llama_model_get_vocab(handle)
+        self.dry = DryPrototypes(self._vocab)
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
         self._shown_specials: set[int] = set()
@@ -155,6 +158,12 @@ class Model:
         if found is None:
             found = self._ends[token] = bool(lib.llama_vocab_is_eog(self._vocab, token))
         return found
+
+    @cached_property
+    def end_tokens(self) -> tuple[int, ...]:
+        """All tokens that end the generation; the first use looks through the vocabulary."""
+        is_end = lib.llama_vocab_is_eog
+        return tuple(token for token in range(self.n_vocab) if is_end(self._vocab, token))
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids, special tokens included.

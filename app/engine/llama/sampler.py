@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -21,14 +22,29 @@ class Sampler:
             lib.llama_sampler_chain_add(self._chain, self._make(stage, model))
 
     def _make(self, stage: Stage, model: Model) -> Any:
-        if stage.name == "penalties":
-            return lib.llama_sampler_init_penalties(model.n_vocab, *stage.values)
-        if stage.name == "logit_bias":
-            biases = [lib.llama_logit_bias(*pair) for pair in stage.biases]
-            array = (lib.llama_logit_bias * len(biases))(*biases)
-            return lib.llama_sampler_init_logit_bias(model.n_vocab, len(biases), array)
-        make: Callable[..., Any] = getattr(lib, f"llama_sampler_init_{stage.name}")
-        return make(*stage.values)
+        values = stage.values
+        match stage.name:
+            case "penalties":
+                return lib.llama_sampler_init_penalties(model.n_vocab, *values)
+            case "mirostat":
+                return lib.llama_sampler_init_mirostat(model.n_vocab, *values)
+            case "logit_bias":
+                return _logit_bias(stage.biases, model.n_vocab)
+            case "ignore_eos":
+                never = [(token, -math.inf) for token in model.end_tokens]
+                return _logit_bias(never, model.n_vocab)
+            case "dry":
+                return model.dry.copy(stage)
+            case name:
+                make: Callable[..., Any] = getattr(lib, f"llama_sampler_init_{name}")
+                return make(*values)
+
+    @property
+    def names(self) -> list[str]:
+        """llama.cpp's own names of the samplers, in their order."""
+        links = range(lib.llama_sampler_chain_n(self._chain))
+        chain = [lib.llama_sampler_chain_get(self._chain, index) for index in links]
+        return [lib.llama_sampler_name(link).decode() for link in chain]
 
     def sample(self, context: Context, output: int) -> int:
         """Choose the next token from the `output`-th row of the last step's logits."""
@@ -36,10 +52,16 @@ class Sampler:
         return token
 
     def accept(self, tokens: Iterable[int]) -> None:
-        """Put tokens into the history that penalties look at."""
+        """Put tokens into the history that penalties and DRY look at."""
         for token in tokens:
             lib.llama_sampler_accept(self._chain, token)
 
     def close(self) -> None:
         """Give the chain back."""
         lib.llama_sampler_free(self._chain)
+
+
+def _logit_bias(pairs: Sequence[tuple[int, float]], n_vocab: int) -> Any:
+    biases = [lib.llama_logit_bias(*pair) for pair in pairs]
+    array = (lib.llama_logit_bias * len(biases))(*biases)
+    return lib.llama_sampler_init_logit_bias(n_vocab, len(biases), array)

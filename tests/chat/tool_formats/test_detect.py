@@ -38,8 +38,8 @@ def test_formats_have_names_of_their_own() -> None:
         ("Qwen-Qwen2.5-7B-Instruct", "hermes"),
         ("Qwen-Qwen3-0.6B", "hermes"),
         ("NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use", "hermes"),
-        ("Qwen3-Coder", None),
-        ("GLM-4.6", None),
+        ("Qwen3-Coder", "xml-functions"),
+        ("GLM-4.6", "glm"),
         ("google-gemma-2-2b-it", None),
     ],
 )

@@ -1,0 +1,114 @@
+"""Owns the shapes that `/chat/completions` and `/apply-template` answer with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.api.schemas.cache import CacheBody, CacheTier
+
+
+class AnswerFunction(BaseModel):
+    """A function the model calls; `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+class AnswerToolCall(BaseModel):
+    """A tool call of the answer."""
+
+    id: str
+    type: Literal["function"]
+    function: AnswerFunction
+
+
+class AnswerMessage(BaseModel):
+    """The assistant's answer."""
+
+    role: Literal["assistant"]
+    content: str | None
+    reasoning_content: str | None = None
+    tool_calls: list[AnswerToolCall] | None = None
+
+
+class TopLogprob(BaseModel):
+    """A token, how likely it was, and its bytes."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogprob(TopLogprob):
+    """A generated token and the likeliest ones in its place."""
+
+    top_logprobs: list[TopLogprob]
+
+
+class ChoiceLogprobs(BaseModel):
+    """How likely the tokens of an answer were; `refusal` is always null."""
+
+    content: list[TokenLogprob]
+    refusal: None
+
+
+class Choice(BaseModel):
+    """One answer."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: ChoiceLogprobs | None = Field(description="Only where `logprobs` is true.")
+    finish_reason: Literal["stop", "length", "tool_calls"]
+
+
+class PromptTokensDetails(BaseModel):
+    """How many prompt tokens the prompt cache saved."""
+
+    cached_tokens: int
+
+
+class UsageBody(BaseModel):
+    """Token counts."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+
+
+class TimingsBody(BaseModel):
+    """Where the time went, in milliseconds; names are llama-server's."""
+
+    queue_ms: float
+    ttft_ms: float
+    tier: CacheTier
+    restore_ms: float
+    cache_n: int
+    prompt_n: int
+    prompt_ms: float
+    prompt_per_second: float | None
+    predicted_n: int
+    predicted_ms: float
+    predicted_per_second: float | None
+
+
+class ChatResponse(BaseModel):
+    """Answer of `POST /chat/completions` where `stream` is false."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[Choice]
+    usage: UsageBody
+    timings: TimingsBody
+    cache: CacheBody | None = Field(None, description="Only where `explain_cache` is true.")
+
+
+class ApplyTemplateResponse(BaseModel):
+    """Answer of `POST /apply-template`."""
+
+    prompt: str

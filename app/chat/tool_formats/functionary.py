@@ -1,0 +1,72 @@
+"""Owns the Functionary ways to call tools: v3.1 in tags, v3.2 by the recipient of each part.
+
+Pure; must not know templates beyond the words that give the formats away.
+"""
+
+from __future__ import annotations
+
+import re
+
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.reading import NoCall, Step
+from app.chat.tool_formats.scripted import ScriptedParser
+
+FUNCTION = "<function="
+_END = "</function>"
+_PYTHON_TAG = "<|python_tag|>"
+RECIPIENT = ">>>"
+_USER = "all"
+_NAME = re.compile(r"[\w.-]*")
+
+
+class FunctionaryParser(ScriptedParser):
+    """Parses `<function=name>{…}</function>`; see `ScriptedParser`."""
+
+    openers = (FUNCTION, _PYTHON_TAG)
+    closers = (_END,)
+
+    def _block(self, opener: str) -> Step[None]:
+        if opener == _PYTHON_TAG:
+            yield from self._named("python")
+            return
+        name = yield from self._input.word(_NAME)
+        yield from self._input.expect(">")
+        yield from self._named(name)
+        yield from self._input.skip()
+        yield from self._input.literal(_END)
+
+
+class RecipientParser(ScriptedParser):
+    """Parses `>>>name` and a line break, then `{…}`, or text for the recipient `all`.
+
+    The prompt ends with the first `>>>`. See `ScriptedParser`.
+    """
+
+    openers = (RECIPIENT,)
+
+    def _run(self) -> Step[None]:
+        yield from self._try_block("")
+        yield from super()._run()
+
+    def _block(self, opener: str) -> Step[None]:
+        del opener
+        name = yield from self._input.word(_NAME)
+        yield from self._input.expect("\n", "\r\n")
+        if name != _USER:
+            if self._offered and name not in self._offered:
+                raise NoCall
+            yield from self._named(name)
+
+
+V31 = ToolFormat(
+    name="functionary-v3.1",
+    tags=(_PYTHON_TAG,),
+    recognises=lambda source: FUNCTION in source and _PYTHON_TAG in source,
+    parser=FunctionaryParser,
+)
+V32 = ToolFormat(
+    name="functionary-v3.2",
+    tags=(),
+    recognises=lambda source: ">>>${recipient}" in source,
+    parser=RecipientParser,
+)

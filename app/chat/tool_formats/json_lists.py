@@ -1,0 +1,89 @@
+"""Owns the formats that write calls as JSON objects in a list, and differ in the tags around it.
+
+Pure; must not know templates beyond the words that give a format away.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.json_call import JsonCallReader
+from app.chat.tool_formats.json_value import SPACE
+from app.chat.tool_formats.reading import Step
+from app.chat.tool_formats.scripted import ScriptedParser
+
+
+class JsonListParser(ScriptedParser):
+    """Parses blocks of call objects, `[{…}, {…}]`, or one after the other without brackets.
+
+    A missing closing tag or bracket is forgiven.
+    """
+
+    name_key: ClassVar[str] = "name"
+
+    def _block(self, opener: str) -> Step[None]:
+        del opener
+        yield from self._objects()
+        yield from self._input.literal(*self.closers)
+
+    def _objects(self) -> Step[None]:
+        yield from self._input.skip()
+        yield from self._input.literal("[")
+        while True:
+            yield from self._object(self._reader())
+            yield from self._input.skip(SPACE + ",;]}")
+            if (yield from self._input.peek()) != "{":
+                return
+
+    def _reader(self) -> JsonCallReader:
+        return JsonCallReader(self._n_calls, name_key=self.name_key)
+
+
+class _PipeParser(JsonListParser):
+    openers = ("<|tool_call|>",)
+    closers = ("<|/tool_call|>",)
+
+
+class _ToolcallParser(JsonListParser):
+    openers = ("<TOOLCALL>",)
+    closers = ("</TOOLCALL>",)
+
+
+class _ToolCallsParser(JsonListParser):
+    openers = ("<tool_calls>",)
+    closers = ("</tool_calls>",)
+
+
+class _FunctoolsParser(JsonListParser):
+    openers = ("functools[",)
+
+
+class _FunctionCallParser(JsonListParser):
+    openers = ("<|function_call|>",)
+
+
+class _CommandParser(JsonListParser):
+    openers = ("<|START_ACTION|>",)
+    closers = ("<|END_ACTION|>",)
+    name_key = "tool_name"
+
+
+def _format(name: str, parser: type[JsonListParser], mark: str = "") -> ToolFormat:
+    marks = (parser.openers[0], mark or parser.openers[0])
+    return ToolFormat(
+        name=name,
+        tags=parser.openers + parser.closers,
+        recognises=lambda source: any(known in source for known in marks),
+        parser=parser,
+    )
+
+
+# Granite 3 and Phi-4-mini write the same, but for the closing tag; Phi's template shows tools
+# and leaves it to the training how they are called.
+PIPE = _format("granite-phi", _PipeParser, "<|/tool|>")
+NEMOTRON = _format("nemotron", _ToolcallParser)
+TOOL_CALLS = _format("tool-calls", _ToolCallsParser)
+FIREFUNCTION = _format("firefunction", _FunctoolsParser)
+GIGACHAT = _format("gigachat", _FunctionCallParser)
+COMMAND_R7B = _format("command-r7b", _CommandParser)

@@ -1,0 +1,36 @@
+"""Owns the Kimi K2 way to call tools: a section of calls that are known by an id.
+
+Pure; must not know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import re
+
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.sections import SectionParser
+
+_NUMBER = re.compile(r":[0-9]+$")
+
+
+class KimiParser(SectionParser):
+    """Parses calls with ids like `functions.name:0`; see `SectionParser`."""
+
+    section = "<|tool_calls_section_begin|>"
+    call = "<|tool_call_begin|>"
+    separator = "<|tool_call_argument_begin|>"
+    end_call = "<|tool_call_end|>"
+    end_section = "<|tool_calls_section_end|>"
+    openers = (section, call)
+    closers = (end_section,)
+
+    def _tool_of(self, header: str) -> str:
+        return _NUMBER.sub("", header.removeprefix("functions."))
+
+
+FORMAT = ToolFormat(
+    name="kimi",
+    tags=(*KimiParser.openers, KimiParser.separator, KimiParser.end_call, *KimiParser.closers),
+    recognises=lambda source: KimiParser.section in source,
+    parser=KimiParser,
+)

@@ -1,0 +1,44 @@
+"""Owns the Llama 3 way to call tools: the answer is a JSON object with name and parameters.
+
+Pure; must not know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.json_call import JsonCallReader
+from app.chat.tool_formats.json_lists import JsonListParser
+from app.chat.tool_formats.reading import Step
+
+PYTHON_TAG = "<|python_tag|>"
+_ASKS = '{"name": function name, "parameters": dictionary of argument name and its value}'
+
+
+class LlamaParser(JsonListParser):
+    """Parses an answer that begins with a call, or has calls after `<|python_tag|>`.
+
+    Without the tag only an object with the keys of a call counts, where its name is that of an
+    offered tool; other JSON is an answer like any. See `ScriptedParser`.
+    """
+
+    openers = (PYTHON_TAG,)
+    _tagged = False
+
+    def _run(self) -> Step[None]:
+        yield from self._try_block("")
+        self._tagged = True
+        yield from super()._run()
+
+    def _reader(self) -> JsonCallReader:
+        if self._tagged:
+            return JsonCallReader(self._n_calls)
+        # Where tools are offered no longer, the conversation's calls may be imitated still.
+        return JsonCallReader(self._n_calls, bare=True, names=self._offered or None)
+
+
+def _recognises(template_source: str) -> bool:
+    tagged = PYTHON_TAG in template_source and '"parameters"' in template_source
+    return tagged or _ASKS in template_source
+
+
+FORMAT = ToolFormat(name="llama", tags=(PYTHON_TAG,), recognises=_recognises, parser=LlamaParser)

@@ -1,0 +1,41 @@
+"""Owns DRY samplers that are ready to be copied.
+
+Making one looks through the whole vocabulary for each sequence breaker: 30 ms for llama.cpp's own
+four and 152,000 tokens. A copy costs nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+
+from app.engine.sampling import Stage
+
+_KEPT = 4
+
+
+class DryPrototypes:
+    """The last few DRY samplers that requests asked for.
+
+    Args:
+        vocab: llama.cpp's vocabulary.
+    """
+
+    def __init__(self, vocab: Any) -> None:
+        self._vocab = vocab
+        self._made: dict[Stage, Any] = {}
+
+    def copy(self, stage: Stage) -> Any:
+        """Return a sampler for `stage` that has seen no tokens."""
+        prototype = self._made.pop(stage, None) or self._make(stage)
+        self._made[stage] = prototype
+        if len(self._made) > _KEPT:
+            lib.llama_sampler_free(self._made.pop(next(iter(self._made))))
+        return lib.llama_sampler_clone(prototype)
+
+    def _make(self, stage: Stage) -> Any:
+        texts = [text.encode() for text in dict.fromkeys(stage.texts)]
+        breakers = (ctypes.c_char_p * len(texts))(*texts)
+        return lib.llama_sampler_init_dry(self._vocab, *stage.values, breakers, len(texts))

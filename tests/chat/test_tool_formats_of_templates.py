@@ -1,0 +1,182 @@
+"""Which tool format each published template gives away."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.chat.conversation import normalise
+from app.chat.stream_parser import collect
+from app.chat.templates import ChatTemplate
+from app.chat.tool_formats import ToolFormat, detect
+from app.engine.sequences import common_prefix
+from app.errors import TemplateRefused
+
+FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
+PATHS = sorted(FOLDER.glob("*.jinja"))
+
+# None: the template has no tools, or writes calls in a way that no format here reads yet.
+EXPECTED = {
+    "Apertus-8B-Instruct": None,
+    "Apriel-1.6-15b-Thinker-fixed": "tool-calls",
+    "Bielik-11B-v3.0-Instruct": "hermes",
+    "ByteDance-Seed-OSS": "seed",
+    "Cohere2MoE": "command-r7b",
+    "CohereForAI-c4ai-command-r-plus-tool_use": None,
+    "CohereForAI-c4ai-command-r7b-12-2024-tool_use": "command-r7b",
+    "GLM-4.6": "glm",
+    "GLM-4.7-Flash": "glm",
+    "GigaChat3-10B-A1.8B": None,
+    "GigaChat3.1-10B-A1.8B": "gigachat",
+    "HuggingFaceTB-SmolLM3-3B": None,
+    "Kimi-K2-Instruct": "kimi",
+    "Kimi-K2-Thinking": "kimi",
+    "Kimi-K3": None,
+    "LFM2-8B-A1B": "lfm2",
+    "LFM2.5-8B-A1B": "lfm2",
+    "LFM2.5-Instruct": None,
+    "MiMo-VL": "hermes",
+    "MiniMax-M1": "tool-calls",
+    "MiniMax-M2": "minimax",
+    "MiniMax-M3": None,
+    "Mistral-Small-3.2-24B-Instruct-2506": "mistral",
+    "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "xml-functions",
+    "NVIDIA-Nemotron-Nano-v2": "nemotron",
+    "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "hermes",
+    "NousResearch-Hermes-3-Llama-3.1-8B-tool_use": "hermes",
+    "Qwen-QwQ-32B": "hermes",
+    "Qwen-Qwen2.5-7B-Instruct": "hermes",
+    "Qwen-Qwen3-0.6B": "hermes",
+    "Qwen3-Coder": "xml-functions",
+    "Qwen3.5-4B": "xml-functions",
+    "Reka-Edge": "hermes",
+    "Spark2.5": "glm",
+    "StepFun3.5-Flash": "xml-functions",
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek",
+    "deepseek-ai-DeepSeek-V3.1": "deepseek",
+    "deepseek-ai-DeepSeek-V3.2": "deepseek-dsml",
+    "deepseek-ai-DeepSeek-V4-Flash-0731": "deepseek-dsml",
+    "deepseek-ai-DeepSeek-V4": "deepseek-dsml",
+    "fireworks-ai-llama-3-firefunction-v2": "firefunction",
+    "google-gemma-2-2b-it": None,
+    "google-gemma-4-31B-it-interleaved": None,
+    "google-gemma-4-31B-it": None,
+    "ibm-granite-granite-3.3-2B-Instruct": "granite-phi",
+    "ibm-granite-granite-4.0": "hermes",
+    "ibm-granite-granite-4.1": "hermes",
+    "inclusionai-ling-3.0-flash": "glm",
+    "llama-cpp-deepseek-r1": "deepseek",
+    "llama-cpp-rwkv-world": None,
+    "meetkai-functionary-medium-v3.1": "functionary-v3.1",
+    "meetkai-functionary-medium-v3.2": "functionary-v3.2",
+    "meta-llama-Llama-3.1-8B-Instruct": "llama",
+    "meta-llama-Llama-3.2-3B-Instruct": "llama",
+    "meta-llama-Llama-3.3-70B-Instruct": "llama",
+    "microsoft-Phi-3.5-mini-instruct": None,
+    "mistralai-Ministral-3-14B-Reasoning-2512": "mistral",
+    "mistralai-Mistral-Nemo-Instruct-2407": "mistral",
+    "moonshotai-Kimi-K2": "kimi",
+    "muse-glimmer": None,
+    "openai-gpt-oss-120b": None,
+    "openbmb-MiniCPM5-1B": "minicpm",
+    "poolside-Laguna-S-2.1": "glm",
+    "poolside-Laguna-XS-2.1": "glm",
+    "poolside-Laguna-XS.2": "glm",
+    "tencent-Hy3": None,
+    "unsloth-Apriel-1.5": "tool-calls",
+    "unsloth-mistral-Devstral-Small-2507": "mistral",
+    "upstage-Solar-Open-100B": None,
+}
+
+
+@pytest.mark.skipif(not PATHS, reason=f"no published templates in {FOLDER}")
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_the_format_of_a_published_template(path: Path) -> None:
+    found = detect(path.read_text())
+    assert (found.name if found else None) == EXPECTED.get(path.stem, "add a row for this file")
+
+
+@pytest.mark.skipif(not PATHS, reason=f"no published templates in {FOLDER}")
+def test_no_expectation_is_left_of_a_file_that_is_gone() -> None:
+    assert EXPECTED.keys() <= {path.stem for path in PATHS}
+
+
+def test_a_template_that_shows_tools_the_way_of_phi_4_mini_has_its_format() -> None:
+    found = detect("{{ '<|tool|>' + message['tools'] + '<|/tool|>' }}")
+    assert found is not None
+    assert found.name == "granite-phi"
+
+
+# ---------------------------------------------------------------- what templates write is read
+
+ARGUMENTS = {"city": 'Köln "x"', "n": 3, "deep": {"a": [1, None, True]}, "zip": "50667"}
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "n": {"type": "integer"},
+        "deep": {"type": "object"},
+        "zip": {"type": "string"},
+    },
+}
+FUNCTION = {"name": "get_weather", "description": "Weather.", "parameters": PARAMETERS}
+QUESTION = {"role": "user", "content": "Hi"}
+CALL = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [
+        {
+            "id": "abcdefghi",
+            "type": "function",
+            "function": {"name": "get_weather", "arguments": json.dumps(ARGUMENTS)},
+        }
+    ],
+}
+
+
+def written_by(source: str, known: ToolFormat) -> str:
+    """Return what the template writes for a call, with a little before and all after it."""
+    template = ChatTemplate(source, bos_token="<s>", eos_token="</s>")
+
+    def render(messages: list[dict[str, Any]], *, is_answered: bool) -> str:
+        return template.render(
+            normalise(messages, template.traits),
+            tools=[{"type": "function", "function": FUNCTION}],
+            add_generation_prompt=is_answered,
+            template_kwargs={},
+            now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
+        )
+
+    prompt, whole = (
+        render([QUESTION], is_answered=True),
+        render([QUESTION, CALL], is_answered=False),
+    )
+    start = common_prefix([ord(char) for char in prompt], [ord(char) for char in whole])
+    openers = getattr(known.parser, "openers", ("<tool_call>",))
+    found = (whole.find(opener, max(0, start - len(opener))) for opener in openers)
+    return whole[min((at for at in found if 0 <= at < start), default=start) :]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if EXPECTED.get(path.stem)], ids=lambda path: path.stem
+)
+def test_calls_in_the_history_are_read_as_they_were_made(path: Path) -> None:
+    known = detect(path.read_text())
+    assert known is not None
+    try:
+        text = written_by(path.read_text(), known)
+    except TemplateRefused as error:
+        pytest.skip(f"no such conversation: {error}")
+    if "get_weather" not in text:
+        pytest.skip("the template does not show calls")
+    for pieces in ([text], list(text)):
+        parser = known.parser({"get_weather": PARAMETERS})
+        events = [event for piece in pieces for event in parser.feed(piece)]
+        (call,) = collect([*events, *parser.finish()]).tool_calls
+        assert call.complete
+        assert (call.name, json.loads(call.arguments)) == ("get_weather", ARGUMENTS)
