@@ -33,7 +33,7 @@ from app.promptcache.entry_header import (
 from app.promptcache.files import Files
 from app.promptcache.packed import TOKEN_BYTES
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 256 * 1024
 
 
 def read_head(path: Path, fingerprint: str, files: Files) -> Head:

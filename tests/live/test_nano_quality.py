@@ -25,8 +25,8 @@ LONGEST_ANSWER = 700
     [
         ("capitals", 0.98),
         ("chat", 0.82),
-        ("known_tools", 0.88),
-        ("unseen_tools", 0.38),
+        ("known_tools", 0.86),
+        ("unseen_tools", 0.44),
         ("no_tool", 0.90),
         ("tool_result", 0.90),
         ("stories", 0.90),
