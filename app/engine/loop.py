@@ -65,6 +65,7 @@ class EngineLoop:
         self._stream_interval_s = stream_interval_s
         self._stats_s = 0.0
         self._sent_s = 0.0
+        self._worked_s = 0.0
         self._is_urgent = False
         self._interrupt = Interrupt(channel, poll_every_s)
 
@@ -91,6 +92,8 @@ class EngineLoop:
                 return
             self.step()
             self._keeper.work_aside()
+            if scheduler.is_idle and time.monotonic() - self._worked_s >= _SAVE_AFTER_S:
+                self._keeper.work_idle()  # however many questions come that are no work
             self._endings.finish_saved()
             self._report(is_due=scheduler.is_idle)
             self._send(now=bool(commands) or scheduler.is_idle)
@@ -143,8 +146,9 @@ class EngineLoop:
         for request, row in self._record_all(work):
             self._advance(request, row)
         if work:
+            self._worked_s = time.monotonic()
             n_tokens = sum(item.n_tokens for item in work)
-            self._pace.measured(n_prefill, n_tokens - n_prefill, time.monotonic() - began_s)
+            self._pace.measured(n_prefill, n_tokens - n_prefill, self._worked_s - began_s)
 
     def _record_all(self, work: list[Work]) -> list[tuple[Request, int]]:
         """Note what is in the KV cache now; return what can be sampled, with rows of the batch.
