@@ -38,9 +38,4 @@ def cache_miss(
 ) -> CacheMiss | None:
     """Return where a prompt leaves the cached one that is most like it; None where it does not."""
     closest = residency.closest(tokens)
-    found = explain(tokens, closest, render) if closest else None
-    if found is None:
-        return None
-    return CacheMiss(
-        index=found.index, before=found.before, prompt=found.prompt, cached=found.cached
-    )
+    return explain(tokens, closest, render) if closest else None

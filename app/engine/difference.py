@@ -3,31 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from app.engine.sequences import common_prefix
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The place where two lists of tokens part.
-
-    Args:
-        index: of the first token that differs.
-        before: text of the shared tokens just before it.
-        prompt: text of the prompt's tokens from there on.
-        cached: text of the cached tokens from there on.
-    """
-
-    index: int
-    before: str
-    prompt: str
-    cached: str
-
-
-def first_difference(prompt: Sequence[int], candidate: Sequence[int]) -> int:
-    """Return the index of the first token that differs, or the shorter length if none does."""
-    return common_prefix(list(prompt), list(candidate))
+from app.protocol import CacheMiss
 
 
 def explain(
@@ -35,7 +13,7 @@ def explain(
     candidate: Sequence[int],
     render: Callable[[list[int]], str],
     span: int = 12,
-) -> Difference | None:
+) -> CacheMiss | None:
     """Return where `prompt` leaves `candidate`; None where one is the beginning of the other.
 
     Args:
@@ -44,10 +22,10 @@ def explain(
         render: shows tokens as text, special ones too.
         span: tokens to show of each side.
     """
-    index = first_difference(prompt, candidate)
+    index = common_prefix(list(prompt), list(candidate))
     if index == min(len(prompt), len(candidate)):
         return None
-    return Difference(
+    return CacheMiss(
         index=index,
         before=render(list(prompt[max(0, index - span) : index])),
         prompt=render(list(prompt[index : index + span])),

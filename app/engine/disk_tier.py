@@ -92,8 +92,8 @@ class DiskTier:
 
     @property
     def n_waiting(self) -> int:
-        """Entries that are still to be written."""
-        return self._disk.writer.pending if self._disk else 0
+        """Entries of which it is not known yet whether they have been written."""
+        return len(self._saves)
 
     @property
     def has_entries(self) -> bool:
@@ -114,6 +114,10 @@ class DiskTier:
             return None
         found = self._disk.store.find(tokens)
         return self._disk.store.tokens_of(found) if found else self._disk.store.newest_tokens()
+
+    def fits(self, tokens: Sequence[int], state: bytearray) -> bool:
+        """Whether the disk would ever take an entry of this size."""
+        return self._disk is not None and self._disk.store.fits(len(tokens), len(state))
 
     def covers(self, tokens: Sequence[int]) -> bool:
         """Whether an entry can serve in the place of these tokens; so without a disk, too."""

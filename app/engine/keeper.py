@@ -121,8 +121,9 @@ class Keeper:
         if entry.was_offered:
             return
         entry.was_offered = True
-        if not self._residency.disk.covers(entry.tokens):
-            save = self._residency.disk.save(entry.tokens, entry.state, "turn")
+        disk = self._residency.disk
+        if disk.fits(entry.tokens, entry.state) and not disk.covers(entry.tokens):
+            save = disk.save(entry.tokens, entry.state, "turn")
             if save is not None:
                 self._offered.append((entry, save))
 

@@ -117,14 +117,15 @@ class EngineLoop:
         """Wait for commands; save prompts for later where none come for a moment."""
         while True:
             commands = self._channel.wait(_SAVE_AFTER_S)
-            if not commands and not self._keeper.work_idle():
+            has_saved = not commands and self._keeper.work_idle()
+            if not commands and not has_saved:
                 is_saving = self._endings.is_saving
                 commands = self._channel.wait(_SAVED_S if is_saving else self._keeper.quiet_s())
             if commands:
                 return commands
             self._keeper.work_aside()
             self._endings.finish_saved()
-            self._report(is_due=False)
+            self._report(is_due=has_saved)
             self._send(now=True)
 
     def step(self) -> None:

@@ -103,6 +103,10 @@ class DiskStore:
             entry, n_shared = best
             return Found(entry.entry_id, n_shared, entry.n_tokens, entry.n_bytes)
 
+    def fits(self, n_tokens: int, n_state_bytes: int) -> bool:
+        """Whether an entry of this size is neither too short nor too large to be kept."""
+        return n_tokens >= self._min_tokens and n_state_bytes < self._writer.capacity_bytes
+
     def covers(self, tokens: Sequence[int], *, form: str = "") -> bool:
         """Whether an entry can serve in the place of one of these tokens."""
         packed = pack(tokens)

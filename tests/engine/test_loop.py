@@ -19,6 +19,7 @@ from app.protocol import (
     Prefill,
     PromptProgress,
     SamplingParams,
+    Stats,
     TextDelta,
 )
 from tests.engine.fake_disk import fake_disk
@@ -288,6 +289,12 @@ def test_a_conversation_too_large_for_memory_goes_to_the_disk_when_it_has_to_lea
     ]
     Engine(script, parallel=1, n_ctx=100, idle_bytes=20, disk=disk).run()
     assert any(held[:40] == (1,) * 40 for held in store.entries)
+
+
+def test_what_quiet_moments_save_is_told_before_the_engine_sleeps() -> None:
+    engine = Engine([[generate("a", [1] * 20, 1)], [], [], []]).run()
+    last = next(event for event in reversed(engine.events) if isinstance(event, Stats))
+    assert last.idle_bytes > 0
 
 
 def test_what_was_forgotten_is_not_written_afterwards() -> None:

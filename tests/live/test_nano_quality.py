@@ -25,7 +25,7 @@ LONGEST_ANSWER = 700
     [
         ("capitals", 0.98),
         ("chat", 0.82),
-        ("known_tools", 0.86),
+        ("known_tools", 0.88),
         ("unseen_tools", 0.44),
         ("no_tool", 0.90),
         ("tool_result", 0.90),

@@ -288,3 +288,10 @@ def test_stores_with_hostile_names_stay_below_the_root(bench: Bench, tmp_path: P
     store: DiskStore = bench.open("../../escape")
     assert put(store, SHARED)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_what_is_too_short_or_too_large_is_known_before_it_is_offered(bench: Bench) -> None:
+    store = bench.open(capacity_bytes=5000, min_tokens=40)
+    assert store.fits(40, 4999)
+    assert not store.fits(39, 10)
+    assert not store.fits(40, 5000)
