@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from app.chat.grammar import Grammar
 from app.chat.stream_parser import StreamParser
 
 Offered = Set[str] | Mapping[str, Any] | None
 """The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """An offered tool.
+
+    Attributes:
+        name: its name.
+        parameters: JSON schema of its arguments, an object.
+        is_strict: whether keywords of the schema that cannot be enforced are an error.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    is_strict: bool = False
+
+
+@dataclass(frozen=True)
+class CallBlock:
+    """How a model writes calls, for the grammar that holds it to the offered tools.
+
+    Attributes:
+        trigger: the text that begins a block of calls, as a template writes it.
+        body: expression of the grammar for what follows the trigger, up to the block's end.
+        between: text between two blocks.
+        only_at_start: the trigger means a call only where the answer begins with it.
+        before: text that comes before the trigger where an answer has to be a call.
+    """
+
+    trigger: str
+    body: str
+    between: str = ""
+    only_at_start: bool = False
+    before: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,9 +57,12 @@ class ToolFormat:
         recognises: True for the source of a template that asks for this format.
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
+        block: adds to a grammar what calls of these tools look like; one call at most where the
+            last argument is True. None: calls of this format cannot be enforced.
     """
 
     name: str
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
     parser: Callable[[Offered], StreamParser]
+    block: Callable[[Grammar, Sequence[Tool], bool], CallBlock] | None = None

@@ -6,11 +6,12 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from app.chat.grammar import Grammar
 from app.chat.stream_parser import StreamEvent, Text, held_back, joined
-from app.chat.tool_formats.base import Offered, ToolFormat
-from app.chat.tool_formats.json_call import JsonCallReader, Progress
+from app.chat.tool_formats.base import CallBlock, Offered, Tool, ToolFormat
+from app.chat.tool_formats.json_call import JsonCallReader, Progress, call_object
 
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
@@ -137,4 +138,17 @@ def _recognises(template_source: str) -> bool:
     return OPEN in template_source and not any(mark in template_source for mark in _XML_MARKS)
 
 
-FORMAT = ToolFormat(name="hermes", tags=(OPEN, CLOSE), recognises=_recognises, parser=HermesParser)
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = grammar.either([call_object(grammar, tool) for tool in tools])
+    body = f"{grammar.literal(chr(10))} {calls} {grammar.literal(chr(10) + CLOSE)}"
+    return CallBlock(trigger=OPEN, body=body, between="\n")
+
+
+FORMAT = ToolFormat(
+    name="hermes",
+    tags=(OPEN, CLOSE),
+    recognises=_recognises,
+    parser=HermesParser,
+    block=_block,
+)

@@ -1,0 +1,110 @@
+"""Owns writing grammars in the dialect of Lark that llguidance reads.
+
+Pure: text out; must not know llguidance itself, nor any tool format. The dialect is described in
+`docs/syntax.md` of the llguidance project.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from app.chat.schemas import closed
+
+JsonObject = dict[str, Any]
+TokenOf = Callable[[str], int | None]
+
+# As Python's json.dumps writes JSON, and so nearly every chat template: what models have seen.
+_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_NEWLINES = re.compile(r"\r\n|\r|\n")
+
+
+def _no_token(_text: str) -> int | None:
+    return None
+
+
+class Grammar:
+    """A grammar while it is written: rules are added, and `text` returns it.
+
+    Every method returns an expression that may stand in other expressions; sequences are written
+    with spaces between them.
+
+    Args:
+        tags: texts that may be tokens of their own, such as `<tool_call>`.
+        token_of: returns the id of the token that a tag is, None where it is ordinary text.
+    """
+
+    def __init__(self, tags: Iterable[str] = (), token_of: TokenOf = _no_token) -> None:
+        tokens = {tag: token_of(tag) for tag in tags if tag}
+        self._tokens = {tag: token for tag, token in tokens.items() if token is not None}
+        by_length = sorted(map(re.escape, self._tokens), key=len, reverse=True)
+        self._split = re.compile("(" + "|".join(by_length) + ")") if by_length else None
+        self._rules: list[str] = []
+
+    def literal(self, text: str) -> str:
+        """Return an expression for exactly this text; the tags in it are the tokens they are."""
+        pieces = self._split.split(text) if self._split else [text]
+        return " ".join(self._piece(piece) for piece in pieces if piece) or '""'
+
+    def _piece(self, piece: str) -> str:
+        token = self._tokens.get(piece)
+        return quoted(piece) if token is None else f"<[{token}]>"
+
+    def schema(self, schema: JsonObject | bool, *, is_strict: bool = False) -> str:
+        """Return an expression for a JSON value that a schema allows.
+
+        Args:
+            is_strict: keywords that cannot be enforced are an error when the grammar is compiled;
+                otherwise they are ignored.
+        """
+        wanted = closed(schema) if isinstance(schema, dict) else {"anyOf": [schema]}
+        style = {**_JSON_STYLE, "lenient": not is_strict}
+        return self.rule("%json " + json.dumps({**wanted, "x-guidance": style}))
+
+    def text_before(self, end: str) -> str:
+        """Return an expression for any text up to and with the first `end`."""
+        if end in self._tokens:
+            return f"{self.rule('/(?s:.*)/')} {self._piece(end)}"
+        name = self._next()
+        self._rules.append(f"{name}[suffix={quoted(end)}]: /(?s:.*)/")
+        return name
+
+    def pattern(self, regex: str) -> str:
+        """Return an expression for a regular expression (of Rust's kind, without look-around)."""
+        return self.rule("/" + escaped_regex(regex) + "/")
+
+    def either(self, options: Sequence[str]) -> str:
+        """Return an expression for one of several.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not options:
+            raise ValueError("no options to choose from")
+        return options[0] if len(options) == 1 else self.rule(" | ".join(options))
+
+    def rule(self, body: str) -> str:
+        """Add a rule and return its name."""
+        name = self._next()
+        self._rules.append(f"{name}: {body}")
+        return name
+
+    def _next(self) -> str:
+        return f"r{len(self._rules)}"
+
+    def text(self, start: str) -> str:
+        """Return the grammar of answers that are what the expression `start` says."""
+        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules, ""])
+
+
+def quoted(text: str) -> str:
+    """Return a text as a literal of the grammar."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def escaped_regex(regex: str) -> str:
+    """Return a regular expression as it may stand between slashes, on one line."""
+    slashes = re.sub(r"\\.|/", lambda m: "\\/" if m[0] == "/" else m[0], regex, flags=re.DOTALL)
+    return _NEWLINES.sub(lambda m: "".join(f"\\x{ord(char):02x}" for char in m[0]), slashes)
