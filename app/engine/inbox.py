@@ -9,6 +9,8 @@ import msgspec
 from app.engine.answer import Answer
 from app.engine.cache_report import cache_miss, cache_report
 from app.engine.channel import Channel
+from app.engine.constraint import Guide
+from app.engine.guidance import Guidance
 from app.engine.keeper import Keeper
 from app.engine.llama import Model
 from app.engine.logprobs import HeldLogprobs
@@ -50,6 +52,7 @@ class Inbox:
         self,
         model: Model,
         prompts: PromptBuilder,
+        guidance: Guidance,
         scheduler: Scheduler,
         channel: Channel,
         pace: Pace,
@@ -62,6 +65,7 @@ class Inbox:
         self._residency = residency
         self._keeper = keeper
         self._prompts = prompts
+        self._guidance = guidance
         self._scheduler = scheduler
         self._channel = channel
         self._pace = pace
@@ -119,6 +123,7 @@ class Inbox:
             request.profile = command.profile
             return [request]
         room = self._n_ctx - len(prompt.tokens)
+        plan = self._guidance.plan(command)
         requests: list[Request] = []
         for choice in range(command.n):
             request = _request(command, prompt, received_s)
@@ -130,6 +135,8 @@ class Inbox:
                 request.miss = self._explain(prompt.tokens)
             request.report_progress = command.report_progress and choice == 0
             request.answer = self._answer(command, choice)
+            request.guide = Guide(plan) if plan is not None else None
+            request.speculates = command.speculate
             requests.append(request)
         return requests
 

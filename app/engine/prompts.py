@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from app.chat.conversation import normalise
 from app.chat.stream_parser import PlainParser, StreamParser
 from app.chat.templates import CHATML, ChatTemplate
-from app.chat.tool_formats import detect
+from app.chat.tool_formats import ToolFormat, detect
 from app.engine.dates import ConversationDates
 from app.engine.heads import Heads
 from app.engine.sequences import common_prefix
@@ -80,6 +80,11 @@ class PromptBuilder:
         self._dates = ConversationDates()
         self._heads = Heads(self._shared)
         self.turns = Turns(self._meaning, tokenizer.end_texts)
+
+    @property
+    def tool_format(self) -> ToolFormat | None:
+        """How the model writes tool calls, where that is known."""
+        return self._format
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -11,7 +11,10 @@ from typing import cast
 
 from app.engine.channel import Channel
 from app.engine.disk_tier import Disk, DiskTier
+from app.engine.constraint import GuidePlan
 from app.engine.endings import Endings
+from app.engine.generation import Generation
+from app.engine.guidance import Guidance
 from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
 from app.engine.keeper import Keeper
@@ -48,6 +51,13 @@ from tests.engine.fake_llama import (
 )
 
 
+class NoGuidance:
+    """Leaves all answers free."""
+
+    def plan(self, command: Generate) -> GuidePlan | None:
+        return None
+
+
 class SamplingInbox(Inbox):
     """Gives each request its sampler as it comes."""
 
@@ -59,12 +69,23 @@ class SamplingInbox(Inbox):
         residency: Residency,
         keeper: Keeper,
         n_ctx: int,
+        guidance: NoGuidance,
     ) -> None:
         model, prompts = (
             cast(Model, LetterModel(is_recurrent=False)),
             cast(PromptBuilder, TokenPrompts()),
         )
-        super().__init__(model, prompts, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx)
+        super().__init__(
+            model,
+            prompts,
+            cast(Guidance, guidance),
+            scheduler,
+            channel,
+            pace,
+            residency,
+            keeper,
+            n_ctx=n_ctx,
+        )
         self._queue = scheduler
         self.samplers: list[HistorySampler] = []
 
@@ -117,6 +138,7 @@ class Engine:
         stream_interval_s: float = 0.0,
         disk: Disk | None = None,
         dice: random.Random | None = None,
+        guidance: NoGuidance | None = None,
     ) -> None:
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
@@ -143,12 +165,18 @@ class Engine:
             can_cut=can_cut,
         )
         keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
-        self.inbox = SamplingInbox(self.scheduler, channel, pace, residency, keeper, n_ctx)
+        self.inbox = SamplingInbox(
+            self.scheduler, channel, pace, residency, keeper, n_ctx, guidance or NoGuidance()
+        )
         endings = Endings(
             channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
         )
+        model = cast(Model, LetterModel(is_recurrent=not can_cut))
+        self.generation = Generation(
+            model, cast(Context, self.cells), channel, endings, can_guess=can_cut
+        )
         self.loop = EngineLoop(
-            cast(Model, LetterModel(is_recurrent=not can_cut)),
+            model,
             cast(Context, self.cells),
             channel,
             self.inbox,
@@ -157,6 +185,7 @@ class Engine:
             keeper,
             pace,
             endings,
+            self.generation,
             stream_interval_s=stream_interval_s,
             poll_every_s=0.0,
         )
