@@ -176,7 +176,7 @@ class PromptBuilder:
         a model may call again although they are offered no longer.
         """
         used = any(message.get("tool_calls") for message in command.messages)
-        if self._format is None or not (command.tools or used):
+        if self._format is None or not (self._format.always or command.tools or used):
             return PlainParser()
         return self._format.parser(dict(map(_signature, command.tools)))
 

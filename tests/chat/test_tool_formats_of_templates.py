@@ -82,7 +82,7 @@ EXPECTED = {
     "mistralai-Mistral-Nemo-Instruct-2407": "mistral",
     "moonshotai-Kimi-K2": "kimi",
     "muse-glimmer": None,
-    "openai-gpt-oss-120b": None,
+    "openai-gpt-oss-120b": "harmony",
     "openbmb-MiniCPM5-1B": "minicpm",
     "poolside-Laguna-S-2.1": "glm",
     "poolside-Laguna-XS-2.1": "glm",

@@ -9,6 +9,7 @@ from app.chat.tool_formats import (
     deepseek,
     functionary,
     glm,
+    harmony,
     hermes,
     invoke,
     json_lists,
@@ -24,6 +25,7 @@ __all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 
 # Those with marks that nobody else has come first, those with marks that others use too last.
 FORMATS: tuple[ToolFormat, ...] = (
+    harmony.FORMAT,
     mistral.FORMAT,
     deepseek.FORMAT,
     invoke.DEEPSEEK,

@@ -22,9 +22,11 @@ class ToolFormat:
         recognises: True for the source of a template that asks for this format.
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
+        always: the parser is needed for every answer, tools or not: more than calls is marked.
     """
 
     name: str
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
     parser: Callable[[Offered], StreamParser]
+    always: bool = False
