@@ -65,6 +65,7 @@ _HARMONY = (
 )
 WRITTEN = {
     "harmony": _HARMONY,
+    "gemma": '<|tool_call>call:f{a:1}<tool_call|><|tool_call>call:g{b:<|"|>x<|"|>}<tool_call|>',
     "mistral": '[TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[CALL_ID]abcdefghi[ARGS]{"b": "x"}',
     "deepseek": _DEEPSEEK,
     "deepseek-dsml": _DSML,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from app.chat.tool_formats import (
     deepseek,
     functionary,
+    gemma,
     glm,
     harmony,
     hermes,
@@ -26,6 +27,7 @@ __all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 # Those with marks that nobody else has come first, those with marks that others use too last.
 FORMATS: tuple[ToolFormat, ...] = (
     harmony.FORMAT,
+    gemma.FORMAT,
     mistral.FORMAT,
     deepseek.FORMAT,
     invoke.DEEPSEEK,
