@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.chat.conversation import normalise
+from app.chat.generic_tools import format_for, presented
 from app.chat.stream_parser import PlainParser, StreamParser
 from app.chat.templates import CHATML, ChatTemplate
-from app.chat.tool_formats import detect
 from app.engine.dates import ConversationDates
 from app.engine.heads import Heads
 from app.engine.sequences import common_prefix
@@ -75,8 +75,8 @@ class PromptBuilder:
         self._template = ChatTemplate(
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
         )
-        self._format = detect(source)
         self._traits = self._template.traits
+        self._format = format_for(source, self._traits)
         self._dates = ConversationDates()
         self._heads = Heads(self._shared)
         self.turns = Turns(self._meaning, tokenizer.end_texts)
@@ -84,7 +84,7 @@ class PromptBuilder:
     @property
     def tags(self) -> tuple[str, ...]:
         """Texts of special tokens that the tool format's parser has to see."""
-        return self._format.tags if self._format else ()
+        return self._format.tags
 
     def build(self, command: Generate | Prefill) -> Prompt:
         """Return the prompt of a conversation.
@@ -132,9 +132,12 @@ class PromptBuilder:
     def _render(
         self, messages: list[JsonObject], command: Generate | Prefill | Render, *, is_answered: bool
     ) -> str:
+        shown, tools = presented(
+            normalise(messages, self._traits), command.tools or None, self._format, self._traits
+        )
         return self._template.render(
-            normalise(messages, self._traits),
-            tools=command.tools or None,
+            shown,
+            tools=tools,
             add_generation_prompt=is_answered,
             template_kwargs=command.template_kwargs,
             now=self._dates.of(command.messages),
@@ -176,12 +179,12 @@ class PromptBuilder:
         a model may call again although they are offered no longer.
         """
         used = any(message.get("tool_calls") for message in command.messages)
-        if self._format is None or not (self._format.always or command.tools or used):
+        if not (self._format.always or command.tools or used):
             return PlainParser()
         return self._format.parser(dict(map(_signature, command.tools)))
 
     def _meaning(self, text: str) -> Meaning:
-        return meaning_of(text, self._format.parser(None) if self._format else PlainParser())
+        return meaning_of(text, self._format.parser(None))
 
 
 def _signature(tool: JsonObject) -> tuple[str, JsonObject]:

@@ -6,6 +6,7 @@ The prompt ends within the first head. Pure; must not know any format.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 from typing import ClassVar
 
@@ -95,10 +96,8 @@ class MessagesParser(ScriptedParser):
 
     def _calls(self) -> Step[None]:
         """Read the body of a message with calls; what is left of it is dropped."""
-        try:
+        with suppress(NoCall):
             yield from self._block("")
-        except NoCall:
-            pass
 
     def _think(self, text: str) -> None:
         if text:
