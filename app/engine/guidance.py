@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from app.chat.grammar import Grammar, quoted
+from app.chat.reasoning import ReasoningTags, opens_reasoning
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, Tool
-from app.engine.constraint import Block, Compiler, GuidePlan, Matcher
+from app.engine.constraint import Block, Compiler, GuidePlan, Matcher, Thinking
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
 
 JsonObject = dict[str, Any]
+_GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 
 
@@ -40,16 +42,27 @@ class Guidance:
     Args:
         tokens: the model's vocabulary.
         compiler: compiles grammars for it.
-        tool_format: how the model writes calls; None where that is not known.
+        tool_format: how the model writes calls.
+        reasoning: what stands around its thoughts, if it has any.
     """
 
-    def __init__(self, tokens: Tokens, compiler: Compiler, tool_format: ToolFormat | None) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        compiler: Compiler,
+        tool_format: ToolFormat,
+        reasoning: ReasoningTags | None = None,
+    ) -> None:
         self._tokens = tokens
         self._compiler = compiler
         self._format = tool_format
+        self._reasoning = reasoning
 
-    def plan(self, command: Generate) -> GuidePlan | None:
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         """Return what the answers to a command are held to; None where they are free.
+
+        Args:
+            prompt_text: the command's prompt as the template wrote it.
 
         Raises:
             InvalidRequest: a schema or grammar is broken or cannot be enforced.
@@ -59,19 +72,37 @@ class Guidance:
         block = None
         if whole is None and tools:
             block = self._block(tools, one=not command.tool_choice.parallel)
-        if whole is None and block is None:
+        budget = command.reasoning.budget
+        thinking = self._thinking(prompt_text, budget)
+        if whole is None and block is None and (thinking is None or budget is None):
             return None
         return GuidePlan(
             piece=self._tokens.shown_piece,
             tokenize=self._tokenize,
             whole=whole,
             block=block,
+            thinking=thinking,
             fast_forward=command.n_logprobs is None,
         )
 
     def _tokenize(self, text: bytes) -> list[int]:
         shown = text.decode("utf-8", "replace")
         return self._tokens.tokenize(shown, add_special=False, parse_special=True)
+
+    def _thinking(self, prompt_text: str, budget: int | None) -> Thinking | None:
+        tags = self._reasoning
+        if tags is None or prompt_text.rstrip().endswith(tags.closing):
+            return None
+        gap = self._tokenize(_GAP)
+        return Thinking(
+            opening=tags.opening.encode(),
+            closing=tags.closing.encode(),
+            opening_token=self._tokens.token_of(tags.opening),
+            end=(*self._tokenize(tags.closing.encode()), *gap),
+            gap=tuple(gap),
+            is_open=opens_reasoning(prompt_text, tags),
+            budget=budget,
+        )
 
     def _whole(self, command: Generate, tools: Sequence[Tool]) -> Matcher | None:
         constraint = command.constraint
@@ -87,21 +118,21 @@ class Guidance:
         grammar = self._grammar()
         wanted = _expression(grammar, constraint)
         self._compiler.matcher(grammar.text(wanted), constraint.param)
-        if tools and self._format is not None and self._format.block is not None:
+        if tools and self._format.block is not None:
             one = not command.tool_choice.parallel
             calls = _calls(grammar, self._format.block(grammar, tools, one), one=one)
             wanted = grammar.either([wanted, calls])
         return self._compiled(grammar.text(wanted), tools, constraint.param)
 
     def _required(self, tools: Sequence[Tool], *, one: bool) -> Matcher:
-        if self._format is None or self._format.block is None:
+        if self._format.block is None:
             raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
         grammar = self._grammar()
         calls = _calls(grammar, self._format.block(grammar, tools, one), one=one)
         return self._compiled(grammar.text(calls), tools, "tools")
 
     def _block(self, tools: Sequence[Tool], *, one: bool) -> Block | None:
-        if self._format is None or self._format.block is None:
+        if self._format.block is None:
             return None
         grammar = self._grammar()
         block = self._format.block(grammar, tools, one)
@@ -113,7 +144,7 @@ class Guidance:
         )
 
     def _grammar(self) -> Grammar:
-        return Grammar(self._format.tags if self._format else (), self._tokens.token_of)
+        return Grammar(self._format.tags, self._tokens.token_of)
 
     def _compiled(self, grammar: str, tools: Sequence[Tool], param: str) -> Matcher:
         try:

@@ -123,7 +123,7 @@ class Inbox:
             request.profile = command.profile
             return [request]
         room = self._n_ctx - len(prompt.tokens)
-        plan = self._guidance.plan(command)
+        plan = self._guidance.plan(command, prompt.text)
         requests: list[Request] = []
         for choice in range(command.n):
             request = _request(command, prompt, received_s)
@@ -134,18 +134,18 @@ class Inbox:
             if command.explain_cache and choice == 0:
                 request.miss = self._explain(prompt.tokens)
             request.report_progress = command.report_progress and choice == 0
-            request.answer = self._answer(command, choice)
+            request.answer = self._answer(command, choice, prompt.text)
             request.guide = Guide(plan) if plan is not None else None
             request.speculates = command.speculate
             requests.append(request)
         return requests
 
-    def _answer(self, command: Generate, choice: int) -> Answer:
+    def _answer(self, command: Generate, choice: int, prompt_text: str) -> Answer:
         request_id, n_top = command.request_id, command.n_logprobs
         logprobs = None
         if n_top is not None:
             logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
-        parser = self._prompts.parser(command)
+        parser = self._prompts.parser(command, prompt_text)
         return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
 
     def _explain(self, tokens: list[int]) -> CacheMiss | None:

@@ -59,7 +59,13 @@ _KIMI = (
     '{"a": 1}<|tool_call_end|><|tool_call_begin|>functions.g:1<|tool_call_argument_begin|>'
     '{"b": "x"}<|tool_call_end|><|tool_calls_section_end|>'
 )
+_HARMONY = (
+    '<|channel|>commentary to=functions.f <|constrain|>json<|message|>{"a": 1}<|call|>'
+    '<|start|>assistant to=functions.g<|channel|>commentary json<|message|>{"b": "x"}<|call|>'
+)
 WRITTEN = {
+    "harmony": _HARMONY,
+    "gemma": '<|tool_call>call:f{a:1}<tool_call|><|tool_call>call:g{b:<|"|>x<|"|>}<tool_call|>',
     "mistral": '[TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[CALL_ID]abcdefghi[ARGS]{"b": "x"}',
     "deepseek": _DEEPSEEK,
     "deepseek-dsml": _DSML,
@@ -184,7 +190,7 @@ def test_an_answer_without_calls_is_its_own_text(name: str, text: str) -> None:
     assert answer(BY_NAME[name], *text) == ParsedAnswer(content=text)
 
 
-@every_format
+@pytest.mark.parametrize("name", [name for name in BY_NAME if not BY_NAME[name].always])
 @pytest.mark.parametrize("after", ["", " oops, no call\n", "\n{]", "{}", "\n\n", "<b>", "7"])
 def test_an_opening_tag_without_a_call_is_content(name: str, after: str) -> None:
     known = BY_NAME[name]

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import cast
 
 from app.engine.channel import Channel
-from app.engine.disk_tier import Disk, DiskTier
 from app.engine.constraint import GuidePlan
+from app.engine.disk_tier import Disk, DiskTier
 from app.engine.endings import Endings
 from app.engine.generation import Generation
 from app.engine.guidance import Guidance
@@ -54,7 +54,7 @@ from tests.engine.fake_llama import (
 class NoGuidance:
     """Leaves all answers free."""
 
-    def plan(self, command: Generate) -> GuidePlan | None:
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         return None
 
 

@@ -196,5 +196,5 @@ class TokenPrompts:
         tokens = list(command.messages[0]["content"])
         return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
 
-    def parser(self, command: Generate) -> PlainParser:
+    def parser(self, command: Generate, prompt_text: str) -> PlainParser:
         return PlainParser()

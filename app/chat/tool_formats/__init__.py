@@ -8,7 +8,9 @@ from __future__ import annotations
 from app.chat.tool_formats import (
     deepseek,
     functionary,
+    gemma,
     glm,
+    harmony,
     hermes,
     invoke,
     json_lists,
@@ -24,6 +26,8 @@ __all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 
 # Those with marks that nobody else has come first, those with marks that others use too last.
 FORMATS: tuple[ToolFormat, ...] = (
+    harmony.FORMAT,
+    gemma.FORMAT,
     mistral.FORMAT,
     deepseek.FORMAT,
     invoke.DEEPSEEK,

@@ -57,6 +57,7 @@ class ToolFormat:
         recognises: True for the source of a template that asks for this format.
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
+        always: the parser is needed for every answer, tools or not: more than calls is marked.
         block: adds to a grammar what calls of these tools look like; one call at most where the
             last argument is True. None: calls of this format cannot be enforced.
     """
@@ -65,4 +66,5 @@ class ToolFormat:
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
     parser: Callable[[Offered], StreamParser]
+    always: bool = False
     block: Callable[[Grammar, Sequence[Tool], bool], CallBlock] | None = None

@@ -1,0 +1,146 @@
+"""Owns the Gemma 4 way to call tools: `<|tool_call>call:name{key:<|"|>text<|"|>}<tool_call|>`.
+
+Pure; must not know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.reading import NoCall, Step
+from app.chat.tool_formats.scripted import ScriptedParser
+
+OPEN = "<|tool_call>"
+CLOSE = "<tool_call|>"
+QUOTE = '<|"|>'
+_RESPONSE = "<|tool_response>"  # where a model waits for results, or imagines them
+_END_RESPONSE = "<tool_response|>"
+_MOST_DEPTH = 64
+_NAME = re.compile(r"[^{}<>\s]*")
+_KEY = re.compile(r"[^:{}\[\],<>\"]*")
+_SCALAR = re.compile(r"[^,{}\[\]<>\"]*")
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # which Python's JSON takes
+_WORDS = {"True": "true", "False": "false", "None": "null"}
+
+
+class GemmaParser(ScriptedParser):
+    """Parses blocks of one call, whose arguments are nearly JSON; see `ScriptedParser`."""
+
+    openers = (OPEN, _RESPONSE)
+    closers = (CLOSE, _END_RESPONSE)
+
+    def _block(self, opener: str) -> Step[None]:
+        if opener == _RESPONSE:
+            yield from self._drop_block()
+            return
+        yield from self._input.skip()
+        yield from self._input.expect("call:")
+        name = yield from self._input.word(_NAME)
+        yield from self._input.skip()
+        yield from self._input.expect("{")
+        self._begin(name)
+        yield from self._fields(0)
+        self._end()
+        yield from self._input.skip()
+        yield from self._input.literal(CLOSE)
+
+    def _fields(self, depth: int) -> Step[None]:
+        """Read an object after its brace."""
+        self._argue("{")
+        yield from self._input.skip()
+        tag = yield from self._input.literal("}")
+        while tag != "}":
+            key = yield from self._key()
+            yield from self._input.skip()
+            yield from self._input.expect(":")
+            self._argue(f"{_json(key)}: ")
+            yield from self._value(depth)
+            yield from self._input.skip()
+            tag = yield from self._input.expect(",", "}")
+            self._argue(", " if tag == "," else "")
+            yield from self._input.skip()
+        self._argue("}")
+
+    def _key(self) -> Step[str]:
+        pieces: list[str] = []
+        if (yield from self._input.literal(QUOTE)):
+            yield from self._input.until(QUOTE, pieces.append)
+            return "".join(pieces)
+        if (yield from self._input.peek()) == '"':
+            yield from self._input.json_value(pieces.append)
+            return _decoded("".join(pieces))
+        key = (yield from self._input.word(_KEY)).strip()
+        if not key:
+            raise NoCall
+        return key
+
+    def _value(self, depth: int) -> Step[None]:
+        yield from self._input.skip()
+        if (yield from self._input.literal(QUOTE)):
+            self._argue('"')
+            yield from self._input.until(QUOTE, lambda text: self._argue(_json(text)[1:-1]))
+            self._argue('"')
+            return
+        char = yield from self._input.peek()
+        if depth == _MOST_DEPTH:
+            raise NoCall
+        if char == "{":
+            self._input.take(1)
+            yield from self._fields(depth + 1)
+        elif char == "[":
+            self._input.take(1)
+            yield from self._items(depth + 1)
+        elif char == '"':
+            yield from self._input.json_value(self._argue)
+        else:
+            word = (yield from self._input.word(_SCALAR)).strip()
+            self._argue(_scalar(word))
+
+    def _items(self, depth: int) -> Step[None]:
+        """Read a list after its bracket."""
+        self._argue("[")
+        yield from self._input.skip()
+        tag = yield from self._input.literal("]")
+        while tag != "]":
+            yield from self._value(depth)
+            yield from self._input.skip()
+            tag = yield from self._input.expect(",", "]")
+            self._argue(", " if tag == "," else "")
+        self._argue("]")
+
+
+def _scalar(word: str) -> str:
+    word = _WORDS.get(word, word)
+    try:
+        json.loads(word)
+    except ValueError:
+        return _json(word)
+    return word if word not in _NO_NUMBERS else _json(word)
+
+
+def _decoded(json_text: str) -> str:
+    """Return the text that a JSON string stands for.
+
+    Raises:
+        NoCall: it is none.
+    """
+    try:
+        value = json.loads(json_text)
+    except ValueError:
+        raise NoCall from None
+    return str(value)
+
+
+def _json(text: str) -> str:
+    # A lone surrogate cannot be sent to anyone.
+    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
+
+
+FORMAT = ToolFormat(
+    name="gemma",
+    tags=(OPEN, CLOSE, QUOTE, _RESPONSE, _END_RESPONSE),
+    recognises=lambda source: OPEN in source and QUOTE in source,
+    parser=GemmaParser,
+)
