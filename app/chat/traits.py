@@ -10,7 +10,7 @@ JsonObject = dict[str, Any]
 _MARK = "distillerprobe"
 _KEY = "probekey"
 _ASKED = "probeasked"
-_TOLD = "What to probe."
+_TOLD = "What to probe"  # templates may add a full stop, or take one away
 
 
 class Attempt(Protocol):
