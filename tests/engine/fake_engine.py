@@ -26,6 +26,7 @@ from app.engine.request import Request
 from app.engine.residency import Residency
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
+from app.engine.speculation import BatchCost
 from app.protocol import (
     Command,
     Event,
@@ -43,19 +44,32 @@ from tests.engine.fake_llama import (
     MANY_MOMENTS,
     MANY_STEPS,
     CellCache,
+    Follower,
     HistorySampler,
     LetterModel,
     TokenPrompts,
     shown,
     solo,
+    solo_followed,
 )
 
 
 class NoGuidance:
     """Leaves all answers free."""
 
+    solo = staticmethod(solo)
+
     def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         return None
+
+
+class FollowerGuidance(NoGuidance):
+    """Holds all answers to the grammar of `Follower`."""
+
+    solo = staticmethod(solo_followed)
+
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+        return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=Follower())
 
 
 class SamplingInbox(Inbox):
@@ -113,6 +127,16 @@ class DicePace(Pace):
         pass
 
 
+class FlatCost(BatchCost):
+    """A batch costs what a token does, so that there are guesses wherever there can be."""
+
+    def measured(self, n_tokens: int, seconds: float) -> None:
+        pass
+
+    def of(self, n_tokens: int) -> float:
+        return 1.0
+
+
 # ---------------------------------------------------------------- the engine around it
 
 
@@ -140,6 +164,7 @@ class Engine:
         dice: random.Random | None = None,
         guidance: NoGuidance | None = None,
     ) -> None:
+        self._guidance = guidance or NoGuidance()
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
         self._n_quiet = 0
@@ -166,7 +191,7 @@ class Engine:
         )
         keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
         self.inbox = SamplingInbox(
-            self.scheduler, channel, pace, residency, keeper, n_ctx, guidance or NoGuidance()
+            self.scheduler, channel, pace, residency, keeper, n_ctx, self._guidance
         )
         endings = Endings(
             channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
@@ -175,6 +200,7 @@ class Engine:
         self.generation = Generation(
             model, cast(Context, self.cells), channel, endings, can_guess=can_cut
         )
+        self.generation.cost = FlatCost()
         self.loop = EngineLoop(
             model,
             cast(Context, self.cells),
@@ -264,7 +290,7 @@ class Engine:
         assert [end.choice for end in ends] == list(range(command.n))
         for end in ends:
             limit = min(command.max_tokens or room, room)
-            answer = solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
+            answer = self._guidance.solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
             assert self.text(request_id, end.choice) == shown(answer)
             assert end.usage.completion_tokens == len(answer)
             assert end.usage.prompt_tokens == len(prompt)
@@ -272,7 +298,13 @@ class Engine:
 
 
 def generate(
-    request_id: str, prompt: list[int], max_tokens: int | None = 8, *, seed: int = 1, n: int = 1
+    request_id: str,
+    prompt: list[int],
+    max_tokens: int | None = 8,
+    *,
+    seed: int = 1,
+    n: int = 1,
+    speculate: bool = True,
 ) -> Generate:
     return Generate(
         request_id=request_id,
@@ -280,6 +312,7 @@ def generate(
         sampling=SamplingParams(seed=seed),
         max_tokens=max_tokens,
         n=n,
+        speculate=speculate,
     )
 
 

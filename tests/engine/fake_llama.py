@@ -44,6 +44,48 @@ def solo(prompt: list[int], seed: int, max_new: int) -> list[int]:
     return tokens
 
 
+def followers(token: int) -> list[int]:
+    """Return what the grammar of `Follower` forces after a token."""
+    return [1 + token % 3] * (token % 5) if token >= 6 else []
+
+
+class Follower:
+    """A grammar that admits any token and forces some after large ones."""
+
+    trouble = ""
+    is_over = False
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def copy(self) -> Follower:
+        return Follower()
+
+    def mask(self) -> bytes:
+        return b"\xff\xff"
+
+    def take(self, token: int) -> None:
+        self._last = token
+
+    def take_text(self, data: bytes) -> bool:
+        raise AssertionError("there are no tags")
+
+    def take_forced(self) -> list[int]:
+        return followers(self._last)
+
+    def n_allowed(self, tokens: Sequence[int]) -> int:
+        return len(tokens)
+
+
+def solo_followed(prompt: list[int], seed: int, max_new: int) -> list[int]:
+    """Return the answer that a request held to `Follower` gets when it is alone."""
+    tokens: list[int] = []
+    while len(tokens) < max_new and END not in tokens:
+        token = next_token(seed, [*prompt, *tokens])
+        tokens += [token, *followers(token)]
+    return tokens[:max_new]
+
+
 def shown(tokens: list[int]) -> str:
     return "".join(chr(ord("a") + token) for token in tokens if token != END)
 
@@ -72,6 +114,7 @@ class CellCache:
         self.sequences: dict[int, list[Cell]] = defaultdict(list)
         self.rows: dict[int, list[int]] = {}
         self.n_decoded = 0
+        self.n_steps = 0
         self.n_full = 0
         self.n_given_up = 0
         self.in_step = False
@@ -104,6 +147,7 @@ class CellCache:
             for n_left in range(part.n_logits):
                 self.rows[row - n_left] = known[: len(known) - n_left]
         self.n_decoded += n_tokens
+        self.n_steps += 1
         return DECODE_OK
 
     def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
@@ -120,6 +164,9 @@ class CellCache:
         for part in parts:
             del self.sequences[part.seq_id][part.start :]
         return False
+
+    def forbid(self, output: int, allowed: bytes) -> None:
+        assert output in self.rows
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         if n_keep < len(self.sequences[seq_id]) and not self.can_cut:

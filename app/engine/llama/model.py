@@ -23,15 +23,29 @@ _USER_DEFINED = 1 << 4
 class Model:
     """A loaded GGUF file and its vocabulary.
 
+    Args:
+        path: the file.
+        params: how to load it.
+        on_progress: gets the share of the weights that is loaded.
+        vocab_only: leave the weights out; such a model only tokenizes.
+
     Raises:
         ModelLoadFailed: llama.cpp refused the file.
     """
 
-    def __init__(self, path: Path, params: LoadParams, on_progress: Callable[[float], None]):
+    def __init__(
+        self,
+        path: Path,
+        params: LoadParams,
+        on_progress: Callable[[float], None],
+        *,
+        vocab_only: bool = False,
+    ) -> None:
         lib.llama_backend_init()
         raw = lib.llama_model_default_params()
         raw.n_gpu_layers = params.n_gpu_layers
         raw.load_mode = _load_mode(params)
+        raw.vocab_only = vocab_only
 
         def report(fraction: float, _user_data: Any) -> bool:
             on_progress(fraction)
