@@ -13,6 +13,8 @@ from app.chat.tool_formats.json_value import SPACE
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.scripted import ScriptedParser
 
+_FENCE = "```"
+
 
 class JsonListParser(ScriptedParser):
     """Parses blocks of call objects, `[{…}, {…}]`, or one after the other without brackets.
@@ -69,6 +71,32 @@ class _CommandParser(JsonListParser):
     name_key = "tool_name"
 
 
+class _ActionParser(JsonListParser):
+    openers = ("Action:",)
+    name_key = "tool_name"
+
+    def _block(self, opener: str) -> Step[None]:
+        del opener
+        yield from self._input.skip()
+        yield from self._input.expect(_FENCE, _FENCE + "json")
+        yield from self._objects()
+        yield from self._input.literal(_FENCE)
+
+
+class _RoleParser(JsonListParser):
+    """A call is a message with a role of its own."""
+
+    openers = ("function call<|role_sep|>", "<|message_sep|>")
+
+    def _block(self, opener: str) -> Step[None]:
+        call, end = self.openers
+        if opener == end:
+            yield from self._input.skip()
+            if not (yield from self._input.literal(call)):
+                return
+        yield from super()._block(call)
+
+
 def _format(name: str, parser: type[JsonListParser], mark: str = "") -> ToolFormat:
     marks = (parser.openers[0], mark or parser.openers[0])
     return ToolFormat(
@@ -86,4 +114,16 @@ NEMOTRON = _format("nemotron", _ToolcallParser)
 TOOL_CALLS = _format("tool-calls", _ToolCallsParser)
 FIREFUNCTION = _format("firefunction", _FunctoolsParser)
 GIGACHAT = _format("gigachat", _FunctionCallParser)
+GIGACHAT3 = ToolFormat(
+    name="gigachat3",
+    tags=("<|role_sep|>", "<|message_sep|>"),
+    recognises=lambda source: "'function call'" in source and "<|role_sep|>" in source,
+    parser=_RoleParser,
+)
+COMMAND_R = ToolFormat(
+    name="command-r",
+    tags=(),
+    recognises=lambda source: "Action:" in source and '"tool_name": title of' in source,
+    parser=_ActionParser,
+)
 COMMAND_R7B = _format("command-r7b", _CommandParser)

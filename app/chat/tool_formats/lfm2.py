@@ -15,7 +15,7 @@ from app.chat.tool_formats.scripted import ScriptedParser
 
 OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"
-_MARKS = (OPEN, "<|tool_list_start|>")  # older templates show tools and no calls
+_MARKS = (OPEN, "<|tool_list_start|>", '"List of tools: ["')  # some show tools and no calls
 _TOOL = re.compile(r"[\w.-]*")
 _KEY = re.compile(r"\w*")
 
