@@ -33,6 +33,7 @@ class TemplateTraits:
         wants_object_arguments: tool-call arguments are objects, not JSON text.
         wants_null_content: tool calls are shown only where `content` is null.
         shows_tools: the tools that are offered are written.
+        shows_calls: calls in the history are written.
         knows_system_role: a `system` message is written, and not refused.
     """
 
@@ -41,18 +42,21 @@ class TemplateTraits:
     wants_object_arguments: bool = True
     wants_null_content: bool = False
     shows_tools: bool = True
+    shows_calls: bool = True
     knows_system_role: bool = True
 
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""
     wants_objects, wants_null, written = _tool_call_traits(attempt)
+    shows_calls = _MARK in written or _ASKED not in written
     return TemplateTraits(
         takes_content_parts=_takes_content_parts(attempt),
         knows_developer_role=_knows_developer_role(attempt, source),
         wants_object_arguments=wants_objects,
         wants_null_content=wants_null,
         shows_tools=_shows_tools(attempt, written),
+        shows_calls=shows_calls,
         knows_system_role=_knows_system_role(attempt),
     )
 

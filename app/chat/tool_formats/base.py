@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from app.chat.stream_parser import StreamParser
 
 Offered = Set[str] | Mapping[str, Any] | None
 """The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""
+
+Made = Sequence[tuple[str, Any]]
+"""Calls that were made: name and arguments, an object or JSON text."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class ToolFormat:
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
         always: the parser is needed for every answer, tools or not: more than calls is marked.
+        write: returns calls as the model writes them, for templates that leave out those in the
+            history; None where no template of the family does.
     """
 
     name: str
@@ -30,3 +35,4 @@ class ToolFormat:
     recognises: Callable[[str], bool]
     parser: Callable[[Offered], StreamParser]
     always: bool = False
+    write: Callable[[Made], str] | None = None

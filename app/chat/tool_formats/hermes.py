@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 
 from app.chat.stream_parser import StreamEvent, Text, held_back, joined
-from app.chat.tool_formats.base import Offered, ToolFormat
-from app.chat.tool_formats.json_call import JsonCallReader, Progress
+from app.chat.tool_formats.base import Made, Offered, ToolFormat
+from app.chat.tool_formats.json_call import JsonCallReader, Progress, call_object
 
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
@@ -137,4 +137,15 @@ def _recognises(template_source: str) -> bool:
     return OPEN in template_source and not any(mark in template_source for mark in _XML_MARKS)
 
 
-FORMAT = ToolFormat(name="hermes", tags=(OPEN, CLOSE), recognises=_recognises, parser=HermesParser)
+def write(calls: Made) -> str:
+    """Return calls as Hermes writes them."""
+    return "\n".join(f"{OPEN}\n{call_object(*call)}\n{CLOSE}" for call in calls)
+
+
+FORMAT = ToolFormat(
+    name="hermes",
+    tags=(OPEN, CLOSE),
+    recognises=_recognises,
+    parser=HermesParser,
+    write=write,
+)

@@ -5,10 +5,12 @@ Pure; must not know templates beyond the words that give a format away.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import starmap
 from typing import ClassVar
 
-from app.chat.tool_formats.base import ToolFormat
-from app.chat.tool_formats.json_call import JsonCallReader
+from app.chat.tool_formats.base import Made, ToolFormat
+from app.chat.tool_formats.json_call import JsonCallReader, call_object
 from app.chat.tool_formats.json_value import SPACE
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.scripted import ScriptedParser
@@ -107,9 +109,13 @@ def _format(name: str, parser: type[JsonListParser], mark: str = "") -> ToolForm
     )
 
 
+def _write_pipe(calls: Made) -> str:
+    return f"{_PipeParser.openers[0]}[{', '.join(starmap(call_object, calls))}]"
+
+
 # Granite 3 and Phi-4-mini write the same, but for the closing tag; Phi's template shows tools
 # and leaves it to the training how they are called.
-PIPE = _format("granite-phi", _PipeParser, "<|/tool|>")
+PIPE = replace(_format("granite-phi", _PipeParser, "<|/tool|>"), write=_write_pipe)
 NEMOTRON = _format("nemotron", _ToolcallParser)
 TOOL_CALLS = _format("tool-calls", _ToolCallsParser)
 FIREFUNCTION = _format("firefunction", _FunctoolsParser)
