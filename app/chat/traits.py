@@ -10,7 +10,7 @@ JsonObject = dict[str, Any]
 _MARK = "distillerprobe"
 _KEY = "probekey"
 _ASKED = "probeasked"
-_TOLD = "What to probe."
+_TOLD = "probetold"
 
 
 class Attempt(Protocol):
@@ -132,7 +132,7 @@ _PROBE_TOOLS: list[JsonObject] = [
         "type": "function",
         "function": {
             "name": "probe",
-            "description": "Probes.",
+            "description": _TOLD,
             "parameters": {
                 "type": "object",
                 "properties": {_KEY: {"type": "string", "description": _TOLD}},

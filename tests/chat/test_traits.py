@@ -123,3 +123,11 @@ def test_probing_takes_few_renderings() -> None:
 )
 def test_the_traits_of_published_templates(name: str, expected: TemplateTraits) -> None:
     assert traits((FOLDER / f"{name}.jinja").read_text()) == expected
+
+
+def test_a_template_may_write_descriptions_in_its_own_way() -> None:
+    source = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% for t in tools or [] %}{{ t.function.description.rstrip('.') }};{% endfor %}"
+    )
+    assert traits(source).shows_tools
