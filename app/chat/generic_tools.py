@@ -7,10 +7,12 @@ them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from app.chat.tool_formats import ToolFormat, detect, hermes
+from app.chat.tool_formats.base import Made
 from app.chat.traits import TemplateTraits
 
 JsonObject = dict[str, Any]
@@ -57,6 +59,8 @@ def presented(
     if tool_format is GENERIC:
         messages = as_text(messages, tools or [])
         tools = None
+    elif tool_format.write and not traits.shows_calls:
+        messages = [_with_calls(message, tool_format.write) for message in messages]
     if not traits.knows_system_role:
         messages = without_system(messages)
     return messages, tools
@@ -109,22 +113,24 @@ def _shown(message: JsonObject) -> JsonObject:
     if message["role"] == "tool":
         text = f"<tool_response>\n{message['content']}\n</tool_response>"
         return {"role": "user", "content": text}
+    return _with_calls(message, hermes.write)
+
+
+def _with_calls(message: JsonObject, write: Callable[[Made], str]) -> JsonObject:
+    """Return a message that has its calls in its content."""
     calls = message.get("tool_calls")
     if not calls:
         return message
     shown = {key: value for key, value in message.items() if key != "tool_calls"}
-    asked: JsonObject = {"role": "assistant", "content": "\n".join(map(_call, calls))}
-    return _joined(shown, asked, between="\n")
+    made = {"role": "assistant", "content": write([_made(call) for call in calls])}
+    return _joined(shown, made, between="\n")
 
 
-def _call(call: Any) -> str:
+def _made(call: Any) -> tuple[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return f"{hermes.OPEN}\n{_json(call)}\n{hermes.CLOSE}"
-    arguments = function.get("arguments", {})
-    text = arguments if isinstance(arguments, str) else _json(arguments)
-    name = _json(function.get("name", ""))
-    return f'{hermes.OPEN}\n{{"name": {name}, "arguments": {text}}}\n{hermes.CLOSE}'
+        return "", call
+    return str(function.get("name", "")), function.get("arguments", {})
 
 
 def _joined(before: JsonObject, after: JsonObject, between: str = "\n\n") -> JsonObject:

@@ -10,7 +10,7 @@ JsonObject = dict[str, Any]
 _MARK = "distillerprobe"
 _KEY = "probekey"
 _ASKED = "probeasked"
-_TOLD = "What to probe"  # templates may add a full stop, or take one away
+_TOLD = "probetold"
 
 
 class Attempt(Protocol):
@@ -33,6 +33,7 @@ class TemplateTraits:
         wants_object_arguments: tool-call arguments are objects, not JSON text.
         wants_null_content: tool calls are shown only where `content` is null.
         shows_tools: the tools that are offered are written.
+        shows_calls: calls in the history are written.
         knows_system_role: a `system` message is written, and not refused.
     """
 
@@ -41,18 +42,21 @@ class TemplateTraits:
     wants_object_arguments: bool = True
     wants_null_content: bool = False
     shows_tools: bool = True
+    shows_calls: bool = True
     knows_system_role: bool = True
 
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""
     wants_objects, wants_null, written = _tool_call_traits(attempt)
+    shows_calls = _MARK in written or _ASKED not in written
     return TemplateTraits(
         takes_content_parts=_takes_content_parts(attempt),
         knows_developer_role=_knows_developer_role(attempt, source),
         wants_object_arguments=wants_objects,
         wants_null_content=wants_null,
         shows_tools=_shows_tools(attempt, written),
+        shows_calls=shows_calls,
         knows_system_role=_knows_system_role(attempt),
     )
 
@@ -128,7 +132,7 @@ _PROBE_TOOLS: list[JsonObject] = [
         "type": "function",
         "function": {
             "name": "probe",
-            "description": "Probes.",
+            "description": _TOLD,
             "parameters": {
                 "type": "object",
                 "properties": {_KEY: {"type": "string", "description": _TOLD}},

@@ -72,6 +72,12 @@ def test_a_template_that_writes_no_tools_does_not_show_them() -> None:
     assert traits(source + "{{ tools | tojson }}").shows_tools
 
 
+def test_a_template_that_writes_only_contents_does_not_show_calls() -> None:
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert not traits(source).shows_calls
+    assert traits(source + "{{ messages | tojson }}").shows_calls
+
+
 @pytest.mark.parametrize("how", ["{{ raise_exception('no') }}", ""])
 def test_a_template_that_refuses_or_leaves_out_instructions_does_not_know_them(how: str) -> None:
     source = (
@@ -104,7 +110,8 @@ def test_probing_takes_few_renderings() -> None:
             "google-gemma-2-2b-it",
             TemplateTraits(shows_tools=False, knows_system_role=False),
         ),
-        ("microsoft-Phi-3.5-mini-instruct", TemplateTraits(shows_tools=False)),
+        ("microsoft-Phi-3.5-mini-instruct", TemplateTraits(shows_tools=False, shows_calls=False)),
+        ("LFM2-8B-A1B", TemplateTraits(shows_calls=False)),
         ("unsloth-Apriel-1.5", TemplateTraits(takes_content_parts=True)),
         (
             "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
@@ -116,3 +123,11 @@ def test_probing_takes_few_renderings() -> None:
 )
 def test_the_traits_of_published_templates(name: str, expected: TemplateTraits) -> None:
     assert traits((FOLDER / f"{name}.jinja").read_text()) == expected
+
+
+def test_a_template_may_write_descriptions_in_its_own_way() -> None:
+    source = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% for t in tools or [] %}{{ t.function.description.rstrip('.') }};{% endfor %}"
+    )
+    assert traits(source).shows_tools

@@ -15,6 +15,8 @@ from app.chat.tool_formats.base import Offered
 from app.chat.tool_formats.python_value import PythonValue
 
 Kinds = frozenset[str] | None  # JSON schema types; None: not known
+TEXT: Kinds = frozenset({"string"})
+ANY_JSON: Kinds = frozenset({"object", "array", "number", "boolean", "null"})
 
 _MAX_DEPTH = 4
 _MAX_SCALAR_CHARS = 64
@@ -28,8 +30,18 @@ _MAYBE_SCALAR = re.compile(
 def kinds_of(offered: Offered, tool: str, key: str) -> Kinds:
     """Return the JSON types that the schema of `tool` allows for the argument `key`."""
     schema = offered.get(tool) if isinstance(offered, Mapping) else None
+    return kinds_in(property_of(schema, key))
+
+
+def property_of(schema: Any, key: str) -> Any:
+    """Return the schema of the property `key`; None where `schema` has none."""
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    return _kinds(properties.get(key), _MAX_DEPTH) if isinstance(properties, Mapping) else None
+    return properties.get(key) if isinstance(properties, Mapping) else None
+
+
+def kinds_in(schema: Any) -> Kinds:
+    """Return the JSON types that `schema` allows."""
+    return _kinds(schema, _MAX_DEPTH)
 
 
 def _kinds(schema: Any, depth: int) -> Kinds:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar
 
-from app.chat.tool_formats.arguments import Kinds
+from app.chat.tool_formats.arguments import ANY_JSON, TEXT, Kinds
 from app.chat.tool_formats.base import ToolFormat
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.tagged import TaggedParser
@@ -19,8 +19,6 @@ _NAME = re.compile(r"[^<>\"\s]*")
 _KEY = re.compile(r"[^<>\"]*")
 _CDATA = "<![CDATA["
 _FUNCTION = '<function name="'
-_TEXT: Kinds = frozenset({"string"})
-_ANY_JSON: Kinds = frozenset({"object", "array", "number", "boolean", "null"})
 
 
 class InvokeParser(TaggedParser):
@@ -68,7 +66,7 @@ class InvokeParser(TaggedParser):
         key = yield from self._input.word(_KEY)
         how = yield from self._input.expect('">', '" string="true">', '" string="false">')
         if (yield from self._input.literal(_CDATA)):
-            yield from self._argument(key, "]]>", kinds=_TEXT)
+            yield from self._argument(key, "]]>", kinds=TEXT)
             yield from self._input.expect(end)
         else:
             yield from self._argument(key, end, kinds=self._kinds(how))
@@ -76,7 +74,7 @@ class InvokeParser(TaggedParser):
     def _kinds(self, how: str) -> Kinds:
         if "string" not in how:
             return None
-        return _TEXT if "true" in how else _ANY_JSON
+        return TEXT if "true" in how else ANY_JSON
 
 
 class DsmlParser(InvokeParser):

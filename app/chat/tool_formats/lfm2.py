@@ -5,17 +5,19 @@ Pure; must not know templates beyond the words that give the format away.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
+from typing import Any
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.base import Made, ToolFormat
 from app.chat.tool_formats.python_value import PythonValue
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
 
 OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"
-_MARKS = (OPEN, "<|tool_list_start|>")  # older templates show tools and no calls
+_MARKS = (OPEN, "<|tool_list_start|>", '"List of tools: ["')  # some show tools and no calls
 _TOOL = re.compile(r"[\w.-]*")
 _KEY = re.compile(r"\w*")
 
@@ -82,9 +84,24 @@ class Lfm2Parser(ScriptedParser):
                 raise NoCall
 
 
+def _write(calls: Made) -> str:
+    return f"{OPEN}[{', '.join(itertools.starmap(_python, calls))}]{CLOSE}"
+
+
+def _python(name: str, arguments: Any) -> str:
+    if not isinstance(arguments, dict):
+        return f"{name}({arguments})"
+    values = {
+        key: json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+        for key, value in arguments.items()
+    }
+    return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})"
+
+
 FORMAT = ToolFormat(
     name="lfm2",
     tags=(OPEN, CLOSE),
     recognises=lambda source: any(mark in source for mark in _MARKS),
     parser=Lfm2Parser,
+    write=_write,
 )

@@ -1,0 +1,104 @@
+"""Owns the Kimi K3 way to answer: text, and calls with typed arguments, between tags of words.
+
+`<|open|>response<|sep|>…<|close|>response<|sep|><|open|>tools<|sep|>…`. Pure; must not know
+templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from app.chat.tool_formats.arguments import ANY_JSON, TEXT, Kinds
+from app.chat.tool_formats.base import ToolFormat
+from app.chat.tool_formats.reading import NoCall, Step
+from app.chat.tool_formats.tagged import TaggedParser
+
+SEP = "<|sep|>"
+TOOLS = f"<|open|>tools{SEP}"
+_CALL = '<|open|>call tool="'
+_ARGUMENT = '<|open|>argument key="'
+_JSON = "<|open|>json"
+_END_MESSAGE = "<|end_of_msg|>"
+_ATTRIBUTE = re.compile(r'[^"<>]*')
+
+
+def _end(word: str) -> str:
+    return f"<|close|>{word}{SEP}"
+
+
+class KimiK3Parser(TaggedParser):
+    """Parses text and blocks of calls; no tag is ever shown. See `ScriptedParser`."""
+
+    openers = (
+        TOOLS,
+        f"<|open|>response{SEP}",
+        *map(_end, ("think", "response", "tools", "message")),
+        _END_MESSAGE,
+    )
+    closers = (_end("tools"),)
+
+    def _block(self, opener: str) -> Step[None]:
+        if opener != TOOLS:
+            return
+        n_before = self._n_calls
+        try:
+            yield from self._calls()
+        except NoCall:
+            if self._n_calls > n_before:
+                raise
+            yield from self._drop_block()
+
+    def _calls(self) -> Step[None]:
+        yield from self._input.skip()
+        while (yield from self._input.literal(_CALL)):
+            name = yield from self._attribute()
+            yield from self._input.until(SEP, _drop)
+            self._begin_arguments(name)
+            yield from self._arguments_or_json()
+            yield from self._input.skip()
+        yield from self._input.expect(_end("tools"))
+
+    def _arguments_or_json(self) -> Step[None]:
+        while True:
+            yield from self._input.skip()
+            tag = yield from self._input.expect(_ARGUMENT, _JSON, _end("call"))
+            if tag == _end("call"):
+                self._end_arguments()
+                return
+            if tag == _JSON:
+                break
+            key = yield from self._attribute()
+            how: list[str] = []
+            yield from self._input.until(SEP, how.append)
+            yield from self._argument(key, _end("argument"), kinds=_kinds("".join(how)))
+        yield from self._input.until(SEP, _drop)
+        yield from self._input.skip()
+        yield from self._input.json_value(self._argue)
+        self._end()
+        yield from self._input.expect(_end("json"))
+        yield from self._input.literal(_end("call"))
+
+    def _attribute(self) -> Step[str]:
+        value = yield from self._input.word(_ATTRIBUTE)
+        yield from self._input.expect('"')
+        return html.unescape(value)
+
+
+def _kinds(attributes: str) -> Kinds:
+    if "type=" not in attributes:
+        return None
+    return TEXT if 'type="string"' in attributes else ANY_JSON
+
+
+def _drop(text: str) -> None:
+    del text
+
+
+FORMAT = ToolFormat(
+    name="kimi-k3",
+    tags=("<|open|>", "<|close|>", SEP, _END_MESSAGE),
+    recognises=lambda source: "open_tag('tools'" in source,
+    parser=KimiK3Parser,
+    always=True,
+)
