@@ -327,7 +327,7 @@ def test_every_setting_says_what_it_is_for_and_what_it_may_be() -> None:
 
 def test_switches_are_the_settings_that_are_only_true_or_false() -> None:
     switches = [name for name in setting_names() if is_switch(name)]
-    assert switches == ["use_mmap", "use_mlock", "verbose", "ignore_eos"]
+    assert switches == ["use_mmap", "use_mlock", "verbose", "ignore_eos", "speculation"]
 
 
 def test_the_documentation_has_a_row_for_every_setting_with_its_allowed_values() -> None:
