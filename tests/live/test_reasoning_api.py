@@ -1,7 +1,7 @@
 """What a model thinks is told apart from what it answers, and has a budget.
 
-The bundled model does not think. Here a template opens its thoughts for it: what it would have
-answered is then a thought, until a budget ends it.
+The bundled model does not think. Here a template opens its thoughts for it: what it says is then
+a thought, until a budget ends it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import pytest
 
 from tests.live.server import NANO, LiveServer
 
-QUESTION = "What is the capital of France?"
+QUESTION = "Tell me a story."
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "<|im_start|>assistant\n"
     "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n"
-    "{% else %}<think>\n{% endif %}"
+    "{% else %}<think>{% endif %}"
 )
 BUDGET = 3
 
@@ -33,7 +33,7 @@ def thinker() -> Iterator[LiveServer]:
 
 
 def ask(server: LiveServer, **fields: Any) -> dict[str, Any]:
-    (choice,) = server.chat(QUESTION, **{"max_tokens": 60, **fields})["choices"]
+    (choice,) = server.chat(QUESTION, **{"max_tokens": 30, **fields})["choices"]
     found: dict[str, Any] = choice
     return found
 
@@ -41,7 +41,7 @@ def ask(server: LiveServer, **fields: Any) -> dict[str, Any]:
 def in_pieces(server: LiveServer, **fields: Any) -> tuple[str, str]:
     """Return the thoughts and the text of a streamed answer; a chunk has never both."""
     thoughts, text = "", ""
-    for piece in server.stream(QUESTION, **{"max_tokens": 60, **fields}):
+    for piece in server.stream(QUESTION, **{"max_tokens": 30, **fields}):
         delta = piece["choices"][0]["delta"]
         assert not (delta.get("reasoning_content") and delta.get("content"))
         thoughts += delta.get("reasoning_content") or ""
@@ -59,16 +59,17 @@ def prompt(server: LiveServer, **fields: Any) -> str:
 
 
 def test_thoughts_are_told_apart_from_the_answer(thinker: LiveServer) -> None:
-    message = ask(thinker)["message"]
-    assert "Paris" in message["reasoning_content"]
-    assert message["content"] == ""
-    assert "think>" not in message["reasoning_content"]
+    choice = ask(thinker)
+    assert choice["message"]["reasoning_content"]
+    assert "think>" not in choice["message"]["reasoning_content"]
+    assert choice["message"]["content"] == ""
+    assert choice["finish_reason"] == "length"
 
 
 def test_thoughts_stay_in_the_text_for_those_who_want_them_there(thinker: LiveServer) -> None:
     message = ask(thinker, reasoning_format="none")["message"]
     assert "reasoning_content" not in message
-    assert "Paris" in message["content"]
+    assert message["content"].strip() == ask(thinker)["message"]["reasoning_content"]
     assert ask(thinker, reasoning_format="deepseek") == ask(thinker, reasoning_format="auto")
 
 
@@ -133,8 +134,8 @@ def test_a_template_is_told_not_to_think(thinker: LiveServer) -> None:
         assert not message.get("reasoning_content")
         assert message["content"]
         assert prompt(thinker, **fields).endswith("</think>\n\n")
-    assert prompt(thinker, reasoning_effort="low").endswith("<think>\n")
-    assert prompt(thinker, enable_thinking=None).endswith("<think>\n")
+    assert prompt(thinker, reasoning_effort="low").endswith("<think>")
+    assert prompt(thinker, enable_thinking=None).endswith("<think>")
 
 
 # ---------------------------------------------------------------- thoughts and constraints
