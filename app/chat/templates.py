@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
+from app.chat.continuation import cut_at_mark, with_mark
 from app.chat.deadline import DeadlinePassed, run_with_deadline
 from app.chat.sandbox import ChatSandbox
 from app.chat.traits import TemplateTraits, probe
@@ -119,6 +120,7 @@ class ChatTemplate:
         tools: list[JsonObject] | None,
         add_generation_prompt: bool,
         template_kwargs: JsonObject,
+        continue_final_message: bool = False,
         now: datetime.datetime | None = None,
         deadline_s: float = DEADLINE_S,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
@@ -130,13 +132,15 @@ class ChatTemplate:
             tools: OpenAI tool objects; None or empty when none are offered.
             add_generation_prompt: end with the opening of the assistant's turn.
             template_kwargs: further variables (`enable_thinking`…); cannot replace the others.
+            continue_final_message: end inside the last message, right after its text.
             now: the date that `strftime_now` writes; pin it for as long as a conversation lasts,
                 or a new day ends every cached prefix. Default: the current time.
             deadline_s: seconds; held in the main thread only (see `app.chat.deadline`).
             max_output_bytes: limit of the prompt as UTF-8.
 
         Raises:
-            TemplateRefused: the template raised, ran too long or wrote too much.
+            TemplateRefused: the template raised, ran too long or wrote too much, or it changes the
+                text of the message that is to be continued.
         """
         date = now or datetime.datetime.now()
 
@@ -146,15 +150,18 @@ class ChatTemplate:
         variables = {
             **template_kwargs,
             **self._special_tokens,
-            "messages": conversation,
+            "messages": with_mark(conversation) if continue_final_message else conversation,
             "tools": tools or None,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
             "strftime_now": strftime_now,
         }
-        return _guarded(
-            lambda: self._write(variables, max_output_bytes), deadline_s, param="messages"
-        )
+
+        def write() -> str:
+            text = self._write(variables, max_output_bytes)
+            return cut_at_mark(text, conversation) if continue_final_message else text
+
+        return _guarded(write, deadline_s, param="messages")
 
     def _write(self, variables: JsonObject, max_output_bytes: int) -> str:
         self._sandbox.start()

@@ -92,6 +92,12 @@ class Conversation(Lenient):
     messages: list[Message] = Field(min_length=1, max_length=4096)
     tools: list[Tool] | None = Field(None, max_length=512)
     chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = Field(
+        None, description="End the prompt with the opening of an answer; true unless continued."
+    )
+    continue_final_message: bool | None = Field(
+        None, description="Go on with the last message, an assistant's, instead of a new answer."
+    )
 
     @field_validator("messages", mode="before")
     @classmethod
