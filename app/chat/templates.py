@@ -16,6 +16,7 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from app.chat.continuation import cut_at_mark, with_mark
 from app.chat.deadline import DeadlinePassed, run_with_deadline
 from app.chat.sandbox import ChatSandbox
+from app.chat.template_helpers import functions_variables, wants_functions
 from app.chat.traits import TemplateTraits, probe
 from app.errors import TemplateRefused
 
@@ -92,26 +93,37 @@ class ChatTemplate:
             raise TemplateRefused(
                 f"the chat template is longer than {_MAX_SOURCE_CHARS} characters"
             )
-        self._template = _guarded(lambda: self._sandbox.from_string(source), DEADLINE_S, param=None)
+        self._template, self._wants_functions = _guarded(
+            lambda: (self._sandbox.from_string(source), wants_functions(self._sandbox, source)),
+            DEADLINE_S,
+            param=None,
+        )
+        self._no_tools: list[JsonObject] | None = None
+        hi = [{"role": "user", "content": "Hi"}]
+        if "tools" in source and self._attempt(hi, None) is None:
+            self._no_tools = []
+            if self._attempt(hi, None) is None:
+                self._no_tools = None
 
     @cached_property
     def traits(self) -> TemplateTraits:
         """What the template can take, found by rendering small conversations; computed once."""
+        return probe(self._attempt, self.source)
 
-        def attempt(conversation: list[JsonObject], tools: list[JsonObject] | None) -> str | None:
-            try:
-                return self.render(
-                    conversation,
-                    tools=tools,
-                    add_generation_prompt=False,
-                    template_kwargs={},
-                    now=datetime.datetime(2024, 7, 26),
-                    deadline_s=_PROBE_DEADLINE_S,
-                )
-            except TemplateRefused:
-                return None
-
-        return probe(attempt, self.source)
+    def _attempt(
+        self, conversation: list[JsonObject], tools: list[JsonObject] | None
+    ) -> str | None:
+        try:
+            return self.render(
+                conversation,
+                tools=tools,
+                add_generation_prompt=False,
+                template_kwargs={},
+                now=datetime.datetime(2024, 7, 26),
+                deadline_s=_PROBE_DEADLINE_S,
+            )
+        except TemplateRefused:
+            return None
 
     def render(
         self,
@@ -129,7 +141,8 @@ class ChatTemplate:
 
         Args:
             conversation: messages as `app.chat.conversation.normalise` returns them.
-            tools: OpenAI tool objects; None or empty when none are offered.
+            tools: OpenAI tool objects; None or empty when none are offered. Templates see None
+                then, as in transformers, but for those that only take an empty list.
             add_generation_prompt: end with the opening of the assistant's turn.
             template_kwargs: further variables (`enable_thinking`…); cannot replace the others.
             continue_final_message: end inside the last message, right after its text.
@@ -148,10 +161,11 @@ class ChatTemplate:
             return date.strftime(date_format[:_MAX_DATE_FORMAT_CHARS])
 
         variables = {
+            **(functions_variables(tools, date) if self._wants_functions else {}),
             **template_kwargs,
             **self._special_tokens,
             "messages": with_mark(conversation) if continue_final_message else conversation,
-            "tools": tools or None,
+            "tools": tools or self._no_tools,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
             "strftime_now": strftime_now,

@@ -30,22 +30,28 @@ class TemplateTraits:
         knows_developer_role: `developer` is a role of its own.
         wants_object_arguments: tool-call arguments are objects, not JSON text.
         wants_null_content: tool calls are shown only where `content` is null.
+        takes_text_arguments: arguments that are text are shown too.
+        refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
     """
 
     takes_content_parts: bool = False
     knows_developer_role: bool = False
     wants_object_arguments: bool = True
     wants_null_content: bool = False
+    takes_text_arguments: bool = True
+    refuses_thinking_beside_calls: bool = False
 
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""
-    wants_objects, wants_null = _tool_call_traits(attempt)
+    wants_objects, wants_null, takes_text = _tool_call_traits(attempt)
     return TemplateTraits(
         takes_content_parts=_takes_content_parts(attempt),
         knows_developer_role=_knows_developer_role(attempt, source),
         wants_object_arguments=wants_objects,
         wants_null_content=wants_null,
+        takes_text_arguments=takes_text,
+        refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
     )
 
 
@@ -72,8 +78,18 @@ def _knows_developer_role(attempt: Attempt, source: str) -> bool:
     return _MARK in (attempt(messages, None) or "")
 
 
-def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool]:
-    """Return (wants_object_arguments, wants_null_content)."""
+def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
+    if "thinking" not in source:
+        return False
+    plain = _tool_conversation("So", {_KEY: _MARK})
+    thoughtful = _tool_conversation("So", {_KEY: _MARK})
+    thoughtful[1]["thinking"] = _MARK
+    refused = attempt(thoughtful, _PROBE_TOOLS) is None
+    return refused and attempt(plain, _PROBE_TOOLS) is not None
+
+
+def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool, bool]:
+    """Return (wants_object_arguments, wants_null_content, takes_text_arguments)."""
     for content in ("", None):
         as_object = attempt(_tool_conversation(content, {_KEY: _MARK}), _PROBE_TOOLS)
         as_text = attempt(_tool_conversation(content, f'{{"{_KEY}": "{_MARK}"}}'), _PROBE_TOOLS)
@@ -81,8 +97,9 @@ def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool]:
         text_shown = as_text is not None and _MARK in as_text
         if object_shown or text_shown:
             written_as_python = as_object is not None and f"'{_KEY}': '{_MARK}'" in as_object
-            return object_shown and not (written_as_python and text_shown), content is None
-    return True, False
+            wants_object = object_shown and not (written_as_python and text_shown)
+            return wants_object, content is None, text_shown
+    return True, False, True
 
 
 def _tool_conversation(content: str | None, arguments: JsonObject | str) -> list[JsonObject]:
