@@ -48,6 +48,7 @@ WEATHER: JsonObject = {
             "type": "object",
             "properties": {
                 "city": {"type": "string", "description": "Name of the city"},
+                "street": {"type": "string", "description": "Where in the city"},
                 "days": {"type": "integer", "description": "Days from now"},
             },
             "required": ["city"],
@@ -70,7 +71,7 @@ TIME: JsonObject = {
     },
 }
 TOOLS = [WEATHER, TIME]
-ARGUMENTS: JsonObject = {"city": "Köln", "days": 2}
+ARGUMENTS: JsonObject = {"city": "Oslo", "street": "Ålgata <2>", "days": 2}
 
 
 def _user(content: Any = "Is it <warm> & 'dry'?") -> JsonObject:
@@ -128,8 +129,8 @@ SHAPES = (
         (Rendering([_user()], TOOLS), Rendering([_SYSTEM, _user()], TOOLS)),
         ("get_weather", "Weather of a city", "get_time"),
     ),
-    Shape("call", "a call with arguments as JSON text", (_called(_TEXT),), ("Köln", "get_weather")),
-    Shape("call {}", "one with arguments as an object", (_called(ARGUMENTS),), ("Köln",)),
+    Shape("call", "a call with arguments as JSON text", (_called(_TEXT),), ("Oslo", "get_weather")),
+    Shape("call {}", "one with arguments as an object", (_called(ARGUMENTS),), ("Oslo",)),
     Shape(
         "calls",
         "two calls at once, beside text",
@@ -140,7 +141,7 @@ SHAPES = (
             ),
             Rendering([_user(), _BOTH, _result(), _result("noon", 2)], TOOLS),
         ),
-        ("Köln", "get_time", "12 degrees", "noon"),
+        ("Oslo", "get_time", "12 degrees", "noon"),
     ),
     Shape("result", "what a tool returned", (_called(_TEXT),), ("12 degrees",)),
     Shape(
@@ -156,14 +157,22 @@ SHAPES = (
     ),
     Shape(
         "reasoning",
-        "`reasoning_content` of a turn before",
+        "`reasoning_content` of the turn before, some only where they are asked to think",
         (
             _called(_TEXT, reasoning_content=_REASON),
             Rendering(
                 [_user(), _assistant("It is.", reasoning_content=_REASON)],
                 add_generation_prompt=False,
             ),
-            Rendering([_user(), _assistant("It is.", reasoning_content=_REASON), _user()]),
+            Rendering(
+                [_user(), _assistant("It is.", reasoning_content=_REASON), _user()],
+                template_kwargs={"enable_thinking": True, "thinking": True},
+            ),
+            Rendering(
+                [_user(), _assistant("It is.", reasoning_content=_REASON)],
+                add_generation_prompt=False,
+                template_kwargs={"enable_thinking": True, "thinking": True},
+            ),
         ),
         (_REASON,),
     ),
