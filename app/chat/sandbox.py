@@ -275,8 +275,10 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         self._check_size(len(text) + text.count("%") * weigh(values))
 
     def _check_indent(self, text: Any, width: Any = 4, *_args: Any, **_kwargs: Any) -> None:
+        if not isinstance(text, str):
+            raise TypeError("indent takes text only")  # jinja2 would add to a caller's list
         step = width if isinstance(width, int) else len(str(width))
-        self._check_size(str(text).count("\n") * step)
+        self._check_size(text.count("\n") * step)
 
     def _check_product(self, left: Any, right: Any) -> None:
         for sequence, times in ((left, right), (right, left)):

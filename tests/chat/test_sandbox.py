@@ -72,6 +72,7 @@ def test_each_rendering_begins_with_a_new_list() -> None:
         "{{ messages[0].parts.append(1) }}",
         "{{ (messages[0].parts | attr('append'))(1) }}",
         "{{ messages[0].parts['append'](1) }}",
+        "{{ messages | indent }}",
         "{{ messages[0].update({}) }}",
         "{{ messages[0].pop('role') }}",
         "{{ given.append(1) }}",
