@@ -24,8 +24,12 @@ __all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 
 # Those with marks that nobody else has come first, those with marks that others use too last.
 FORMATS: tuple[ToolFormat, ...] = (
-    mistral.FORMAT,
-    deepseek.FORMAT,
+    mistral.CALL_IDS,
+    mistral.NAMED,
+    mistral.LIST,
+    deepseek.R1,
+    deepseek.V31,
+    invoke.DEEPSEEK_V32,
     invoke.DEEPSEEK,
     invoke.MINIMAX,
     invoke.MINICPM,
@@ -36,12 +40,14 @@ FORMATS: tuple[ToolFormat, ...] = (
     functionary.V31,
     xml_functions.SEED,
     xml_functions.FORMAT,
-    json_lists.PIPE,
+    json_lists.PHI,
+    json_lists.GRANITE,
     json_lists.NEMOTRON,
     json_lists.FIREFUNCTION,
     json_lists.GIGACHAT,
     json_lists.COMMAND_R7B,
     json_lists.TOOL_CALLS,
+    json_lists.TOOL_CALL_LINES,
     hermes.FORMAT,
     llama.FORMAT,
 )

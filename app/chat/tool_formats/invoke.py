@@ -6,10 +6,15 @@ Pure; must not know templates beyond the words that give the formats away.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from app.chat.tool_formats.arguments import Kinds
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.text_limits import not_beginning_with
+from app.chat.tool_formats.argument_blocks import Text, in_order, json_value, text_value, value
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import Kinds, Parameter, parameters_of
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.tagged import TaggedParser
 
@@ -97,21 +102,99 @@ class MiniCpmParser(InvokeParser):
     closers = ()
 
 
+Argument = Callable[[Grammar, Parameter, bool], str]
+Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+_NO_CDATA = (not_beginning_with(_CDATA),)
+
+
+def _minimax_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    how = Text("</parameter>\n", stop="</parameter>", allowed=_NO_CDATA)
+    head = grammar.literal(f'<parameter name="{parameter.name}">')
+    return sequence(head, value(grammar, parameter, how, is_strict=is_strict))
+
+
+def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    end = f"</{DSML}parameter>"
+    head = f'<{DSML}parameter name="{parameter.name}" string='
+    how = Text(f"{end}\n", stop=end, allowed=_NO_CDATA)
+    text = text_value(grammar, parameter, how, is_strict=is_strict)
+    json = json_value(grammar, parameter, is_strict=is_strict)
+    options = [sequence(grammar.literal(f'{head}"true">'), text)] if text else []
+    if json:
+        false = grammar.literal(f'{head}"false">')
+        options.append(sequence(false, json, grammar.literal(how.end)))
+    return grammar.either(options)
+
+
+def _minicpm_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    # Its template asks for CDATA where text has such characters, and shows lists and objects as
+    # Python does; models are held to JSON.
+    plain = Text("</param>", allowed=(r"[^<&\n]*",))
+    marked = Text("]]></param>", stop="]]>")
+    json = json_value(grammar, parameter, is_strict=is_strict, python_words=True)
+    options = [sequence(json, grammar.literal(plain.end))] if json else []
+    for before, how in (("", plain), (_CDATA, marked)):
+        text = text_value(grammar, parameter, how, is_strict=is_strict)
+        if text:
+            options.append(sequence(grammar.literal(before) if before else "", text))
+    head = grammar.literal(f'<param name="{parameter.name}">')
+    return sequence(head, grammar.either(options))
+
+
+def _call(grammar: Grammar, tool: Tool, before: str, argument: Argument, after: str) -> str:
+    """Return the expression for a call: name and arguments between texts."""
+
+    def written(parameter: Parameter) -> str:
+        return argument(grammar, parameter, tool.is_strict)
+
+    head = grammar.literal(before.format(tool.name))
+    arguments = in_order(parameters_of(tool.parameters), written)
+    return sequence(head, arguments, grammar.literal(after))
+
+
+def _block_in(tag: str, mark: str, argument: Argument) -> Block:
+    """Return what writes blocks of calls; `mark` begins the names of the tags in them."""
+    before, after = f'<{mark}invoke name="{{}}">\n', f"</{mark}invoke>\n"
+
+    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+        calls = [_call(grammar, tool, before, argument, after) for tool in tools]
+        listed = call_list(grammar, calls, one, separator="")
+        body = sequence(grammar.literal("\n"), listed, grammar.literal(f"</{tag}>"))
+        return CallBlock(f"<{tag}>", body)
+
+    return block
+
+
+def _minicpm_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [_call(grammar, tool, '{}">', _minicpm_argument, "</function>") for tool in tools]
+    return CallBlock(_FUNCTION, grammar.either(calls), between="\n")
+
+
+def _dsml_format(name: str, tag: str) -> ToolFormat:
+    return ToolFormat(
+        name=name,
+        tags=(DSML,),
+        recognises=lambda source: DSML in source and tag in source,
+        parser=DsmlParser,
+        block=_block_in(DSML + tag, DSML, _dsml_argument),
+    )
+
+
 MINIMAX = ToolFormat(
     name="minimax",
     tags=(_MINIMAX, "</minimax:tool_call>"),
     recognises=lambda source: _MINIMAX in source,
     parser=InvokeParser,
+    block=_block_in("minimax:tool_call", "", _minimax_argument),
 )
-DEEPSEEK = ToolFormat(
-    name="deepseek-dsml",
-    tags=(DSML,),
-    recognises=lambda source: DSML in source,
-    parser=DsmlParser,
-)
+# V3.2 and V4 differ in the tag around the calls; V3.2's template has both words.
+DEEPSEEK_V32 = _dsml_format("deepseek-dsml-v3.2", "function_calls")
+DEEPSEEK = _dsml_format("deepseek-dsml", "tool_calls")
 MINICPM = ToolFormat(
     name="minicpm",
     tags=(),
     recognises=lambda source: _FUNCTION in source and '<param name="' in source,
     parser=MiniCpmParser,
+    block=_minicpm_block,
 )

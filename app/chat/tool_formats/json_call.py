@@ -9,9 +9,7 @@ import json
 from collections.abc import Container
 from enum import Enum, auto
 
-from app.chat.grammar import Grammar
 from app.chat.stream_parser import CallArguments, CallEnd, CallStart, StreamEvent
-from app.chat.tool_formats.base import Tool
 from app.chat.tool_formats.json_value import CLOSERS, SPACE, JsonValue
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
@@ -213,12 +211,3 @@ def _scalar_arguments(raw: str) -> str:
     if text is None:
         return raw
     return "{}" if text.strip() in ("", "null") else text
-
-
-def call_object(
-    grammar: Grammar, tool: Tool, *, name_key: str = "name", arguments_key: str = "arguments"
-) -> str:
-    """Return the expression for one call of `tool` as such an object."""
-    head = f'{{"{name_key}": {json.dumps(tool.name)}, "{arguments_key}": '
-    arguments = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
-    return f"{grammar.literal(head)} {arguments} {grammar.literal('}')}"

@@ -7,8 +7,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import json_value, listed_texts
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import (
+    JsonObject,
+    Parameter,
+    kind_of_option,
+    parameters_of,
+)
 from app.chat.tool_formats.python_value import PythonValue
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
@@ -16,8 +26,8 @@ from app.chat.tool_formats.scripted import ScriptedParser
 OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"
 _MARKS = (OPEN, "<|tool_list_start|>")  # older templates show tools and no calls
-_TOOL = re.compile(r"[\w.-]*")
-_KEY = re.compile(r"\w*")
+_NAME = re.compile(r"[\w.-]*")
+_QUOTED = r"'(?:[^'\\]|\\[\\'\"/bfnrt])*'"
 
 
 class Lfm2Parser(ScriptedParser):
@@ -41,7 +51,7 @@ class Lfm2Parser(ScriptedParser):
         yield from self._input.literal(CLOSE)
 
     def _call(self) -> Step[None]:
-        name = yield from self._input.word(_TOOL)
+        name = yield from self._input.word(_NAME)
         yield from self._input.expect("(")
         yield from self._input.skip()
         if (yield from self._input.literal(")")):
@@ -64,7 +74,7 @@ class Lfm2Parser(ScriptedParser):
 
     def _key(self) -> Step[str]:
         yield from self._input.skip()
-        key = yield from self._input.word(_KEY)
+        key = yield from self._input.word(_NAME)
         yield from self._input.skip()
         yield from self._input.expect("=")
         yield from self._input.skip()
@@ -82,9 +92,57 @@ class Lfm2Parser(ScriptedParser):
                 raise NoCall
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    calls = [_call(grammar, tool) for tool in tools]
+    listed = call_list(grammar, calls, one)
+    return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal(f"]{CLOSE}")))
+
+
+def _call(grammar: Grammar, tool: Tool) -> str:
+    parameters = parameters_of(tool.parameters)
+    written = [_argument(grammar, known, tool.is_strict) for known in parameters]
+    comma = grammar.literal(", ")
+    rest = grammar.literal(")")  # of a call, behind an argument
+    begun = [rest]
+    # From the last to the first: what follows an argument is known by then.
+    for known, text in zip(reversed(parameters), reversed(written), strict=True):
+        begun.append(sequence(text, rest))
+        more = sequence(comma, text, rest)
+        if known.is_required:
+            begun = begun[-1:]
+            rest = grammar.rule(more)
+        else:
+            rest = grammar.either([more, rest])
+    return sequence(grammar.literal(f"{tool.name}("), grammar.either(begun))
+
+
+def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    options = []
+    for option in parameter.options:
+        if kind_of_option(option) in (None, "string"):
+            options += _texts(grammar, option, is_strict)
+    other = json_value(grammar, parameter, is_strict=is_strict, python_words=True)
+    options += [other] if other else []
+    return sequence(grammar.literal(f"{parameter.name}="), grammar.either(options))
+
+
+def _texts(grammar: Grammar, option: JsonObject, is_strict: bool) -> list[str]:
+    """Return expressions for a text in either kind of quotes; the older templates use double."""
+    options = [grammar.schema(option, is_strict=is_strict)]
+    listed = listed_texts(option)
+    if listed is not None:
+        texts = (json.dumps(text, ensure_ascii=False)[1:-1] for text in listed)
+        quoted = (text.replace('\\"', '"').replace("'", "\\'") for text in texts)
+        options += [grammar.literal(f"'{text}'") for text in quoted]
+    elif not option.keys() & {"pattern", "format", "minLength", "maxLength"}:
+        options.append(grammar.pattern(_QUOTED))
+    return options
+
+
 FORMAT = ToolFormat(
     name="lfm2",
     tags=(OPEN, CLOSE),
     recognises=lambda source: any(mark in source for mark in _MARKS),
     parser=Lfm2Parser,
+    block=_block,
 )
