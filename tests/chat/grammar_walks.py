@@ -39,6 +39,10 @@ class Vocabulary:
         ids = [[self.ids[p]] if p in self.ids else list(p.encode()) for p in pieces]
         return [token for piece in ids for token in piece]
 
+    def text_of(self, tokens: Iterable[int]) -> str:
+        """Return what tokens stand for."""
+        return b"".join(self.tokens[token] for token in tokens).decode()
+
     def matcher(self, grammar: str) -> LLMatcher:
         """Return a matcher at the grammar's start."""
         matcher = LLMatcher(self.tokenizer, grammar)
@@ -60,7 +64,7 @@ class Vocabulary:
             assert matcher.consume_tokens(tokens)
             walked += tokens
         assert matcher.stop_reason() == "NoExtension"
-        return b"".join(self.tokens[token] for token in walked).decode()
+        return self.text_of(walked)
 
     def _step(self, matcher: LLMatcher, chance: random.Random, *, is_free: bool) -> list[int]:
         allowed = [id for id, bias in enumerate(matcher.compute_logit_bias()) if bias]

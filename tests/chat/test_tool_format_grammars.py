@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from app.chat.grammar import Grammar
 from app.chat.stream_parser import ParsedCall, collect
-from app.chat.tool_formats import FORMATS, ToolFormat
+from app.chat.tool_formats import FORMATS, ToolFormat, detect
 from app.chat.tool_formats.base import CallBlock, Tool
+from app.errors import TemplateRefused
 from tests.chat.grammar_walks import Vocabulary
+from tests.chat.test_tool_formats_of_templates import EXPECTED, PATHS, written_by
 
 BY_NAME = {known.name: known for known in FORMATS if known.block}
 
@@ -81,10 +86,12 @@ every_format = pytest.mark.parametrize("name", BY_NAME)
 with_or_without_tokens = pytest.mark.parametrize("has_tokens", [True, False])
 
 
-def block_of(known: ToolFormat, *, one: bool, has_tokens: bool) -> tuple[CallBlock, str]:
+def block_of(
+    known: ToolFormat, *, one: bool, has_tokens: bool = False, tools: Sequence[Tool] = TOOLS
+) -> tuple[CallBlock, str]:
     assert known.block
     grammar = Grammar(known.tags, vocabulary(known.name, has_tokens).ids.get)
-    block = known.block(grammar, TOOLS, one)
+    block = known.block(grammar, tools, one)
     return block, grammar.text(block.body)
 
 
@@ -93,15 +100,25 @@ def vocabulary(name: str, has_tokens: bool) -> Vocabulary:
     return Vocabulary(BY_NAME[name].tags if has_tokens else ())
 
 
-def calls_in(known: ToolFormat, text: str) -> list[ParsedCall]:
+def calls_in(known: ToolFormat, text: str, tools: Sequence[Tool] = TOOLS) -> list[ParsedCall]:
     read = []
     for pieces in ([text], list(text)):
-        parser = known.parser(SCHEMAS)
+        parser = known.parser({tool.name: tool.parameters for tool in tools})
         events = [event for piece in pieces for event in parser.feed(piece)]
         read.append(collect([*events, *parser.finish()]))
     assert read[0] == read[1]
     assert not read[0].content
     return read[0].tool_calls
+
+
+def walks(name: str, n_walks: int, *, one: bool, has_tokens: bool = False) -> Iterator[str]:
+    """Yield random texts that the grammar of TOOLS admits."""
+    words = vocabulary(name, has_tokens)
+    _, grammar = block_of(BY_NAME[name], one=one, has_tokens=has_tokens)
+    start = words.matcher(grammar)
+    for seed in range(n_walks):
+        chance = random.Random(f"{name} {seed}")
+        yield words.walk(start, chance, n_free=chance.choice([0, 40, 150]))
 
 
 def assert_right(call: ParsedCall) -> None:
@@ -112,19 +129,145 @@ def assert_right(call: ParsedCall) -> None:
     )
 
 
+def test_every_format_can_hold_a_model_to_its_calls() -> None:
+    assert [known.name for known in FORMATS if not known.block] == []
+
+
+# ---------------------------------------------------------------- what is admitted is read
+
+
 @every_format
 @with_or_without_tokens
 @pytest.mark.parametrize("one", [True, False])
 def test_whatever_a_grammar_admits_is_read_as_right_calls(
     name: str, has_tokens: bool, one: bool
 ) -> None:
-    known, words = BY_NAME[name], vocabulary(name, has_tokens)
-    block, grammar = block_of(known, one=one, has_tokens=has_tokens)
-    start = words.matcher(grammar)
-    for seed in range(6):
-        chance = random.Random(f"{name} {seed}")
-        text = words.walk(start, chance, n_free=chance.choice([0, 40, 150]))
+    known = BY_NAME[name]
+    block, _ = block_of(known, one=one, has_tokens=has_tokens)
+    for text in walks(name, 6, one=one, has_tokens=has_tokens):
         calls = calls_in(known, block.trigger + text)
         assert len(calls) == 1 or (calls and not one), text
         for call in calls:
             assert_right(call)
+
+
+@every_format
+def test_blocks_with_what_is_written_between_them_are_read_as_calls(name: str) -> None:
+    known = BY_NAME[name]
+    block, _ = block_of(known, one=True)
+    texts = [block.trigger + text for text in walks(name, 3, one=True)]
+    calls = calls_in(known, block.before + block.between.join(texts))
+    assert len(calls) == 3
+    for call in calls:
+        assert_right(call)
+
+
+# ---------------------------------------------------------------- what is refused
+
+COUNT = Tool(
+    "count_it",
+    {"type": "object", "properties": {"n": {"enum": [31337]}}, "required": ["n"]},
+)
+LISTS = {
+    "mistral-list", "deepseek", "deepseek-r1", "deepseek-dsml", "deepseek-dsml-v3.2", "minimax",
+    "kimi", "lfm2", "granite", "phi", "nemotron", "firefunction", "command-r7b", "tool-calls",
+    "tool-call-lines",
+}  # fmt: skip
+
+
+@every_format
+@with_or_without_tokens
+def test_wrong_names_and_wrong_values_are_refused(name: str, has_tokens: bool) -> None:
+    words = vocabulary(name, has_tokens)
+    _, grammar = block_of(BY_NAME[name], one=True, has_tokens=has_tokens, tools=[COUNT])
+    text = words.walk(words.matcher(grammar), random.Random(name), n_free=0)
+    assert words.admits(grammar, text)
+    assert "count_it" in text
+    for other in ("count_", "count_it2", "Count_it", "", "count_it\n"):
+        assert not words.admits(grammar, text.replace("count_it", other))
+    for other in ("31338", "31337.5", "true", "null", '"31337"', "[31337]", "x", "", "31337,"):
+        assert not words.admits(grammar, text.replace("31337", other)), other
+
+
+@every_format
+def test_two_calls_in_a_block_are_refused_where_one_is_asked_for(name: str) -> None:
+    found = [text for text in walks(name, 20, one=False) if _n_calls(name, text) > 1]
+    assert bool(found) == (name in LISTS)
+    _, grammar = block_of(BY_NAME[name], one=True)
+    assert not any(vocabulary(name, False).admits(grammar, text) for text in found)
+
+
+def _n_calls(name: str, text: str) -> int:
+    block, _ = block_of(BY_NAME[name], one=False)
+    return len(calls_in(BY_NAME[name], block.trigger + text))
+
+
+# ---------------------------------------------------------------- what templates write is admitted
+
+ARGUMENTS = {
+    "city": 'Köln "x" </arg_val </para ]] / <|tool\n<b>',
+    "n": -3,
+    "ratio": 2.5,
+    "ok": True,
+    "no": None,
+    "unit": "°C",
+    "deep": {"a": [1, None, True], "b": "</c>"},
+    "zip": "50667",
+}
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "n": {"type": "integer"},
+        "more": {"type": "string"},
+        "ratio": {"type": "number"},
+        "ok": {"type": "boolean"},
+        "no": {"type": ["array", "null"]},
+        "unit": {"enum": ["°C", "°F"]},
+        "deep": {"type": "object"},
+        "zip": {"type": "string"},
+    },
+    "required": ["city", "ok"],
+}
+WEATHER = {"name": "get_weather", "description": "Weather.", "parameters": PARAMETERS}
+PING = {"name": "ping", "description": "Pings.", "parameters": {"type": "object", "properties": {}}}
+OFFERED = [Tool("get_weather", PARAMETERS), Tool("ping", {})]
+# Their templates show lists and objects as Python does; what a model writes is held to JSON.
+PYTHON_OBJECTS = {"seed", "minicpm"}
+NO_END = "deepseek-ai-DeepSeek-R1-Distill-Llama-8B"  # the template forgets to close the calls
+
+
+@pytest.mark.parametrize("n_calls", [1, 2])
+@with_or_without_tokens
+@pytest.mark.parametrize(
+    "path", [path for path in PATHS if EXPECTED[path.stem]], ids=lambda path: path.stem
+)
+def test_calls_in_the_history_are_admitted(path: Path, has_tokens: bool, n_calls: int) -> None:
+    known = detect(path.read_text())
+    assert known
+    shown = {k: v for k, v in ARGUMENTS.items() if k != "deep" or known.name not in PYTHON_OBJECTS}
+    calls = [("get_weather", shown), ("ping", {})][:n_calls]
+    try:
+        text = written_by(path.read_text(), known, [WEATHER, PING], calls)
+    except TemplateRefused as error:
+        pytest.skip(f"no such conversation: {error}")
+    if "get_weather" not in text:
+        pytest.skip("the template does not show calls")
+    # Two templates escape what is not ASCII; a model writes it as it is.
+    text = text.replace("\\u00f6", "ö").replace("\\u00b0", "°")
+    block, grammar = block_of(known, one=False, has_tokens=has_tokens, tools=OFFERED)
+    words = vocabulary(known.name, has_tokens)
+    rest, read = text, list[ParsedCall]()
+    while block.trigger in rest:
+        between, rest = rest.split(block.trigger, maxsplit=1)
+        assert not (read and between.strip())
+        tokens = words.tokens_of(rest)
+        n_admitted = words.matcher(grammar).try_consume_tokens(tokens)
+        admitted = words.text_of(tokens[:n_admitted])
+        if path.stem == NO_END:
+            return
+        assert words.admits(grammar, admitted), admitted + "…" + rest[len(admitted) :]
+        read += calls_in(known, block.trigger + admitted, OFFERED)
+        rest = rest[len(admitted) :]
+    shown_calls = calls[:1] if known.name == "gigachat" else calls
+    assert [(call.name, json.loads(call.arguments)) for call in read] == shown_calls

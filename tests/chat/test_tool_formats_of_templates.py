@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -126,27 +127,29 @@ PARAMETERS = {
 }
 FUNCTION = {"name": "get_weather", "description": "Weather.", "parameters": PARAMETERS}
 QUESTION = {"role": "user", "content": "Hi"}
-CALL = {
-    "role": "assistant",
-    "content": None,
-    "tool_calls": [
-        {
-            "id": "abcdefghi",
-            "type": "function",
-            "function": {"name": "get_weather", "arguments": json.dumps(ARGUMENTS)},
-        }
-    ],
-}
+CALL = ("get_weather", ARGUMENTS)
 
 
-def written_by(source: str, known: ToolFormat) -> str:
-    """Return what the template writes for a call, with a little before and all after it."""
+def history(calls: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return the message with which a model made these calls."""
+    functions = [{"name": name, "arguments": json.dumps(arguments)} for name, arguments in calls]
+    tool_calls = [{"id": "abcdefghi", "type": "function", "function": f} for f in functions]
+    return {"role": "assistant", "content": None, "tool_calls": tool_calls}
+
+
+def written_by(
+    source: str,
+    known: ToolFormat,
+    functions: Sequence[dict[str, Any]] = (FUNCTION,),
+    calls: Sequence[tuple[str, dict[str, Any]]] = (CALL,),
+) -> str:
+    """Return what the template writes for calls, with a little before and all after them."""
     template = ChatTemplate(source, bos_token="<s>", eos_token="</s>")
 
     def render(messages: list[dict[str, Any]], *, is_answered: bool) -> str:
         return template.render(
             normalise(messages, template.traits),
-            tools=[{"type": "function", "function": FUNCTION}],
+            tools=[{"type": "function", "function": function} for function in functions],
             add_generation_prompt=is_answered,
             template_kwargs={},
             now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
@@ -154,7 +157,7 @@ def written_by(source: str, known: ToolFormat) -> str:
 
     prompt, whole = (
         render([QUESTION], is_answered=True),
-        render([QUESTION, CALL], is_answered=False),
+        render([QUESTION, history(calls)], is_answered=False),
     )
     start = common_prefix([ord(char) for char in prompt], [ord(char) for char in whole])
     openers = getattr(known.parser, "openers", ("<tool_call>",))

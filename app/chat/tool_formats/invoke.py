@@ -148,8 +148,11 @@ def _call(grammar: Grammar, tool: Tool, before: str, argument: Argument, after: 
         return argument(grammar, parameter, tool.is_strict)
 
     head = grammar.literal(before.format(tool.name))
-    arguments = in_order(parameters_of(tool.parameters), written)
-    return sequence(head, arguments, grammar.literal(after))
+    parameters = parameters_of(tool.parameters)
+    # DeepSeek V4 leaves an empty line where there are no arguments.
+    may_be_empty = before.startswith(f"<{DSML}") and not any(p.is_required for p in parameters)
+    empty = f"{grammar.literal(chr(10))}?" if may_be_empty else ""
+    return sequence(head, in_order(parameters, written), empty, grammar.literal(after))
 
 
 def _block_in(tag: str, mark: str, argument: Argument) -> Block:
