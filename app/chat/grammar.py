@@ -130,7 +130,7 @@ def sequence(*expressions: str) -> str:
 
 def quoted(text: str) -> str:
     """Return a text as a literal of the grammar."""
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text)
 
 
 def escaped_regex(regex: str) -> str:

@@ -50,7 +50,8 @@ def not_beginning_with(text: str) -> str:
     """Return an expression for texts that begin with another than this one."""
     rest = ""
     for char in reversed(text):
-        rest = f"(?:[^{exactly(char)}]{ANY}|{exactly(char)}{rest})?"
+        same = f"|{exactly(char)}{rest}" if rest else ""
+        rest = f"(?:[^{exactly(char)}]{ANY}{same})?"
     return rest
 
 
