@@ -22,6 +22,7 @@ from sanic.config import Config
 
 from app import __version__, logs
 from app.api import access_log, cache, chat, documentation, health, metrics, models, tokens
+from app.api.defaults import Defaults
 from app.api.errors import JsonErrorHandler
 from app.api.meters import Metrics
 from app.api.profiles import read_profiles
@@ -31,7 +32,7 @@ from app.host.cache_folder import CacheFolder
 from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
-from app.protocol import CacheParams, LoadParams, QueueParams, SamplingParams
+from app.protocol import CacheParams, LoadParams, QueueParams, ReasoningParams, SamplingParams
 from app.settings import Settings
 from app.settings_sources import load_settings
 
@@ -118,7 +119,6 @@ def _build_service(settings: Settings) -> Service:
     verbose = settings.verbose or settings.log_level == "debug"
     defaults = LoadParams(**_pick(settings, LoadParams.__struct_fields__) | {"verbose": verbose})
     queue = QueueParams(**_pick(settings, QueueParams.__struct_fields__))
-    sampling = SamplingParams(**_pick(settings, SamplingParams.__struct_fields__))
     supervisor = Supervisor(
         catalog,
         defaults,
@@ -133,10 +133,20 @@ def _build_service(settings: Settings) -> Service:
         catalog=catalog,
         supervisor=supervisor,
         metrics=Metrics(supervisor),
-        sampling=sampling,
-        max_tokens=settings.max_tokens,
+        defaults=_answer_defaults(settings),
         sse_ping_s=settings.sse_ping_s,
         version=__version__,
+    )
+
+
+def _answer_defaults(settings: Settings) -> Defaults:
+    return Defaults(
+        sampling=SamplingParams(**_pick(settings, SamplingParams.__struct_fields__)),
+        max_tokens=settings.max_tokens,
+        reasoning=ReasoningParams(
+            is_split=settings.reasoning_format != "none", budget=settings.reasoning_budget
+        ),
+        speculate=settings.speculation,
     )
 
 

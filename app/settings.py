@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     typical_p: float = Field(1.0, gt=0, le=1, description="typical sampling; 1 is off")
     repeat_penalty: float = Field(1.0, gt=0, le=100, description="repeated tokens; 1 is off")
     repeat_last_n: int = Field(
-        64, ge=0, le=2**24, description="tokens looked back on for penalties; 0 is off"
+        64, ge=-1, le=2**24, description="tokens looked back on for penalties; -1 is all, 0 is off"
     )
     frequency_penalty: float = Field(0.0, ge=-2, le=2, description="penalty for each repetition")
     presence_penalty: float = Field(0.0, ge=-2, le=2, description="penalty once repeated")
@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         2, ge=0, le=1_000_000, description="tokens a passage may repeat without penalty (DRY)"
     )
     dry_penalty_last_n: int = Field(
-        64, ge=0, le=1_000_000, description="tokens looked back on for DRY; 0 is off"
+        64, ge=-1, le=1_000_000, description="tokens looked back on for DRY; -1 is all, 0 is off"
     )
     dry_sequence_breakers: Annotated[SequenceBreakers, NoDecode] = Field(
         ["\n", ":", '"', "*"], description="texts at which DRY takes a passage to end"
@@ -142,6 +142,13 @@ class Settings(BaseSettings):
     max_tokens: int | None = Field(
         None, ge=1, le=2**24, description="longest answer in tokens; auto fills the context"
     )
+    reasoning_format: Literal["auto", "none"] = Field(
+        "auto", description="auto keeps what the model thinks apart from the text, none in it"
+    )
+    reasoning_budget: int | None = Field(
+        None, ge=0, le=2**24, description="most tokens of thinking in an answer; auto is no limit"
+    )
+    speculation: bool = Field(True, description="guess tokens ahead where the prompt lets it")
 
     parallel: int = Field(
         4, ge=1, le=64, description="requests answered at the same time; 1 is one after another"

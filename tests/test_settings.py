@@ -149,6 +149,12 @@ def test_settings_are_frozen() -> None:
         ("n_threads", "none", None),
         ("seed", "42", 42),
         ("max_tokens", "auto", None),
+        ("reasoning_format", "NONE", "none"),
+        ("reasoning_format", "auto", "auto"),
+        ("reasoning_budget", "auto", None),
+        ("reasoning_budget", "0", 0),
+        ("speculation", "off", False),
+        ("repeat_last_n", "-1", -1),
         ("model_name", "auto", None),
         ("model_name", "a.gguf", "a.gguf"),
         ("temperature", "0", 0.0),
@@ -191,6 +197,9 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
         ("log_level", "loud", "one of debug, info, warning, error"),
         ("type_k", "q9_0", "one of f32, f16, bf16, q8_0"),
         ("use_mmap", "maybe", "true or false"),
+        ("speculation", "auto", "true or false"),
+        ("reasoning_format", "deepseek", "one of auto, none"),
+        ("reasoning_budget", "-1", "a whole number from 0 to 16777216, or auto"),
         ("use_mmap", "auto", "true or false"),
         ("flash_attn", "maybe", "true or false, or auto"),
         ("temperature", "nan", "a number from 0 to 100"),
@@ -327,7 +336,7 @@ def test_every_setting_says_what_it_is_for_and_what_it_may_be() -> None:
 
 def test_switches_are_the_settings_that_are_only_true_or_false() -> None:
     switches = [name for name in setting_names() if is_switch(name)]
-    assert switches == ["use_mmap", "use_mlock", "verbose", "ignore_eos"]
+    assert switches == ["use_mmap", "use_mlock", "verbose", "ignore_eos", "speculation"]
 
 
 def test_the_documentation_has_a_row_for_every_setting_with_its_allowed_values() -> None:

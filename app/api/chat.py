@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -66,16 +67,12 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
 
 
 def _command(service: Service, serving: Serving, body: ChatRequest, reply_id: str) -> Generate:
-    sampling = service.sampling
-    if serving.plan.params.seed is not None:
-        sampling = msgspec.structs.replace(sampling, seed=serving.plan.params.seed)
-    return to_generate(
-        body,
-        reply_id,
-        defaults=sampling,
-        max_tokens=service.max_tokens,
-        n_vocab=serving.info.n_vocab,
-    )
+    defaults = service.defaults
+    if (seed := serving.plan.params.seed) is not None:
+        sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
+        defaults = dataclasses.replace(defaults, sampling=sampling)
+    info = serving.info
+    return to_generate(body, reply_id, defaults=defaults, n_ctx=info.n_ctx, n_vocab=info.n_vocab)
 
 
 async def _whole(request: Request, batches: EventBatches, reply: Reply) -> HTTPResponse:

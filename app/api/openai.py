@@ -8,12 +8,18 @@ from typing import Any
 
 import msgspec
 
+from app.api.defaults import Defaults
 from app.api.schemas.chat import ChatRequest, RestoreCacheRequest
 from app.api.schemas.sampling import InferenceConfigs
 from app.errors import InvalidRequest
 from app.protocol import Generate, Prefill, Render, SamplingParams
 
-_ALIASES = {"repetition_penalty": "repeat_penalty", "max_completion_tokens": "max_tokens"}
+_ALIASES = {
+    "repetition_penalty": "repeat_penalty",
+    "max_completion_tokens": "max_tokens",
+    "n_predict": "max_tokens",
+}
+_NO_LIMIT = _RANDOM = _WHOLE_CONTEXT = -1
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 _SEED_MASK = 0x7FFFFFFF
 
@@ -22,8 +28,8 @@ def to_generate(
     body: ChatRequest,
     request_id: str,
     *,
-    defaults: SamplingParams,
-    max_tokens: int | None,
+    defaults: Defaults,
+    n_ctx: int,
     n_vocab: int,
 ) -> Generate:
     """Return the engine's command for a chat request.
@@ -35,24 +41,25 @@ def to_generate(
     """
     given = _given(body)
     stop = given.pop("stop", None)
-    limit = given.pop("max_tokens", max_tokens)
+    limit = given.pop("max_tokens", defaults.max_tokens)
     if "logit_bias" in given:
         given["logit_bias"] = _logit_bias(given["logit_bias"], n_vocab)
-    sampling = msgspec.structs.replace(defaults, **given)
-    if sampling.seed is not None:
-        sampling = msgspec.structs.replace(sampling, seed=_fold_seed(sampling.seed))
     return Generate(
         request_id=request_id,
         messages=body.raw_messages(),
         tools=body.offered_tools,
-        template_kwargs=body.chat_template_kwargs or {},
-        sampling=sampling,
-        max_tokens=limit,
+        template_kwargs=body.template_kwargs,
+        sampling=_resolved(msgspec.structs.replace(defaults.sampling, **given), n_ctx),
+        max_tokens=None if limit == _NO_LIMIT else limit,
         stop=[stop] if isinstance(stop, str) else list(stop or ()),
         n=body.n or 1,
         report_progress=bool(body.return_progress and body.stream),
         explain_cache=bool(body.explain_cache),
         n_logprobs=body.n_logprobs,
+        tool_choice=body.chosen_tools,
+        constraint=body.constraint,
+        reasoning=body.reasoning(defaults.reasoning),
+        speculate=defaults.speculate if body.speculate is None else body.speculate,
     )
 
 
@@ -62,7 +69,7 @@ def to_render(body: ChatRequest, request_id: str) -> Render:
         request_id=request_id,
         messages=body.raw_messages(),
         tools=body.offered_tools,
-        template_kwargs=body.chat_template_kwargs or {},
+        template_kwargs=body.template_kwargs,
     )
 
 
@@ -72,7 +79,7 @@ def to_prefill(body: RestoreCacheRequest, request_id: str) -> Prefill:
         request_id=request_id,
         messages=body.raw_messages(),
         tools=body.raw_tools(),
-        template_kwargs=body.chat_template_kwargs or {},
+        template_kwargs=body.template_kwargs,
     )
 
 
@@ -98,6 +105,17 @@ def _logit_bias(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:
             )
         biases[int(key)] = bias
     return biases
+
+
+def _resolved(sampling: SamplingParams, n_ctx: int) -> SamplingParams:
+    """Return the values with llama-server's -1 replaced by what it means for each of them."""
+    seed, repeats, dry = sampling.seed, sampling.repeat_last_n, sampling.dry_penalty_last_n
+    return msgspec.structs.replace(
+        sampling,
+        seed=None if seed in (None, _RANDOM) else _fold_seed(seed),
+        repeat_last_n=n_ctx if repeats == _WHOLE_CONTEXT else repeats,
+        dry_penalty_last_n=n_ctx if dry == _WHOLE_CONTEXT else dry,
+    )
 
 
 def _fold_seed(seed: int) -> int:

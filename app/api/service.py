@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from sanic import Request
 
+from app.api.defaults import Defaults
 from app.api.meters import Metrics
 from app.catalog import Catalog
 from app.host.supervisor import Supervisor
-from app.protocol import SamplingParams
 
 
 @dataclass(slots=True)
@@ -18,15 +18,13 @@ class Service:
     """The parts handlers work with.
 
     Args:
-        sampling: sampling values where a request names none.
-        max_tokens: tokens an answer may have where a request names none; None is no limit.
+        defaults: what a chat request gets that does not say otherwise.
         sse_ping_s: seconds of silence after which a stream sends a comment.
     """
 
     catalog: Catalog
     supervisor: Supervisor
-    sampling: SamplingParams
-    max_tokens: int | None
+    defaults: Defaults
     sse_ping_s: float
     version: str
     metrics: Metrics

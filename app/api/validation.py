@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from app.api.schemas.common import MISFIT
 from app.errors import InvalidRequest
 
 _UNKNOWN_KEY = "extra_forbidden"
@@ -21,7 +22,7 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
         return InvalidRequest(
             f"The request body is not valid JSON: {reason}", param="body", code="invalid_json"
         )
-    where = _dotted(first["loc"])
+    where = first["ctx"]["param"] if first["type"] == MISFIT else _dotted(first["loc"])
     if first["type"] == _UNKNOWN_KEY:
         return _unknown_key(first["loc"], schema)
     message = first["msg"].removeprefix("Value error, ")
@@ -46,13 +47,17 @@ def _most_specific(details: list[ErrorDetails]) -> ErrorDetails:
 def _unknown_key(loc: tuple[int | str, ...], schema: type[BaseModel]) -> InvalidRequest:
     parent = ".".join(str(part) for part in loc[:-1])
     owner = _owner(schema, loc[:-1])
-    valid = ", ".join(sorted(owner.model_fields)) if owner else ""
+    valid = ", ".join(_keys(owner)) if owner else ""
     place = f" in {parent}" if parent else ""
     return InvalidRequest(
         f"Unknown key '{loc[-1]}'{place}; valid keys: {valid}",
         param=_dotted(loc),
         code="unknown_parameter",
     )
+
+
+def _keys(owner: type[BaseModel]) -> list[str]:
+    return sorted(field.alias or name for name, field in owner.model_fields.items())
 
 
 def _owner(schema: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:

@@ -18,7 +18,8 @@ JsonObject = dict[str, Any]
 TokenOf = Callable[[str], int | None]
 
 # As Python's json.dumps writes JSON, and so nearly every chat template: what models have seen.
-_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_SPACED = {"item_separator": ", ", "key_separator": ": "}
+_DENSE = {"item_separator": ",", "key_separator": ":"}
 _NEWLINES = re.compile(r"\r\n|\r|\n")
 
 
@@ -52,15 +53,19 @@ class Grammar:
         token = self._tokens.get(piece)
         return quoted(piece) if token is None else f"<[{token}]>"
 
-    def schema(self, schema: JsonObject | bool, *, is_strict: bool = False) -> str:
+    def schema(
+        self, schema: JsonObject | bool, *, is_strict: bool = False, is_dense: bool = False
+    ) -> str:
         """Return an expression for a JSON value that a schema allows.
 
         Args:
+            is_dense: no spaces are written behind commas and colons.
             is_strict: keywords that cannot be enforced are an error when the grammar is compiled;
                 otherwise they are ignored.
         """
         wanted = closed(schema) if isinstance(schema, dict) else {"anyOf": [schema]}
-        style = {**_JSON_STYLE, "lenient": not is_strict}
+        separators = _DENSE if is_dense else _SPACED
+        style = {"whitespace_flexible": False, **separators, "lenient": not is_strict}
         return self.rule("%json " + json.dumps({**wanted, "x-guidance": style}))
 
     def text_before(self, end: str, *, stop: str = "", limits: Sequence[str] = ()) -> str:
@@ -109,6 +114,28 @@ class Grammar:
         """
         option = f"[suffix={quoted(suffix)}]" if suffix else ""
         return self._named("r", f"{option}: {body}")
+
+    def repeated(self, item: str, separator: str, least: int = 0, most: int | None = None) -> str:
+        """Return an expression for `item` so many times, with the text `separator` between."""
+        if most is not None and most < max(least, 1):
+            return ""
+        item = self.rule(item)
+        bounds = f"{{{max(least - 1, 0)},{'' if most is None else most - 1}}}"
+        between = self.literal(separator) if separator else ""
+        several = f"{item} ({sequence(between, item)}){bounds}"
+        return several if least else f"({several})?"
+
+    def recursive(self, write: Callable[[str], str]) -> str:
+        """Return an expression that may stand in itself.
+
+        Args:
+            write: returns what the rule with the given name stands for.
+        """
+        name = f"r{len(self._rules)}"
+        self._rules[f": {name}"] = name  # holds the place
+        body = write(name)
+        del self._rules[f": {name}"]
+        return self._rules.setdefault(f": {body}", name)
 
     def _terminal(self, body: str) -> str:
         return self._named("T", f": {body}")

@@ -46,15 +46,6 @@ def containing(text: str) -> str:
     return f"{ANY}{exactly(text)}{ANY}"
 
 
-def not_beginning_with(text: str) -> str:
-    """Return an expression for texts that begin with another than this one."""
-    rest = ""
-    for char in reversed(text):
-        same = f"|{exactly(char)}{rest}" if rest else ""
-        rest = f"(?:[^{exactly(char)}]{ANY}{same})?"
-    return rest
-
-
 def text_limits(schema: Mapping[str, Any], *, is_strict: bool = False) -> list[str]:
     """Return expressions that a text has to match all of, for what `schema` says of strings.
 

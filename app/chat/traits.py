@@ -9,6 +9,8 @@ JsonObject = dict[str, Any]
 
 _MARK = "distillerprobe"
 _KEY = "probekey"
+_ASKED = "probeasked"
+_TOLD = "probetold"
 
 
 class Attempt(Protocol):
@@ -30,22 +32,32 @@ class TemplateTraits:
         knows_developer_role: `developer` is a role of its own.
         wants_object_arguments: tool-call arguments are objects, not JSON text.
         wants_null_content: tool calls are shown only where `content` is null.
+        shows_tools: the tools that are offered are written.
+        shows_calls: calls in the history are written.
+        knows_system_role: a `system` message is written, and not refused.
     """
 
     takes_content_parts: bool = False
     knows_developer_role: bool = False
     wants_object_arguments: bool = True
     wants_null_content: bool = False
+    shows_tools: bool = True
+    shows_calls: bool = True
+    knows_system_role: bool = True
 
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""
-    wants_objects, wants_null = _tool_call_traits(attempt)
+    wants_objects, wants_null, written = _tool_call_traits(attempt)
+    shows_calls = _MARK in written or _ASKED not in written
     return TemplateTraits(
         takes_content_parts=_takes_content_parts(attempt),
         knows_developer_role=_knows_developer_role(attempt, source),
         wants_object_arguments=wants_objects,
         wants_null_content=wants_null,
+        shows_tools=_shows_tools(attempt, written),
+        shows_calls=shows_calls,
+        knows_system_role=_knows_system_role(attempt),
     )
 
 
@@ -72,17 +84,34 @@ def _knows_developer_role(attempt: Attempt, source: str) -> bool:
     return _MARK in (attempt(messages, None) or "")
 
 
-def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool]:
-    """Return (wants_object_arguments, wants_null_content)."""
+def _shows_tools(attempt: Attempt, written: str) -> bool:
+    """Say whether tools are shown, by what was `written` of conversations with some."""
+    if not written:
+        written = attempt([{"role": "user", "content": _ASKED}], _PROBE_TOOLS) or ""
+    return _TOLD in written or _ASKED not in written
+
+
+def _knows_system_role(attempt: Attempt) -> bool:
+    asked = {"role": "user", "content": _ASKED}
+    if _MARK in (attempt([{"role": "system", "content": _MARK}, asked], None) or ""):
+        return True
+    return _ASKED not in (attempt([asked], None) or "")
+
+
+def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool, str]:
+    """Return (wants_object_arguments, wants_null_content, all that was written)."""
+    written = ""
     for content in ("", None):
         as_object = attempt(_tool_conversation(content, {_KEY: _MARK}), _PROBE_TOOLS)
         as_text = attempt(_tool_conversation(content, f'{{"{_KEY}": "{_MARK}"}}'), _PROBE_TOOLS)
+        written += (as_object or "") + (as_text or "")
         object_shown = as_object is not None and _MARK in as_object
         text_shown = as_text is not None and _MARK in as_text
         if object_shown or text_shown:
             written_as_python = as_object is not None and f"'{_KEY}': '{_MARK}'" in as_object
-            return object_shown and not (written_as_python and text_shown), content is None
-    return True, False
+            wants_objects = object_shown and not (written_as_python and text_shown)
+            return wants_objects, content is None, written
+    return True, False, written
 
 
 def _tool_conversation(content: str | None, arguments: JsonObject | str) -> list[JsonObject]:
@@ -92,7 +121,7 @@ def _tool_conversation(content: str | None, arguments: JsonObject | str) -> list
         "function": {"name": "probe", "arguments": arguments},
     }
     return [
-        {"role": "user", "content": "Hi"},
+        {"role": "user", "content": _ASKED},
         {"role": "assistant", "content": content, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "abcdefghi", "name": "probe", "content": "done"},
     ]
@@ -103,10 +132,10 @@ _PROBE_TOOLS: list[JsonObject] = [
         "type": "function",
         "function": {
             "name": "probe",
-            "description": "Probes.",
+            "description": _TOLD,
             "parameters": {
                 "type": "object",
-                "properties": {_KEY: {"type": "string", "description": "What to probe."}},
+                "properties": {_KEY: {"type": "string", "description": _TOLD}},
                 "required": [_KEY],
             },
         },

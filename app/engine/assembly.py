@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from app.engine.channel import Channel
+from app.engine.constraint import Compiler, build_tokenizer
 from app.engine.endings import Endings
+from app.engine.generation import Generation
+from app.engine.guidance import Guidance
 from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
 from app.engine.keeper import Keeper
@@ -39,9 +42,16 @@ def build_loop(
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     residency = Residency(context, pool, store, disk, pace, can_cut=can_cut)
     keeper = Keeper(residency, save_after_s=command.cache.save_after_s)
-    inbox = Inbox(model, prompts, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx)
+    guidance = Guidance(
+        model, Compiler(build_tokenizer(model)), prompts.tool_format, prompts.reasoning
+    )
+    inbox = Inbox(
+        model, prompts, guidance, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx
+    )
     deadline_s = queue.request_deadline_s
     endings = Endings(channel, scheduler, keeper, pace, inbox.remember, deadline_s=deadline_s)
+    can_guess = can_cut and not model.n_swa
+    generation = Generation(model, context, channel, endings, can_guess=can_guess)
     return EngineLoop(
         model,
         context,
@@ -52,5 +62,6 @@ def build_loop(
         keeper,
         pace,
         endings,
+        generation,
         stream_interval_s=queue.stream_interval_ms / 1000.0,
     )

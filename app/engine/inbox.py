@@ -9,6 +9,8 @@ import msgspec
 from app.engine.answer import Answer
 from app.engine.cache_report import cache_miss, cache_report
 from app.engine.channel import Channel
+from app.engine.constraint import Guide
+from app.engine.guidance import Guidance
 from app.engine.keeper import Keeper
 from app.engine.llama import Model
 from app.engine.logprobs import HeldLogprobs
@@ -50,6 +52,7 @@ class Inbox:
         self,
         model: Model,
         prompts: PromptBuilder,
+        guidance: Guidance,
         scheduler: Scheduler,
         channel: Channel,
         pace: Pace,
@@ -62,6 +65,7 @@ class Inbox:
         self._residency = residency
         self._keeper = keeper
         self._prompts = prompts
+        self._guidance = guidance
         self._scheduler = scheduler
         self._channel = channel
         self._pace = pace
@@ -119,6 +123,7 @@ class Inbox:
             request.profile = command.profile
             return [request]
         room = self._n_ctx - len(prompt.tokens)
+        plan = self._guidance.plan(command, prompt.text)
         requests: list[Request] = []
         for choice in range(command.n):
             request = _request(command, prompt, received_s)
@@ -129,16 +134,18 @@ class Inbox:
             if command.explain_cache and choice == 0:
                 request.miss = self._explain(prompt.tokens)
             request.report_progress = command.report_progress and choice == 0
-            request.answer = self._answer(command, choice)
+            request.answer = self._answer(command, choice, prompt.text)
+            request.guide = Guide(plan) if plan is not None else None
+            request.speculates = command.speculate
             requests.append(request)
         return requests
 
-    def _answer(self, command: Generate, choice: int) -> Answer:
+    def _answer(self, command: Generate, choice: int, prompt_text: str) -> Answer:
         request_id, n_top = command.request_id, command.n_logprobs
         logprobs = None
         if n_top is not None:
             logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
-        parser = self._prompts.parser(command)
+        parser = self._prompts.parser(command, prompt_text)
         return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
 
     def _explain(self, tokens: list[int]) -> CacheMiss | None:

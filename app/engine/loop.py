@@ -11,6 +11,7 @@ from collections.abc import Callable
 from app.engine.cache_report import cache_counts
 from app.engine.channel import Channel
 from app.engine.endings import Endings
+from app.engine.generation import Generation
 from app.engine.inbox import Inbox
 from app.engine.interrupt import Interrupt
 from app.engine.keeper import Keeper
@@ -49,6 +50,7 @@ class EngineLoop:
         keeper: Keeper,
         pace: Pace,
         endings: Endings,
+        generation: Generation,
         *,
         stream_interval_s: float = 0.0,
         poll_every_s: float = 0.02,
@@ -62,11 +64,11 @@ class EngineLoop:
         self._keeper = keeper
         self._pace = pace
         self._endings = endings
+        self._generation = generation
         self._stream_interval_s = stream_interval_s
         self._stats_s = 0.0
         self._sent_s = 0.0
         self._worked_s = 0.0
-        self._is_urgent = False
         self._interrupt = Interrupt(channel, poll_every_s)
 
     def run(self, commands: list[Command]) -> None:
@@ -108,10 +110,10 @@ class EngineLoop:
         """
         now_s = time.monotonic()
         is_due = now_s - self._sent_s >= self._stream_interval_s
-        if now or self._is_urgent or self._endings.has_news or is_due:
+        if now or self._generation.is_urgent or self._endings.has_news or is_due:
             self._channel.flush()
             self._sent_s = now_s
-            self._is_urgent = self._endings.has_news = False
+            self._generation.is_urgent = self._endings.has_news = False
 
     def _wait(self) -> list[Command]:
         """Wait for commands; save prompts for later where none come for a moment."""
@@ -141,15 +143,22 @@ class EngineLoop:
         work = self._scheduler.plan(self._pace.chunk(self._scheduler.n_generating))
         if any(item.request.n_prefill for item in work):  # such steps are long
             self._send(now=True)
+        else:
+            n_tokens = sum(item.n_tokens for item in work)
+            self._generation.guess(work, self._context.n_batch - n_tokens)
         work = self._decode(work)
         n_prefill = sum(item.n_tokens for item in work if item.request.n_prefill)
-        self._is_urgent = self._is_urgent or n_prefill > 0
+        n_guessed = sum(len(item.request.guessed) for item in work)
+        self._generation.is_urgent = self._generation.is_urgent or n_prefill > 0
         for request, row in self._record_all(work):
-            self._advance(request, row)
+            self._generation.advance(request, row)
         if work:
             self._worked_s = time.monotonic()
-            n_tokens = sum(item.n_tokens for item in work)
-            self._pace.measured(n_prefill, n_tokens - n_prefill, self._worked_s - began_s)
+            seconds = self._worked_s - began_s
+            n_decode = sum(item.n_tokens for item in work) - n_prefill
+            self._pace.measured(n_prefill, n_decode, seconds)
+            if not n_prefill:
+                self._generation.cost.measured(n_decode + n_guessed, seconds)
 
     def _record_all(self, work: list[Work]) -> list[tuple[Request, int]]:
         """Note what is in the KV cache now; return what can be sampled, with rows of the batch.
@@ -163,8 +172,10 @@ class EngineLoop:
             row += item.n_tokens
             if item.reaches_end:
                 ready.append((item.request, row))
+            row += len(item.request.guessed)
             self._record(item)
-        return ready
+        # what was guessed is in the KV cache too, until it is judged
+        return sorted(ready, key=lambda found: not found[0].guessed)
 
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
@@ -174,12 +185,16 @@ class EngineLoop:
         lease.slot.tokens = request.tokens[: request.n_past]
         if self._model.is_recurrent and request.n_past < request.n_head < len(known):
             request.checkpoint = request.n_head
-        if not request.clock.started_s:
+        is_first = not request.clock.started_s
+        if is_first:
             self._announce(request, hit)
         if request.max_new == 0:
             if request.n_pending == 0:
                 self._endings.finish(request, "stop")
-        elif request.sampler is None:
+            return
+        if is_first:
+            self._generation.begin(request)
+        if request.sampler is None and request.slot is not None:
             sampler = Sampler(stages(request.sampling), self._model)
             if n_tokens := looks_back(request.sampling):
                 sampler.accept(request.tokens[-n_tokens:])
@@ -203,8 +218,9 @@ class EngineLoop:
     def _decode(self, work: list[Work]) -> list[Work]:
         """Run the step and return what of it was run.
 
-        Where the KV cache is full, idle sequences move out first; then the youngest request
-        is held back. A long step is given up when one of its prompts is cancelled.
+        Where the KV cache is full, idle sequences move out first, then guesses are left out, and
+        then the youngest request is held back. A long step is given up when one of its prompts is
+        cancelled.
         """
         while work:
             code = self._context.decode(_parts(work), self._watch(work))
@@ -213,7 +229,7 @@ class EngineLoop:
             if code == DECODE_ABORTED:
                 self._cut_back(work)
                 return []
-            if self._residency.make_room():
+            if self._residency.make_room() or _forget_guesses(work):
                 continue
             if self._scheduler.hold_back() is not None:
                 work = [item for item in work if item.request.slot is not None]
@@ -262,29 +278,6 @@ class EngineLoop:
                 )
             )
 
-    def _advance(self, request: Request, row: int) -> None:
-        """Sample a request's next token from `row` of the batch and emit what it completes."""
-        sampler, answer = request.sampler, request.answer
-        if sampler is None or answer is None:
-            self._endings.finish(request, "stop")
-            return
-        token = sampler.sample(self._context, row)
-        if not request.clock.first_token_s:
-            request.clock.first_token_s = time.monotonic()
-            self._is_urgent = True
-        request.tokens.append(token)
-        if self._model.is_end(token):
-            self._endings.finish(request, "stop")
-            return
-        if answer.logprobs is not None:
-            answer.logprobs.add(token, self._context.logits(row))
-        for event in answer.feed(self._model.piece(token)):
-            self._channel.post(event)
-        if answer.stopped:
-            self._endings.finish(request, "stop")
-        elif request.n_generated >= request.max_new:
-            self._endings.finish(request, "length")
-
     def _report(self, *, is_due: bool) -> None:
         now_s = time.monotonic()
         if now_s - self._stats_s < _STATS_EVERY_S and not is_due:
@@ -305,13 +298,20 @@ class EngineLoop:
         )
 
 
+def _forget_guesses(work: list[Work]) -> bool:
+    has_guesses = any(item.request.guessed for item in work)
+    for item in work:
+        item.request.guessed = []
+    return has_guesses
+
+
 def _parts(work: list[Work]) -> list[BatchPart]:
     parts = []
     for item in work:
         request, start = item.request, item.request.n_past
         if request.slot is None:
             raise RuntimeError("a running request has no sequence")
-        tokens = request.tokens[start : start + item.n_tokens]
-        wants_logits = item.reaches_end and request.max_new > 0
-        parts.append(BatchPart(request.slot.seq_id, start, tokens, wants_logits))
+        tokens = request.tokens[start : start + item.n_tokens] + request.guessed
+        n_logits = 1 + len(request.guessed) if item.reaches_end and request.max_new > 0 else 0
+        parts.append(BatchPart(request.slot.seq_id, start, tokens, n_logits))
     return parts

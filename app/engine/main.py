@@ -25,6 +25,7 @@ from app.engine.llama import (
 )
 from app.engine.loop import EngineLoop
 from app.engine.prompts import PromptBuilder
+from app.engine.speculation import MOST_GUESSED
 from app.engine.threads import default_threads
 from app.errors import DistillerError, TemplateRefused
 from app.protocol import (
@@ -90,7 +91,13 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
     path, params = Path(command.model_path), command.params
     model = Model(path, params, _progress_reporter(channel))
     n_sequences = command.queue.parallel + 1  # one to copy prompts with
-    context = Context(model, params, n_seq_max=n_sequences, n_threads=default_threads())
+    context = Context(
+        model,
+        params,
+        n_seq_max=n_sequences,
+        n_threads=default_threads(),
+        n_more_outputs=MOST_GUESSED,
+    )
     source = params.chat_template or model.chat_template
     prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
     model.show_special(prompts.tags)
@@ -124,7 +131,7 @@ def _info(
 
 def _warm_up(model: Model, context: Context) -> None:
     """Generate from one token, so that the first request finds memory and caches ready."""
-    context.decode([BatchPart(0, 0, [model.first_token], wants_logits=True)])
+    context.decode([BatchPart(0, 0, [model.first_token], n_logits=1)])
     context.clear(0)
 
 

@@ -7,9 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.chat.conversation import normalise
+from app.chat.generic_tools import format_for, presented
+from app.chat.reasoning import (
+    ReasoningParser,
+    ReasoningTags,
+    detect_reasoning,
+    opens_reasoning,
+)
 from app.chat.stream_parser import PlainParser, StreamParser
 from app.chat.templates import CHATML, ChatTemplate
-from app.chat.tool_formats import detect
+from app.chat.tool_formats import ToolFormat
 from app.engine.dates import ConversationDates
 from app.engine.heads import Heads
 from app.engine.sequences import common_prefix
@@ -63,6 +70,11 @@ class PromptBuilder:
         template_source: Jinja source; None means ChatML.
         n_ctx: tokens the context window holds.
 
+    Attributes:
+        tool_format: how the model writes tool calls.
+        reasoning: what stands around its thoughts; None where it does not think, or in messages
+            of their own.
+
     Raises:
         TemplateRefused: the template does not compile.
     """
@@ -75,16 +87,17 @@ class PromptBuilder:
         self._template = ChatTemplate(
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
         )
-        self._format = detect(source)
         self._traits = self._template.traits
+        self.tool_format: ToolFormat = format_for(source, self._traits)
+        self.reasoning: ReasoningTags | None = detect_reasoning(source)
         self._dates = ConversationDates()
         self._heads = Heads(self._shared)
         self.turns = Turns(self._meaning, tokenizer.end_texts)
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Texts of special tokens that the tool format's parser has to see."""
-        return self._format.tags if self._format else ()
+        """Texts of special tokens that parsers of answers have to see."""
+        return (*self.tool_format.tags, *(self.reasoning.tokens if self.reasoning else ()))
 
     def build(self, command: Generate | Prefill) -> Prompt:
         """Return the prompt of a conversation.
@@ -132,9 +145,12 @@ class PromptBuilder:
     def _render(
         self, messages: list[JsonObject], command: Generate | Prefill | Render, *, is_answered: bool
     ) -> str:
+        shown, tools = presented(
+            normalise(messages, self._traits), command.tools or None, self.tool_format, self._traits
+        )
         return self._template.render(
-            normalise(messages, self._traits),
-            tools=command.tools or None,
+            shown,
+            tools=tools,
             add_generation_prompt=is_answered,
             template_kwargs=command.template_kwargs,
             now=self._dates.of(command.messages),
@@ -169,19 +185,23 @@ class PromptBuilder:
             return []
         return ways[0][: common_prefix(*ways)]
 
-    def parser(self, command: Generate) -> StreamParser:
-        """Return a fresh parser for the answer to `command`.
+    def parser(self, command: Generate, prompt_text: str) -> StreamParser:
+        """Return a fresh parser for the answer to `command`, whose prompt is `prompt_text`.
 
         Calls are looked for where tools are offered, and where the conversation has used some:
         a model may call again although they are offered no longer.
         """
         used = any(message.get("tool_calls") for message in command.messages)
-        if self._format is None or not (command.tools or used):
-            return PlainParser()
-        return self._format.parser(dict(map(_signature, command.tools)))
+        parser: StreamParser = PlainParser()
+        if self.tool_format.always or command.tools or used:
+            parser = self.tool_format.parser(dict(map(_signature, command.tools)))
+        if self.reasoning is None or not command.reasoning.is_split:
+            return parser
+        is_open = opens_reasoning(prompt_text, self.reasoning)
+        return ReasoningParser(parser, self.reasoning, is_open=is_open)
 
     def _meaning(self, text: str) -> Meaning:
-        return meaning_of(text, self._format.parser(None) if self._format else PlainParser())
+        return meaning_of(text, self.tool_format.parser(None))
 
 
 def _signature(tool: JsonObject) -> tuple[str, JsonObject]:

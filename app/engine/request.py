@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from app.engine.answer import Answer
+from app.engine.constraint import Guide
 from app.engine.sequences import Slot
+from app.engine.speculation import Speculator
 from app.protocol import CacheMiss, SamplingParams, Timings, Usage
 
 
@@ -15,6 +18,9 @@ class TokenSampler(Protocol):
 
     def sample(self, context: Any, row: int) -> int:
         """Choose a token from a row of the last step's logits."""
+
+    def accept(self, tokens: Iterable[int]) -> None:
+        """Note tokens that followed without being chosen."""
 
     def close(self) -> None:
         """Give its memory back."""
@@ -51,6 +57,12 @@ class Request:
         restore_ms: what bringing them back took, in milliseconds.
         checkpoint: a length at which the sequence is to be saved on its way, for models whose
             memory cannot be cut; 0 is none.
+        guide: holds the answer to a grammar; None leaves it free.
+        speculates: whether guesses at what comes next are wanted.
+        speculator: makes them, once the request runs.
+        guessed: tokens of the step that is decoded that are not known to follow.
+        n_last: trailing tokens that are decoded together: the last one, and those before it that
+            followed without being chosen.
     """
 
     request_id: str
@@ -74,6 +86,11 @@ class Request:
     tier: str = "none"
     restore_ms: float = 0.0
     checkpoint: int = 0
+    guide: Guide | None = None
+    speculates: bool = False
+    speculator: Speculator | None = None
+    guessed: list[int] = field(default_factory=list)
+    n_last: int = 1
 
     @property
     def n_generated(self) -> int:
@@ -91,9 +108,10 @@ class Request:
 
         The last token of an answer so far is not among them: it is decoded alone, like a
         generated token, whether the tokens before it were prefilled or cached. Batches of
-        different shape round differently, and so a cached prompt would answer differently.
+        different shape round differently, and so a cached prompt would answer differently. The
+        same holds for tokens that followed by themselves, which are decoded with it.
         """
-        end = len(self.tokens) - 1 if self.max_new else self.n_prompt
+        end = len(self.tokens) - self.n_last if self.max_new else self.n_prompt
         return max(0, end - self.n_past)
 
     def up_to_checkpoint(self, n_tokens: int) -> int:

@@ -107,15 +107,20 @@ class Scheduler:
         return leader not in self.waiting
 
     def plan(self, prefill_budget: int) -> list[Work]:
-        """Return the next step: a token for each generating request, then prefill.
+        """Return the next step: the last tokens of each generating request, then prefill.
 
         Args:
             prefill_budget: tokens that the step may prefill at most, shared by all.
         """
-        work = [Work(request, 1) for request in self.running if not request.n_prefill]
+        generating = [request for request in self.running if not request.n_prefill]
         prefilling = [request for request in self.running if request.n_prefill]
-        room = min(prefill_budget, self._n_batch - len(work))
-        return work + list(_share(prefilling, room))
+        room = self._n_batch - len(generating)
+        work = []
+        for request in generating:
+            n_more = min(request.n_pending - 1, room)
+            room -= n_more
+            work.append(Work(request, 1 + n_more))
+        return work + list(_share(prefilling, min(prefill_budget, room)))
 
     def hold_back(self) -> Request | None:
         """Send the youngest running request back to the head of the queue.
@@ -128,6 +133,7 @@ class Scheduler:
         youngest = max(reversed(self.running), key=lambda request: request.clock.received_s)
         self._leave(youngest)
         youngest.n_past = 0
+        youngest.guessed = []
         self.waiting.appendleft(youngest)
         return youngest
 

@@ -20,6 +20,8 @@ import msgspec
 from app.chat.stream_parser import StreamEvent, StreamParser, collect
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
+# The last tokens of an answer are not decoded: one, or as many as followed by themselves.
+MOST_UNDECODED = 32
 _MOST_CHARS_FOR_ONE = 16  # JSON may write one character as two escapes, and spread itself out
 _PIECE_CHARS = 4096
 
@@ -118,12 +120,16 @@ class Turns:
         self._n_chars = 0
 
     def with_tokens(self, tokens: Sequence[int]) -> Turn | None:
-        """Return the turn that has these tokens, or one more: the last one is never decoded."""
+        """Return the turn that has these tokens, or a few more: the last are never decoded."""
         wanted = array("i", tokens)
-        for turn in self._turns.values():
-            if len(turn.tokens) - len(wanted) in (0, 1) and turn.tokens[: len(wanted)] == wanted:
-                return turn
-        return None
+        n_wanted = len(wanted)
+        found = [
+            turn
+            for turn in self._turns.values()
+            if n_wanted <= len(turn.tokens) <= n_wanted + MOST_UNDECODED
+            and turn.tokens[:n_wanted] == wanted
+        ]
+        return min(found, key=lambda turn: len(turn.tokens), default=None)
 
     def splice(self, text: str) -> Spliced | None:
         """Return known tokens for the beginning of the rendered prompt `text`.
@@ -255,7 +261,10 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     answer: bytes
     end: bytes
     n_tokens: Annotated[int, msgspec.Meta(ge=0)]
-    rest: Annotated[list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]], msgspec.Meta(max_length=1)]
+    rest: Annotated[
+        list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]],
+        msgspec.Meta(max_length=MOST_UNDECODED),
+    ]
 
 
 _decoder = msgspec.msgpack.Decoder(_Record)
@@ -264,7 +273,7 @@ _decoder = msgspec.msgpack.Decoder(_Record)
 def to_bytes(turn: Turn, n_tokens: int) -> bytes:
     """Return what `from_bytes` needs to make the turn again, besides its first `n_tokens`.
 
-    Only the last one may be missing there.
+    No more than `MOST_UNDECODED` may be missing there.
     """
     record = _Record(
         prompt=_encoded(turn.prompt_text),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from app.protocol.parts import (
     CacheParams,
+    Constraint,
     JsonObject,
     LoadParams,
     Message,
     QueueParams,
+    ReasoningParams,
     SamplingParams,
+    ToolChoice,
 )
 
 
@@ -28,7 +31,8 @@ class Generate(Message, frozen=True, kw_only=True):
     `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
     events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
     the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
-    many of the likeliest tokens; None asks for none.
+    many of the likeliest tokens; None asks for none. With `speculate` False every token is decoded
+    by itself, whatever the prompt lets foresee.
     """
 
     request_id: str
@@ -42,6 +46,10 @@ class Generate(Message, frozen=True, kw_only=True):
     report_progress: bool = False
     explain_cache: bool = False
     n_logprobs: int | None = None
+    tool_choice: ToolChoice = ToolChoice()
+    constraint: Constraint | None = None
+    reasoning: ReasoningParams = ReasoningParams()
+    speculate: bool = True
     sent_s: float = 0.0
 
 

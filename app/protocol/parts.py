@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -97,6 +97,43 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     ignore_eos: bool = False
     seed: int | None = None
     logit_bias: dict[int, float] = {}
+
+
+class Constraint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the text of an answer has to be.
+
+    `kind` says what `text` is: a JSON schema, a grammar (llguidance's Lark, or GBNF), a regular
+    expression (Rust's, without look-around) or a JSON list of texts. `param` names the field of the
+    request, for errors. What of a schema cannot be enforced is an error where `is_strict`, and
+    ignored elsewhere.
+    """
+
+    kind: Literal["json_schema", "grammar", "regex", "choice"]
+    text: str
+    param: str
+    is_strict: bool = True
+
+
+class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the answer has to be a tool call, and of which tools.
+
+    `names` are those of the offered tools that may be called; empty means all of them.
+    """
+
+    is_required: bool = False
+    names: list[str] = []
+    parallel: bool = True
+
+
+class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of what the model thinks before it answers.
+
+    `is_split` sends it as `ReasoningDelta`; otherwise it stays in the text, tags included. After
+    `budget` tokens of it the answer begins; None is no limit.
+    """
+
+    is_split: bool = True
+    budget: int | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -64,9 +64,32 @@ def test_json_that_is_no_object_is_refused(body: Any) -> None:
     assert (error.param, error.message) == ("body", "The request body must be a JSON object")
 
 
-def test_unknown_keys_at_the_top_are_ignored_as_other_servers_do() -> None:
-    body = parsed(json.dumps(chat(user="u", store=True)).encode(), ChatRequest)
+WITHOUT_EFFECT: dict[str, Any] = {
+    "user": "u",
+    "metadata": {"a": "b"},
+    "store": True,
+    "service_tier": "auto",
+    "safety_identifier": "s",
+    "prompt_cache_key": "k",
+    "prompt_cache_retention": "24h",
+    "verbosity": "low",
+    "modalities": ["text"],
+    "audio": None,
+    "prediction": {"type": "content", "content": "x"},
+    "web_search_options": {},
+    "functions": [],
+    "function_call": None,
+    "cache_prompt": True,
+}
+
+
+def test_what_has_no_effect_here_and_unknown_keys_at_the_top_are_ignored() -> None:
+    body = parsed(json.dumps(chat(**WITHOUT_EFFECT)).encode(), ChatRequest)
     assert body.raw_messages() == [USER]
+
+
+def test_functions_of_old_are_told_of_tools() -> None:
+    assert "use tools" in refusal(chat(functions=[{"name": "f"}])).message
 
 
 # ---------------------------------------------------------------- fields
@@ -92,6 +115,11 @@ def test_unknown_keys_at_the_top_are_ignored_as_other_servers_do() -> None:
         (chat(top_p=1.5), "top_p"),
         (chat(max_tokens=0), "max_tokens"),
         (chat(max_tokens=1.5), "max_tokens"),
+        (chat(max_tokens=-2), "max_tokens"),
+        (chat(max_completion_tokens=0), "max_completion_tokens"),
+        (chat(n_predict=10**9), "n_predict"),
+        (chat(seed=-2), "seed"),
+        (chat(repeat_last_n=-2), "repeat_last_n"),
         (chat(n=0), "n"),
         (chat(n=-1), "n"),
         (chat(n=17), "n"),
@@ -114,6 +142,7 @@ def test_unknown_keys_at_the_top_are_ignored_as_other_servers_do() -> None:
         (chat(dry_base=0.5), "dry_base"),
         (chat(dry_allowed_length=-1), "dry_allowed_length"),
         (chat(dry_penalty_last_n=1.5), "dry_penalty_last_n"),
+        (chat(dry_penalty_last_n=-2), "dry_penalty_last_n"),
         (chat(dry_sequence_breakers=[]), "dry_sequence_breakers"),
         (chat(dry_sequence_breakers="ab"), "dry_sequence_breakers"),
         (chat(dry_sequence_breakers=["a" * 21]), "dry_sequence_breakers[0]"),
@@ -132,8 +161,11 @@ def test_unknown_keys_at_the_top_are_ignored_as_other_servers_do() -> None:
         (chat(stop=["a"] * 17), "stop"),
         (chat(logit_bias={"5": 101}), "logit_bias.5"),
         (chat(stream="yes"), "stream"),
-        (chat(response_format={"type": "json_object"}), "response_format.type"),
-        (chat(tool_choice="required"), "tool_choice"),
+        (chat(modalities=["text", "audio"]), "modalities[1]"),
+        (chat(audio={"voice": "alloy", "format": "wav"}), "audio"),
+        (chat(functions=[{"name": "f"}]), "functions"),
+        (chat(function_call="auto"), "function_call"),
+        (chat(speculate="yes"), "speculate"),
         (chat(tools=[{"type": "function"}]), "tools[0].function"),
         (chat(tools=[{"type": "function", "function": {"name": "a b"}}]), "tools[0].function.name"),
         (chat(inference_configs={"top_k": -2}), "inference_configs.top_k"),
@@ -183,6 +215,12 @@ def test_an_unknown_key_at_the_top_of_a_strict_body_is_named() -> None:
     assert error.param == "special"
     valid = "add_special, content, parse_special, with_pieces"
     assert error.message == f"Unknown key 'special'; valid keys: {valid}"
+
+
+def test_a_valid_key_is_listed_as_a_client_writes_it() -> None:
+    error = refusal(chat(structured_outputs={"structural_tag": "x"}))
+    assert error.param == "structured_outputs.structural_tag"
+    assert error.message.endswith("valid keys: choice, grammar, json, regex")
 
 
 def test_an_unknown_key_is_reported_before_a_wrong_value() -> None:

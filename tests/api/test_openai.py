@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.api.defaults import Defaults
 from app.api.openai import to_generate, to_prefill, to_render
 from app.api.schemas.chat import ChatRequest, RestoreCacheRequest
 from app.errors import InvalidRequest
@@ -18,14 +19,14 @@ from app.protocol import Generate, SamplingParams, encode
 USER = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 DEFAULTS = SamplingParams(temperature=0.5, top_k=7, seed=3)
+N_CTX = 512
 N_VOCAB = 100
 
 
 def command(*, default_max_tokens: int | None = None, **body: Any) -> Generate:
     request = ChatRequest.model_validate_json(json.dumps({"messages": [USER], **body}))
-    return to_generate(
-        request, "r", defaults=DEFAULTS, max_tokens=default_max_tokens, n_vocab=N_VOCAB
-    )
+    defaults = Defaults(sampling=DEFAULTS, max_tokens=default_max_tokens)
+    return to_generate(request, "r", defaults=defaults, n_ctx=N_CTX, n_vocab=N_VOCAB)
 
 
 def sampling(**body: Any) -> SamplingParams:
@@ -108,7 +109,27 @@ def test_a_place_that_wins_does_so_under_either_name() -> None:
 def test_max_tokens_is_limited_by_the_request_before_the_default() -> None:
     assert command(default_max_tokens=50, max_tokens=5).max_tokens == 5
     assert command(default_max_tokens=50, max_completion_tokens=6).max_tokens == 6
+    assert command(default_max_tokens=50, n_predict=7).max_tokens == 7
     assert command().max_tokens is None
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict"])
+def test_minus_one_is_no_limit_whatever_the_default(name: str) -> None:
+    body: dict[str, Any] = {name: -1}
+    assert command(default_max_tokens=50, **body).max_tokens is None
+    assert command(default_max_tokens=50, inference_configs=body).max_tokens is None
+
+
+@pytest.mark.parametrize("name", ["repeat_last_n", "dry_penalty_last_n"])
+def test_minus_one_looks_back_on_the_whole_context(name: str) -> None:
+    body: dict[str, Any] = {name: -1}
+    assert getattr(sampling(**body), name) == N_CTX
+    assert getattr(sampling(inference_configs=body), name) == N_CTX
+
+
+def test_a_seed_of_minus_one_is_a_random_one_whatever_the_default() -> None:
+    assert sampling(seed=-1).seed is None
+    assert sampling(inference_configs={"seed": -1}).seed is None
 
 
 @pytest.mark.parametrize(
@@ -143,7 +164,8 @@ def test_seeds_that_differ_only_in_their_high_bits_stay_different() -> None:
 def test_a_default_seed_is_folded_as_well() -> None:
     request = ChatRequest.model_validate({"messages": [USER]})
     random_in_llama_cpp = SamplingParams(seed=2**32 - 1)
-    made = to_generate(request, "r", defaults=random_in_llama_cpp, max_tokens=None, n_vocab=1)
+    defaults = Defaults(sampling=random_in_llama_cpp)
+    made = to_generate(request, "r", defaults=defaults, n_ctx=N_CTX, n_vocab=1)
     assert made.sampling.seed is not None
     assert made.sampling.seed < 2**31
 
@@ -187,6 +209,16 @@ def test_messages_and_tools_reach_the_engine_as_they_were_sent() -> None:
 def test_a_number_that_no_message_to_the_engine_can_carry_is_the_clients_mistake() -> None:
     with pytest.raises((InvalidRequest, ValidationError)):
         encode(command(chat_template_kwargs={"n": 10**30}))
+
+
+def test_tokens_are_guessed_ahead_unless_the_request_or_the_default_says_no() -> None:
+    request = ChatRequest.model_validate({"messages": [USER], "speculate": None})
+    off = Defaults(sampling=DEFAULTS, speculate=False)
+    assert not to_generate(request, "r", defaults=off, n_ctx=N_CTX, n_vocab=N_VOCAB).speculate
+    asked = request.model_copy(update={"speculate": True})
+    assert to_generate(asked, "r", defaults=off, n_ctx=N_CTX, n_vocab=N_VOCAB).speculate
+    assert command().speculate
+    assert not command(speculate=False).speculate
 
 
 def test_one_answer_is_wanted_unless_more_are_asked_for() -> None:
@@ -239,11 +271,6 @@ def test_the_prompt_to_show_is_the_one_that_a_chat_has() -> None:
         shown, chat = to_render(body, "r"), command(tool_choice=choice, **fields)
         assert (shown.messages, shown.tools) == (chat.messages, chat.tools)
         assert shown.template_kwargs == chat.template_kwargs
-
-
-def test_tool_choice_none_hides_the_tools() -> None:
-    assert command(tools=[TOOL], tool_choice="none").tools == []
-    assert command(tools=[TOOL], tool_choice="auto").tools == [TOOL]
 
 
 def test_a_prompt_to_be_kept_ready_is_the_one_that_a_chat_will_have() -> None:

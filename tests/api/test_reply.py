@@ -127,6 +127,16 @@ def test_content_is_null_beside_tool_calls_without_text() -> None:
     assert whole([])["choices"][0]["message"] == {"role": "assistant", "content": ""}
 
 
+def test_thoughts_alone_leave_an_empty_content_and_beside_calls_none() -> None:
+    thoughts, calls = DELTAS[:2], DELTAS[4:]
+    alone = whole(thoughts)["choices"][0]["message"]
+    assert (alone["content"], alone["reasoning_content"]) == ("", "Let me see.")
+    beside = whole([*thoughts, *calls])["choices"][0]["message"]
+    assert (beside["content"], beside["reasoning_content"]) == (None, "Let me see.")
+    pieces = [piece["choices"][0]["delta"] for piece in chunks([*thoughts, *calls])[1:-1]]
+    assert all("content" not in delta for delta in pieces)
+
+
 def test_every_chunk_has_the_same_head() -> None:
     pieces = chunks(DELTAS)
     keys = ("id", "object", "created", "model", "system_fingerprint")

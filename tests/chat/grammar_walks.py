@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 EOS = 256
-_CLOSERS = (
-    '"', '"', "'", "}", "}", "]", ")", "</parameter>", "\n</parameter>\n", "</arg_value>",
-    "</param>", "]]></param>", "</\uff5cDSML\uff5cparameter>", "</tool_call>", "0", "\n", "/",
-)  # fmt: skip
+_CLOSERS = ('"', '"', "'", "}", "}", "]", ")", "0", "\n", "/")
 _TEMPTING = frozenset(b"\"'\\}{]()[,:<>/\n\r&! 0-")
 
 
@@ -54,26 +51,42 @@ class Vocabulary:
         matcher, tokens = self.matcher(grammar), self.tokens_of(text)
         return matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting()
 
-    def walk(self, start: LLMatcher, chance: random.Random, *, n_free: int) -> str:
-        """Return a random text of the grammar; after `n_free` tokens it seeks the end."""
+    def walk(
+        self, start: LLMatcher, chance: random.Random, *, n_free: int, ends: Sequence[str] = ()
+    ) -> str:
+        """Return a random text of the grammar.
+
+        Args:
+            start: a matcher at the grammar's start.
+            chance: makes the choices.
+            n_free: after so many tokens the walk seeks the end.
+            ends: what may end texts in it.
+        """
+        closers = [self.tokens_of(text) for text in (*_CLOSERS, *ends, *ends)]
         matcher = start.deep_copy()
         walked: list[int] = []
         while not matcher.is_stopped():
             assert len(walked) < 20_000, "the walk does not end"
-            tokens = self._step(matcher, chance, is_free=len(walked) < n_free)
+            tokens = self._step(matcher, chance, closers, is_free=len(walked) < n_free)
             assert matcher.consume_tokens(tokens)
             walked += tokens
         assert matcher.stop_reason() == "NoExtension"
         return self.text_of(walked)
 
-    def _step(self, matcher: LLMatcher, chance: random.Random, *, is_free: bool) -> list[int]:
+    def _step(
+        self,
+        matcher: LLMatcher,
+        chance: random.Random,
+        closers: Sequence[list[int]],
+        *,
+        is_free: bool,
+    ) -> list[int]:
         allowed = [id for id, bias in enumerate(matcher.compute_logit_bias()) if bias]
         assert EOS not in allowed, "the block may end, or go on"
         if len(allowed) == 1:
             return allowed
-        closers = [self.tokens_of(chance.choice(_CLOSERS)) for _ in range(1 if is_free else 20)]
         if not is_free or chance.random() < 0.1:
-            for closer in closers:
+            for closer in (chance.choice(closers) for _ in range(1 if is_free else 20)):
                 if matcher.validate_tokens(closer) == len(closer):
                     return closer
         tempting = [id for id in allowed if id in _TEMPTING or id > EOS]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.chat.conversation import normalise
+from app.chat.generic_tools import presented
 from app.chat.stream_parser import collect
 from app.chat.templates import ChatTemplate
 from app.chat.tool_formats import ToolFormat, detect
@@ -20,30 +21,30 @@ from app.errors import TemplateRefused
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
 PATHS = sorted(FOLDER.glob("*.jinja"))
 
-# None: the template has no tools, or writes calls in a way that no format here reads yet.
+# None: the template shows no tools, so they are shown as text (`app.chat.generic_tools`).
 EXPECTED = {
-    "Apertus-8B-Instruct": None,
+    "Apertus-8B-Instruct": "apertus",
     "Apriel-1.6-15b-Thinker-fixed": "tool-calls",
     "Bielik-11B-v3.0-Instruct": "hermes",
     "ByteDance-Seed-OSS": "seed",
     "Cohere2MoE": "command-r7b",
-    "CohereForAI-c4ai-command-r-plus-tool_use": None,
+    "CohereForAI-c4ai-command-r-plus-tool_use": "command-r",
     "CohereForAI-c4ai-command-r7b-12-2024-tool_use": "command-r7b",
     "GLM-4.6": "glm",
     "GLM-4.7-Flash": "glm",
-    "GigaChat3-10B-A1.8B": None,
+    "GigaChat3-10B-A1.8B": "gigachat3",
     "GigaChat3.1-10B-A1.8B": "gigachat",
     "HuggingFaceTB-SmolLM3-3B": None,
     "Kimi-K2-Instruct": "kimi",
     "Kimi-K2-Thinking": "kimi",
-    "Kimi-K3": None,
+    "Kimi-K3": "kimi-k3",
     "LFM2-8B-A1B": "lfm2",
     "LFM2.5-8B-A1B": "lfm2",
-    "LFM2.5-Instruct": None,
+    "LFM2.5-Instruct": "lfm2",
     "MiMo-VL": "hermes",
     "MiniMax-M1": "tool-call-lines",
     "MiniMax-M2": "minimax",
-    "MiniMax-M3": None,
+    "MiniMax-M3": "minimax-m3",
     "Mistral-Small-3.2-24B-Instruct-2506": "mistral-call-id",
     "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "xml-functions",
     "NVIDIA-Nemotron-Nano-v2": "nemotron",
@@ -65,8 +66,8 @@ EXPECTED = {
     "deepseek-ai-DeepSeek-V4": "deepseek-dsml",
     "fireworks-ai-llama-3-firefunction-v2": "firefunction",
     "google-gemma-2-2b-it": None,
-    "google-gemma-4-31B-it-interleaved": None,
-    "google-gemma-4-31B-it": None,
+    "google-gemma-4-31B-it-interleaved": "gemma",
+    "google-gemma-4-31B-it": "gemma",
     "ibm-granite-granite-3.3-2B-Instruct": "granite",
     "ibm-granite-granite-4.0": "hermes",
     "ibm-granite-granite-4.1": "hermes",
@@ -82,16 +83,16 @@ EXPECTED = {
     "mistralai-Ministral-3-14B-Reasoning-2512": "mistral",
     "mistralai-Mistral-Nemo-Instruct-2407": "mistral-list",
     "moonshotai-Kimi-K2": "kimi",
-    "muse-glimmer": None,
-    "openai-gpt-oss-120b": None,
+    "muse-glimmer": "muse",
+    "openai-gpt-oss-120b": "harmony",
     "openbmb-MiniCPM5-1B": "minicpm",
     "poolside-Laguna-S-2.1": "glm",
     "poolside-Laguna-XS-2.1": "glm",
     "poolside-Laguna-XS.2": "glm",
-    "tencent-Hy3": None,
+    "tencent-Hy3": "hunyuan",
     "unsloth-Apriel-1.5": "tool-calls",
     "unsloth-mistral-Devstral-Small-2507": "mistral",
-    "upstage-Solar-Open-100B": None,
+    "upstage-Solar-Open-100B": "solar",
 }
 
 
@@ -116,14 +117,21 @@ def test_a_template_that_shows_tools_the_way_of_phi_4_mini_has_its_format() -> N
 # ---------------------------------------------------------------- what templates write is read
 
 ARGUMENTS = {"city": 'Köln "x"', "n": 3, "deep": {"a": [1, None, True]}, "zip": "50667"}
+# MiniMax M3 has no way to write null in a list: the item is empty.
+WRITTEN_ARGUMENTS = {"MiniMax-M3": {**ARGUMENTS, "deep": {"a": [1, "", True]}}}
 PARAMETERS = {
     "type": "object",
     "properties": {
-        "city": {"type": "string"},
-        "n": {"type": "integer"},
-        "deep": {"type": "object"},
-        "zip": {"type": "string"},
+        "city": {"type": "string", "description": "Where."},
+        "n": {"type": "integer", "description": "How often."},
+        "deep": {
+            "type": "object",
+            "description": "More.",
+            "additionalProperties": {"type": "string"},
+        },
+        "zip": {"type": "string", "description": "Which part."},
     },
+    "required": ["city"],
 }
 FUNCTION = {"name": "get_weather", "description": "Weather.", "parameters": PARAMETERS}
 QUESTION = {"role": "user", "content": "Hi"}
@@ -147,9 +155,15 @@ def written_by(
     template = ChatTemplate(source, bos_token="<s>", eos_token="</s>")
 
     def render(messages: list[dict[str, Any]], *, is_answered: bool) -> str:
-        return template.render(
+        shown, tools = presented(
             normalise(messages, template.traits),
-            tools=[{"type": "function", "function": function} for function in functions],
+            [{"type": "function", "function": function} for function in functions],
+            known,
+            template.traits,
+        )
+        return template.render(
+            shown,
+            tools=tools,
             add_generation_prompt=is_answered,
             template_kwargs={},
             now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
@@ -175,11 +189,10 @@ def test_calls_in_the_history_are_read_as_they_were_made(path: Path) -> None:
         text = written_by(path.read_text(), known)
     except TemplateRefused as error:
         pytest.skip(f"no such conversation: {error}")
-    if "get_weather" not in text:
-        pytest.skip("the template does not show calls")
     for pieces in ([text], list(text)):
         parser = known.parser({"get_weather": PARAMETERS})
         events = [event for piece in pieces for event in parser.feed(piece)]
         (call,) = collect([*events, *parser.finish()]).tool_calls
         assert call.complete
-        assert (call.name, json.loads(call.arguments)) == ("get_weather", ARGUMENTS)
+        assert call.name == "get_weather"
+        assert json.loads(call.arguments) == WRITTEN_ARGUMENTS.get(path.stem, ARGUMENTS)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.chat.templates import CHATML, ChatTemplate
-from app.chat.traits import TemplateTraits
+from app.chat.traits import TemplateTraits, probe
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
 PARTS = (
@@ -65,6 +66,38 @@ def test_a_template_that_would_write_python_wants_text() -> None:
     assert not traits(source).wants_object_arguments
 
 
+def test_a_template_that_writes_no_tools_does_not_show_them() -> None:
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert not traits(source).shows_tools
+    assert traits(source + "{{ tools | tojson }}").shows_tools
+
+
+def test_a_template_that_writes_only_contents_does_not_show_calls() -> None:
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert not traits(source).shows_calls
+    assert traits(source + "{{ messages | tojson }}").shows_calls
+
+
+@pytest.mark.parametrize("how", ["{{ raise_exception('no') }}", ""])
+def test_a_template_that_refuses_or_leaves_out_instructions_does_not_know_them(how: str) -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'system' %}" + how + "{% else %}"
+        "{{ m.content }}{% endif %}{% endfor %}"
+    )
+    assert not traits(source).knows_system_role
+
+
+def test_probing_takes_few_renderings() -> None:
+    n_rendered = 0
+
+    def attempt(conversation: list[dict[str, Any]], tools: list[dict[str, Any]] | None) -> None:
+        nonlocal n_rendered
+        n_rendered += 1
+
+    probe(attempt, "'developer'")
+    assert n_rendered <= 10
+
+
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no published templates in {FOLDER}")
 @pytest.mark.parametrize(
     ("name", "expected"),
@@ -73,12 +106,28 @@ def test_a_template_that_would_write_python_wants_text() -> None:
         ("Qwen3.5-4B", TemplateTraits(takes_content_parts=True)),
         ("openai-gpt-oss-120b", TemplateTraits(knows_developer_role=True)),
         ("meetkai-functionary-medium-v3.2", TemplateTraits(wants_object_arguments=False)),
+        (
+            "google-gemma-2-2b-it",
+            TemplateTraits(shows_tools=False, knows_system_role=False),
+        ),
+        ("microsoft-Phi-3.5-mini-instruct", TemplateTraits(shows_tools=False, shows_calls=False)),
+        ("LFM2-8B-A1B", TemplateTraits(shows_calls=False)),
         ("unsloth-Apriel-1.5", TemplateTraits(takes_content_parts=True)),
         (
             "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
-            TemplateTraits(wants_object_arguments=False, wants_null_content=True),
+            TemplateTraits(
+                wants_object_arguments=False, wants_null_content=True, shows_tools=False
+            ),
         ),
     ],
 )
 def test_the_traits_of_published_templates(name: str, expected: TemplateTraits) -> None:
     assert traits((FOLDER / f"{name}.jinja").read_text()) == expected
+
+
+def test_a_template_may_write_descriptions_in_its_own_way() -> None:
+    source = (
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% for t in tools or [] %}{{ t.function.description.rstrip('.') }};{% endfor %}"
+    )
+    assert traits(source).shows_tools

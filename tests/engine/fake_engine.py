@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from typing import cast
 
 from app.engine.channel import Channel
+from app.engine.constraint import GuidePlan
 from app.engine.disk_tier import Disk, DiskTier
 from app.engine.endings import Endings
+from app.engine.generation import Generation
+from app.engine.guidance import Guidance
 from app.engine.idle_store import IdleStore
 from app.engine.inbox import Inbox
 from app.engine.keeper import Keeper
@@ -23,6 +26,7 @@ from app.engine.request import Request
 from app.engine.residency import Residency
 from app.engine.scheduler import Scheduler
 from app.engine.sequences import SequencePool
+from app.engine.speculation import BatchCost
 from app.protocol import (
     Command,
     Event,
@@ -40,12 +44,32 @@ from tests.engine.fake_llama import (
     MANY_MOMENTS,
     MANY_STEPS,
     CellCache,
+    Follower,
     HistorySampler,
     LetterModel,
     TokenPrompts,
     shown,
     solo,
+    solo_followed,
 )
+
+
+class NoGuidance:
+    """Leaves all answers free."""
+
+    solo = staticmethod(solo)
+
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+        return None
+
+
+class FollowerGuidance(NoGuidance):
+    """Holds all answers to the grammar of `Follower`."""
+
+    solo = staticmethod(solo_followed)
+
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+        return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=Follower())
 
 
 class SamplingInbox(Inbox):
@@ -59,12 +83,23 @@ class SamplingInbox(Inbox):
         residency: Residency,
         keeper: Keeper,
         n_ctx: int,
+        guidance: NoGuidance,
     ) -> None:
         model, prompts = (
             cast(Model, LetterModel(is_recurrent=False)),
             cast(PromptBuilder, TokenPrompts()),
         )
-        super().__init__(model, prompts, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx)
+        super().__init__(
+            model,
+            prompts,
+            cast(Guidance, guidance),
+            scheduler,
+            channel,
+            pace,
+            residency,
+            keeper,
+            n_ctx=n_ctx,
+        )
         self._queue = scheduler
         self.samplers: list[HistorySampler] = []
 
@@ -92,6 +127,16 @@ class DicePace(Pace):
         pass
 
 
+class FlatCost(BatchCost):
+    """A batch costs what a token does, so that there are guesses wherever there can be."""
+
+    def measured(self, n_tokens: int, seconds: float) -> None:
+        pass
+
+    def of(self, n_tokens: int) -> float:
+        return 1.0
+
+
 # ---------------------------------------------------------------- the engine around it
 
 
@@ -117,7 +162,9 @@ class Engine:
         stream_interval_s: float = 0.0,
         disk: Disk | None = None,
         dice: random.Random | None = None,
+        guidance: NoGuidance | None = None,
     ) -> None:
+        self._guidance = guidance or NoGuidance()
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
         self._n_quiet = 0
@@ -143,12 +190,19 @@ class Engine:
             can_cut=can_cut,
         )
         keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
-        self.inbox = SamplingInbox(self.scheduler, channel, pace, residency, keeper, n_ctx)
+        self.inbox = SamplingInbox(
+            self.scheduler, channel, pace, residency, keeper, n_ctx, self._guidance
+        )
         endings = Endings(
             channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
         )
+        model = cast(Model, LetterModel(is_recurrent=not can_cut))
+        self.generation = Generation(
+            model, cast(Context, self.cells), channel, endings, can_guess=can_cut
+        )
+        self.generation.cost = FlatCost()
         self.loop = EngineLoop(
-            cast(Model, LetterModel(is_recurrent=not can_cut)),
+            model,
             cast(Context, self.cells),
             channel,
             self.inbox,
@@ -157,6 +211,7 @@ class Engine:
             keeper,
             pace,
             endings,
+            self.generation,
             stream_interval_s=stream_interval_s,
             poll_every_s=0.0,
         )
@@ -235,7 +290,7 @@ class Engine:
         assert [end.choice for end in ends] == list(range(command.n))
         for end in ends:
             limit = min(command.max_tokens or room, room)
-            answer = solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
+            answer = self._guidance.solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
             assert self.text(request_id, end.choice) == shown(answer)
             assert end.usage.completion_tokens == len(answer)
             assert end.usage.prompt_tokens == len(prompt)
@@ -243,7 +298,13 @@ class Engine:
 
 
 def generate(
-    request_id: str, prompt: list[int], max_tokens: int | None = 8, *, seed: int = 1, n: int = 1
+    request_id: str,
+    prompt: list[int],
+    max_tokens: int | None = 8,
+    *,
+    seed: int = 1,
+    n: int = 1,
+    speculate: bool = True,
 ) -> Generate:
     return Generate(
         request_id=request_id,
@@ -251,6 +312,7 @@ def generate(
         sampling=SamplingParams(seed=seed),
         max_tokens=max_tokens,
         n=n,
+        speculate=speculate,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,17 @@ MANY_STEPS = 20_000
 MANY_MOMENTS = 50
 
 
+FORGETFUL = 1000
+
+
 def next_token(seed: int, history: Sequence[int]) -> int:
-    """The model: any token anywhere before changes what comes next."""
-    return zlib.crc32(bytes([seed, *history])) % N_VOCAB
+    """The model: any token anywhere before changes what comes next.
+
+    With seeds from `FORGETFUL` on only the last two do, so that answers go round in circles.
+    """
+    if seed >= FORGETFUL:
+        history = history[-2:]
+    return zlib.crc32(bytes([seed % 256, *history])) % N_VOCAB
 
 
 def solo(prompt: list[int], seed: int, max_new: int) -> list[int]:
@@ -34,6 +42,48 @@ def solo(prompt: list[int], seed: int, max_new: int) -> list[int]:
     while len(tokens) < max_new and END not in tokens:
         tokens.append(next_token(seed, [*prompt, *tokens]))
     return tokens
+
+
+def followers(token: int) -> list[int]:
+    """Return what the grammar of `Follower` forces after a token."""
+    return [1 + token % 3] * (token % 5) if token >= 6 else []
+
+
+class Follower:
+    """A grammar that admits any token and forces some after large ones."""
+
+    trouble = ""
+    is_over = False
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def copy(self) -> Follower:
+        return Follower()
+
+    def mask(self) -> bytes:
+        return b"\xff\xff"
+
+    def take(self, token: int) -> None:
+        self._last = token
+
+    def take_text(self, data: bytes) -> bool:
+        raise AssertionError("there are no tags")
+
+    def take_forced(self) -> list[int]:
+        return followers(self._last)
+
+    def n_allowed(self, tokens: Sequence[int]) -> int:
+        return len(tokens)
+
+
+def solo_followed(prompt: list[int], seed: int, max_new: int) -> list[int]:
+    """Return the answer that a request held to `Follower` gets when it is alone."""
+    tokens: list[int] = []
+    while len(tokens) < max_new and END not in tokens:
+        token = next_token(seed, [*prompt, *tokens])
+        tokens += [token, *followers(token)]
+    return tokens[:max_new]
 
 
 def shown(tokens: list[int]) -> str:
@@ -64,6 +114,7 @@ class CellCache:
         self.sequences: dict[int, list[Cell]] = defaultdict(list)
         self.rows: dict[int, list[int]] = {}
         self.n_decoded = 0
+        self.n_steps = 0
         self.n_full = 0
         self.n_given_up = 0
         self.in_step = False
@@ -92,9 +143,11 @@ class CellCache:
         for part in parts:
             self.sequences[part.seq_id] += map(Cell, part.tokens)
             row += len(part.tokens)
-            if part.wants_logits:
-                self.rows[row] = self.tokens(part.seq_id)
+            known = self.tokens(part.seq_id)
+            for n_left in range(part.n_logits):
+                self.rows[row - n_left] = known[: len(known) - n_left]
         self.n_decoded += n_tokens
+        self.n_steps += 1
         return DECODE_OK
 
     def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
@@ -111,6 +164,9 @@ class CellCache:
         for part in parts:
             del self.sequences[part.seq_id][part.start :]
         return False
+
+    def forbid(self, output: int, allowed: bytes) -> None:
+        assert output in self.rows
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         if n_keep < len(self.sequences[seq_id]) and not self.can_cut:
@@ -151,6 +207,9 @@ class HistorySampler:
         assert not self.n_closed
         return next_token(self._seed, context.rows[row])
 
+    def accept(self, tokens: Iterable[int]) -> None:
+        assert not self.n_closed
+
     def close(self) -> None:
         self.n_closed += 1
 
@@ -184,5 +243,5 @@ class TokenPrompts:
         tokens = list(command.messages[0]["content"])
         return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
 
-    def parser(self, command: Generate) -> PlainParser:
+    def parser(self, command: Generate, prompt_text: str) -> PlainParser:
         return PlainParser()

@@ -23,8 +23,8 @@ from app.protocol import (
     TextDelta,
 )
 from tests.engine.fake_disk import fake_disk
-from tests.engine.fake_engine import Engine, endless, generate, prefill
-from tests.engine.fake_llama import END, solo
+from tests.engine.fake_engine import Engine, FollowerGuidance, endless, generate, prefill
+from tests.engine.fake_llama import END, FORGETFUL, solo
 
 # ---------------------------------------------------------------- one thing at a time
 
@@ -308,6 +308,43 @@ def test_what_was_forgotten_is_not_written_afterwards() -> None:
     assert not store.entries
 
 
+# ---------------------------------------------------------------- several tokens at once
+
+
+def test_guesses_save_steps_and_change_nothing() -> None:
+    prompt, n_answer = [1, 2, 3], 100
+    seed = next(s for s in range(FORGETFUL, 2000) if END not in solo(prompt, s, n_answer))
+    n_steps = {}
+    for speculate in (False, True):
+        command = generate("a", prompt, n_answer, seed=seed, speculate=speculate)
+        engine = Engine([[command]]).run()
+        engine.assert_answered(command)
+        n_steps[speculate] = engine.cells.n_steps
+    assert n_steps[True] < n_steps[False] / 2
+
+
+def test_guesses_leave_room_for_others_in_a_full_cache() -> None:
+    commands = [generate(str(n), [1, 2], 40, seed=FORGETFUL + n) for n in range(4)]
+    engine = Engine([commands], n_ctx=90, idle_bytes=0).run()
+    for command in commands:
+        engine.assert_answered(command)
+
+
+def test_a_model_that_cannot_forget_makes_no_guesses() -> None:
+    command = generate("a", [1, 2, 3], 60, seed=FORGETFUL + 3)
+    engine = Engine([[command]], can_cut=False).run()
+    engine.assert_answered(command)
+
+
+def test_forced_tokens_are_decoded_together() -> None:
+    prompt, seed = [1, 2, 3], 5
+    command = generate("a", prompt, 60, seed=seed, speculate=False)
+    engine = Engine([[command]], guidance=FollowerGuidance()).run()
+    engine.assert_answered(command)
+    (end,) = engine.finished("a")
+    assert engine.cells.n_steps < end.usage.completion_tokens
+
+
 # ---------------------------------------------------------------- any workload
 
 
@@ -319,7 +356,8 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     if dice.random() < 0.25:
         return prefill(request_id, prompt)
     max_tokens = dice.choice([None, 1, 3, 10])
-    return generate(request_id, prompt, max_tokens, seed=dice.randrange(9), n=dice.choice([1, 3]))
+    seed = dice.randrange(9) + dice.choice([0, FORGETFUL])
+    return generate(request_id, prompt, max_tokens, seed=seed, n=dice.choice([1, 3]))
 
 
 @settings(max_examples=200)
@@ -332,6 +370,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     idle_bytes=st.sampled_from([0, 20, 1000]),
     can_cut=st.booleans(),
     has_disk=st.booleans(),
+    is_guided=st.booleans(),
 )
 def test_any_workload_is_answered_as_if_each_request_were_alone(
     seed: int,
@@ -342,6 +381,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
     idle_bytes: int,
     can_cut: bool,
     has_disk: bool,
+    is_guided: bool,
 ) -> None:
     dice = random.Random(seed)
     commands = [any_command(dice, str(number), n_ctx) for number in range(dice.randrange(1, 12))]
@@ -363,6 +403,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
         can_cut=can_cut,
         disk=fake_disk(can_cut=can_cut, dice=dice)[0] if has_disk else None,
         dice=dice,
+        guidance=FollowerGuidance() if is_guided else None,
     ).run()
 
     ends = Counter(event.request_id for event in engine.events if isinstance(event, Finished))

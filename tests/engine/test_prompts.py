@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.chat.stream_parser import PlainParser
+from app.chat.tool_formats.harmony import HarmonyParser
 from app.chat.tool_formats.hermes import HermesParser
 from app.engine.prompts import Prompt, PromptBuilder, Tokenizer
 from app.engine.turns import Turn
@@ -116,7 +117,9 @@ def test_a_vocabulary_without_a_beginning_of_sequence_needs_none() -> None:
 
 
 def test_tools_and_template_arguments_reach_the_template() -> None:
-    prompts = builder("{{ tools[0].function.name if tools else 'no tools' }} {{ mood }}")
+    prompts = builder(
+        "{{ tools[0].function.name if tools else 'no tools' }} {{ mood }}{# <tool_call> #}"
+    )
     command = generate(user("Hi"), tools=[TOOL], template_kwargs={"mood": "good"})
     assert text(prompts.build(command)) == "^weather good"
     assert text(prompts.build(prefill(user("Hi"), template_kwargs={"mood": "bad"}))) == (
@@ -167,31 +170,44 @@ def test_a_conversation_that_renders_to_nothing_is_refused() -> None:
 
 
 def test_answers_with_tools_are_parsed_in_the_templates_format() -> None:
-    assert isinstance(builder().parser(generate(user("Hi"), tools=[TOOL])), HermesParser)
+    assert isinstance(builder().parser(generate(user("Hi"), tools=[TOOL]), ""), HermesParser)
     assert builder().tags == ("<tool_call>", "</tool_call>")
 
 
 def test_answers_are_plain_where_nobody_offered_tools() -> None:
-    assert isinstance(builder().parser(generate(user("Hi"))), PlainParser)
+    assert isinstance(builder().parser(generate(user("Hi")), ""), PlainParser)
 
 
 def test_answers_are_parsed_where_the_conversation_has_used_tools() -> None:
     call = {"type": "function", "function": {"name": "weather", "arguments": "{}"}}
     used = {"role": "assistant", "content": None, "tool_calls": [call]}
-    assert isinstance(builder().parser(generate(user("Hi"), used)), HermesParser)
+    assert isinstance(builder().parser(generate(user("Hi"), used), ""), HermesParser)
 
 
-def test_answers_are_plain_where_the_template_has_no_known_format() -> None:
+def test_a_template_that_shows_no_tools_gets_them_as_text_and_its_answers_are_parsed() -> None:
     prompts = builder(CONTENTS)
-    assert isinstance(prompts.parser(generate(user("Hi"), tools=[TOOL])), PlainParser)
-    assert prompts.tags == ()
+    assert '"name": "weather"' in text(prompts.build(generate(user("Hi"), tools=[TOOL])))
+    assert isinstance(prompts.parser(generate(user("Hi"), tools=[TOOL]), ""), HermesParser)
+    assert isinstance(prompts.parser(generate(user("Hi")), ""), PlainParser)
+
+
+def test_answers_with_more_than_calls_to_tell_apart_are_parsed_without_tools_too() -> None:
+    prompts = builder(CONTENTS + "{# <|channel|> <|message|> #}")
+    assert isinstance(prompts.parser(generate(user("Hi")), ""), HarmonyParser)
+
+
+def test_instructions_reach_a_template_that_refuses_them_as_the_users_words() -> None:
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    prompts = builder(refusing + CONTENTS)
+    system = {"role": "system", "content": "Be brief."}
+    assert text(prompts.build(generate(system, user("Hi")))) == "^Be brief.\n\nHi"
 
 
 def test_each_answer_has_a_parser_of_its_own() -> None:
     prompts, command = builder(), generate(user("Hi"), tools=[TOOL])
-    assert prompts.parser(command) is not prompts.parser(command)
+    assert prompts.parser(command, "") is not prompts.parser(command, "")
 
 
 def test_a_tool_without_a_usable_name_does_not_stop_the_parser() -> None:
     odd: list[dict[str, Any]] = [{"type": "function"}, {"type": "function", "function": "x"}]
-    assert isinstance(builder().parser(generate(user("Hi"), tools=odd)), HermesParser)
+    assert isinstance(builder().parser(generate(user("Hi"), tools=odd), ""), HermesParser)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from app.api.schemas.cache import CacheTier
-from app.api.schemas.common import Lenient, LoadModelConfigs, Strict
+from app.api.schemas.common import Lenient, LoadModelConfigs, Strict, misfit
+from app.api.schemas.constraints import Constrained
+from app.api.schemas.reasoning import Reasoning, Thinking
 from app.api.schemas.sampling import InferenceConfigs, Sampling
+from app.api.schemas.tools import MAX_TOOLS, Tool, ToolChoiceBody, check_tools, chosen
+from app.protocol import ToolChoice
 
 MAX_TOP_LOGPROBS = 20
 MAX_ANSWERS = 16
@@ -54,43 +66,34 @@ class Message(BaseModel):
     tool_call_id: str | None = None
 
 
-class Function(BaseModel):
-    """A function the model may call."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,128}$")]
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class Tool(BaseModel):
-    """A tool the model may use."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: Literal["function"]
-    function: Function
-
-
 class StreamOptions(Lenient):
     """Options of a streamed answer."""
 
     include_usage: bool | None = None
 
 
-class ResponseFormat(Lenient):
-    """The form of the answer; only plain text is supported so far."""
+def _is_superseded(value: Any) -> Any:
+    if value:
+        raise ValueError("is no longer part of the API; use tools and tool_choice")
+    return value
 
-    type: Literal["text"]
+
+def _is_no_audio(value: Any) -> Any:
+    if value is not None:
+        raise ValueError("this server answers with text only")
+    return value
 
 
-class Conversation(Lenient):
+Superseded = Annotated[Any, AfterValidator(_is_superseded)]
+NoAudio = Annotated[Any, AfterValidator(_is_no_audio)]
+
+
+class Conversation(Thinking, Lenient):
     """What the chat template sees."""
 
     model: str | None = Field(None, min_length=1, max_length=255)
     messages: list[Message] = Field(min_length=1, max_length=4096)
-    tools: list[Tool] | None = Field(None, max_length=512)
+    tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
     chat_template_kwargs: dict[str, Any] | None = None
 
     @field_validator("messages", mode="before")
@@ -99,6 +102,16 @@ class Conversation(Lenient):
         if not isinstance(value, list):
             raise ValueError("must be a list of messages, each with role and content")
         return value
+
+    @model_validator(mode="after")
+    def _tools_fit_together(self) -> Self:
+        check_tools(self.tools or [])
+        return self
+
+    @property
+    def template_kwargs(self) -> dict[str, Any]:
+        """The variables for the chat template; `chat_template_kwargs` win."""
+        return {**self.template_variables(), **(self.chat_template_kwargs or {})}
 
     def raw_messages(self) -> list[dict[str, Any]]:
         """Return the messages as the client sent them."""
@@ -109,16 +122,24 @@ class Conversation(Lenient):
         return [tool.model_dump(exclude_unset=True) for tool in self.tools or ()]
 
 
-class ChatRequest(Conversation, Sampling):
+class ChatRequest(Conversation, Constrained, Reasoning, Sampling):
     """Body of `POST /chat/completions`: OpenAI's fields and the device client's."""
 
     stream: bool | None = False
     stream_options: StreamOptions | None = None
-    tool_choice: Literal["auto", "none"] | None = Field(
-        None, description="`required` and a named function are not supported yet."
+    tool_choice: ToolChoiceBody | None = Field(
+        None, description="Whether to call tools, and which of them."
     )
-    parallel_tool_calls: bool | None = Field(None, description="Accepted, without effect yet.")
-    response_format: ResponseFormat | None = None
+    parallel_tool_calls: bool | None = Field(
+        None, description="Whether an answer may hold several calls; true unless false."
+    )
+    functions: Superseded = Field(None, json_schema_extra={"deprecated": True})
+    function_call: Superseded = Field(None, json_schema_extra={"deprecated": True})
+    modalities: list[Literal["text"]] | None = None
+    audio: NoAudio = None
+    speculate: bool | None = Field(
+        None, description="Whether tokens may be guessed ahead and checked together."
+    )
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to one prompt.")
     return_progress: bool | None = Field(
         None, description="Stream how far the prefill is, as llama-server does."
@@ -139,6 +160,25 @@ class ChatRequest(Conversation, Sampling):
         if value and not info.data.get("logprobs"):
             raise ValueError("needs logprobs to be true")
         return value
+
+    @model_validator(mode="after")
+    def _tool_choice_fits(self) -> Self:
+        choice = self.chosen_tools
+        offered = {tool.function.name for tool in self.tools or ()}
+        for name in choice.names:
+            if name not in offered:
+                raise misfit("tool_choice", f"there is no tool '{name}' among the tools")
+        if choice.is_required and not offered:
+            raise misfit("tool_choice", "a call is required, but there are no tools")
+        if choice.is_required and self.constraint:
+            reason = f"an answer that has to be a call cannot meet {self.constraint.param} too"
+            raise misfit("tool_choice", reason)
+        return self
+
+    @property
+    def chosen_tools(self) -> ToolChoice:
+        """Which of the offered tools may or must be called."""
+        return chosen(self.tool_choice, parallel=self.parallel_tool_calls is not False)
 
     @property
     def n_logprobs(self) -> int | None:

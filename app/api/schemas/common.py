@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.settings import CacheType
 
@@ -13,6 +14,12 @@ StopStrings = (
     | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)]
 )
 SEED_MAX = 2**63 - 1
+MISFIT = "misfit"
+
+
+def misfit(param: str, reason: str) -> PydanticCustomError:
+    """Return the error of a value that does not go with another one; `param` names its field."""
+    return PydanticCustomError(MISFIT, "{reason}", {"param": param, "reason": reason})
 
 
 class Strict(BaseModel):

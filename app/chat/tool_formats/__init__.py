@@ -6,16 +6,23 @@ A format is chosen by what the template contains; the first in the list that rec
 from __future__ import annotations
 
 from app.chat.tool_formats import (
+    apertus,
     deepseek,
     functionary,
+    gemma,
     glm,
+    harmony,
     hermes,
     invoke,
     json_lists,
     kimi,
+    kimi_k3,
     lfm2,
     llama,
+    minimax_m3,
     mistral,
+    muse,
+    solar,
     xml_functions,
 )
 from app.chat.tool_formats.base import Offered, ToolFormat
@@ -24,6 +31,13 @@ __all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 
 # Those with marks that nobody else has come first, those with marks that others use too last.
 FORMATS: tuple[ToolFormat, ...] = (
+    harmony.FORMAT,
+    muse.FORMAT,
+    solar.FORMAT,
+    kimi_k3.FORMAT,
+    gemma.FORMAT,
+    apertus.FORMAT,
+    minimax_m3.FORMAT,
     mistral.CALL_IDS,
     mistral.NAMED,
     mistral.LIST,
@@ -36,6 +50,7 @@ FORMATS: tuple[ToolFormat, ...] = (
     kimi.FORMAT,
     lfm2.FORMAT,
     glm.FORMAT,
+    glm.HUNYUAN,
     functionary.V32,
     functionary.V31,
     xml_functions.SEED,
@@ -45,7 +60,9 @@ FORMATS: tuple[ToolFormat, ...] = (
     json_lists.NEMOTRON,
     json_lists.FIREFUNCTION,
     json_lists.GIGACHAT,
+    json_lists.GIGACHAT3,
     json_lists.COMMAND_R7B,
+    json_lists.COMMAND_R,
     json_lists.TOOL_CALLS,
     json_lists.TOOL_CALL_LINES,
     hermes.FORMAT,

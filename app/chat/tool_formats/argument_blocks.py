@@ -6,7 +6,7 @@ What it admits is what `arguments.Value` reads: text as it is, all else as JSON.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.chat.grammar import Grammar, sequence
@@ -47,6 +47,37 @@ def in_order(parameters: Iterable[Parameter], argument: Callable[[Parameter], st
     """
     written = ((argument(parameter), parameter) for parameter in parameters)
     return " ".join(text if known.is_required else f"({text})?" for text, known in written)
+
+
+def separated(
+    grammar: Grammar,
+    parameters: Sequence[Parameter],
+    argument: Callable[[Parameter], str],
+    separator: str,
+    end: str,
+) -> str:
+    """Return the expression for arguments as `in_order`, with `separator` between and then `end`.
+
+    Args:
+        grammar: gets the rules.
+        parameters: of one tool.
+        argument: returns the expression for one.
+        separator: text between two.
+        end: text behind the last.
+    """
+    rest = grammar.literal(end)
+    begun = [rest]
+    # From the last to the first: what follows an argument is known by then.
+    for known in reversed(parameters):
+        text = argument(known)
+        begun.append(sequence(text, rest))
+        more = sequence(grammar.literal(separator), text, rest)
+        if known.is_required:
+            begun = begun[-1:]
+            rest = grammar.rule(more)
+        else:
+            rest = grammar.either([more, rest])
+    return grammar.either(begun)
 
 
 def value(

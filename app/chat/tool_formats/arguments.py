@@ -15,6 +15,9 @@ from app.chat.tool_formats.json_value import JsonValue
 from app.chat.tool_formats.parameters import Kinds, kind_of_value, kinds_of
 from app.chat.tool_formats.python_value import PythonValue
 
+TEXT: Kinds = frozenset({"string"})
+ANY_JSON: Kinds = frozenset({"object", "array", "number", "boolean", "null"})
+
 _KIND_BEGUN = {"{": "object", "[": "array"}
 _MAX_SCALAR_CHARS = 64
 _MAYBE_SCALAR = re.compile(

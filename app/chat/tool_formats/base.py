@@ -12,6 +12,9 @@ from app.chat.stream_parser import StreamParser
 Offered = Set[str] | Mapping[str, Any] | None
 """The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""
 
+Made = Sequence[tuple[str, Any]]
+"""Calls that were made: name and arguments, an object or JSON text."""
+
 
 @dataclass(frozen=True)
 class Tool:
@@ -60,6 +63,9 @@ class ToolFormat:
         recognises: True for the source of a template that asks for this format.
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
+        always: the parser is needed for every answer, tools or not: more than calls is marked.
+        write: returns calls as the model writes them, for templates that leave out those in the
+            history; None where no template of the family does.
         block: adds to a grammar what calls of these tools look like; one call at most where the
             last argument is True. None: calls of this format cannot be enforced.
     """
@@ -68,4 +74,6 @@ class ToolFormat:
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
     parser: Callable[[Offered], StreamParser]
+    always: bool = False
+    write: Callable[[Made], str] | None = None
     block: Callable[[Grammar, Sequence[Tool], bool], CallBlock] | None = None

@@ -1,4 +1,4 @@
-"""Owns the GLM 4, Ling and Laguna way to call tools: keys and values between tags of their own.
+"""Owns the GLM 4, Ling, Laguna and Hunyuan 3 way to call tools: keys and values between tags.
 
 Pure; must not know templates beyond the words that give the format away.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import ClassVar
 
 from app.chat.grammar import Grammar, sequence
 from app.chat.tool_formats.argument_blocks import Text, in_order, value
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
 from app.chat.tool_formats.parameters import Parameter, parameters_of
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.tagged import TaggedParser
@@ -18,9 +20,6 @@ from app.chat.tool_formats.tagged import TaggedParser
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
 KEY = "<arg_key>"
-_END_KEY = "</arg_key>"
-_VALUE = "<arg_value>"
-_END_VALUE = "</arg_value>"
 _NAME = re.compile(r"[^<>{}\s\"]*")
 _KEY_TEXT = re.compile(r"[^<>]*")
 
@@ -30,56 +29,116 @@ class GlmParser(TaggedParser):
 
     A block with nothing but a word counts as a call where a tool of that name is offered. See
     `ScriptedParser`.
+
+    Attributes:
+        mark: stands at the end of each tag's name.
     """
 
-    openers = (OPEN,)
-    closers = (CLOSE,)
+    mark: ClassVar[str] = ""
+    openers: ClassVar[tuple[str, ...]] = (OPEN,)
+    closers: ClassVar[tuple[str, ...]] = (CLOSE,)
 
     def _block(self, opener: str) -> Step[None]:
         del opener
+        key_tag, close = self._tag("arg_key"), self._tag("/tool_call")
         yield from self._input.skip()
         name = yield from self._input.word(_NAME)
+        separated = yield from self._input.literal(self._tag("tool_sep"))
         yield from self._input.skip()
-        tag = yield from self._input.expect(KEY, CLOSE)
-        if tag == CLOSE and self._offered and name not in self._offered:
+        tag = yield from self._input.expect(key_tag, close)
+        if tag == close and not separated and self._offered and name not in self._offered:
             raise NoCall
         self._begin_arguments(name)
-        while tag == KEY:
+        while tag == key_tag:
             key = yield from self._input.word(_KEY_TEXT)
-            yield from self._input.expect(_END_KEY)
+            yield from self._input.expect(self._tag("/arg_key"))
             yield from self._input.skip()
-            yield from self._input.expect(_VALUE)
-            yield from self._argument(key.strip(), _END_VALUE)
+            yield from self._input.expect(self._tag("arg_value"))
+            yield from self._argument(key.strip(), self._tag("/arg_value"))
             yield from self._input.skip()
-            tag = yield from self._input.expect(KEY, CLOSE)
+            tag = yield from self._input.expect(key_tag, close)
         self._end_arguments()
+
+    def _tag(self, name: str) -> str:
+        return f"<{name}{self.mark}>"
+
+
+class HunyuanParser(GlmParser):
+    """The same with a mark in each tag, a separator after the name, and a section of calls."""
+
+    mark = ":opensource"
+    openers = (f"<tool_calls{mark}>", f"<tool_call{mark}>")
+    closers = (f"</tool_calls{mark}>",)
+
+    def _block(self, opener: str) -> Step[None]:
+        section, call = self.openers
+        if opener == section:
+            yield from self._input.skip()
+            yield from self._input.expect(call)
+        tag = call
+        while tag == call:
+            yield from super()._block(call)
+            yield from self._input.skip()
+            tag = yield from self._input.literal(call, *self.closers)
+
+
+def _tags(mark: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"<{end}{name}{mark}>" for name in names for end in ("", "/"))
 
 
 def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     del one  # a block has one call
     # Some of the family write every tag on a line of its own, some a few, some none.
     line = grammar.rule(f"{grammar.literal(chr(10))}?")
-    calls = [_call(grammar, tool, line) for tool in tools]
+    calls = []
+    for tool in tools:
+        parameters, arguments = _arguments(grammar, tool, "", line)
+        # Ling leaves an empty line where there are no arguments.
+        empty = "" if any(known.is_required for known in parameters) else line
+        calls.append(sequence(grammar.literal(tool.name), line, arguments, empty))
     body = sequence(grammar.either(calls), grammar.literal(CLOSE))
     return CallBlock(OPEN, body, between="\n")
 
 
-def _call(grammar: Grammar, tool: Tool, line: str) -> str:
+def _hunyuan_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    mark, line = HunyuanParser.mark, grammar.literal("\n")
+    calls = []
+    for tool in tools:
+        head = grammar.literal(f"<tool_call{mark}>{tool.name}<tool_sep{mark}>\n")
+        _, arguments = _arguments(grammar, tool, mark, line)
+        calls.append(sequence(head, arguments, grammar.literal(f"</tool_call{mark}>\n")))
+    listed = call_list(grammar, calls, one, separator="")
+    body = sequence(line, listed, grammar.literal(HunyuanParser.closers[0]))
+    return CallBlock(HunyuanParser.openers[0], body)
+
+
+def _arguments(grammar: Grammar, tool: Tool, mark: str, line: str) -> tuple[list[Parameter], str]:
+    """Return the parameters of `tool` and the expression for its arguments, with `line` between."""
+
     def argument(parameter: Parameter) -> str:
-        key = grammar.literal(f"{KEY}{parameter.name}{_END_KEY}")
-        written = value(grammar, parameter, Text(_END_VALUE), is_strict=tool.is_strict)
-        return sequence(key, line, grammar.literal(_VALUE), written, line)
+        key = grammar.literal(f"<arg_key{mark}>{parameter.name}</arg_key{mark}>")
+        how = Text(f"</arg_value{mark}>")
+        written = value(grammar, parameter, how, is_strict=tool.is_strict)
+        return sequence(key, line, grammar.literal(f"<arg_value{mark}>"), written, line)
 
     parameters = parameters_of(tool.parameters)
-    # Ling leaves an empty line where there are no arguments.
-    empty = "" if any(known.is_required for known in parameters) else line
-    return sequence(grammar.literal(tool.name), line, in_order(parameters, argument), empty)
+    return parameters, in_order(parameters, argument)
 
 
 FORMAT = ToolFormat(
     name="glm",
-    tags=(OPEN, CLOSE, KEY, _END_KEY, _VALUE, _END_VALUE),
+    tags=_tags("", "tool_call", "arg_key", "arg_value"),
     recognises=lambda source: KEY in source,
     parser=GlmParser,
     block=_block,
+)
+HUNYUAN = ToolFormat(
+    name="hunyuan",
+    tags=(
+        *_tags(HunyuanParser.mark, "tool_calls", "tool_call", "arg_key", "arg_value"),
+        f"<tool_sep{HunyuanParser.mark}>",
+    ),
+    recognises=lambda source: "<tool_sep{}>" in source and HunyuanParser.mark in source,
+    parser=HunyuanParser,
+    block=_hunyuan_block,
 )

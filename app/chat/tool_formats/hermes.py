@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 
 from app.chat.grammar import Grammar
 from app.chat.stream_parser import StreamEvent, Text, held_back, joined
-from app.chat.tool_formats.base import CallBlock, Offered, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, Made, Offered, Tool, ToolFormat
 from app.chat.tool_formats.json_blocks import call_object
-from app.chat.tool_formats.json_call import JsonCallReader, Progress
+from app.chat.tool_formats.json_call import JsonCallReader, Progress, call_text
 
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
@@ -146,10 +146,16 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     return CallBlock(trigger=OPEN, body=body, between="\n")
 
 
+def write(calls: Made) -> str:
+    """Return calls as Hermes writes them."""
+    return "\n".join(f"{OPEN}\n{call_text(*call)}\n{CLOSE}" for call in calls)
+
+
 FORMAT = ToolFormat(
     name="hermes",
     tags=(OPEN, CLOSE),
     recognises=_recognises,
     parser=HermesParser,
+    write=write,
     block=_block,
 )

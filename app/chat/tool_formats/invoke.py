@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from app.chat.grammar import Grammar, sequence
-from app.chat.text_limits import not_beginning_with
 from app.chat.tool_formats.argument_blocks import Text, in_order, json_value, text_value, value
+from app.chat.tool_formats.arguments import ANY_JSON, TEXT
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
 from app.chat.tool_formats.json_blocks import call_list
 from app.chat.tool_formats.parameters import Kinds, Parameter, parameters_of
@@ -24,8 +24,6 @@ _NAME = re.compile(r"[^<>\"\s]*")
 _KEY = re.compile(r"[^<>\"]*")
 _CDATA = "<![CDATA["
 _FUNCTION = '<function name="'
-_TEXT: Kinds = frozenset({"string"})
-_ANY_JSON: Kinds = frozenset({"object", "array", "number", "boolean", "null"})
 
 
 class InvokeParser(TaggedParser):
@@ -37,10 +35,12 @@ class InvokeParser(TaggedParser):
     Attributes:
         call: name of the tag of a call.
         parameter: name of the tag of a parameter.
+        has_cdata: text may stand in `CDATA`.
     """
 
     call: ClassVar[str] = "invoke"
     parameter: ClassVar[str] = "parameter"
+    has_cdata: ClassVar[bool] = False
     openers: ClassVar[tuple[str, ...]] = (_MINIMAX, '<invoke name="')
     closers: ClassVar[tuple[str, ...]] = ("</minimax:tool_call>",)
 
@@ -72,8 +72,8 @@ class InvokeParser(TaggedParser):
         end = f"</{self.parameter}>"
         key = yield from self._input.word(_KEY)
         how = yield from self._input.expect('">', '" string="true">', '" string="false">')
-        if (yield from self._input.literal(_CDATA)):
-            yield from self._argument(key, "]]>", kinds=_TEXT)
+        if self.has_cdata and (yield from self._input.literal(_CDATA)):
+            yield from self._argument(key, "]]>", kinds=TEXT)
             yield from self._input.expect(end)
         else:
             yield from self._argument(key, end, kinds=self._kinds(how))
@@ -81,7 +81,7 @@ class InvokeParser(TaggedParser):
     def _kinds(self, how: str) -> Kinds:
         if "string" not in how:
             return None
-        return _TEXT if "true" in how else _ANY_JSON
+        return TEXT if "true" in how else ANY_JSON
 
 
 class DsmlParser(InvokeParser):
@@ -98,25 +98,19 @@ class MiniCpmParser(InvokeParser):
 
     call = "function"
     parameter = "param"
+    has_cdata = True
     openers = (_FUNCTION,)
     closers = ()
 
 
 Argument = Callable[[Grammar, Parameter, bool], str]
 Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
-_NO_CDATA = (not_beginning_with(_CDATA),)
-
-
-def _minimax_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
-    how = Text("</parameter>\n", stop="</parameter>", allowed=_NO_CDATA)
-    head = grammar.literal(f'<parameter name="{parameter.name}">')
-    return sequence(head, value(grammar, parameter, how, is_strict=is_strict))
 
 
 def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
     end = f"</{DSML}parameter>"
     head = f'<{DSML}parameter name="{parameter.name}" string='
-    how = Text(f"{end}\n", stop=end, allowed=_NO_CDATA)
+    how = Text(f"{end}\n", stop=end)
     text = text_value(grammar, parameter, how, is_strict=is_strict)
     json = json_value(grammar, parameter, is_strict=is_strict)
     options = [sequence(grammar.literal(f'{head}"true">'), text)] if text else []
@@ -155,12 +149,29 @@ def _call(grammar: Grammar, tool: Tool, before: str, argument: Argument, after: 
     return sequence(head, in_order(parameters, written), empty, grammar.literal(after))
 
 
-def _block_in(tag: str, mark: str, argument: Argument) -> Block:
-    """Return what writes blocks of calls; `mark` begins the names of the tags in them."""
-    before, after = f'<{mark}invoke name="{{}}">\n', f"</{mark}invoke>\n"
+def invoke_call(grammar: Grammar, tool: Tool, mark: str = "") -> str:
+    """Return the expression for a call in XML; `mark` begins the names of its tags."""
+
+    def argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+        end = f"</{mark}parameter>"
+        how = Text(f"{end}\n", stop=end)
+        head = grammar.literal(f'<{mark}parameter name="{parameter.name}">')
+        return sequence(head, value(grammar, parameter, how, is_strict=is_strict))
+
+    before = f'<{mark}invoke name="{{}}">\n'
+    return _call(grammar, tool, before, argument, f"</{mark}invoke>\n")
+
+
+def _dsml_call(grammar: Grammar, tool: Tool) -> str:
+    before, after = f'<{DSML}invoke name="{{}}">\n', f"</{DSML}invoke>\n"
+    return _call(grammar, tool, before, _dsml_argument, after)
+
+
+def _block_in(tag: str, call: Callable[[Grammar, Tool], str]) -> Block:
+    """Return what writes blocks of calls in a tag."""
 
     def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
-        calls = [_call(grammar, tool, before, argument, after) for tool in tools]
+        calls = [call(grammar, tool) for tool in tools]
         listed = call_list(grammar, calls, one, separator="")
         body = sequence(grammar.literal("\n"), listed, grammar.literal(f"</{tag}>"))
         return CallBlock(f"<{tag}>", body)
@@ -180,7 +191,7 @@ def _dsml_format(name: str, tag: str) -> ToolFormat:
         tags=(DSML,),
         recognises=lambda source: DSML in source and tag in source,
         parser=DsmlParser,
-        block=_block_in(DSML + tag, DSML, _dsml_argument),
+        block=_block_in(DSML + tag, _dsml_call),
     )
 
 
@@ -189,7 +200,7 @@ MINIMAX = ToolFormat(
     tags=(_MINIMAX, "</minimax:tool_call>"),
     recognises=lambda source: _MINIMAX in source,
     parser=InvokeParser,
-    block=_block_in("minimax:tool_call", "", _minimax_argument),
+    block=_block_in("minimax:tool_call", invoke_call),
 )
 # V3.2 and V4 differ in the tag around the calls; V3.2's template has both words.
 DEEPSEEK_V32 = _dsml_format("deepseek-dsml-v3.2", "function_calls")

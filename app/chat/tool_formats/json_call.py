@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container
 from enum import Enum, auto
+from typing import Any
 
 from app.chat.stream_parser import CallArguments, CallEnd, CallStart, StreamEvent
 from app.chat.tool_formats.json_value import CLOSERS, SPACE, JsonValue
@@ -193,6 +194,12 @@ class JsonCallReader:
     def _end(self) -> None:
         self._events.append(CallEnd(self._index))
         self.progress = Progress.COMPLETE
+
+
+def call_text(name: str, arguments: Any) -> str:
+    """Return a call as such an object; arguments that are text already are taken as they are."""
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return f'{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments": {text}}}'
 
 
 def _decoded(raw: str) -> str | None:

@@ -6,15 +6,19 @@ Pure; must not know templates beyond the words that give a format away.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import starmap
 from typing import ClassVar
 
 from app.chat.grammar import Grammar, sequence
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
 from app.chat.tool_formats.json_blocks import call_list, call_object
-from app.chat.tool_formats.json_call import JsonCallReader
+from app.chat.tool_formats.json_call import JsonCallReader, call_text
 from app.chat.tool_formats.json_value import SPACE
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.scripted import ScriptedParser
+
+_FENCE = "```"
 
 
 class JsonListParser(ScriptedParser):
@@ -72,6 +76,32 @@ class _CommandParser(JsonListParser):
     name_key = "tool_name"
 
 
+class _ActionParser(JsonListParser):
+    openers = ("Action:",)
+    name_key = "tool_name"
+
+    def _block(self, opener: str) -> Step[None]:
+        del opener
+        yield from self._input.skip()
+        yield from self._input.expect(_FENCE, _FENCE + "json")
+        yield from self._objects()
+        yield from self._input.literal(_FENCE)
+
+
+class _RoleParser(JsonListParser):
+    """A call is a message with a role of its own."""
+
+    openers = ("function call<|role_sep|>", "<|message_sep|>")
+
+    def _block(self, opener: str) -> Step[None]:
+        call, end = self.openers
+        if opener == end:
+            yield from self._input.skip()
+            if not (yield from self._input.literal(call)):
+                return
+        yield from super()._block(call)
+
+
 Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
 
 
@@ -91,6 +121,15 @@ def _gigachat_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallB
     del one  # a block has one call
     calls = [call_object(grammar, tool) for tool in tools]
     return CallBlock(_FunctionCallParser.openers[0], grammar.either(calls))
+
+
+def _role_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one
+    calls = grammar.either([call_object(grammar, tool) for tool in tools])
+    call, end = _RoleParser.openers
+    message = f"{end}\n\n"
+    body = sequence(grammar.literal("\n"), calls)
+    return CallBlock(call, body, between=message, before=message)
 
 
 def _command_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
@@ -114,10 +153,16 @@ def _format(name: str, parser: type[JsonListParser], block: Block, mark: str = "
     )
 
 
+def _write_pipe(calls: Made) -> str:
+    return f"{_PipeParser.openers[0]}[{', '.join(starmap(call_text, calls))}]"
+
+
 # Granite 3 and Phi-4-mini write the same, but for the closing tag; Phi's template shows tools
 # and leaves it to the training how they are called.
 PHI = _format("phi", _PipeParser, _listed("<|tool_call|>", "[", "]<|/tool_call|>"), "<|/tool|>")
-GRANITE = _format("granite", _PipeParser, _listed("<|tool_call|>", "[", "]"))
+GRANITE = replace(
+    _format("granite", _PipeParser, _listed("<|tool_call|>", "[", "]")), write=_write_pipe
+)
 NEMOTRON = _format("nemotron", _ToolcallParser, _listed("<TOOLCALL>", "[", "]</TOOLCALL>"))
 # Apriel writes a list, MiniMax M1 a call a line.
 TOOL_CALLS = _format(
@@ -129,3 +174,17 @@ TOOL_CALL_LINES = _format(
 FIREFUNCTION = _format("firefunction", _FunctoolsParser, _listed("functools[", "", "]"))
 GIGACHAT = _format("gigachat", _FunctionCallParser, _gigachat_block)
 COMMAND_R7B = _format("command-r7b", _CommandParser, _command_block)
+GIGACHAT3 = ToolFormat(
+    name="gigachat3",
+    tags=("<|role_sep|>", "<|message_sep|>"),
+    recognises=lambda source: "'function call'" in source and "<|role_sep|>" in source,
+    parser=_RoleParser,
+    block=_role_block,
+)
+# Not held to the offered tools: it calls `directly-answer` in order to call none.
+COMMAND_R = ToolFormat(
+    name="command-r",
+    tags=(),
+    recognises=lambda source: "Action:" in source and '"tool_name": title of' in source,
+    parser=_ActionParser,
+)

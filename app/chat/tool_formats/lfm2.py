@@ -5,13 +5,15 @@ Pure; must not know templates beyond the words that give the format away.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from app.chat.grammar import Grammar, sequence
-from app.chat.tool_formats.argument_blocks import json_value, listed_texts
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.argument_blocks import json_value, listed_texts, separated
+from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
 from app.chat.tool_formats.json_blocks import call_list
 from app.chat.tool_formats.parameters import (
     JsonObject,
@@ -25,7 +27,7 @@ from app.chat.tool_formats.scripted import ScriptedParser
 
 OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"
-_MARKS = (OPEN, "<|tool_list_start|>")  # older templates show tools and no calls
+_MARKS = (OPEN, "<|tool_list_start|>", '"List of tools: ["')  # some show tools and no calls
 _NAME = re.compile(r"[\w.-]*")
 _QUOTED = r"'(?:[^'\\]|\\[\\'\"/bfnrt])*'"
 
@@ -92,6 +94,22 @@ class Lfm2Parser(ScriptedParser):
                 raise NoCall
 
 
+def _write(calls: Made) -> str:
+    return f"{OPEN}[{', '.join(itertools.starmap(_python, calls))}]{CLOSE}"
+
+
+def _python(name: str, arguments: Any) -> str:
+    if not isinstance(arguments, dict):
+        return f"{name}({arguments})"
+    values = {
+        key: json.dumps(value, ensure_ascii=False)
+        if isinstance(value, str | list | dict)
+        else repr(value)
+        for key, value in arguments.items()
+    }
+    return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})"
+
+
 def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     calls = [_call(grammar, tool) for tool in tools]
     listed = call_list(grammar, calls, one)
@@ -99,21 +117,11 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
 
 
 def _call(grammar: Grammar, tool: Tool) -> str:
-    parameters = parameters_of(tool.parameters)
-    written = [_argument(grammar, known, tool.is_strict) for known in parameters]
-    comma = grammar.literal(", ")
-    rest = grammar.literal(")")  # of a call, behind an argument
-    begun = [rest]
-    # From the last to the first: what follows an argument is known by then.
-    for known, text in zip(reversed(parameters), reversed(written), strict=True):
-        begun.append(sequence(text, rest))
-        more = sequence(comma, text, rest)
-        if known.is_required:
-            begun = begun[-1:]
-            rest = grammar.rule(more)
-        else:
-            rest = grammar.either([more, rest])
-    return sequence(grammar.literal(f"{tool.name}("), grammar.either(begun))
+    def argument(parameter: Parameter) -> str:
+        return _argument(grammar, parameter, tool.is_strict)
+
+    arguments = separated(grammar, parameters_of(tool.parameters), argument, ", ", ")")
+    return sequence(grammar.literal(f"{tool.name}("), arguments)
 
 
 def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
@@ -144,5 +152,6 @@ FORMAT = ToolFormat(
     tags=(OPEN, CLOSE),
     recognises=lambda source: any(mark in source for mark in _MARKS),
     parser=Lfm2Parser,
+    write=_write,
     block=_block,
 )

@@ -17,6 +17,9 @@ Kinds = frozenset[str] | None  # JSON schema types; None: not known
 
 _DEFINITIONS = ("$defs", "definitions")
 _UNIONS = ("anyOf", "oneOf")
+_NOTES = ("description", "title", "default", "examples", "deprecated", "$comment")
+_PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", *_DEFINITIONS, *_NOTES}
+_PLAIN_LIST = {"type", "items", "minItems", "maxItems", *_DEFINITIONS, *_NOTES}
 _MAX_DEPTH = 8
 _MARKS = {"properties": "object", "items": "array", "pattern": "string"}
 
@@ -68,11 +71,58 @@ def parameters_of(schema: Mapping[str, Any]) -> list[Parameter]:
 
 def kinds_of(schema: Mapping[str, Any], name: str) -> Kinds:
     """Return the JSON types that a tool's schema allows for the argument `name`."""
-    found = next((known for known in parameters_of(schema) if known.name == name), None)
-    if found is None:
+    return kinds_in(property_of(schema, name, schema), schema)
+
+
+def kinds_in(schema: Any, root: Any) -> Kinds:
+    """Return the JSON types that `schema` allows, which is part of `root`."""
+    if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
         return None
-    kinds = [kind_of_option(option) for option in found.options]
+    kinds = [kind_of_option(option) for option in _options(schema, root, _MAX_DEPTH)]
     return None if None in kinds else frozenset(kind for kind in kinds if kind is not None)
+
+
+def property_of(schema: Any, name: str, root: Any) -> Any:
+    """Return the schema of the property `name` of `schema`, which is part of `root`."""
+    return _inner(schema, "properties", root, name)
+
+
+def items_of(schema: Any, root: Any) -> Any:
+    """Return the schema of the items of `schema`, which is part of `root`."""
+    return _inner(schema, "items", root)
+
+
+def _inner(schema: Any, key: str, root: Any, name: str | None = None) -> Any:
+    if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
+        return None
+    for option in _options(schema, root, _MAX_DEPTH):
+        found = option.get(key)
+        if name is not None:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if found is not None:
+            return found
+    return None
+
+
+def fields_of(option: Mapping[str, Any]) -> list[Parameter] | None:
+    """Return the properties of an object; None where its schema says more than them."""
+    is_plain = option.keys() <= _PLAIN_OBJECT and not option.get("additionalProperties")
+    return parameters_of(option) if "properties" in option and is_plain else None
+
+
+def items_in(option: Mapping[str, Any]) -> tuple[Parameter, int, int | None] | None:
+    """Return an item of a list, the least number of them and the greatest.
+
+    None where the list's schema says more.
+    """
+    items = option.get("items")
+    least, most = option.get("minItems", 0), option.get("maxItems")
+    if not (isinstance(items, Mapping) and option.keys() <= _PLAIN_LIST):
+        return None
+    if not (isinstance(least, int) and (most is None or isinstance(most, int))):
+        return None
+    carried = {key: option[key] for key in _DEFINITIONS if key in option}
+    return Parameter("item", {**items, **carried}, is_required=True), least, most
 
 
 def kind_of_option(option: Mapping[str, Any]) -> str | None:

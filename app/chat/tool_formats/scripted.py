@@ -85,7 +85,7 @@ class ScriptedParser:
         """Pass text on up to the next opening tag, and return that; empty at the end."""
         while True:
             rest = self._input.rest
-            found = _any_of(self.openers).search(rest)
+            found = any_of(self.openers).search(rest)
             held = 0 if self._input.over else n_held(rest, self.openers)
             self._say(self._input.take(found.start() if found else len(rest) - held))
             if found:
@@ -133,7 +133,7 @@ class ScriptedParser:
         tags = self.openers + self.closers
         while True:
             rest = self._input.rest
-            found = _any_of(tags).search(rest) if tags else None
+            found = any_of(tags).search(rest) if tags else None
             if found:
                 closes = found[0] in self.closers
                 self._input.take(found.end() if closes else found.start())
@@ -201,7 +201,8 @@ class ScriptedParser:
 
 
 @cache
-def _any_of(tags: tuple[str, ...]) -> re.Pattern[str]:
+def any_of(tags: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern for the first of `tags`, the longest where several begin together."""
     # The longest first: an alternation takes the first that matches.
     return re.compile("|".join(map(re.escape, sorted(tags, key=len, reverse=True))) or r"(?!)")
 

@@ -48,25 +48,41 @@ class BatchPart:
         seq_id: the sequence they belong to.
         start: position of the first one.
         tokens: their ids.
-        wants_logits: whether the last one is to be sampled from.
+        n_logits: how many of the last ones are to be sampled from.
     """
 
     seq_id: int
     start: int
     tokens: Sequence[int]
-    wants_logits: bool
+    n_logits: int
 
 
 class Context:
-    """A llama.cpp context: the KV cache of all sequences and the batch that fills it."""
+    """A llama.cpp context: the KV cache of all sequences and the batch that fills it.
 
-    def __init__(self, model: Model, params: LoadParams, *, n_seq_max: int, n_threads: int):
+    Args:
+        model: what it runs.
+        params: its size and types.
+        n_seq_max: sequences in the KV cache.
+        n_threads: to compute with, unless `params` says.
+        n_more_outputs: rows of logits a step may have besides one for each sequence.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        params: LoadParams,
+        *,
+        n_seq_max: int,
+        n_threads: int,
+        n_more_outputs: int = 0,
+    ) -> None:
         raw = lib.llama_context_default_params()
         raw.n_ctx = params.n_ctx
         raw.n_batch = min(params.n_batch, params.n_ctx)
         raw.n_ubatch = min(params.n_ubatch, raw.n_batch)
         raw.n_seq_max = n_seq_max
-        raw.n_outputs_max = n_seq_max
+        raw.n_outputs_max = n_seq_max + n_more_outputs
         raw.n_threads = params.n_threads or n_threads
         raw.n_threads_batch = params.n_threads_batch or params.n_threads or n_threads
         raw.flash_attn_type = _FLASH_ATTN[params.flash_attn]
@@ -123,8 +139,8 @@ class Context:
                 logits[index] = 0
                 index += 1
                 at += 1
-            if part.wants_logits:
-                logits[index - 1] = 1
+            for row in range(index - part.n_logits, index):
+                logits[row] = 1
         batch.n_tokens = index
         if give_up is None:
             code: int = lib.llama_decode(self.handle, batch)
@@ -144,6 +160,16 @@ class Context:
         """
         row = lib.llama_get_logits_ith(self.handle, output)
         return np.ctypeslib.as_array(row, (self._n_vocab,))
+
+    def forbid(self, output: int, allowed: bytes) -> None:
+        """Take the tokens that a mask does not allow out of the `output`-th row.
+
+        Args:
+            allowed: a bit for each token, the lowest bit of a byte first.
+        """
+        bits = np.frombuffer(allowed, np.uint8)
+        is_allowed = np.unpackbits(bits, count=self._n_vocab, bitorder="little").view(np.bool_)
+        self.logits(output)[~is_allowed] = -np.inf
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         """Drop all tokens of a sequence from `n_keep` on.

@@ -16,19 +16,36 @@ from app.engine.llama.library import because
 from app.errors import ModelLoadFailed
 from app.protocol import LoadParams
 
+_CONTROL = 1 << 3
+_USER_DEFINED = 1 << 4
+
 
 class Model:
     """A loaded GGUF file and its vocabulary.
+
+    Args:
+        path: the file.
+        params: how to load it.
+        on_progress: gets the share of the weights that is loaded.
+        vocab_only: leave the weights out; such a model only tokenizes.
 
     Raises:
         ModelLoadFailed: llama.cpp refused the file.
     """
 
-    def __init__(self, path: Path, params: LoadParams, on_progress: Callable[[float], None]):
+    def __init__(
+        self,
+        path: Path,
+        params: LoadParams,
+        on_progress: Callable[[float], None],
+        *,
+        vocab_only: bool = False,
+    ) -> None:
         lib.llama_backend_init()
         raw = lib.llama_model_default_params()
         raw.n_gpu_layers = params.n_gpu_layers
         raw.load_mode = _load_mode(params)
+        raw.vocab_only = vocab_only
 
         def report(fraction: float, _user_data: Any) -> bool:
             on_progress(fraction)
@@ -127,10 +144,10 @@ class Model:
     def show_special(self, texts: Iterable[str]) -> None:
         """Let special tokens with these texts appear in pieces (tags of a tool format)."""
         for text in texts:
-            ids = self.tokenize(text, add_special=False, parse_special=True)
-            if len(ids) == 1:
-                self._shown_specials.add(ids[0])
-                self._pieces.pop(ids[0], None)
+            token = self.token_of(text)
+            if token is not None:
+                self._shown_specials.add(token)
+                self._pieces.pop(token, None)
 
     def piece(self, token: int) -> bytes:
         """Return the bytes a token adds to the answer; empty for hidden special tokens."""
@@ -164,6 +181,32 @@ class Model:
         """All tokens that end the generation; the first use looks through the vocabulary."""
         is_end = lib.llama_vocab_is_eog
         return tuple(token for token in range(self.n_vocab) if is_end(self._vocab, token))
+
+    @property
+    def native(self) -> tuple[int, int]:
+        """Addresses of the vocabulary and of `llama_tokenize`, for libraries that call it."""
+        tokenize = ctypes.cast(lib._lib.llama_tokenize, ctypes.c_void_p).value
+        return self._vocab, tokenize or 0
+
+    def token_table(self) -> tuple[list[bytes], set[int]]:
+        """Return the bytes of every token, and which of them are no text.
+
+        These are control tokens, those with names in angle brackets, and the tags that
+        `show_special` was told of.
+        """
+        pieces = [self._render_piece(token, special=True) for token in range(self.n_vocab)]
+        specials = set(self._shown_specials)
+        for token, piece in enumerate(pieces):
+            attributes = lib.llama_vocab_get_attr(self._vocab, token)
+            is_named = piece.startswith(b"<") and piece.endswith(b">")
+            if attributes & _CONTROL or (attributes & _USER_DEFINED and is_named):
+                specials.add(token)
+        return pieces, specials
+
+    def token_of(self, text: str) -> int | None:
+        """Return the token that a tag is; None where it is several."""
+        ids = self.tokenize(text, add_special=False, parse_special=True)
+        return ids[0] if len(ids) == 1 else None
 
     def detokenize(self, tokens: Sequence[int]) -> str:
         """Return the text of token ids, special tokens included.

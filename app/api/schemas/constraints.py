@@ -1,0 +1,164 @@
+"""Owns what a request may demand of an answer's text; must not know how that is enforced.
+
+The names are those of OpenAI (`response_format`), llama-server (`json_schema`, `grammar`) and vLLM
+(`guided_*`, `structured_outputs`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from app.api.schemas.common import Lenient, Strict, misfit
+from app.api.schemas.json_schema import Schema, written
+from app.protocol import Constraint
+
+MAX_TEXT_BYTES = 64 * 1024
+MAX_CHOICES = 256
+
+_ANY_OBJECT = {"type": "object"}
+_Kind = Literal["json_schema", "grammar", "regex", "choice"]
+
+
+def _fits(text: str) -> str:
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise ValueError(f"may have {MAX_TEXT_BYTES} bytes")
+    return text
+
+
+def _differ(choices: list[str]) -> list[str]:
+    if len(set(choices)) < len(choices):
+        raise ValueError("the texts must differ")
+    _fits(written(choices))
+    return choices
+
+
+Grammar = Annotated[str, AfterValidator(_fits)]
+Regex = Annotated[str, Field(min_length=1), AfterValidator(_fits)]
+Choices = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    Field(min_length=1, max_length=MAX_CHOICES),
+    AfterValidator(_differ),
+]
+
+
+class JsonSchemaFormat(Lenient):
+    """A JSON schema that the answer has to fit."""
+
+    name: str | None = Field(None, max_length=64)
+    description: str | None = None
+    schema_: Schema = Field(alias="schema")
+    strict: bool | None = Field(
+        None, description="False ignores what of the schema cannot be enforced; else it is refused."
+    )
+
+
+class ResponseFormat(Lenient):
+    """The form of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchemaFormat | None = None
+    schema_: Schema | None = Field(
+        None, alias="schema", description="A schema for `json_object`, as llama-server takes it."
+    )
+
+    @model_validator(mode="after")
+    def _has_its_schema(self) -> Self:
+        if self.type == "json_schema" and self.json_schema is None:
+            raise misfit("response_format.json_schema", 'is needed where type is "json_schema"')
+        return self
+
+    def constraint(self) -> Constraint | None:
+        """Return what the answer has to be; None is free text."""
+        if self.type == "json_schema" and self.json_schema:
+            return Constraint(
+                kind="json_schema",
+                text=written(self.json_schema.schema_),
+                param="response_format.json_schema.schema",
+                is_strict=self.json_schema.strict is not False,
+            )
+        if self.type == "text":
+            return None
+        if self.schema_ is None:
+            return _constraint("json_schema", _ANY_OBJECT, "response_format")
+        return _constraint("json_schema", self.schema_, "response_format.schema")
+
+
+class StructuredOutputs(Strict):
+    """vLLM's place for the form of the answer."""
+
+    json_: Schema | None = Field(None, alias="json")
+    regex: Regex | None = None
+    choice: Choices | None = None
+    grammar: Grammar | None = None
+
+
+_FIELDS: tuple[tuple[str, _Kind], ...] = (
+    ("json_schema", "json_schema"),
+    ("grammar", "grammar"),
+    ("regex", "regex"),
+    ("choice", "choice"),
+    ("guided_json", "json_schema"),
+    ("guided_regex", "regex"),
+    ("guided_choice", "choice"),
+    ("guided_grammar", "grammar"),
+    ("structured_outputs.json", "json_schema"),
+    ("structured_outputs.regex", "regex"),
+    ("structured_outputs.choice", "choice"),
+    ("structured_outputs.grammar", "grammar"),
+)
+
+
+class Constrained(BaseModel):
+    """The fields that say what an answer has to be, of which a request has one at most."""
+
+    response_format: ResponseFormat | None = None
+    json_schema: Schema | None = Field(None, description="A schema that the answer has to fit.")
+    grammar: Grammar | None = Field(
+        None, description="A grammar for the answer: llguidance's Lark, or GBNF."
+    )
+    regex: Regex | None = Field(None, description="A regular expression for the whole answer.")
+    choice: Choices | None = Field(None, description="The answer is one of these texts.")
+    guided_json: Schema | None = Field(None, description="Another name of json_schema.")
+    guided_regex: Regex | None = Field(None, description="Another name of regex.")
+    guided_choice: Choices | None = Field(None, description="Another name of choice.")
+    guided_grammar: Grammar | None = Field(None, description="Another name of grammar.")
+    structured_outputs: StructuredOutputs | None = None
+
+    @model_validator(mode="after")
+    def _is_one_at_most(self) -> Self:
+        found = self._constraints()
+        if len(found) > 1:
+            raise misfit(found[1].param, f"contradicts {found[0].param}; only one can be met")
+        return self
+
+    @property
+    def constraint(self) -> Constraint | None:
+        """What the answer has to be; None is free text."""
+        found = self._constraints()
+        return found[0] if found else None
+
+    def _constraints(self) -> list[Constraint]:
+        first = self.response_format.constraint() if self.response_format else None
+        found = [first] if first else []
+        for param, kind in _FIELDS:
+            value = self._value(param)
+            if value not in (None, ""):
+                found.append(_constraint(kind, value, param))
+        return found
+
+    def _value(self, param: str) -> Any:
+        owner: BaseModel = self
+        *outer, name = param.split(".")
+        if outer:
+            if self.structured_outputs is None:
+                return None
+            owner = self.structured_outputs
+            name = "json_" if name == "json" else name
+        return getattr(owner, name)
+
+
+def _constraint(kind: _Kind, value: Any, param: str) -> Constraint:
+    text = value if isinstance(value, str) else written(value)
+    return Constraint(kind=kind, text=text, param=param)

@@ -1,0 +1,69 @@
+"""Owns how a request says whether and how much the model thinks; must not know handlers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.protocol import ReasoningParams
+
+_MAX_BUDGET = 1_000_000
+
+
+class Thinking(BaseModel):
+    """What of it the chat template sees."""
+
+    model_config = ConfigDict(strict=True)
+
+    enable_thinking: bool | None = Field(
+        None, description="Whether the model thinks first, where its template knows the switch."
+    )
+    reasoning_effort: str | None = Field(
+        None,
+        min_length=1,
+        max_length=32,
+        description="How much the model thinks, in its template's words; `none` is not at all.",
+    )
+
+    def template_variables(self) -> dict[str, Any]:
+        """Return the variables for the chat template; what was not asked for is not among them."""
+        variables: dict[str, Any] = {}
+        if self.reasoning_effort is not None:
+            variables["reasoning_effort"] = self.reasoning_effort
+        if self.reasoning_effort == "none":
+            variables["enable_thinking"] = False
+        if self.enable_thinking is not None:
+            variables["enable_thinking"] = self.enable_thinking
+        return variables
+
+
+class Reasoning(BaseModel):
+    """What becomes of what the model thinks."""
+
+    model_config = ConfigDict(strict=True)
+
+    reasoning_format: Literal["none", "auto", "deepseek"] | None = Field(
+        None, description="`none` leaves it in the text; else it is in `reasoning_content`."
+    )
+    reasoning_budget: int | None = Field(
+        None, ge=-1, le=_MAX_BUDGET, description="Most tokens of it; -1 is no limit, 0 none at all."
+    )
+    reasoning_budget_tokens: int | None = Field(
+        None, ge=-1, le=_MAX_BUDGET, description="Another name of reasoning_budget."
+    )
+    thinking_budget_tokens: int | None = Field(
+        None, ge=-1, le=_MAX_BUDGET, description="Another name of reasoning_budget."
+    )
+
+    def reasoning(self, default: ReasoningParams) -> ReasoningParams:
+        """Return what becomes of it; what the request does not say is as in `default`."""
+        is_split, budget = default.is_split, default.budget
+        if self.reasoning_format is not None:
+            is_split = self.reasoning_format != "none"
+        names = (self.reasoning_budget, self.reasoning_budget_tokens, self.thinking_budget_tokens)
+        for given in names:
+            if given is not None:
+                budget = None if given < 0 else given
+                break
+        return ReasoningParams(is_split=is_split, budget=budget)

@@ -1,0 +1,176 @@
+"""Owns the tools of a request and which of them may be called; must not know handlers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+
+from app.api.schemas.common import Lenient, misfit
+from app.api.schemas.json_schema import ShallowSchema, written
+from app.protocol import ToolChoice
+
+MAX_TOOLS = 512
+MAX_TOOL_SCHEMA_BYTES = 512 * 1024
+
+# ---------------------------------------------------------------- what is offered
+
+
+class Function(BaseModel):
+    """A function the model may call; without `parameters` it has none."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.\-]{1,128}$")]
+    description: str | None = None
+    parameters: ShallowSchema | None = None
+    strict: Annotated[bool, Field(strict=True)] | None = Field(
+        None, description="Refuse what of the schema cannot be enforced."
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _are_an_object(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value and value.get("type", "object") != "object":
+            raise ValueError('the type of parameters must be "object"')
+        return value
+
+
+class Tool(BaseModel):
+    """A tool the model may use."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["function"]
+    function: Function
+
+
+def check_tools(tools: list[Tool]) -> None:
+    """Check what no tool can tell by itself.
+
+    Raises:
+        PydanticCustomError: two have the same name, or their schemas are too long together.
+    """
+    seen: set[str] = set()
+    n_bytes = 0
+    for index, tool in enumerate(tools):
+        function = tool.function
+        if function.name in seen:
+            where = f"tools[{index}].function.name"
+            raise misfit(where, f"there is a tool '{function.name}' already")
+        seen.add(function.name)
+        n_bytes += _schema_bytes(function.parameters or {}, index)
+    if n_bytes > MAX_TOOL_SCHEMA_BYTES:
+        limit = f"the schemas of all tools may have {MAX_TOOL_SCHEMA_BYTES} bytes together"
+        raise misfit("tools", f"{limit}, not {n_bytes}")
+
+
+def _schema_bytes(parameters: dict[str, Any], index: int) -> int:
+    try:
+        return len(written(parameters).encode())
+    except ValueError as error:
+        raise misfit(f"tools[{index}].function.parameters", str(error)) from None
+
+
+# ---------------------------------------------------------------- what may be called
+# Tags of unions stand in brackets: app/api/validation.py leaves them out of a field's name.
+
+
+class FunctionName(Lenient):
+    """The name of an offered function."""
+
+    name: str
+
+
+class NamedTool(Lenient):
+    """An offered function."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+class FlatNamedTool(Lenient):
+    """An offered function, as OpenAI's newer interface writes it."""
+
+    type: Literal["function"]
+    name: str
+
+
+def _form_of_name(value: Any) -> str:
+    is_flat = isinstance(value, dict) and "name" in value and "function" not in value
+    return "(flat)" if is_flat else "(nested)"
+
+
+ToolName = Annotated[
+    Annotated[NamedTool, Tag("(nested)")] | Annotated[FlatNamedTool, Tag("(flat)")],
+    Discriminator(_form_of_name),
+]
+
+
+class AllowedTools(Lenient):
+    """Some of the offered functions, and whether one of them has to be called."""
+
+    mode: Literal["auto", "required"]
+    tools: list[ToolName] = Field(min_length=1, max_length=MAX_TOOLS)
+
+
+class AllowedToolsChoice(Lenient):
+    """A choice among some of the offered functions."""
+
+    type: Literal["allowed_tools"]
+    allowed_tools: AllowedTools
+
+
+class FlatAllowedToolsChoice(AllowedTools):
+    """A choice among some of the offered functions, as OpenAI's newer interface writes it."""
+
+    type: Literal["allowed_tools"]
+
+
+def _form_of_choice(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(mode)"
+    kind = value.get("type") if isinstance(value, dict) else None
+    if kind == "function":
+        return _form_of_name(value)
+    if kind == "allowed_tools":
+        return "(allowed)" if "allowed_tools" in value or "tools" not in value else "(listed)"
+    return None
+
+
+ToolChoiceBody = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("(mode)")]
+    | Annotated[NamedTool, Tag("(nested)")]
+    | Annotated[FlatNamedTool, Tag("(flat)")]
+    | Annotated[AllowedToolsChoice, Tag("(allowed)")]
+    | Annotated[FlatAllowedToolsChoice, Tag("(listed)")],
+    Discriminator(
+        _form_of_choice,
+        custom_error_type="tool_choice",
+        custom_error_message=(
+            'must be "none", "auto", "required" or an object of type "function" or "allowed_tools"'
+        ),
+    ),
+]
+
+
+def chosen(choice: ToolChoiceBody | None, *, parallel: bool) -> ToolChoice:
+    """Return which tools may or must be called; `none` is told by offering no tools."""
+    match choice:
+        case NamedTool() | FlatNamedTool():
+            return ToolChoice(is_required=True, names=[_name(choice)], parallel=parallel)
+        case AllowedToolsChoice():
+            return _allowed(choice.allowed_tools, parallel)
+        case AllowedTools():
+            return _allowed(choice, parallel)
+        case _:
+            return ToolChoice(is_required=choice == "required", parallel=parallel)
+
+
+def _allowed(allowed: AllowedTools, parallel: bool) -> ToolChoice:
+    names = list(dict.fromkeys(map(_name, allowed.tools)))
+    return ToolChoice(is_required=allowed.mode == "required", names=names, parallel=parallel)
+
+
+def _name(tool: NamedTool | FlatNamedTool) -> str:
+    return tool.function.name if isinstance(tool, NamedTool) else tool.name

@@ -1,0 +1,75 @@
+"""Owns the Apertus way to call tools: a list of objects with the tool's name as their only key.
+
+Pure; must not know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, headed_call
+from app.chat.tool_formats.json_value import SPACE
+from app.chat.tool_formats.reading import NoCall, Step
+from app.chat.tool_formats.scripted import ScriptedParser
+
+OPEN = "<|tools_prefix|>"
+CLOSE = "<|tools_suffix|>"
+
+
+class ApertusParser(ScriptedParser):
+    """Parses blocks of `[{"name": {…}}, …]`; see `ScriptedParser`."""
+
+    openers = (OPEN,)
+    closers = (CLOSE,)
+
+    def _block(self, opener: str) -> Step[None]:
+        del opener
+        yield from self._input.skip()
+        yield from self._input.literal("[")
+        yield from self._input.skip()
+        while True:
+            yield from self._input.expect("{")
+            yield from self._call()
+            yield from self._input.skip(SPACE + ",}")
+            if (yield from self._input.peek()) != "{":
+                break
+        yield from self._input.literal("]")
+        yield from self._input.skip()
+        yield from self._input.literal(CLOSE)
+
+    def _call(self) -> Step[None]:
+        yield from self._input.skip()
+        if (yield from self._input.peek()) != '"':
+            raise NoCall
+        pieces: list[str] = []
+        yield from self._input.json_value(pieces.append)
+        yield from self._input.skip()
+        yield from self._input.expect(":")
+        yield from self._named(_name("".join(pieces)))
+
+
+def _name(json_text: str) -> str:
+    try:
+        name = str(json.loads(json_text))
+    except ValueError:
+        raise NoCall from None
+    # A lone surrogate cannot be sent to anyone.
+    return name.strip().encode("utf-8", "replace").decode()
+
+
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    calls = [headed_call(grammar, tool, f"{{{json.dumps(tool.name)}: ", "}") for tool in tools]
+    listed = call_list(grammar, calls, one)
+    return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal(f"]{CLOSE}")))
+
+
+FORMAT = ToolFormat(
+    name="apertus",
+    tags=(OPEN, CLOSE),
+    recognises=lambda source: OPEN in source,
+    parser=ApertusParser,
+    block=_block,
+)

@@ -1,0 +1,235 @@
+"""Owns the Gemma 4 way to call tools: `<|tool_call>call:name{key:<|"|>text<|"|>}<tool_call|>`.
+
+Pure; must not know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import Text, json_value, separated, text_value
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.parameters import (
+    JsonObject,
+    Parameter,
+    fields_of,
+    items_in,
+    kind_of_option,
+    parameters_of,
+)
+from app.chat.tool_formats.reading import NoCall, Step
+from app.chat.tool_formats.scripted import ScriptedParser
+
+OPEN = "<|tool_call>"
+CLOSE = "<tool_call|>"
+QUOTE = '<|"|>'
+_RESPONSE = "<|tool_response>"  # where a model waits for results, or imagines them
+_END_RESPONSE = "<tool_response|>"
+_MOST_DEPTH = 64
+_NAME = re.compile(r"[^{}<>\s]*")
+_KEY = re.compile(r"[^:{}\[\],<>\"]*")
+_SCALAR = re.compile(r"[^,{}\[\]<>\"]*")
+_MOST_NESTED = 4  # of objects and lists that are not written as JSON
+_ANY_KEY = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # which Python's JSON takes
+_WORDS = {"True": "true", "False": "false", "None": "null"}
+
+
+class GemmaParser(ScriptedParser):
+    """Parses blocks of one call, whose arguments are nearly JSON; see `ScriptedParser`."""
+
+    openers = (OPEN, _RESPONSE)
+    closers = (CLOSE, _END_RESPONSE)
+
+    def _block(self, opener: str) -> Step[None]:
+        if opener == _RESPONSE:
+            yield from self._drop_block()
+            return
+        yield from self._input.skip()
+        yield from self._input.expect("call:")
+        name = yield from self._input.word(_NAME)
+        yield from self._input.skip()
+        yield from self._input.expect("{")
+        self._begin(name)
+        yield from self._fields(0)
+        self._end()
+        yield from self._input.skip()
+        yield from self._input.literal(CLOSE)
+
+    def _fields(self, depth: int) -> Step[None]:
+        """Read an object after its brace."""
+        self._argue("{")
+        yield from self._input.skip()
+        tag = yield from self._input.literal("}")
+        while tag != "}":
+            key = yield from self._key()
+            yield from self._input.skip()
+            yield from self._input.expect(":")
+            self._argue(f"{_json(key)}: ")
+            yield from self._value(depth)
+            yield from self._input.skip()
+            tag = yield from self._input.expect(",", "}")
+            self._argue(", " if tag == "," else "")
+            yield from self._input.skip()
+        self._argue("}")
+
+    def _key(self) -> Step[str]:
+        pieces: list[str] = []
+        if (yield from self._input.literal(QUOTE)):
+            yield from self._input.until(QUOTE, pieces.append)
+            return "".join(pieces)
+        if (yield from self._input.peek()) == '"':
+            yield from self._input.json_value(pieces.append)
+            return _decoded("".join(pieces))
+        key = (yield from self._input.word(_KEY)).strip()
+        if not key:
+            raise NoCall
+        return key
+
+    def _value(self, depth: int) -> Step[None]:
+        yield from self._input.skip()
+        if (yield from self._input.literal(QUOTE)):
+            self._argue('"')
+            yield from self._input.until(QUOTE, lambda text: self._argue(_json(text)[1:-1]))
+            self._argue('"')
+            return
+        char = yield from self._input.peek()
+        if depth == _MOST_DEPTH:
+            raise NoCall
+        if char == "{":
+            self._input.take(1)
+            yield from self._fields(depth + 1)
+        elif char == "[":
+            self._input.take(1)
+            yield from self._items(depth + 1)
+        elif char == '"':
+            yield from self._input.json_value(self._argue)
+        else:
+            word = (yield from self._input.word(_SCALAR)).strip()
+            self._argue(_scalar(word))
+
+    def _items(self, depth: int) -> Step[None]:
+        """Read a list after its bracket."""
+        self._argue("[")
+        yield from self._input.skip()
+        tag = yield from self._input.literal("]")
+        while tag != "]":
+            yield from self._value(depth)
+            yield from self._input.skip()
+            tag = yield from self._input.expect(",", "]")
+            self._argue(", " if tag == "," else "")
+        self._argue("]")
+
+
+def _scalar(word: str) -> str:
+    word = _WORDS.get(word, word)
+    try:
+        json.loads(word)
+    except ValueError:
+        return _json(word)
+    return word if word not in _NO_NUMBERS else _json(word)
+
+
+def _decoded(json_text: str) -> str:
+    """Return the text that a JSON string stands for.
+
+    Raises:
+        NoCall: it is none.
+    """
+    try:
+        value = json.loads(json_text)
+    except ValueError:
+        raise NoCall from None
+    return str(value)
+
+
+def _json(text: str) -> str:
+    # A lone surrogate cannot be sent to anyone.
+    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
+
+
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = []
+    for tool in tools:
+        head = grammar.literal(f"call:{tool.name}{{")
+        fields = _written_fields(grammar, parameters_of(tool.parameters), _MOST_NESTED, tool)
+        calls.append(sequence(head, fields))
+    return CallBlock(OPEN, sequence(grammar.either(calls), grammar.literal(CLOSE)))
+
+
+def _written_fields(
+    grammar: Grammar, parameters: Iterable[Parameter], depth: int, tool: Tool
+) -> str:
+    """Return the expression for the fields of an object and its closing brace."""
+
+    def field(known: Parameter) -> str:
+        written = _written(grammar, known, depth, tool)
+        return sequence(grammar.literal(f"{known.name}:"), written)
+
+    in_order = sorted(parameters, key=lambda known: known.name.lower())  # as the template has them
+    return separated(grammar, in_order, field, ",", "}")
+
+
+def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: Tool) -> str:
+    options = []
+    if any(kind_of_option(option) == "string" for option in parameter.options):
+        text = text_value(grammar, parameter, Text(QUOTE), is_strict=tool.is_strict)
+        options.append(sequence(grammar.literal(QUOTE), text))
+    for option in parameter.options:
+        match kind_of_option(option):
+            case "string":
+                pass
+            case None:
+                options.append(_anything(grammar))
+            case "object" | "array":
+                options.append(_nested(grammar, option, depth, tool))
+            case _:
+                one = Parameter(parameter.name, option, is_required=True)
+                options.append(
+                    json_value(grammar, one, is_strict=tool.is_strict, python_words=True)
+                )
+    return grammar.either(list(dict.fromkeys(options)))
+
+
+def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: Tool) -> str:
+    """Return the expression for an object or list; as JSON where its schema is not a plain one."""
+    fields, items = fields_of(option), items_in(option)
+    if depth and fields is not None:
+        rest = _written_fields(grammar, fields, depth - 1, tool)
+        return sequence(grammar.literal("{"), rest)
+    if depth and items is not None:
+        item, least, most = items
+        written = _written(grammar, item, depth - 1, tool)
+        several = grammar.repeated(written, ",", least, most)
+        return sequence(grammar.literal("["), several, grammar.literal("]"))
+    if option.keys() <= {"type", "description"} and option["type"] == "object":
+        return _any_object(grammar, _anything(grammar))
+    return grammar.schema(option, is_strict=tool.is_strict, is_dense=True)
+
+
+def _anything(grammar: Grammar) -> str:
+    def value(itself: str) -> str:
+        texts = sequence(grammar.literal(QUOTE), grammar.text_before(QUOTE))
+        scalars = grammar.pattern(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|true|false|null|None")
+        items = sequence(grammar.literal("["), grammar.repeated(itself, ","), grammar.literal("]"))
+        return " | ".join([texts, scalars, items, _any_object(grammar, itself)])
+
+    return grammar.recursive(value)
+
+
+def _any_object(grammar: Grammar, value: str) -> str:
+    field = sequence(grammar.pattern(_ANY_KEY), grammar.literal(":"), value)
+    return sequence(grammar.literal("{"), grammar.repeated(field, ","), grammar.literal("}"))
+
+
+FORMAT = ToolFormat(
+    name="gemma",
+    tags=(OPEN, CLOSE, QUOTE, _RESPONSE, _END_RESPONSE),
+    recognises=lambda source: OPEN in source and QUOTE in source,
+    parser=GemmaParser,
+    block=_block,
+)

@@ -1,0 +1,203 @@
+"""Owns what the answer to a command is held to: its grammar, and where that begins.
+
+It puts together what the request wants, how the model writes calls and how it thinks; must not
+know requests that run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from app.chat.grammar import Grammar, quoted
+from app.chat.reasoning import ReasoningTags, opens_reasoning
+from app.chat.tool_formats import ToolFormat
+from app.chat.tool_formats.base import CallBlock, Tool
+from app.engine.constraint import Block, Compiler, GuidePlan, Matcher, Thinking
+from app.errors import InvalidRequest
+from app.protocol import Constraint, Generate
+
+JsonObject = dict[str, Any]
+_GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
+_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+
+
+class Tokens(Protocol):
+    """What guidance needs of a model's vocabulary."""
+
+    def shown_piece(self, token: int, /) -> bytes:
+        """Return the bytes of a token, those of special ones too."""
+
+    def token_of(self, text: str, /) -> int | None:
+        """Return the token that a tag is; None where it is several."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the token ids of `text`."""
+
+
+class Guidance:
+    """Plans guides for the answers of one model.
+
+    Args:
+        tokens: the model's vocabulary.
+        compiler: compiles grammars for it.
+        tool_format: how the model writes calls.
+        reasoning: what stands around its thoughts, if it has any.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        compiler: Compiler,
+        tool_format: ToolFormat,
+        reasoning: ReasoningTags | None = None,
+    ) -> None:
+        self._tokens = tokens
+        self._compiler = compiler
+        self._format = tool_format
+        self._reasoning = reasoning
+
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+        """Return what the answers to a command are held to; None where they are free.
+
+        Args:
+            prompt_text: the command's prompt as the template wrote it.
+
+        Raises:
+            InvalidRequest: a schema or grammar is broken or cannot be enforced.
+        """
+        tools = _callable(command)
+        whole = self._whole(command, tools)
+        block = None
+        if whole is None and tools:
+            block = self._block(tools, one=not command.tool_choice.parallel)
+        budget = command.reasoning.budget
+        thinking = self._thinking(prompt_text, budget)
+        if whole is None and block is None and (thinking is None or budget is None):
+            return None
+        return GuidePlan(
+            piece=self._tokens.shown_piece,
+            tokenize=self._tokenize,
+            whole=whole,
+            block=block,
+            thinking=thinking,
+            fast_forward=command.n_logprobs is None,
+        )
+
+    def _tokenize(self, text: bytes) -> list[int]:
+        shown = text.decode("utf-8", "replace")
+        return self._tokens.tokenize(shown, add_special=False, parse_special=True)
+
+    def _thinking(self, prompt_text: str, budget: int | None) -> Thinking | None:
+        tags = self._reasoning
+        if tags is None or prompt_text.rstrip().endswith(tags.closing):
+            return None
+        gap = self._tokenize(_GAP)
+        return Thinking(
+            opening=tags.opening.encode(),
+            closing=tags.closing.encode(),
+            opening_token=self._tokens.token_of(tags.opening),
+            end=(*self._tokenize(tags.closing.encode()), *gap),
+            gap=tuple(gap),
+            is_open=opens_reasoning(prompt_text, tags),
+            budget=budget,
+        )
+
+    def _whole(self, command: Generate, tools: Sequence[Tool]) -> Matcher | None:
+        constraint = command.constraint
+        if command.tool_choice.is_required:
+            return self._required(tools, one=not command.tool_choice.parallel)
+        if constraint is None:
+            return None
+        if constraint.kind == "grammar":
+            if tools:
+                raise InvalidRequest("a grammar cannot be given with tools", param=constraint.param)
+            lark = self._compiler.lark_of(constraint.text, constraint.param)
+            return self._compiler.matcher(lark, constraint.param)
+        grammar = self._grammar()
+        wanted = _expression(grammar, constraint)
+        self._compiler.matcher(grammar.text(wanted), constraint.param)
+        if tools and self._format.block is not None:
+            one = not command.tool_choice.parallel
+            calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
+            wanted = grammar.either([wanted, calls])
+        return self._compiled(grammar.text(wanted), tools, constraint.param)
+
+    def _required(self, tools: Sequence[Tool], *, one: bool) -> Matcher:
+        grammar = self._grammar()
+        calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
+        return self._compiled(grammar.text(calls), tools, "tools")
+
+    def _block(self, tools: Sequence[Tool], *, one: bool) -> Block | None:
+        if self._format.block is None:
+            return None
+        grammar = self._grammar()
+        block = self._calls_of(grammar, tools, one)
+        return Block(
+            trigger=block.trigger.encode(),
+            matcher=self._compiled(grammar.text(block.body), tools, "tools"),
+            only_at_start=block.only_at_start,
+            is_last=one,
+        )
+
+    def _calls_of(self, grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+        if self._format.block is None:
+            raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
+        try:
+            return self._format.block(grammar, tools, one)
+        except ValueError as error:
+            raise InvalidRequest(f"tools: {error}", param="tools") from None
+
+    def _grammar(self) -> Grammar:
+        return Grammar(self._format.tags, self._tokens.token_of)
+
+    def _compiled(self, grammar: str, tools: Sequence[Tool], param: str) -> Matcher:
+        try:
+            return self._compiler.matcher(grammar, param)
+        except InvalidRequest:
+            self._blame(tools)
+            raise
+
+    def _blame(self, tools: Sequence[Tool]) -> None:
+        """Raise for the tool whose schema alone is at fault, if there is one."""
+        for index, tool in enumerate(tools):
+            grammar = Grammar()
+            start = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
+            self._compiler.matcher(grammar.text(start), f"tools[{index}].function.parameters")
+
+
+def _callable(command: Generate) -> list[Tool]:
+    """Return the offered tools that may be called."""
+    allowed = command.tool_choice.names
+    functions = [tool.get("function") or {} for tool in command.tools]
+    return [
+        Tool(
+            name=str(function.get("name", "")),
+            parameters=function.get("parameters") or _NO_PARAMETERS,
+            is_strict=bool(function.get("strict")),
+        )
+        for function in functions
+        if not allowed or function.get("name") in allowed
+    ]
+
+
+def _calls(grammar: Grammar, block: CallBlock, *, one: bool) -> str:
+    """Return the expression for an answer that is one block of calls, or several."""
+    opening = block.before + ("" if block.is_begun else block.trigger)
+    first = f"{grammar.literal(opening)} {block.body}"
+    if one or block.only_at_start:
+        return first
+    further = f"{grammar.literal(block.between + block.trigger)} {block.body}"
+    return f"{first} ({further})*"
+
+
+def _expression(grammar: Grammar, constraint: Constraint) -> str:
+    match constraint.kind:
+        case "json_schema":
+            schema = json.loads(constraint.text)
+            return grammar.schema(schema, is_strict=constraint.is_strict)
+        case "regex":
+            return grammar.pattern(constraint.text)
+        case _:
+            return grammar.either([quoted(text) for text in json.loads(constraint.text)])

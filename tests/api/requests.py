@@ -1,0 +1,40 @@
+"""Owns chat requests for tests: what becomes of one, and how a wrong one is refused."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sanic import Request
+
+from app.api.bodies import parse
+from app.api.defaults import Defaults
+from app.api.openai import to_generate
+from app.api.schemas.chat import ChatRequest
+from app.errors import InvalidRequest
+from app.protocol import Generate, ReasoningParams, SamplingParams
+
+USER = {"role": "user", "content": "Hi"}
+
+
+def read(**fields: Any) -> ChatRequest:
+    """Return a chat request as it is read from its JSON."""
+    body = json.dumps({"messages": [USER], **fields}).encode()
+    return parse(cast(Request, SimpleNamespace(body=body)), ChatRequest)
+
+
+def command(*, reasoning: ReasoningParams | None = None, **fields: Any) -> Generate:
+    """Return what the engine is told to do for a chat request."""
+    defaults = Defaults(sampling=SamplingParams(), reasoning=reasoning or ReasoningParams())
+    return to_generate(read(**fields), "r", defaults=defaults, n_ctx=512, n_vocab=100)
+
+
+def refusal(**fields: Any) -> InvalidRequest:
+    """Return how a chat request is refused; the message begins with the field."""
+    with pytest.raises(InvalidRequest) as refused:
+        read(**fields)
+    error = refused.value
+    assert error.message.startswith(f"{error.param}: ")
+    return error
