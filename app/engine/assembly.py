@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.engine.channel import Channel
-from app.engine.constraint import Compiler, build_tokenizer
+from app.engine.constraint import Compiler
 from app.engine.endings import Endings
 from app.engine.generation import Generation
 from app.engine.guidance import Guidance
@@ -24,7 +24,12 @@ _MIB = 1024 * 1024
 
 
 def build_loop(
-    command: Load, channel: Channel, model: Model, context: Context, prompts: PromptBuilder
+    command: Load,
+    channel: Channel,
+    model: Model,
+    context: Context,
+    prompts: PromptBuilder,
+    compiler: Compiler | None,
 ) -> EngineLoop:
     """Return a loop that is ready to run."""
     queue, n_ctx = command.queue, context.n_ctx

@@ -41,7 +41,7 @@ class Guidance:
 
     Args:
         tokens: the model's vocabulary.
-        compiler: compiles grammars for it.
+        compiler: compiles grammars for it; None: answers cannot be held to any.
         tool_format: how the model writes calls.
         reasoning: what stands around its thoughts, if it has any.
     """
@@ -49,12 +49,12 @@ class Guidance:
     def __init__(
         self,
         tokens: Tokens,
-        compiler: Compiler,
+        compiler: Compiler | None,
         tool_format: ToolFormat,
         reasoning: ReasoningTags | None = None,
     ) -> None:
         self._tokens = tokens
-        self._compiler = compiler
+        self._maybe_compiler = compiler
         self._format = tool_format
         self._reasoning = reasoning
 
@@ -84,6 +84,12 @@ class Guidance:
             thinking=thinking,
             fast_forward=command.n_logprobs is None,
         )
+
+    @property
+    def _compiler(self) -> Compiler:
+        if self._maybe_compiler is None:
+            raise InvalidRequest("answers of this model cannot be held to a grammar")
+        return self._maybe_compiler
 
     def _tokenize(self, text: bytes) -> list[int]:
         shown = text.decode("utf-8", "replace")
@@ -130,7 +136,7 @@ class Guidance:
         return self._compiled(grammar.text(calls), tools, "tools")
 
     def _block(self, tools: Sequence[Tool], *, one: bool) -> Block | None:
-        if self._format.block is None:
+        if self._format.block is None or self._maybe_compiler is None:
             return None
         grammar = self._grammar()
         block = self._calls_of(grammar, tools, one)

@@ -11,10 +11,12 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.engine.assembly import build_loop
 from app.engine.channel import Channel, ChannelClosed
+from app.engine.constraint import Compiler, build_tokenizer
 from app.engine.digest import file_digest
 from app.engine.llama import (
     BatchPart,
@@ -101,13 +103,25 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
     source = params.chat_template or model.chat_template
     prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
     model.show_special(prompts.tags)
-    _warm_up(model, context)
-    loop = build_loop(command, channel, model, context, prompts)
+    with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
+        making = aside.submit(_compiler, model, channel)
+        _warm_up(model, context)
+    loop = build_loop(command, channel, model, context, prompts, making.result())
     if source is None:
         text = f"{path.name} has no chat template; ChatML is used"
         channel.post(LogLine(level="warning", source="engine", text=text))
     load_ms = round((time.monotonic() - began_s) * 1000.0, 1)
     return loop, _info(path, model, context, has_template=source is not None, load_ms=load_ms)
+
+
+def _compiler(model: Model, channel: Channel) -> Compiler | None:
+    """Return what compiles grammars; a vocabulary that it cannot take is no reason not to serve."""
+    try:
+        return Compiler(build_tokenizer(model))
+    except BaseException as error:  # llguidance's panics are no Exception
+        text = f"answers cannot be held to grammars: {error}"
+        channel.post(LogLine(level="warning", source="engine", text=text))
+        return None
 
 
 def _info(
