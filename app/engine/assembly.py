@@ -47,9 +47,7 @@ def build_loop(
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     residency = Residency(context, pool, store, disk, pace, can_cut=can_cut)
     keeper = Keeper(residency, save_after_s=command.cache.save_after_s)
-    guidance = Guidance(
-        model, Compiler(build_tokenizer(model)), prompts.tool_format, prompts.reasoning
-    )
+    guidance = Guidance(model, compiler, prompts.tool_format, prompts.reasoning)
     inbox = Inbox(
         model, prompts, guidance, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx
     )
