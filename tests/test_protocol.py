@@ -141,6 +141,7 @@ COMMANDS: list[Command] = [
         messages=MESSAGES,
         tools=TOOLS,
         template_kwargs={"thinking": False},
+        prompt_end="continued",
         sampling=SAMPLING,
         max_tokens=9,
         stop=["user:"],
@@ -155,6 +156,7 @@ COMMANDS: list[Command] = [
         messages=MESSAGES,
         tools=TOOLS,
         template_kwargs={"thinking": True},
+        prompt_end="closed",
         profile="kitchen",
         sent_s=1.25,
     ),
@@ -164,6 +166,7 @@ COMMANDS: list[Command] = [
         messages=MESSAGES,
         tools=TOOLS,
         template_kwargs={"thinking": True},
+        prompt_end="closed",
     ),
     protocol.Tokenize(
         request_id="r", text="a", add_special=True, parse_special=False, with_pieces=True

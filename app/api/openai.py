@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from app.api.defaults import Defaults
-from app.api.schemas.chat import ChatRequest, RestoreCacheRequest
+from app.api.schemas.chat import ChatRequest, Conversation, RestoreCacheRequest
 from app.api.schemas.sampling import InferenceConfigs
 from app.errors import InvalidRequest
-from app.protocol import Generate, Prefill, Render, SamplingParams
+from app.protocol import Generate, Prefill, PromptEnd, Render, SamplingParams
 
 _ALIASES = {
     "repetition_penalty": "repeat_penalty",
@@ -37,7 +37,8 @@ def to_generate(
     `inference_configs` wins over the top level, the top level over `defaults`.
 
     Raises:
-        InvalidRequest: a value that only the loaded model can judge is wrong.
+        InvalidRequest: a value that only the loaded model can judge is wrong, or the last message
+            cannot be continued.
     """
     given = _given(body)
     stop = given.pop("stop", None)
@@ -49,6 +50,7 @@ def to_generate(
         messages=body.raw_messages(),
         tools=body.offered_tools,
         template_kwargs=body.template_kwargs,
+        prompt_end=_prompt_end(body),
         sampling=_resolved(msgspec.structs.replace(defaults.sampling, **given), n_ctx),
         max_tokens=None if limit == _NO_LIMIT else limit,
         stop=[stop] if isinstance(stop, str) else list(stop or ()),
@@ -64,23 +66,50 @@ def to_generate(
 
 
 def to_render(body: ChatRequest, request_id: str) -> Render:
-    """Return the engine's command for the prompt that a chat request would have."""
+    """Return the engine's command for the prompt that a chat request would have.
+
+    Raises:
+        InvalidRequest: the last message cannot be continued.
+    """
     return Render(
         request_id=request_id,
         messages=body.raw_messages(),
         tools=body.offered_tools,
         template_kwargs=body.template_kwargs,
+        prompt_end=_prompt_end(body),
     )
 
 
 def to_prefill(body: RestoreCacheRequest, request_id: str) -> Prefill:
-    """Return the engine's command for a prompt that is to be kept ready."""
+    """Return the engine's command for a prompt that is to be kept ready.
+
+    Raises:
+        InvalidRequest: the last message cannot be continued.
+    """
     return Prefill(
         request_id=request_id,
         messages=body.raw_messages(),
         tools=body.raw_tools(),
         template_kwargs=body.template_kwargs,
+        prompt_end=_prompt_end(body),
     )
+
+
+def _prompt_end(body: Conversation) -> PromptEnd:
+    if not body.continue_final_message:
+        return "closed" if body.add_generation_prompt is False else "opened"
+    if body.add_generation_prompt:
+        raise InvalidRequest(
+            "continue_final_message and add_generation_prompt exclude each other",
+            param="continue_final_message",
+        )
+    last = body.messages[-1]
+    if last.role != "assistant" or last.tool_calls:
+        raise InvalidRequest(
+            "continue_final_message needs a last message by the assistant, without tool calls",
+            param="messages",
+        )
+    return "continued"
 
 
 def _given(body: ChatRequest) -> dict[str, Any]:

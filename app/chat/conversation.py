@@ -13,14 +13,20 @@ from app.chat.traits import TemplateTraits
 from app.errors import InvalidRequest
 
 JsonObject = dict[str, Any]
+_REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")  # the first given one counts
 
 
 def normalise(messages: list[JsonObject], traits: TemplateTraits) -> list[JsonObject]:
     """Return a copy of `messages` that a template with these `traits` renders as meant.
 
     Content becomes text (parts are joined by newlines) unless the template takes parts; missing
-    content becomes ""; `developer` becomes `system` where the template does not know it; tool
-    arguments become objects, or text where the template wants text; null fields are dropped.
+    content becomes ""; `developer` becomes `system` where the template does not know it; null
+    fields are dropped. Reasoning gets the names that templates know it by, as in transformers.
+
+    Tool arguments become objects, or text where the template wants text. Arguments that are no
+    JSON object stay text where the template shows text, and else become an object with the text
+    in it, `{"arguments": "…"}`: so nothing that the model once wrote is lost, and one malformed
+    call does not end a conversation. A tool result without a `name` gets that of its call.
 
     Raises:
         InvalidRequest: content that is neither text nor text parts; `param` names the place.
@@ -29,11 +35,13 @@ def normalise(messages: list[JsonObject], traits: TemplateTraits) -> list[JsonOb
         copies = copy.deepcopy(messages)
     except RecursionError:
         raise InvalidRequest("messages are nested too deeply", param="messages") from None
-    return [_message(message, index, traits) for index, message in enumerate(copies)]
+    result = [_message(message, index, traits) for index, message in enumerate(copies)]
+    _name_results(result)
+    return result
 
 
 def _message(message: JsonObject, index: int, traits: TemplateTraits) -> JsonObject:
-    result = {key: value for key, value in message.items() if value is not None}
+    result = _with_reasoning({key: value for key, value in message.items() if value is not None})
     role = result.get("role")
     if role == "developer" and not traits.knows_developer_role:
         result["role"] = "system"
@@ -47,7 +55,26 @@ def _message(message: JsonObject, index: int, traits: TemplateTraits) -> JsonObj
     if not content and traits.wants_null_content and "tool_calls" in result:
         content = None
     result["content"] = content
+    if content and traits.refuses_thinking_beside_calls and "tool_calls" in result:
+        result.pop("thinking", None)
     return result
+
+
+def _with_reasoning(message: JsonObject) -> JsonObject:
+    """Return a message whose reasoning has the two names that templates read."""
+    given = [message[name] for name in _REASONING_FIELDS if name in message]
+    return {"thinking": given[0], **message, "reasoning_content": given[0]} if given else message
+
+
+def _name_results(messages: list[JsonObject]) -> None:
+    names: dict[str, Any] = {}
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            if isinstance(call, dict) and isinstance(call.get("function"), dict):
+                names[str(call.get("id"))] = call["function"].get("name")
+        name = names.get(str(message.get("tool_call_id")))
+        if message.get("role") == "tool" and name:
+            message.setdefault("name", name)
 
 
 def _content(content: Any, where: str, keep_parts: bool) -> str | list[JsonObject] | None:
@@ -79,24 +106,26 @@ def _tool_call(call: Any, traits: TemplateTraits) -> Any:
     if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
         return call
     function = call["function"]
-    function["arguments"] = _arguments(
-        function.get("arguments"), as_object=traits.wants_object_arguments
-    )
+    function["arguments"] = _arguments(function.get("arguments"), traits)
     return {**call, "type": call.get("type") or "function"}
 
 
-def _arguments(arguments: Any, *, as_object: bool) -> Any:
-    """Return arguments as an object or as JSON text; what does not parse stays text."""
+def _arguments(arguments: Any, traits: TemplateTraits) -> Any:
     if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return {} if as_object else "{}"
-    if not as_object:
-        return (
-            arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
-        )
+        arguments = {}
+    if not traits.wants_object_arguments:
+        is_text = isinstance(arguments, str)
+        return arguments if is_text else json.dumps(arguments, ensure_ascii=False)
+    parsed = _parsed(arguments)
+    if isinstance(parsed, dict):
+        return parsed
+    return arguments if traits.takes_text_arguments else {"arguments": arguments}
+
+
+def _parsed(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
-        parsed = json.loads(arguments)
+        return json.loads(arguments)
     except (ValueError, RecursionError):
         return arguments
-    return parsed if isinstance(parsed, dict) else arguments

@@ -11,20 +11,24 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable
+from types import GeneratorType
 from typing import Any
 
 from jinja2.exceptions import SecurityError
 from jinja2.filters import make_attrgetter
-from jinja2.runtime import Context, Undefined
+from jinja2.runtime import Context, Macro, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 from app.chat.sandbox_code import BoundedCode
+from app.chat.sandbox_lists import CHANGING, OwnList, may_change, n_added
 from app.chat.template_helpers import GenerationTag, raise_exception, sum_numbers, to_json
 
 MAX_VALUE_CHARS = 8 * 1024 * 1024
 MAX_WORK_CHARS = 128 * 1024 * 1024  # of all values made while one conversation renders
 MAX_WIDTH = 100_000
 _MAX_INT_BITS = 4096
+_MAX_INT_CHARS = 10_000
 _ITEM_CHARS = 8  # what a list item counts
 
 # Not in any published chat template, and each can make much of little.
@@ -37,7 +41,12 @@ _WEIGHED_FILTERS = (
     "max", "min", "safe", "sort", "string", "striptags", "title", "tojson", "trim", "truncate",
     "unique", "upper", "urlencode", "wordcount",
 )  # fmt: skip
+_COLLECTING_FILTERS = ("groupby", "list", "max", "min", "sort", "tojson", "unique")
 _NO_WIDTH_FILTERS = ("d", "default", "abs", "sum", "join", "replace")
+_COMPARING_TESTS = (
+    "!=", "<", "<=", "==", ">", ">=", "eq", "equalto", "filter", "ge", "greaterthan", "gt", "in",
+    "le", "lessthan", "lt", "ne", "test",
+)  # fmt: skip
 _BYTE_METHODS = frozenset({"encode", "translate", "to_bytes", "from_bytes"})
 _NESTED_SPEC = re.compile(r"\{[^{}]*:[^{}]*(\{|\d{6})")
 _WIDE_PERCENT = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{6})")
@@ -45,6 +54,11 @@ _WIDE_PERCENT = re.compile(r"%(\([^)]*\))?[^a-zA-Z%]*(\*|\d{6})")
 
 def _refuse(what: str) -> OverflowError:
     return OverflowError(f"{what} is larger than a chat template may make")
+
+
+def _listed(value: Any) -> Any:
+    """Return the items of a generator as a list, which can be weighed; else the value."""
+    return list(value) if isinstance(value, GeneratorType) else value
 
 
 def weigh(value: Any) -> int:
@@ -62,6 +76,8 @@ def weigh(value: Any) -> int:
             waiting.extend(item.values())
         elif isinstance(item, list | tuple | set | frozenset):
             waiting.extend(item)
+        elif isinstance(item, Namespace):
+            waiting.append(item._Namespace__attrs)
         if total + len(waiting) > MAX_VALUE_CHARS:
             raise _refuse("a value")
     return total
@@ -72,6 +88,9 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
 
     `start()` opens the account of a rendering; every operation that makes text or lists is
     charged to it and raises OverflowError when a value or the account is too large.
+
+    Unlike jinja2's immutable sandbox, lists that the template itself made may grow: Kimi-K2's
+    templates keep a queue so. Nothing that comes from a caller can be changed.
     """
 
     code_generator_class = BoundedCode
@@ -92,6 +111,8 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         self.filters.update(tojson=to_json, replace=self._replace, join=self._join, sum=sum_numbers)
         for name, function in list(self.filters.items()):
             self.filters[name] = self._bounded_filter(name, function)
+        for name in _COMPARING_TESTS:
+            self.tests[name] = self._bounded_test(self.tests[name])
         self.globals["tojson"] = self.filters["tojson"]
 
     def start(self) -> None:
@@ -109,9 +130,14 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
     @staticmethod
     def checked(value: Any) -> Any:
         """Return a value that is about to be written out or compared, if it is not too large."""
-        if isinstance(value, list | tuple | dict | set):
+        if isinstance(value, list | tuple | dict | set | Namespace):
             weigh(value)
         return value
+
+    def own_list(self, items: Iterable[Any]) -> OwnList:
+        """Return items as a list that the template may change."""
+        made: OwnList = self.charge(OwnList(items))
+        return made
 
     def concat(self, parts: Iterable[str]) -> str:
         """Join pieces of text: macros, set-blocks and the like."""
@@ -127,7 +153,13 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         self: ChatSandbox, context: Context, function: Any, /, *args: Any, **kwargs: Any
     ) -> Any:
         owner = getattr(function, "__self__", None)
-        if isinstance(owner, list | tuple):
+        if not isinstance(function, Macro):
+            args = tuple(map(_listed, args))
+            for argument in (*args, *kwargs.values()):
+                self.checked(argument)  # what is called may write it out, compare or hash it
+        if type(owner) is OwnList and function.__name__ in CHANGING:
+            self._grow(owner, function.__name__, args)
+        elif isinstance(owner, list | tuple):
             weigh(owner)  # index and count compare
         if isinstance(owner, str):
             if function.__name__ == "join" and args:
@@ -148,11 +180,17 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
                 raise _refuse("a number")
         elif operator == "+" and isinstance(left, str | list) and isinstance(right, str | list):
             self._check_size(len(left) + len(right))
-        return self.charge(super().call_binop(context, operator, left, right))
+        result = super().call_binop(context, operator, left, right)
+        return self.own_list(result) if type(result) is list else self.charge(result)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:  # noqa: D102
+        return super().getitem(obj, self.checked(argument))
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: D102
         if attr in _BYTE_METHODS and isinstance(obj, str | int):
             return False
+        if may_change(obj, attr):
+            return True
         return super().is_safe_attribute(obj, attr, value)
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:  # noqa: D102
@@ -178,20 +216,40 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
     def _bounded_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         checks_width = name not in _NO_WIDTH_FILTERS
         weighs = name in _WEIGHED_FILTERS
+        collects = name in _COLLECTING_FILTERS
 
         @functools.wraps(function)
         def bounded(*args: Any, **kwargs: Any) -> Any:
+            for argument in args[1:]:
+                self.checked(argument)  # the name of another filter is looked up
             if checks_width:
                 self._check_widths("", (*args[1:], *kwargs.values()))
+            if collects:
+                args = tuple(map(_listed, args))
+            if name == "int" and isinstance(args[0], str) and len(args[0]) > _MAX_INT_CHARS:
+                raise _refuse("a number")
             if weighs:
                 self._check_size(sum(weigh(arg) for arg in args))
             if name == "indent":
                 self._check_indent(*args, **kwargs)
             if name == "format":
                 self._check_percent(str(args[0]), (args[1:], kwargs))
-            return self.charge(function(*args, **kwargs))
+            result = function(*args, **kwargs)
+            return self.own_list(result) if type(result) is list else self.charge(result)
 
         return bounded
+
+    def _bounded_test(self, test: Any) -> Callable[..., Any]:
+        @functools.wraps(test)
+        def bounded(*args: Any) -> Any:
+            return test(*map(self.checked, args))
+
+        return bounded
+
+    def _grow(self, owner: OwnList, method: str, args: tuple[Any, ...]) -> None:
+        n_new = n_added(owner, method, args[0] if args else ())
+        self._check_size((len(owner) + n_new) * _ITEM_CHARS)
+        self._charge(n_new * _ITEM_CHARS)
 
     def _charge(self, n_chars: int) -> None:
         self._check_size(n_chars)
@@ -217,8 +275,10 @@ class ChatSandbox(ImmutableSandboxedEnvironment):
         self._check_size(len(text) + text.count("%") * weigh(values))
 
     def _check_indent(self, text: Any, width: Any = 4, *_args: Any, **_kwargs: Any) -> None:
+        if not isinstance(text, str):
+            raise TypeError("indent takes text only")  # jinja2 would add to a caller's list
         step = width if isinstance(width, int) else len(str(width))
-        self._check_size(str(text).count("\n") * step)
+        self._check_size(text.count("\n") * step)
 
     def _check_product(self, left: Any, right: Any) -> None:
         for sequence, times in ((left, right), (right, left)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, operators
 
@@ -10,8 +12,27 @@ class BoundedCode(CodeGenerator):
     """Shows the environment the operations that jinja2 compiles to bare Python.
 
     `a ~ b` becomes `environment.concat_values((a, b))`, a slice goes through
-    `environment.charge` and both sides of a comparison through `environment.checked`.
+    `environment.charge`, a list that the template writes out through `environment.own_list`, both
+    sides of a comparison and the keys of a dictionary through `environment.checked`.
     """
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:  # noqa: D102, N802
+        if type(node.value) is list:  # folded while compiling
+            self._wrapped("own_list", lambda: CodeGenerator.visit_Const(self, node, frame))
+        else:
+            super().visit_Const(node, frame)
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:  # noqa: D102, N802
+        self._wrapped("own_list", lambda: CodeGenerator.visit_List(self, node, frame))
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:  # noqa: D102, N802
+        self.write("{")
+        for item in node.items:
+            self._checked(item.key, frame)
+            self.write(": ")
+            self.visit(item.value, frame)
+            self.write(", ")
+        self.write("}")
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: D102, N802
         self.write("environment.concat_values((")
@@ -24,9 +45,7 @@ class BoundedCode(CodeGenerator):
         if not isinstance(node.arg, nodes.Slice):
             super().visit_Getitem(node, frame)
             return
-        self.write("environment.charge(")
-        super().visit_Getitem(node, frame)
-        self.write(")")
+        self._wrapped("charge", lambda: CodeGenerator.visit_Getitem(self, node, frame))
 
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:  # noqa: D102, N802
         self.write("(")
@@ -40,6 +59,9 @@ class BoundedCode(CodeGenerator):
         self._checked(node.expr, frame)
 
     def _checked(self, node: nodes.Expr, frame: Frame) -> None:
-        self.write("environment.checked(")
-        self.visit(node, frame)
+        self._wrapped("checked", lambda: self.visit(node, frame))
+
+    def _wrapped(self, method: str, write: Callable[[], None]) -> None:
+        self.write(f"environment.{method}(")
+        write()
         self.write(")")

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from jinja2 import nodes
+from jinja2 import Environment, meta, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
+
+_OF_FIREFUNCTION = frozenset({"functions", "datetime"})
+
+
+def wants_functions(environment: Environment, source: str) -> bool:
+    """Return whether a template reads its tools as Firefunction's does: as JSON in `functions`."""
+    if "functions" not in source or "datetime" not in source:
+        return False
+    return meta.find_undeclared_variables(environment.parse(source)) >= _OF_FIREFUNCTION
+
+
+def functions_variables(
+    tools: list[dict[str, Any]] | None, date: datetime.datetime
+) -> dict[str, Any]:
+    """Return the variables that Firefunction's model card hands to its template."""
+    functions = [tool.get("function", tool) for tool in tools or ()]
+    return {
+        "functions": json.dumps(functions, indent=4),
+        "datetime": date.strftime("%Y-%m-%d %H:%M:%S"),
+    }
 
 
 def to_json(

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
+from app.chat.continuation import cut_at_mark, with_mark
 from app.chat.deadline import DeadlinePassed, run_with_deadline
 from app.chat.sandbox import ChatSandbox
+from app.chat.template_helpers import functions_variables, wants_functions
 from app.chat.traits import TemplateTraits, probe
 from app.errors import TemplateRefused
 
@@ -91,26 +93,37 @@ class ChatTemplate:
             raise TemplateRefused(
                 f"the chat template is longer than {_MAX_SOURCE_CHARS} characters"
             )
-        self._template = _guarded(lambda: self._sandbox.from_string(source), DEADLINE_S, param=None)
+        self._template, self._wants_functions = _guarded(
+            lambda: (self._sandbox.from_string(source), wants_functions(self._sandbox, source)),
+            DEADLINE_S,
+            param=None,
+        )
+        self._no_tools: list[JsonObject] | None = None
+        hi = [{"role": "user", "content": "Hi"}]
+        if "tools" in source and self._attempt(hi, None) is None:
+            self._no_tools = []
+            if self._attempt(hi, None) is None:
+                self._no_tools = None
 
     @cached_property
     def traits(self) -> TemplateTraits:
         """What the template can take, found by rendering small conversations; computed once."""
+        return probe(self._attempt, self.source)
 
-        def attempt(conversation: list[JsonObject], tools: list[JsonObject] | None) -> str | None:
-            try:
-                return self.render(
-                    conversation,
-                    tools=tools,
-                    add_generation_prompt=False,
-                    template_kwargs={},
-                    now=datetime.datetime(2024, 7, 26),
-                    deadline_s=_PROBE_DEADLINE_S,
-                )
-            except TemplateRefused:
-                return None
-
-        return probe(attempt, self.source)
+    def _attempt(
+        self, conversation: list[JsonObject], tools: list[JsonObject] | None
+    ) -> str | None:
+        try:
+            return self.render(
+                conversation,
+                tools=tools,
+                add_generation_prompt=False,
+                template_kwargs={},
+                now=datetime.datetime(2024, 7, 26),
+                deadline_s=_PROBE_DEADLINE_S,
+            )
+        except TemplateRefused:
+            return None
 
     def render(
         self,
@@ -119,6 +132,7 @@ class ChatTemplate:
         tools: list[JsonObject] | None,
         add_generation_prompt: bool,
         template_kwargs: JsonObject,
+        continue_final_message: bool = False,
         now: datetime.datetime | None = None,
         deadline_s: float = DEADLINE_S,
         max_output_bytes: int = MAX_OUTPUT_BYTES,
@@ -127,16 +141,19 @@ class ChatTemplate:
 
         Args:
             conversation: messages as `app.chat.conversation.normalise` returns them.
-            tools: OpenAI tool objects; None or empty when none are offered.
+            tools: OpenAI tool objects; None or empty when none are offered. Templates see None
+                then, as in transformers, but for those that only take an empty list.
             add_generation_prompt: end with the opening of the assistant's turn.
             template_kwargs: further variables (`enable_thinking`…); cannot replace the others.
+            continue_final_message: end inside the last message, right after its text.
             now: the date that `strftime_now` writes; pin it for as long as a conversation lasts,
                 or a new day ends every cached prefix. Default: the current time.
             deadline_s: seconds; held in the main thread only (see `app.chat.deadline`).
             max_output_bytes: limit of the prompt as UTF-8.
 
         Raises:
-            TemplateRefused: the template raised, ran too long or wrote too much.
+            TemplateRefused: the template raised, ran too long or wrote too much, or it changes the
+                text of the message that is to be continued.
         """
         date = now or datetime.datetime.now()
 
@@ -144,17 +161,21 @@ class ChatTemplate:
             return date.strftime(date_format[:_MAX_DATE_FORMAT_CHARS])
 
         variables = {
+            **(functions_variables(tools, date) if self._wants_functions else {}),
             **template_kwargs,
             **self._special_tokens,
-            "messages": conversation,
-            "tools": tools or None,
+            "messages": with_mark(conversation) if continue_final_message else conversation,
+            "tools": tools or self._no_tools,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
             "strftime_now": strftime_now,
         }
-        return _guarded(
-            lambda: self._write(variables, max_output_bytes), deadline_s, param="messages"
-        )
+
+        def write() -> str:
+            text = self._write(variables, max_output_bytes)
+            return cut_at_mark(text, conversation) if continue_final_message else text
+
+        return _guarded(write, deadline_s, param="messages")
 
     def _write(self, variables: JsonObject, max_output_bytes: int) -> str:
         self._sandbox.start()

@@ -35,6 +35,8 @@ class TemplateTraits:
         shows_tools: the tools that are offered are written.
         shows_calls: calls in the history are written.
         knows_system_role: a `system` message is written, and not refused.
+        takes_text_arguments: arguments that are text are shown too.
+        refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
     """
 
     takes_content_parts: bool = False
@@ -44,20 +46,24 @@ class TemplateTraits:
     shows_tools: bool = True
     shows_calls: bool = True
     knows_system_role: bool = True
+    takes_text_arguments: bool = True
+    refuses_thinking_beside_calls: bool = False
 
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""
-    wants_objects, wants_null, written = _tool_call_traits(attempt)
-    shows_calls = _MARK in written or _ASKED not in written
+    calls = _tool_call_traits(attempt)
+    shows_calls = _MARK in calls.written or _ASKED not in calls.written
     return TemplateTraits(
         takes_content_parts=_takes_content_parts(attempt),
         knows_developer_role=_knows_developer_role(attempt, source),
-        wants_object_arguments=wants_objects,
-        wants_null_content=wants_null,
-        shows_tools=_shows_tools(attempt, written),
+        wants_object_arguments=calls.wants_objects,
+        wants_null_content=calls.wants_null,
+        shows_tools=_shows_tools(attempt, calls.written),
         shows_calls=shows_calls,
         knows_system_role=_knows_system_role(attempt),
+        takes_text_arguments=calls.takes_text,
+        refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
     )
 
 
@@ -98,8 +104,27 @@ def _knows_system_role(attempt: Attempt) -> bool:
     return _ASKED not in (attempt([asked], None) or "")
 
 
-def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool, str]:
-    """Return (wants_object_arguments, wants_null_content, all that was written)."""
+def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
+    if "thinking" not in source:
+        return False
+    plain = _tool_conversation("So", {_KEY: _MARK})
+    thoughtful = _tool_conversation("So", {_KEY: _MARK})
+    thoughtful[1]["thinking"] = _MARK
+    refused = attempt(thoughtful, _PROBE_TOOLS) is None
+    return refused and attempt(plain, _PROBE_TOOLS) is not None
+
+
+@dataclass(frozen=True)
+class _CallTraits:
+    """How a template takes tool calls, and all that it wrote of the conversations with some."""
+
+    wants_objects: bool
+    wants_null: bool
+    takes_text: bool
+    written: str
+
+
+def _tool_call_traits(attempt: Attempt) -> _CallTraits:
     written = ""
     for content in ("", None):
         as_object = attempt(_tool_conversation(content, {_KEY: _MARK}), _PROBE_TOOLS)
@@ -110,8 +135,8 @@ def _tool_call_traits(attempt: Attempt) -> tuple[bool, bool, str]:
         if object_shown or text_shown:
             written_as_python = as_object is not None and f"'{_KEY}': '{_MARK}'" in as_object
             wants_objects = object_shown and not (written_as_python and text_shown)
-            return wants_objects, content is None, written
-    return True, False, written
+            return _CallTraits(wants_objects, content is None, text_shown, written)
+    return _CallTraits(True, False, True, written)
 
 
 def _tool_conversation(content: str | None, arguments: JsonObject | str) -> list[JsonObject]:

@@ -22,7 +22,7 @@ from app.engine.heads import Heads
 from app.engine.sequences import common_prefix
 from app.engine.turns import Meaning, Turns, meaning_of
 from app.errors import ContextOverflow, TemplateRefused
-from app.protocol import Generate, Prefill, Render
+from app.protocol import Generate, Prefill, PromptEnd, Render
 
 JsonObject = dict[str, Any]
 _ASKING_ROLES = ("user", "tool")
@@ -102,9 +102,9 @@ class PromptBuilder:
     def build(self, command: Generate | Prefill) -> Prompt:
         """Return the prompt of a conversation.
 
-        A `Generate` prompt ends where the assistant's answer begins. A `Prefill` prompt is what
-        the next `Generate` with these messages begins with. Where the conversation has answers
-        that were generated here, their tokens are the generated ones.
+        A `Generate` prompt ends where the assistant's answer begins or goes on. A `Prefill` prompt
+        is what the next `Generate` with these messages begins with. Where the conversation has
+        answers that were generated here, their tokens are the generated ones.
 
         Raises:
             TemplateRefused: the template raised, ran too long or wrote too much.
@@ -125,17 +125,17 @@ class PromptBuilder:
             TemplateRefused: the template raised, ran too long or wrote too much.
             InvalidRequest: a message has content that the service cannot show to the model.
         """
-        return self._render(command.messages, command, is_answered=True)
+        return self._render(command.messages, command, command.prompt_end)
 
     def _build(self, command: Generate | Prefill) -> Prompt:
         messages = command.messages
-        if isinstance(command, Prefill) and messages[-1].get("role") not in _ASKING_ROLES:
+        end = command.prompt_end
+        if isinstance(command, Prefill) and not _is_asking(command):
             shared = self._shared(messages, command)
             if shared:
                 return Prompt(shared, "", len(shared))
-            text = self._render(messages, command, is_answered=False)
-        else:
-            text = self._render(messages, command, is_answered=True)
+            end = "closed"
+        text = self._render(messages, command, end)
         tokens = self._tokens(text)
         if isinstance(command, Prefill) and len(tokens) > 1:
             tokens = tokens[:-1]  # the last one is decoded with the answer
@@ -143,7 +143,10 @@ class PromptBuilder:
         return Prompt(tokens, text, self._heads.length(command, tokens, day))
 
     def _render(
-        self, messages: list[JsonObject], command: Generate | Prefill | Render, *, is_answered: bool
+        self,
+        messages: list[JsonObject],
+        command: Generate | Prefill | Render,
+        end: PromptEnd,
     ) -> str:
         shown, tools = presented(
             normalise(messages, self._traits), command.tools or None, self.tool_format, self._traits
@@ -151,7 +154,8 @@ class PromptBuilder:
         return self._template.render(
             shown,
             tools=tools,
-            add_generation_prompt=is_answered,
+            add_generation_prompt=end == "opened",
+            continue_final_message=end == "continued",
             template_kwargs=command.template_kwargs,
             now=self._dates.of(command.messages),
         )
@@ -174,9 +178,7 @@ class PromptBuilder:
             ways = [
                 self._tokens(
                     self._render(
-                        [*messages, {"role": "user", "content": content}],
-                        command,
-                        is_answered=False,
+                        [*messages, {"role": "user", "content": content}], command, "closed"
                     )
                 )
                 for content in ("Hello", "1")
@@ -202,6 +204,11 @@ class PromptBuilder:
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))
+
+
+def _is_asking(command: Prefill) -> bool:
+    """Return whether a prompt ends after these messages, and no further one is expected."""
+    return command.prompt_end == "continued" or command.messages[-1].get("role") in _ASKING_ROLES
 
 
 def _signature(tool: JsonObject) -> tuple[str, JsonObject]:

@@ -185,9 +185,15 @@ class Turns:
         limit = start + _MOST_CHARS_FOR_ONE * (len(turn.answer_text) + 64)
         found = [text.find(end, start, limit) for end in self._ends_of(turn)]
         end = min((at for at in found if at >= 0), default=None)
-        if end is None or self._meaning(text[start:end]) != self._meaning(turn.answer_text):
+        if end is None or _begins_elsewhere(turn, text[start : start + 1]):
             return None
-        return end
+        return end if self._meaning(text[start:end]) == self._meaning(turn.answer_text) else None
+
+
+def _begins_elsewhere(turn: Turn, first: str) -> bool:
+    """Return whether space at the beginning tells two answers apart that go on in a text."""
+    goes_on = turn.prompt_text[-1:].isalnum()
+    return goes_on and first.isspace() != turn.answer_text[:1].isspace()
 
 
 def _key(turn: Turn) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from app.protocol.parts import (
     JsonObject,
     LoadParams,
     Message,
+    PromptEnd,
     QueueParams,
     ReasoningParams,
     SamplingParams,
@@ -27,7 +28,8 @@ class Load(Message, frozen=True, kw_only=True):
 class Generate(Message, frozen=True, kw_only=True):
     """Answer a conversation.
 
-    `messages` and `tools` are the client's JSON objects; the engine renders them.
+    `messages` and `tools` are the client's JSON objects; the engine renders them. An answer to a
+    prompt that is `continued` is what follows the text of the last message.
     `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
     events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
     the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
@@ -39,6 +41,7 @@ class Generate(Message, frozen=True, kw_only=True):
     messages: list[JsonObject]
     tools: list[JsonObject] = []
     template_kwargs: JsonObject = {}
+    prompt_end: PromptEnd = "opened"
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: list[str] = []
@@ -63,6 +66,7 @@ class Prefill(Message, frozen=True, kw_only=True):
     messages: list[JsonObject]
     tools: list[JsonObject] = []
     template_kwargs: JsonObject = {}
+    prompt_end: PromptEnd = "opened"
     profile: str = ""
     sent_s: float = 0.0
 
@@ -90,6 +94,7 @@ class Render(Message, frozen=True, kw_only=True):
     messages: list[JsonObject]
     tools: list[JsonObject] = []
     template_kwargs: JsonObject = {}
+    prompt_end: PromptEnd = "opened"
 
 
 class Detokenize(Message, frozen=True, kw_only=True):

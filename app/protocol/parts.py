@@ -7,6 +7,8 @@ from typing import Any, Literal
 import msgspec
 
 JsonObject = dict[str, Any]
+PromptEnd = Literal["opened", "closed", "continued"]
+"""Where a prompt ends: with the opening of the answer, after the last message, or inside it."""
 
 
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):

@@ -273,6 +273,51 @@ def test_the_prompt_to_show_is_the_one_that_a_chat_has() -> None:
         assert shown.template_kwargs == chat.template_kwargs
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, "opened"),
+        ({"add_generation_prompt": True, "continue_final_message": False}, "opened"),
+        ({"add_generation_prompt": False}, "closed"),
+        ({"continue_final_message": True}, "continued"),
+        ({"continue_final_message": True, "add_generation_prompt": False}, "continued"),
+    ],
+)
+def test_a_client_says_where_the_prompt_ends(fields: dict[str, Any], expected: str) -> None:
+    body = {"messages": [USER, {"role": "assistant", "content": "Hel"}], **fields}
+    assert command(**body).prompt_end == expected
+    assert to_render(ChatRequest.model_validate(body), "r").prompt_end == expected
+    assert to_prefill(RestoreCacheRequest.model_validate(body), "r").prompt_end == expected
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("last", "fields", "param"),
+    [
+        ({"role": "user", "content": "Hi"}, {}, "messages"),
+        ({"role": "assistant", "content": "", "tool_calls": [CALL]}, {}, "messages"),
+        (
+            {"role": "assistant", "content": "Hel"},
+            {"add_generation_prompt": True},
+            "continue_final_message",
+        ),
+    ],
+)
+def test_what_cannot_be_continued_is_refused(
+    last: dict[str, Any], fields: dict[str, Any], param: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        command(messages=[USER, last], continue_final_message=True, **fields)
+    assert refusal.value.param == param
+
+
+def test_tool_choice_none_hides_the_tools() -> None:
+    assert command(tools=[TOOL], tool_choice="none").tools == []
+    assert command(tools=[TOOL], tool_choice="auto").tools == [TOOL]
+
+
 def test_a_prompt_to_be_kept_ready_is_the_one_that_a_chat_will_have() -> None:
     body: dict[str, Any] = {
         "messages": [USER],

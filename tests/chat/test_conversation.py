@@ -100,6 +100,15 @@ def test_arguments_that_are_no_object_stay_text(text: str) -> None:
     assert called(text) == text
 
 
+@pytest.mark.parametrize("text", ['{"a": ', "[1]", "hello"])
+def test_arguments_that_are_no_object_are_put_into_one_for_a_template_that_takes_no_text(
+    text: str,
+) -> None:
+    traits = TemplateTraits(takes_text_arguments=False)
+    assert called(text, traits) == {"arguments": text}
+    assert called('{"a": 1}', traits) == {"a": 1}
+
+
 def test_arguments_are_text_for_a_template_that_wants_text() -> None:
     traits = TemplateTraits(wants_object_arguments=False)
     assert called({"a": "ü"}, traits) == '{"a": "ü"}'
@@ -111,6 +120,40 @@ def test_calls_without_a_type_are_function_calls_and_no_calls_are_dropped() -> N
     call = {"id": "1", "function": {"name": "f", "arguments": "{}"}}
     assert one({"role": "assistant", "tool_calls": [call]})["tool_calls"][0]["type"] == "function"
     assert "tool_calls" not in one({"role": "assistant", "content": "x", "tool_calls": []})
+
+
+CALLING = {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}
+
+
+def test_a_result_without_a_name_gets_that_of_its_call() -> None:
+    def named(**fields: Any) -> Any:
+        result = {"role": "tool", "content": "x", **fields}
+        return normalise([CALLING, result], PLAIN)[1].get("name")
+
+    assert named(tool_call_id="1") == "f"
+    assert named(tool_call_id="1", name="g") == "g"
+    assert named(tool_call_id="2") is None
+    assert named() is None
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "thinking", "reasoning"])
+def test_reasoning_has_the_names_that_templates_read(name: str) -> None:
+    message = one({"role": "assistant", "content": "x", name: "Hm."})
+    assert (message["reasoning_content"], message["thinking"]) == ("Hm.", "Hm.")
+
+
+def test_reasoning_content_goes_before_its_other_names() -> None:
+    message = one({"role": "assistant", "reasoning": "b", "reasoning_content": "a"})
+    assert (message["reasoning_content"], message["thinking"]) == ("a", "a")
+    assert "thinking" not in one({"role": "assistant", "content": "x", "reasoning": None})
+
+
+def test_thinking_is_left_out_beside_content_and_calls_where_it_would_be_refused() -> None:
+    traits = TemplateTraits(refuses_thinking_beside_calls=True)
+    spoken = {**CALLING, "content": "So", "reasoning_content": "Hm."}
+    assert "thinking" not in one(spoken, traits)
+    assert one({**spoken, "content": ""}, traits)["thinking"] == "Hm."
+    assert one(spoken)["thinking"] == "Hm."
 
 
 def test_endless_nesting_is_the_callers_mistake() -> None:

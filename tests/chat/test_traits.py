@@ -98,13 +98,38 @@ def test_probing_takes_few_renderings() -> None:
     assert n_rendered <= 10
 
 
+@pytest.mark.parametrize(
+    "how", ["c.function.arguments | items", "c.function.arguments.items()", "c.function.arguments"]
+)
+def test_a_template_that_goes_through_arguments_takes_no_text(how: str) -> None:
+    source = (
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}{% for key in "
+        + how
+        + " %}{{ c.function.arguments['probekey'] }}{% endfor %}{% endfor %}{% endfor %}"
+    )
+    assert not traits(source).takes_text_arguments
+    assert traits(source).wants_object_arguments
+
+
+def test_a_template_that_takes_thinking_only_without_content_is_found_out() -> None:
+    source = (
+        "{% for m in messages %}{% if m.tool_calls and m.content and m.thinking %}"
+        "{{ raise_exception('one of them') }}{% endif %}{{ m.tool_calls }}{% endfor %}"
+    )
+    assert traits(source).refuses_thinking_beside_calls
+    assert not traits("{{ raise_exception('thinking') }}").refuses_thinking_beside_calls
+
+
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no published templates in {FOLDER}")
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
         ("Qwen-Qwen2.5-7B-Instruct", TemplateTraits()),
-        ("Qwen3.5-4B", TemplateTraits(takes_content_parts=True)),
-        ("openai-gpt-oss-120b", TemplateTraits(knows_developer_role=True)),
+        ("Qwen3.5-4B", TemplateTraits(takes_content_parts=True, takes_text_arguments=False)),
+        (
+            "openai-gpt-oss-120b",
+            TemplateTraits(knows_developer_role=True, refuses_thinking_beside_calls=True),
+        ),
         ("meetkai-functionary-medium-v3.2", TemplateTraits(wants_object_arguments=False)),
         (
             "google-gemma-2-2b-it",

@@ -132,6 +132,42 @@ def test_parts_of_text_are_joined_for_a_template_that_takes_only_text() -> None:
     assert text(builder(CONTENTS).build(generate(user(parts)))) == "^one\ntwo"
 
 
+# ---------------------------------------------------------------- where a prompt ends
+
+
+def test_a_prompt_ends_with_an_opening_after_the_messages_or_inside_the_last() -> None:
+    messages = [user("Hi"), {"role": "assistant", "content": "Hel"}]
+    inside = "^<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHel"
+    closed = inside + "<|im_end|>\n"
+    prompts = builder()
+    assert text(prompts.build(generate(*messages, prompt_end="continued"))) == inside
+    assert text(prompts.build(generate(*messages, prompt_end="closed"))) == closed
+    assert text(prompts.build(generate(*messages))) == closed + "<|im_start|>assistant\n"
+
+
+def test_a_continued_prompt_has_the_head_and_the_beginning_of_any_other() -> None:
+    prompts = builder()
+    system = {"role": "system", "content": "Be brief."}
+    messages = [system, user("Hi"), {"role": "assistant", "content": "Hel"}]
+    inside = prompts.build(generate(*messages, prompt_end="continued"))
+    assert inside.n_head == prompts.build(generate(*messages)).n_head > 0
+    ready = prompts.build(prefill(*messages, prompt_end="continued"))
+    assert ready.tokens == inside.tokens[:-1], "the last is decoded alone"
+
+
+def test_an_answer_goes_on_from_the_tokens_that_were_generated() -> None:
+    prompts = builder()
+    asked = prompts.build(generate(user("Hi")))
+    generated = [*asked.tokens, 1000, 1001]
+    prompts.turns.remember(Turn(asked.text, generated, "Hel", ""))
+    half = [user("Hi"), {"role": "assistant", "content": "Hel"}]
+    inside = prompts.build(generate(*half, prompt_end="continued"))
+    assert inside.tokens == generated
+    prompts.turns.remember(Turn(inside.text, [*generated, 1002], "lo!", "<|im_end|>"))
+    whole = [user("Hi"), {"role": "assistant", "content": "Hello!"}, user("Go")]
+    assert prompts.build(generate(*whole)).tokens[: len(generated) + 1] == [*generated, 1002]
+
+
 # ---------------------------------------------------------------- refusals
 
 

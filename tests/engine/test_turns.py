@@ -15,6 +15,7 @@ from app.engine.turns import (
     Meaning,
     Spliced,
     Turn,
+    Turns,
     meaning_of,
 )
 from tests.engine.turn_makers import (
@@ -92,6 +93,13 @@ def test_lone_surrogates_are_text_as_any_other() -> None:
     assert rest_of(store, f"a\ud800b{END}") == END
     assert rest_of(store, f" a\ud800b\n{END}") == END
     assert rest_of(store, f"a\ud801b{END}") is None
+
+
+def test_space_counts_where_an_answer_goes_on_inside_a_word_or_after_it() -> None:
+    store = Turns(plain, [END])
+    store.remember(Turn(f"{ASK}No", [1], " thing is.", END))
+    assert store.splice(f"{ASK}No  thing is.{END}") == Spliced([1], END)
+    assert store.splice(f"{ASK}Nothing is.{END}") is None
 
 
 # ---------------------------------------------------------------- the same meaning

@@ -95,6 +95,12 @@ class Conversation(Thinking, Lenient):
     messages: list[Message] = Field(min_length=1, max_length=4096)
     tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
     chat_template_kwargs: dict[str, Any] | None = None
+    add_generation_prompt: bool | None = Field(
+        None, description="End the prompt with the opening of an answer; true unless continued."
+    )
+    continue_final_message: bool | None = Field(
+        None, description="Go on with the last message, an assistant's, instead of a new answer."
+    )
 
     @field_validator("messages", mode="before")
     @classmethod
