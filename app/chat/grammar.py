@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from app.chat.schemas import closed
+from app.chat.text_limits import ANY, containing
 
 JsonObject = dict[str, Any]
 TokenOf = Callable[[str], int | None]
 
 # As Python's json.dumps writes JSON, and so nearly every chat template: what models have seen.
-_JSON_STYLE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_SPACED = {"item_separator": ", ", "key_separator": ": "}
+_DENSE = {"item_separator": ",", "key_separator": ":"}
 _NEWLINES = re.compile(r"\r\n|\r|\n")
 
 
@@ -28,8 +30,7 @@ def _no_token(_text: str) -> int | None:
 class Grammar:
     """A grammar while it is written: rules are added, and `text` returns it.
 
-    Every method returns an expression that may stand in other expressions; sequences are written
-    with spaces between them.
+    Every method returns an expression that may stand in other expressions; see also `sequence`.
 
     Args:
         tags: texts that may be tokens of their own, such as `<tool_call>`.
@@ -41,7 +42,7 @@ class Grammar:
         self._tokens = {tag: token for tag, token in tokens.items() if token is not None}
         by_length = sorted(map(re.escape, self._tokens), key=len, reverse=True)
         self._split = re.compile("(" + "|".join(by_length) + ")") if by_length else None
-        self._rules: list[str] = []
+        self._rules: dict[str, str] = {}  # names by what follows them
 
     def literal(self, text: str) -> str:
         """Return an expression for exactly this text; the tags in it are the tokens they are."""
@@ -52,28 +53,47 @@ class Grammar:
         token = self._tokens.get(piece)
         return quoted(piece) if token is None else f"<[{token}]>"
 
-    def schema(self, schema: JsonObject | bool, *, is_strict: bool = False) -> str:
+    def schema(
+        self, schema: JsonObject | bool, *, is_strict: bool = False, is_dense: bool = False
+    ) -> str:
         """Return an expression for a JSON value that a schema allows.
 
         Args:
+            is_dense: no spaces are written behind commas and colons.
             is_strict: keywords that cannot be enforced are an error when the grammar is compiled;
                 otherwise they are ignored.
         """
         wanted = closed(schema) if isinstance(schema, dict) else {"anyOf": [schema]}
-        style = {**_JSON_STYLE, "lenient": not is_strict}
+        separators = _DENSE if is_dense else _SPACED
+        style = {"whitespace_flexible": False, **separators, "lenient": not is_strict}
         return self.rule("%json " + json.dumps({**wanted, "x-guidance": style}))
 
-    def text_before(self, end: str) -> str:
-        """Return an expression for any text up to and with the first `end`."""
-        if end in self._tokens:
-            return f"{self.rule('/(?s:.*)/')} {self._piece(end)}"
-        name = self._next()
-        self._rules.append(f"{name}[suffix={quoted(end)}]: /(?s:.*)/")
-        return name
+    def text_before(self, end: str, *, stop: str = "", limits: Sequence[str] = ()) -> str:
+        """Return an expression for any text up to and with the first `end`.
+
+        Args:
+            end: text that closes the text before it; must not overlap with itself.
+            stop: part of `end` that must not be in the text; by default all of it.
+            limits: regular expressions that have to match all of the text.
+        """
+        before, *rest = self._split.split(end, maxsplit=1) if self._split else [end]
+        if not (rest or stop or limits):
+            return self.rule(self._regex(ANY), suffix=end)
+        # One negation is cheap; with a second, compiling takes as many steps as a text may be long.
+        matched = [self._regex(limit) for limit in limits or [ANY]]
+        text = self._terminal(" & ".join([*matched, "~" + self._regex(containing(stop or end))]))
+        if not rest:
+            return self.rule(text, suffix=end)
+        # A token closes the text; what comes before it is of the same lexeme as the text.
+        text = self._terminal(f"{text} {quoted(before)}") if before else text
+        return f"{text} {self.literal(''.join(rest))}"
 
     def pattern(self, regex: str) -> str:
         """Return an expression for a regular expression (of Rust's kind, without look-around)."""
-        return self.rule("/" + escaped_regex(regex) + "/")
+        return self.rule(self._regex(regex))
+
+    def _regex(self, regex: str) -> str:
+        return f"/{escaped_regex(regex)}/"
 
     def either(self, options: Sequence[str]) -> str:
         """Return an expression for one of several.
@@ -85,23 +105,59 @@ class Grammar:
             raise ValueError("no options to choose from")
         return options[0] if len(options) == 1 else self.rule(" | ".join(options))
 
-    def rule(self, body: str) -> str:
-        """Add a rule and return its name."""
-        name = self._next()
-        self._rules.append(f"{name}: {body}")
-        return name
+    def rule(self, body: str, *, suffix: str = "") -> str:
+        """Add a rule and return its name.
 
-    def _next(self) -> str:
-        return f"r{len(self._rules)}"
+        Args:
+            suffix: text that ends what the rule stands for where it comes first; the rule's body
+                is one regular expression or terminal then.
+        """
+        option = f"[suffix={quoted(suffix)}]" if suffix else ""
+        return self._named("r", f"{option}: {body}")
+
+    def repeated(self, item: str, separator: str, least: int = 0, most: int | None = None) -> str:
+        """Return an expression for `item` so many times, with the text `separator` between."""
+        if most is not None and most < max(least, 1):
+            return ""
+        item = self.rule(item)
+        bounds = f"{{{max(least - 1, 0)},{'' if most is None else most - 1}}}"
+        between = self.literal(separator) if separator else ""
+        several = f"{item} ({sequence(between, item)}){bounds}"
+        return several if least else f"({several})?"
+
+    def recursive(self, write: Callable[[str], str]) -> str:
+        """Return an expression that may stand in itself.
+
+        Args:
+            write: returns what the rule with the given name stands for.
+        """
+        name = f"r{len(self._rules)}"
+        self._rules[f": {name}"] = name  # holds the place
+        body = write(name)
+        del self._rules[f": {name}"]
+        return self._rules.setdefault(f": {body}", name)
+
+    def _terminal(self, body: str) -> str:
+        return self._named("T", f": {body}")
+
+    def _named(self, kind: str, body: str) -> str:
+        """Return the name of the rule with this body, of which there is but one."""
+        return self._rules.setdefault(body, f"{kind}{len(self._rules)}")
 
     def text(self, start: str) -> str:
         """Return the grammar of answers that are what the expression `start` says."""
-        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules, ""])
+        rules = (name + body for body, name in self._rules.items())
+        return "\n".join(["%llguidance {}", f"start: {start}", *rules, ""])
+
+
+def sequence(*expressions: str) -> str:
+    """Return an expression for what these stand for, one after the other."""
+    return " ".join(filter(None, expressions)) or '""'
 
 
 def quoted(text: str) -> str:
     """Return a text as a literal of the grammar."""
-    return json.dumps(text, ensure_ascii=False)
+    return json.dumps(text)
 
 
 def escaped_regex(regex: str) -> str:

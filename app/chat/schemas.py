@@ -6,10 +6,11 @@ from typing import Any
 
 JsonObject = dict[str, Any]
 
+_DEFINITIONS = ("$defs", "definitions")
 _COMBINED = ("anyOf", "oneOf", "not", "if", "then", "else", "$ref", "dependentSchemas")
 _OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
 _SCHEMAS = ("items", "additionalItems", "contains")
-_SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions")
+_SCHEMA_MAPS = ("properties", "patternProperties", *_DEFINITIONS)
 _SCHEMA_LISTS = ("prefixItems",)
 _UNIONS = ("anyOf", "oneOf")
 _NOTES = ("description", "title", "default", "examples", "deprecated", "$comment")
@@ -34,7 +35,7 @@ def _builds_from_parts(schema: Any, depth: int) -> bool:
         return False
     if not depth or "allOf" in schema:
         return True
-    if "$ref" in schema and schema.keys() - {"$ref", *_NOTES}:
+    if "$ref" in schema and schema.keys() - {"$ref", *_NOTES, *_DEFINITIONS}:
         return True
     return any(_builds_from_parts(part, depth - 1) for part in schema.values())
 

@@ -126,28 +126,34 @@ class Guidance:
         self._compiler.matcher(grammar.text(wanted), constraint.param)
         if tools and self._format.block is not None:
             one = not command.tool_choice.parallel
-            calls = _calls(grammar, self._format.block(grammar, tools, one), one=one)
+            calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
             wanted = grammar.either([wanted, calls])
         return self._compiled(grammar.text(wanted), tools, constraint.param)
 
     def _required(self, tools: Sequence[Tool], *, one: bool) -> Matcher:
-        if self._format.block is None:
-            raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
         grammar = self._grammar()
-        calls = _calls(grammar, self._format.block(grammar, tools, one), one=one)
+        calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
         return self._compiled(grammar.text(calls), tools, "tools")
 
     def _block(self, tools: Sequence[Tool], *, one: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
             return None
         grammar = self._grammar()
-        block = self._format.block(grammar, tools, one)
+        block = self._calls_of(grammar, tools, one)
         return Block(
             trigger=block.trigger.encode(),
             matcher=self._compiled(grammar.text(block.body), tools, "tools"),
             only_at_start=block.only_at_start,
             is_last=one,
         )
+
+    def _calls_of(self, grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+        if self._format.block is None:
+            raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
+        try:
+            return self._format.block(grammar, tools, one)
+        except ValueError as error:
+            raise InvalidRequest(f"tools: {error}", param="tools") from None
 
     def _grammar(self) -> Grammar:
         return Grammar(self._format.tags, self._tokens.token_of)
@@ -184,7 +190,8 @@ def _callable(command: Generate) -> list[Tool]:
 
 def _calls(grammar: Grammar, block: CallBlock, *, one: bool) -> str:
     """Return the expression for an answer that is one block of calls, or several."""
-    first = f"{grammar.literal(block.before + block.trigger)} {block.body}"
+    opening = block.before + ("" if block.is_begun else block.trigger)
+    first = f"{grammar.literal(opening)} {block.body}"
     if one or block.only_at_start:
         return first
     further = f"{grammar.literal(block.between + block.trigger)} {block.body}"

@@ -102,9 +102,14 @@ WRITTEN = {
     "command-r": f"\nAction:\n```json\n{_TOOL_NAMES}```",
     "harmony": _HARMONY,
     "gemma": '<|tool_call>call:f{a:1}<tool_call|><|tool_call>call:g{b:<|"|>x<|"|>}<tool_call|>',
-    "mistral": '[TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[CALL_ID]abcdefghi[ARGS]{"b": "x"}',
+    "mistral": '[TOOL_CALLS]f[ARGS]{"a": 1}[TOOL_CALLS]g[ARGS]{"b": "x"}',
+    "mistral-call-id": "[TOOL_CALLS]f[CALL_ID]012345678[ARGS]"
+    '{"a": 1}[TOOL_CALLS]g[CALL_ID]abcdefghi[ARGS]{"b": "x"}',
+    "mistral-list": f"[TOOL_CALLS][{_OBJECTS}]",
     "deepseek": _DEEPSEEK,
-    "deepseek-dsml": _DSML,
+    "deepseek-r1": _DEEPSEEK,
+    "deepseek-dsml": _DSML.replace("function_calls", "tool_calls"),
+    "deepseek-dsml-v3.2": _DSML,
     "minimax": _MINIMAX,
     "minicpm": '<function name="f"><param name="a">1</param></function>\n'
     '<function name="g"><param name="b"><![CDATA[x]]></param></function>',
@@ -115,12 +120,14 @@ WRITTEN = {
     "functionary-v3.1": '<function=f>{"a": 1}</function><function=g>{"b": "x"}</function>',
     "seed": _XML.replace("tool_call>", "seed:tool_call>"),
     "xml-functions": _XML,
-    "granite-phi": f"<|tool_call|>[{_OBJECTS}]<|/tool_call|>",
+    "phi": f"<|tool_call|>[{_OBJECTS}]<|/tool_call|>",
+    "granite": f"<|tool_call|>[{_OBJECTS}]",
     "nemotron": f"<TOOLCALL>[{_OBJECTS}]</TOOLCALL>",
     "firefunction": f" functools[{_OBJECTS}]",
     "gigachat": f"<|function_call|>{_OBJECTS}",
     "command-r7b": f"<|START_ACTION|>{_TOOL_NAMES}<|END_ACTION|>",
-    "tool-calls": "<tool_calls>\n" + _OBJECTS.replace("}}, ", "}}\n") + "\n</tool_calls>",
+    "tool-calls": f"<tool_calls>[{_OBJECTS}]</tool_calls>",
+    "tool-call-lines": "<tool_calls>\n" + _OBJECTS.replace("}}, ", "}}\n") + "\n</tool_calls>",
     "hermes": (
         '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>\n'
         '<tool_call>\n{"name": "g", "arguments": {"b": "x"}}\n</tool_call>'

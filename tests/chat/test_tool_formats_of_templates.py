@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,10 @@ EXPECTED = {
     "LFM2.5-8B-A1B": "lfm2",
     "LFM2.5-Instruct": "lfm2",
     "MiMo-VL": "hermes",
-    "MiniMax-M1": "tool-calls",
+    "MiniMax-M1": "tool-call-lines",
     "MiniMax-M2": "minimax",
     "MiniMax-M3": "minimax-m3",
-    "Mistral-Small-3.2-24B-Instruct-2506": "mistral",
+    "Mistral-Small-3.2-24B-Instruct-2506": "mistral-call-id",
     "NVIDIA-Nemotron-3-Nano-30B-A3B-BF16": "xml-functions",
     "NVIDIA-Nemotron-Nano-v2": "nemotron",
     "NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use": "hermes",
@@ -57,21 +58,21 @@ EXPECTED = {
     "Reka-Edge": "hermes",
     "Spark2.5": "glm",
     "StepFun3.5-Flash": "xml-functions",
-    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek",
-    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek",
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek-r1",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek-r1",
     "deepseek-ai-DeepSeek-V3.1": "deepseek",
-    "deepseek-ai-DeepSeek-V3.2": "deepseek-dsml",
+    "deepseek-ai-DeepSeek-V3.2": "deepseek-dsml-v3.2",
     "deepseek-ai-DeepSeek-V4-Flash-0731": "deepseek-dsml",
     "deepseek-ai-DeepSeek-V4": "deepseek-dsml",
     "fireworks-ai-llama-3-firefunction-v2": "firefunction",
     "google-gemma-2-2b-it": None,
     "google-gemma-4-31B-it-interleaved": "gemma",
     "google-gemma-4-31B-it": "gemma",
-    "ibm-granite-granite-3.3-2B-Instruct": "granite-phi",
+    "ibm-granite-granite-3.3-2B-Instruct": "granite",
     "ibm-granite-granite-4.0": "hermes",
     "ibm-granite-granite-4.1": "hermes",
     "inclusionai-ling-3.0-flash": "glm",
-    "llama-cpp-deepseek-r1": "deepseek",
+    "llama-cpp-deepseek-r1": "deepseek-r1",
     "llama-cpp-rwkv-world": None,
     "meetkai-functionary-medium-v3.1": "functionary-v3.1",
     "meetkai-functionary-medium-v3.2": "functionary-v3.2",
@@ -80,7 +81,7 @@ EXPECTED = {
     "meta-llama-Llama-3.3-70B-Instruct": "llama",
     "microsoft-Phi-3.5-mini-instruct": None,
     "mistralai-Ministral-3-14B-Reasoning-2512": "mistral",
-    "mistralai-Mistral-Nemo-Instruct-2407": "mistral",
+    "mistralai-Mistral-Nemo-Instruct-2407": "mistral-list",
     "moonshotai-Kimi-K2": "kimi",
     "muse-glimmer": "muse",
     "openai-gpt-oss-120b": "harmony",
@@ -110,7 +111,7 @@ def test_no_expectation_is_left_of_a_file_that_is_gone() -> None:
 def test_a_template_that_shows_tools_the_way_of_phi_4_mini_has_its_format() -> None:
     found = detect("{{ '<|tool|>' + message['tools'] + '<|/tool|>' }}")
     assert found is not None
-    assert found.name == "granite-phi"
+    assert found.name == "phi"
 
 
 # ---------------------------------------------------------------- what templates write is read
@@ -134,27 +135,29 @@ PARAMETERS = {
 }
 FUNCTION = {"name": "get_weather", "description": "Weather.", "parameters": PARAMETERS}
 QUESTION = {"role": "user", "content": "Hi"}
-CALL = {
-    "role": "assistant",
-    "content": None,
-    "tool_calls": [
-        {
-            "id": "abcdefghi",
-            "type": "function",
-            "function": {"name": "get_weather", "arguments": json.dumps(ARGUMENTS)},
-        }
-    ],
-}
+CALL = ("get_weather", ARGUMENTS)
 
 
-def written_by(source: str, known: ToolFormat) -> str:
-    """Return what the template writes for a call, with a little before and all after it."""
+def history(calls: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Return the message with which a model made these calls."""
+    functions = [{"name": name, "arguments": json.dumps(arguments)} for name, arguments in calls]
+    tool_calls = [{"id": "abcdefghi", "type": "function", "function": f} for f in functions]
+    return {"role": "assistant", "content": None, "tool_calls": tool_calls}
+
+
+def written_by(
+    source: str,
+    known: ToolFormat,
+    functions: Sequence[dict[str, Any]] = (FUNCTION,),
+    calls: Sequence[tuple[str, dict[str, Any]]] = (CALL,),
+) -> str:
+    """Return what the template writes for calls, with a little before and all after them."""
     template = ChatTemplate(source, bos_token="<s>", eos_token="</s>")
 
     def render(messages: list[dict[str, Any]], *, is_answered: bool) -> str:
         shown, tools = presented(
             normalise(messages, template.traits),
-            [{"type": "function", "function": FUNCTION}],
+            [{"type": "function", "function": function} for function in functions],
             known,
             template.traits,
         )
@@ -168,7 +171,7 @@ def written_by(source: str, known: ToolFormat) -> str:
 
     prompt, whole = (
         render([QUESTION], is_answered=True),
-        render([QUESTION, CALL], is_answered=False),
+        render([QUESTION, history(calls)], is_answered=False),
     )
     start = common_prefix([ord(char) for char in prompt], [ord(char) for char in whole])
     openers = getattr(known.parser, "openers", ("<tool_call>",))

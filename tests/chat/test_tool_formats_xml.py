@@ -143,3 +143,49 @@ def test_xml_the_answer_goes_on_after_a_broken_call() -> None:
     assert read(XmlFunctionsParser(), broken) == ParsedAnswer(
         "Sorry.", tool_calls=[ParsedCall("f", '{"a": 1')]
     )
+
+
+# ---------------------------------------------------------------- what schemas say in other words
+
+
+PERSON = {"type": "object", "properties": {"name": {"type": "string"}}}
+REFERRED: dict[str, Any] = {
+    "f": {
+        "$defs": {"zip": {"type": "string"}, "loop": {"$ref": "#/$defs/loop"}, "person": PERSON},
+        "properties": {
+            "zip": {"$ref": "#/$defs/zip", "description": "Code."},
+            "wrapped": {"allOf": [{"$ref": "#/$defs/zip"}]},
+            "maybe": {"anyOf": [{"$ref": "#/$defs/zip"}, {"type": "null"}]},
+            "const": {"const": "5"},
+            "loop": {"$ref": "#/$defs/loop"},
+            "nowhere": {"$ref": "#/$defs/none"},
+            "elsewhere": {"$ref": "https://example.org/x"},
+            "person": {"$ref": "#/$defs/person"},
+            "both": {"anyOf": [{"type": "string"}, PERSON]},
+            "parts": {"allOf": [{"maxLength": 9}, {"type": "string"}]},
+        },
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("zip", "5", "5"),
+        ("wrapped", "5", "5"),
+        ("maybe", "5", "5"),
+        ("maybe", "null", None),
+        ("const", "5", "5"),
+        ("parts", "5", "5"),
+        ("loop", "5", 5),
+        ("nowhere", "5", 5),
+        ("elsewhere", "x", "x"),
+        ("person", '{"name": "</parameter>"}', {"name": "</parameter>"}),
+        ("person", '{"name": "\\"</parameter>"}', {"name": '"</parameter>'}),
+        ("person", "{'name': 'x'}", {"name": "x"}),
+        ("both", '{"name": "a </parameter>"}', {"name": "a </parameter>"}),
+        ("both", '"a" {b', '"a" {b'),
+    ],
+)
+def test_xml_values_by_what_a_schema_refers_to(key: str, value: str, expected: object) -> None:
+    assert value_of(REFERRED, key, value) == expected

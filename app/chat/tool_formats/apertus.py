@@ -6,8 +6,11 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, headed_call
 from app.chat.tool_formats.json_value import SPACE
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
@@ -57,9 +60,16 @@ def _name(json_text: str) -> str:
     return name.strip().encode("utf-8", "replace").decode()
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    calls = [headed_call(grammar, tool, f"{{{json.dumps(tool.name)}: ", "}") for tool in tools]
+    listed = call_list(grammar, calls, one)
+    return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal(f"]{CLOSE}")))
+
+
 FORMAT = ToolFormat(
     name="apertus",
     tags=(OPEN, CLOSE),
     recognises=lambda source: OPEN in source,
     parser=ApertusParser,
+    block=_block,
 )

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from app.chat.tool_formats.base import Offered
+from app.chat.tool_formats.json_value import JsonValue
+from app.chat.tool_formats.parameters import Kinds, kind_of_value, kinds_of
 from app.chat.tool_formats.python_value import PythonValue
 
-Kinds = frozenset[str] | None  # JSON schema types; None: not known
 TEXT: Kinds = frozenset({"string"})
 ANY_JSON: Kinds = frozenset({"object", "array", "number", "boolean", "null"})
 
-_MAX_DEPTH = 4
+_KIND_BEGUN = {"{": "object", "[": "array"}
 _MAX_SCALAR_CHARS = 64
 _MAYBE_SCALAR = re.compile(
     r"\s*(?:-?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]*)?"
@@ -27,55 +27,10 @@ _MAYBE_SCALAR = re.compile(
 )
 
 
-def kinds_of(offered: Offered, tool: str, key: str) -> Kinds:
+def offered_kinds(offered: Offered, tool: str, key: str) -> Kinds:
     """Return the JSON types that the schema of `tool` allows for the argument `key`."""
     schema = offered.get(tool) if isinstance(offered, Mapping) else None
-    return kinds_in(property_of(schema, key))
-
-
-def property_of(schema: Any, key: str) -> Any:
-    """Return the schema of the property `key`; None where `schema` has none."""
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    return properties.get(key) if isinstance(properties, Mapping) else None
-
-
-def kinds_in(schema: Any) -> Kinds:
-    """Return the JSON types that `schema` allows."""
-    return _kinds(schema, _MAX_DEPTH)
-
-
-def _kinds(schema: Any, depth: int) -> Kinds:
-    if not isinstance(schema, Mapping) or not depth:
-        return None
-    named = schema.get("type")
-    if isinstance(named, str):
-        return frozenset({named})
-    if isinstance(named, list):
-        return frozenset(kind for kind in named if isinstance(kind, str))
-    if isinstance(schema.get("enum"), list):
-        return frozenset(_kind_of(value) for value in schema["enum"])
-    for union in ("anyOf", "oneOf"):
-        if isinstance(schema.get(union), list):
-            found = [_kinds(option, depth - 1) for option in schema[union]]
-            known = [kinds for kinds in found if kinds is not None]
-            return frozenset().union(*known) if known and len(known) == len(found) else None
-    return None
-
-
-def _kind_of(value: object) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "integer" if value == value // 1 else "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    return kinds_of(schema, key) if isinstance(schema, Mapping) else None
 
 
 class Value:
@@ -97,6 +52,14 @@ class Value:
         self._is_open = False
         self._is_first = True
         self._break = ""  # a line break that may be the last
+        self._json = JsonValue()
+
+    @property
+    def in_json_string(self) -> bool:
+        """Whether the value is to be JSON, and a string in it is not over yet."""
+        begun = _KIND_BEGUN.get(self._json.kind, "")
+        is_json = not self._takes_text() or (self._kinds is not None and begun in self._kinds)
+        return self._json.in_string and is_json
 
     def write(self, piece: str) -> None:
         """Take the next piece of the value's text."""
@@ -140,6 +103,7 @@ class Value:
 
     def _hold(self, piece: str) -> None:
         self._held.append(piece)
+        self._json.take(piece if self._json.kind else piece.lstrip(), 0)
         self._n_held += len(piece)
         # What is long is looked at no more: it is a list or object, or nothing is left to decide.
         if self._n_held - len(piece) > _MAX_SCALAR_CHARS:
@@ -185,7 +149,7 @@ def _fits(kind: str, kinds: frozenset[str]) -> bool:
 def _json_kind(text: str) -> str:
     """Return the type of a JSON value; empty if it is none."""
     try:
-        return _kind_of(json.loads(text, parse_constant=_refuse))
+        return kind_of_value(json.loads(text, parse_constant=_refuse))
     except (ValueError, RecursionError, OverflowError):
         return ""
 

@@ -41,6 +41,8 @@ class CallBlock:
         between: text between two blocks.
         only_at_start: the trigger means a call only where the answer begins with it.
         before: text that comes before the trigger where an answer has to be a call.
+        is_begun: the prompt ends with the trigger, so that the first call of an answer that
+            begins with one comes without it.
     """
 
     trigger: str
@@ -48,6 +50,7 @@ class CallBlock:
     between: str = ""
     only_at_start: bool = False
     before: str = ""
+    is_begun: bool = False
 
 
 @dataclass(frozen=True)

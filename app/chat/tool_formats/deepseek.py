@@ -1,12 +1,16 @@
-"""Owns the DeepSeek V3, V3.1 and R1 way to call tools: a section of calls.
+"""Owns the DeepSeek V3, V3.1 and R1 ways to call tools: a section of calls.
 
 R1 and V3 write `function<sep>name` and the arguments in a code block, V3.1 `name<sep>{…}`. Pure;
-must not know templates beyond the words that give the format away.
+must not know templates beyond the words that give the formats away.
 """
 
 from __future__ import annotations
 
-from app.chat.tool_formats.base import ToolFormat
+from collections.abc import Callable, Sequence
+
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, headed_call
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.sections import SectionParser
 
@@ -43,14 +47,39 @@ class DeepSeekParser(SectionParser):
         yield from self._input.literal(_FENCE)
 
 
-FORMAT = ToolFormat(
-    name="deepseek",
-    tags=(
-        *DeepSeekParser.openers,
-        DeepSeekParser.separator,
-        DeepSeekParser.end_call,
-        *DeepSeekParser.closers,
-    ),
-    recognises=lambda source: DeepSeekParser.section in source,
-    parser=DeepSeekParser,
-)
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    tags = DeepSeekParser
+    calls = [
+        headed_call(grammar, tool, tags.call + tool.name + tags.separator, tags.end_call)
+        for tool in tools
+    ]
+    listed = call_list(grammar, calls, one, separator="")
+    return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
+
+
+def _code_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    tags = DeepSeekParser
+    before, after = f"{tags.call}function{tags.separator}", f"\n{_FENCE}{tags.end_call}"
+    calls = [
+        headed_call(grammar, tool, f"{before}{tool.name}\n{_FENCE}json\n", after) for tool in tools
+    ]
+    listed = call_list(grammar, calls, one, separator="\n")
+    return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
+
+
+def _format(
+    name: str, mark: str, block: Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+) -> ToolFormat:
+    tags = DeepSeekParser
+    return ToolFormat(
+        name=name,
+        tags=(*tags.openers, tags.separator, tags.end_call, *tags.closers),
+        recognises=lambda source: tags.section in source and mark in source,
+        parser=DeepSeekParser,
+        block=block,
+    )
+
+
+# In this order: the one with more marks first.
+R1 = _format("deepseek-r1", f"{_FENCE}json", _code_block)
+V31 = _format("deepseek", DeepSeekParser.section, _block)

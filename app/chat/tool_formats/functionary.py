@@ -6,8 +6,11 @@ Pure; must not know templates beyond the words that give the formats away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import headed_call
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
 
@@ -58,15 +61,29 @@ class RecipientParser(ScriptedParser):
             yield from self._named(name)
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [headed_call(grammar, tool, f"{tool.name}>", _END) for tool in tools]
+    return CallBlock(FUNCTION, grammar.either(calls))
+
+
+def _recipient_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one
+    calls = [headed_call(grammar, tool, f"{tool.name}\n") for tool in tools]
+    return CallBlock(RECIPIENT, grammar.either(calls), is_begun=True)
+
+
 V31 = ToolFormat(
     name="functionary-v3.1",
     tags=(_PYTHON_TAG,),
     recognises=lambda source: FUNCTION in source and _PYTHON_TAG in source,
     parser=FunctionaryParser,
+    block=_block,
 )
 V32 = ToolFormat(
     name="functionary-v3.2",
     tags=(),
     recognises=lambda source: ">>>${recipient}" in source,
     parser=RecipientParser,
+    block=_recipient_block,
 )

@@ -7,8 +7,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import Text, json_value, separated, text_value
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.parameters import (
+    JsonObject,
+    Parameter,
+    fields_of,
+    items_in,
+    kind_of_option,
+    parameters_of,
+)
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
 
@@ -21,6 +32,8 @@ _MOST_DEPTH = 64
 _NAME = re.compile(r"[^{}<>\s]*")
 _KEY = re.compile(r"[^:{}\[\],<>\"]*")
 _SCALAR = re.compile(r"[^,{}\[\]<>\"]*")
+_MOST_NESTED = 4  # of objects and lists that are not written as JSON
+_ANY_KEY = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # which Python's JSON takes
 _WORDS = {"True": "true", "False": "false", "None": "null"}
 
@@ -138,9 +151,85 @@ def _json(text: str) -> str:
     return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = []
+    for tool in tools:
+        head = grammar.literal(f"call:{tool.name}{{")
+        fields = _written_fields(grammar, parameters_of(tool.parameters), _MOST_NESTED, tool)
+        calls.append(sequence(head, fields))
+    return CallBlock(OPEN, sequence(grammar.either(calls), grammar.literal(CLOSE)))
+
+
+def _written_fields(
+    grammar: Grammar, parameters: Iterable[Parameter], depth: int, tool: Tool
+) -> str:
+    """Return the expression for the fields of an object and its closing brace."""
+
+    def field(known: Parameter) -> str:
+        written = _written(grammar, known, depth, tool)
+        return sequence(grammar.literal(f"{known.name}:"), written)
+
+    in_order = sorted(parameters, key=lambda known: known.name.lower())  # as the template has them
+    return separated(grammar, in_order, field, ",", "}")
+
+
+def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: Tool) -> str:
+    options = []
+    if any(kind_of_option(option) == "string" for option in parameter.options):
+        text = text_value(grammar, parameter, Text(QUOTE), is_strict=tool.is_strict)
+        options.append(sequence(grammar.literal(QUOTE), text))
+    for option in parameter.options:
+        match kind_of_option(option):
+            case "string":
+                pass
+            case None:
+                options.append(_anything(grammar))
+            case "object" | "array":
+                options.append(_nested(grammar, option, depth, tool))
+            case _:
+                one = Parameter(parameter.name, option, is_required=True)
+                options.append(
+                    json_value(grammar, one, is_strict=tool.is_strict, python_words=True)
+                )
+    return grammar.either(list(dict.fromkeys(options)))
+
+
+def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: Tool) -> str:
+    """Return the expression for an object or list; as JSON where its schema is not a plain one."""
+    fields, items = fields_of(option), items_in(option)
+    if depth and fields is not None:
+        rest = _written_fields(grammar, fields, depth - 1, tool)
+        return sequence(grammar.literal("{"), rest)
+    if depth and items is not None:
+        item, least, most = items
+        written = _written(grammar, item, depth - 1, tool)
+        several = grammar.repeated(written, ",", least, most)
+        return sequence(grammar.literal("["), several, grammar.literal("]"))
+    if option.keys() <= {"type", "description"} and option["type"] == "object":
+        return _any_object(grammar, _anything(grammar))
+    return grammar.schema(option, is_strict=tool.is_strict, is_dense=True)
+
+
+def _anything(grammar: Grammar) -> str:
+    def value(itself: str) -> str:
+        texts = sequence(grammar.literal(QUOTE), grammar.text_before(QUOTE))
+        scalars = grammar.pattern(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|true|false|null|None")
+        items = sequence(grammar.literal("["), grammar.repeated(itself, ","), grammar.literal("]"))
+        return " | ".join([texts, scalars, items, _any_object(grammar, itself)])
+
+    return grammar.recursive(value)
+
+
+def _any_object(grammar: Grammar, value: str) -> str:
+    field = sequence(grammar.pattern(_ANY_KEY), grammar.literal(":"), value)
+    return sequence(grammar.literal("{"), grammar.repeated(field, ","), grammar.literal("}"))
+
+
 FORMAT = ToolFormat(
     name="gemma",
     tags=(OPEN, CLOSE, QUOTE, _RESPONSE, _END_RESPONSE),
     recognises=lambda source: OPEN in source and QUOTE in source,
     parser=GemmaParser,
+    block=_block,
 )

@@ -6,9 +6,14 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import Text, in_order, value
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import Parameter, parameters_of
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.tagged import TaggedParser
 
@@ -81,11 +86,51 @@ def _tags(mark: str, *names: str) -> tuple[str, ...]:
     return tuple(f"<{end}{name}{mark}>" for name in names for end in ("", "/"))
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    # Some of the family write every tag on a line of its own, some a few, some none.
+    line = grammar.rule(f"{grammar.literal(chr(10))}?")
+    calls = []
+    for tool in tools:
+        parameters, arguments = _arguments(grammar, tool, "", line)
+        # Ling leaves an empty line where there are no arguments.
+        empty = "" if any(known.is_required for known in parameters) else line
+        calls.append(sequence(grammar.literal(tool.name), line, arguments, empty))
+    body = sequence(grammar.either(calls), grammar.literal(CLOSE))
+    return CallBlock(OPEN, body, between="\n")
+
+
+def _hunyuan_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    mark, line = HunyuanParser.mark, grammar.literal("\n")
+    calls = []
+    for tool in tools:
+        head = grammar.literal(f"<tool_call{mark}>{tool.name}<tool_sep{mark}>\n")
+        _, arguments = _arguments(grammar, tool, mark, line)
+        calls.append(sequence(head, arguments, grammar.literal(f"</tool_call{mark}>\n")))
+    listed = call_list(grammar, calls, one, separator="")
+    body = sequence(line, listed, grammar.literal(HunyuanParser.closers[0]))
+    return CallBlock(HunyuanParser.openers[0], body)
+
+
+def _arguments(grammar: Grammar, tool: Tool, mark: str, line: str) -> tuple[list[Parameter], str]:
+    """Return the parameters of `tool` and the expression for its arguments, with `line` between."""
+
+    def argument(parameter: Parameter) -> str:
+        key = grammar.literal(f"<arg_key{mark}>{parameter.name}</arg_key{mark}>")
+        how = Text(f"</arg_value{mark}>")
+        written = value(grammar, parameter, how, is_strict=tool.is_strict)
+        return sequence(key, line, grammar.literal(f"<arg_value{mark}>"), written, line)
+
+    parameters = parameters_of(tool.parameters)
+    return parameters, in_order(parameters, argument)
+
+
 FORMAT = ToolFormat(
     name="glm",
     tags=_tags("", "tool_call", "arg_key", "arg_value"),
     recognises=lambda source: KEY in source,
     parser=GlmParser,
+    block=_block,
 )
 HUNYUAN = ToolFormat(
     name="hunyuan",
@@ -95,4 +140,5 @@ HUNYUAN = ToolFormat(
     ),
     recognises=lambda source: "<tool_sep{}>" in source and HunyuanParser.mark in source,
     parser=HunyuanParser,
+    block=_hunyuan_block,
 )

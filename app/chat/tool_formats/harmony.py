@@ -8,14 +8,19 @@ know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import headed_call
 from app.chat.tool_formats.messages import Body, MessagesParser
 from app.chat.tool_formats.reading import NoCall, Step
 
 START = "<|start|>"
 CHANNEL = "<|channel|>"
 MESSAGE = "<|message|>"
+_COMMENTARY = f"{CHANNEL}commentary"
+_END_CALL = "<|call|>"
 _CONSTRAIN = "<|constrain|>"
 _FOR = "to="
 _ASSISTANT = "assistant"
@@ -28,7 +33,7 @@ class HarmonyParser(MessagesParser):
     """Parses messages by channel and recipient; see `MessagesParser`."""
 
     openers = (START, CHANNEL)
-    closers = ("<|end|>", "<|call|>", "<|return|>")
+    closers = ("<|end|>", _END_CALL, "<|return|>")
     inner = (MESSAGE, _CONSTRAIN)
     _recipient = ""
 
@@ -77,10 +82,28 @@ class HarmonyParser(MessagesParser):
         yield from self._before(self.openers + self.closers, self._argue)
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    # The recipient comes after the channel, as models write, or before it, as in the history.
+    heads = (f" {_CONSTRAIN}json", f"{_COMMENTARY} json")
+    head = grammar.either([grammar.literal(text) for text in heads])
+    calls = [
+        sequence(grammar.literal(tool.name), head, headed_call(grammar, tool, MESSAGE, _END_CALL))
+        for tool in tools
+    ]
+    return CallBlock(
+        f" {_FOR}{_NAMESPACE}",
+        grammar.either(calls),
+        between=f"{START}{_ASSISTANT}{_COMMENTARY}",
+        before=_COMMENTARY,
+    )
+
+
 FORMAT = ToolFormat(
     name="harmony",
     tags=(*HarmonyParser.openers, *HarmonyParser.inner, *HarmonyParser.closers),
     recognises=lambda source: CHANNEL in source and MESSAGE in source,
     parser=HarmonyParser,
+    block=_block,
     always=True,
 )

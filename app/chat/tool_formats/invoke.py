@@ -6,10 +6,15 @@ Pure; must not know templates beyond the words that give the formats away.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from app.chat.tool_formats.arguments import ANY_JSON, TEXT, Kinds
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import Text, in_order, json_value, text_value, value
+from app.chat.tool_formats.arguments import ANY_JSON, TEXT
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import Kinds, Parameter, parameters_of
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.tagged import TaggedParser
 
@@ -30,10 +35,12 @@ class InvokeParser(TaggedParser):
     Attributes:
         call: name of the tag of a call.
         parameter: name of the tag of a parameter.
+        has_cdata: text may stand in `CDATA`.
     """
 
     call: ClassVar[str] = "invoke"
     parameter: ClassVar[str] = "parameter"
+    has_cdata: ClassVar[bool] = False
     openers: ClassVar[tuple[str, ...]] = (_MINIMAX, '<invoke name="')
     closers: ClassVar[tuple[str, ...]] = ("</minimax:tool_call>",)
 
@@ -65,7 +72,7 @@ class InvokeParser(TaggedParser):
         end = f"</{self.parameter}>"
         key = yield from self._input.word(_KEY)
         how = yield from self._input.expect('">', '" string="true">', '" string="false">')
-        if (yield from self._input.literal(_CDATA)):
+        if self.has_cdata and (yield from self._input.literal(_CDATA)):
             yield from self._argument(key, "]]>", kinds=TEXT)
             yield from self._input.expect(end)
         else:
@@ -91,8 +98,101 @@ class MiniCpmParser(InvokeParser):
 
     call = "function"
     parameter = "param"
+    has_cdata = True
     openers = (_FUNCTION,)
     closers = ()
+
+
+Argument = Callable[[Grammar, Parameter, bool], str]
+Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+
+
+def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    end = f"</{DSML}parameter>"
+    head = f'<{DSML}parameter name="{parameter.name}" string='
+    how = Text(f"{end}\n", stop=end)
+    text = text_value(grammar, parameter, how, is_strict=is_strict)
+    json = json_value(grammar, parameter, is_strict=is_strict)
+    options = [sequence(grammar.literal(f'{head}"true">'), text)] if text else []
+    if json:
+        false = grammar.literal(f'{head}"false">')
+        options.append(sequence(false, json, grammar.literal(how.end)))
+    return grammar.either(options)
+
+
+def _minicpm_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    # Its template asks for CDATA where text has such characters, and shows lists and objects as
+    # Python does; models are held to JSON.
+    plain = Text("</param>", allowed=(r"[^<&\n]*",))
+    marked = Text("]]></param>", stop="]]>")
+    json = json_value(grammar, parameter, is_strict=is_strict, python_words=True)
+    options = [sequence(json, grammar.literal(plain.end))] if json else []
+    for before, how in (("", plain), (_CDATA, marked)):
+        text = text_value(grammar, parameter, how, is_strict=is_strict)
+        if text:
+            options.append(sequence(grammar.literal(before) if before else "", text))
+    head = grammar.literal(f'<param name="{parameter.name}">')
+    return sequence(head, grammar.either(options))
+
+
+def _call(grammar: Grammar, tool: Tool, before: str, argument: Argument, after: str) -> str:
+    """Return the expression for a call: name and arguments between texts."""
+
+    def written(parameter: Parameter) -> str:
+        return argument(grammar, parameter, tool.is_strict)
+
+    head = grammar.literal(before.format(tool.name))
+    parameters = parameters_of(tool.parameters)
+    # DeepSeek V4 leaves an empty line where there are no arguments.
+    may_be_empty = before.startswith(f"<{DSML}") and not any(p.is_required for p in parameters)
+    empty = f"{grammar.literal(chr(10))}?" if may_be_empty else ""
+    return sequence(head, in_order(parameters, written), empty, grammar.literal(after))
+
+
+def invoke_call(grammar: Grammar, tool: Tool, mark: str = "") -> str:
+    """Return the expression for a call in XML; `mark` begins the names of its tags."""
+
+    def argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+        end = f"</{mark}parameter>"
+        how = Text(f"{end}\n", stop=end)
+        head = grammar.literal(f'<{mark}parameter name="{parameter.name}">')
+        return sequence(head, value(grammar, parameter, how, is_strict=is_strict))
+
+    before = f'<{mark}invoke name="{{}}">\n'
+    return _call(grammar, tool, before, argument, f"</{mark}invoke>\n")
+
+
+def _dsml_call(grammar: Grammar, tool: Tool) -> str:
+    before, after = f'<{DSML}invoke name="{{}}">\n', f"</{DSML}invoke>\n"
+    return _call(grammar, tool, before, _dsml_argument, after)
+
+
+def _block_in(tag: str, call: Callable[[Grammar, Tool], str]) -> Block:
+    """Return what writes blocks of calls in a tag."""
+
+    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+        calls = [call(grammar, tool) for tool in tools]
+        listed = call_list(grammar, calls, one, separator="")
+        body = sequence(grammar.literal("\n"), listed, grammar.literal(f"</{tag}>"))
+        return CallBlock(f"<{tag}>", body)
+
+    return block
+
+
+def _minicpm_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [_call(grammar, tool, '{}">', _minicpm_argument, "</function>") for tool in tools]
+    return CallBlock(_FUNCTION, grammar.either(calls), between="\n")
+
+
+def _dsml_format(name: str, tag: str) -> ToolFormat:
+    return ToolFormat(
+        name=name,
+        tags=(DSML,),
+        recognises=lambda source: DSML in source and tag in source,
+        parser=DsmlParser,
+        block=_block_in(DSML + tag, _dsml_call),
+    )
 
 
 MINIMAX = ToolFormat(
@@ -100,16 +200,15 @@ MINIMAX = ToolFormat(
     tags=(_MINIMAX, "</minimax:tool_call>"),
     recognises=lambda source: _MINIMAX in source,
     parser=InvokeParser,
+    block=_block_in("minimax:tool_call", invoke_call),
 )
-DEEPSEEK = ToolFormat(
-    name="deepseek-dsml",
-    tags=(DSML,),
-    recognises=lambda source: DSML in source,
-    parser=DsmlParser,
-)
+# V3.2 and V4 differ in the tag around the calls; V3.2's template has both words.
+DEEPSEEK_V32 = _dsml_format("deepseek-dsml-v3.2", "function_calls")
+DEEPSEEK = _dsml_format("deepseek-dsml", "tool_calls")
 MINICPM = ToolFormat(
     name="minicpm",
     tags=(),
     recognises=lambda source: _FUNCTION in source and '<param name="' in source,
     parser=MiniCpmParser,
+    block=_minicpm_block,
 )

@@ -10,9 +10,7 @@ from collections.abc import Container
 from enum import Enum, auto
 from typing import Any
 
-from app.chat.grammar import Grammar
 from app.chat.stream_parser import CallArguments, CallEnd, CallStart, StreamEvent
-from app.chat.tool_formats.base import Tool
 from app.chat.tool_formats.json_value import CLOSERS, SPACE, JsonValue
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
@@ -220,12 +218,3 @@ def _scalar_arguments(raw: str) -> str:
     if text is None:
         return raw
     return "{}" if text.strip() in ("", "null") else text
-
-
-def call_object(
-    grammar: Grammar, tool: Tool, *, name_key: str = "name", arguments_key: str = "arguments"
-) -> str:
-    """Return the expression for one call of `tool` as such an object."""
-    head = f'{{"{name_key}": {json.dumps(tool.name)}, "{arguments_key}": '
-    arguments = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
-    return f"{grammar.literal(head)} {arguments} {grammar.literal('}')}"

@@ -5,11 +5,14 @@ Pure; must not know templates beyond the words that give a format away.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import starmap
 from typing import ClassVar
 
-from app.chat.tool_formats.base import Made, ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, call_object
 from app.chat.tool_formats.json_call import JsonCallReader, call_text
 from app.chat.tool_formats.json_value import SPACE
 from app.chat.tool_formats.reading import Step
@@ -99,13 +102,54 @@ class _RoleParser(JsonListParser):
         yield from super()._block(call)
 
 
-def _format(name: str, parser: type[JsonListParser], mark: str = "") -> ToolFormat:
-    marks = (parser.openers[0], mark or parser.openers[0])
+Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+
+
+def _listed(trigger: str, before: str, after: str, separator: str = ", ") -> Block:
+    """Return what writes blocks of calls between texts, with `separator` between calls."""
+
+    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+        calls = [call_object(grammar, tool) for tool in tools]
+        listed = call_list(grammar, calls, one, separator=separator)
+        opening = grammar.literal(before) if before else ""
+        return CallBlock(trigger, sequence(opening, listed, grammar.literal(after)))
+
+    return block
+
+
+def _gigachat_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [call_object(grammar, tool) for tool in tools]
+    return CallBlock(_FunctionCallParser.openers[0], grammar.either(calls))
+
+
+def _role_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one
+    calls = grammar.either([call_object(grammar, tool) for tool in tools])
+    call, end = _RoleParser.openers
+    message = f"{end}\n\n"
+    body = sequence(grammar.literal("\n"), calls)
+    return CallBlock(call, body, between=message, before=message)
+
+
+def _command_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    start = sequence(grammar.literal('{"tool_call_id": "'), grammar.pattern("[0-9]{1,4}"))
+    keys = {"name_key": "tool_name", "arguments_key": "parameters"}
+    calls = [sequence(start, call_object(grammar, tool, opening='", ', **keys)) for tool in tools]
+    listed = call_list(grammar, calls, one, separator=",\n    ")
+    after = grammar.literal("\n]" + _CommandParser.closers[0])
+    body = sequence(grammar.literal("[\n    "), listed, after)
+    return CallBlock(_CommandParser.openers[0], body)
+
+
+def _format(name: str, parser: type[JsonListParser], block: Block, mark: str = "") -> ToolFormat:
+    opener = parser.openers[0]
     return ToolFormat(
         name=name,
         tags=parser.openers + parser.closers,
-        recognises=lambda source: any(known in source for known in marks),
+        recognises=lambda source: (mark or opener) in source,
         parser=parser,
+        block=block,
     )
 
 
@@ -115,21 +159,32 @@ def _write_pipe(calls: Made) -> str:
 
 # Granite 3 and Phi-4-mini write the same, but for the closing tag; Phi's template shows tools
 # and leaves it to the training how they are called.
-PIPE = replace(_format("granite-phi", _PipeParser, "<|/tool|>"), write=_write_pipe)
-NEMOTRON = _format("nemotron", _ToolcallParser)
-TOOL_CALLS = _format("tool-calls", _ToolCallsParser)
-FIREFUNCTION = _format("firefunction", _FunctoolsParser)
-GIGACHAT = _format("gigachat", _FunctionCallParser)
+PHI = _format("phi", _PipeParser, _listed("<|tool_call|>", "[", "]<|/tool_call|>"), "<|/tool|>")
+GRANITE = replace(
+    _format("granite", _PipeParser, _listed("<|tool_call|>", "[", "]")), write=_write_pipe
+)
+NEMOTRON = _format("nemotron", _ToolcallParser, _listed("<TOOLCALL>", "[", "]</TOOLCALL>"))
+# Apriel writes a list, MiniMax M1 a call a line.
+TOOL_CALLS = _format(
+    "tool-calls", _ToolCallsParser, _listed("<tool_calls>", "[", "]</tool_calls>"), "<tool_calls>["
+)
+TOOL_CALL_LINES = _format(
+    "tool-call-lines", _ToolCallsParser, _listed("<tool_calls>", "\n", "\n</tool_calls>", "\n")
+)
+FIREFUNCTION = _format("firefunction", _FunctoolsParser, _listed("functools[", "", "]"))
+GIGACHAT = _format("gigachat", _FunctionCallParser, _gigachat_block)
+COMMAND_R7B = _format("command-r7b", _CommandParser, _command_block)
 GIGACHAT3 = ToolFormat(
     name="gigachat3",
     tags=("<|role_sep|>", "<|message_sep|>"),
     recognises=lambda source: "'function call'" in source and "<|role_sep|>" in source,
     parser=_RoleParser,
+    block=_role_block,
 )
+# Not held to the offered tools: it calls `directly-answer` in order to call none.
 COMMAND_R = ToolFormat(
     name="command-r",
     tags=(),
     recognises=lambda source: "Action:" in source and '"tool_name": title of' in source,
     parser=_ActionParser,
 )
-COMMAND_R7B = _format("command-r7b", _CommandParser)

@@ -20,6 +20,11 @@ class JsonValue:
         self._in_string = False
         self._escaped = False
 
+    @property
+    def in_string(self) -> bool:
+        """Whether what comes next belongs to a string that was begun."""
+        return self._in_string
+
     def take(self, text: str, start: int) -> int:
         """Consume from `start` on; return the index after the value's last character seen."""
         at = start

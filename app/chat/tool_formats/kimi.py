@@ -6,8 +6,11 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, headed_call
 from app.chat.tool_formats.sections import SectionParser
 
 _NUMBER = re.compile(r":[0-9]+$")
@@ -28,9 +31,25 @@ class KimiParser(SectionParser):
         return _NUMBER.sub("", header.removeprefix("functions."))
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    tags = KimiParser
+    number = grammar.pattern("[0-9]{1,4}")
+    calls = [
+        sequence(
+            grammar.literal(f"{tags.call}functions.{tool.name}:"),
+            number,
+            headed_call(grammar, tool, tags.separator, tags.end_call),
+        )
+        for tool in tools
+    ]
+    listed = call_list(grammar, calls, one, separator="")
+    return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
+
+
 FORMAT = ToolFormat(
     name="kimi",
     tags=(*KimiParser.openers, KimiParser.separator, KimiParser.end_call, *KimiParser.closers),
     recognises=lambda source: KimiParser.section in source,
     parser=KimiParser,
+    block=_block,
 )

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
-from app.chat.tool_formats.arguments import ANY_JSON, TEXT, Kinds
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import Text, in_order, json_value, text_value
+from app.chat.tool_formats.arguments import ANY_JSON, TEXT
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import Kinds, Parameter, kind_of_option, parameters_of
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.tagged import TaggedParser
 
@@ -20,6 +26,7 @@ _CALL = '<|open|>call tool="'
 _ARGUMENT = '<|open|>argument key="'
 _JSON = "<|open|>json"
 _END_MESSAGE = "<|end_of_msg|>"
+_TYPES = {"integer": "number"}  # where the template's word for it is another
 _ATTRIBUTE = re.compile(r'[^"<>]*')
 
 
@@ -95,10 +102,45 @@ def _drop(text: str) -> None:
     del text
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    number = grammar.pattern("[0-9]{1,4}")
+    calls = []
+    for tool in tools:
+
+        def argument(parameter: Parameter, tool: Tool = tool) -> str:
+            return _argument(grammar, parameter, tool.is_strict)
+
+        head = grammar.literal(f'{_CALL}{html.escape(tool.name)}" index="')
+        arguments = in_order(parameters_of(tool.parameters), argument)
+        rest = grammar.literal(f'"{SEP}'), arguments, grammar.literal(_end("call"))
+        calls.append(sequence(head, number, *rest))
+    listed = call_list(grammar, calls, one, separator="")
+    # A response comes before calls, be it empty.
+    before = f"<|open|>response{SEP}{_end('response')}"
+    return CallBlock(TOOLS, sequence(listed, grammar.literal(_end("tools"))), before=before)
+
+
+def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    head = grammar.literal(f'{_ARGUMENT}{html.escape(parameter.name)}" type="')
+    end, options = Text(_end("argument")), []
+    text = text_value(grammar, parameter, end, is_strict=is_strict)
+    if text:
+        options.append(sequence(grammar.literal(f'string"{SEP}'), text))
+    for option in parameter.options:
+        kind = kind_of_option(option)
+        if kind not in (None, "string"):
+            one = replace(parameter, schema=option)
+            json = json_value(grammar, one, is_strict=is_strict)
+            named = grammar.literal(f'{_TYPES.get(kind, kind)}"{SEP}')
+            options.append(sequence(named, json, grammar.literal(end.end)))
+    return sequence(head, grammar.either(options))
+
+
 FORMAT = ToolFormat(
     name="kimi-k3",
     tags=("<|open|>", "<|close|>", SEP, _END_MESSAGE),
     recognises=lambda source: "open_tag('tools'" in source,
     parser=KimiK3Parser,
+    block=_block,
     always=True,
 )

@@ -8,9 +8,19 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from app.chat.tool_formats.base import Made, ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import json_value, listed_texts, separated
+from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import (
+    JsonObject,
+    Parameter,
+    kind_of_option,
+    parameters_of,
+)
 from app.chat.tool_formats.python_value import PythonValue
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
@@ -18,8 +28,8 @@ from app.chat.tool_formats.scripted import ScriptedParser
 OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"
 _MARKS = (OPEN, "<|tool_list_start|>", '"List of tools: ["')  # some show tools and no calls
-_TOOL = re.compile(r"[\w.-]*")
-_KEY = re.compile(r"\w*")
+_NAME = re.compile(r"[\w.-]*")
+_QUOTED = r"'(?:[^'\\]|\\[\\'\"/bfnrt])*'"
 
 
 class Lfm2Parser(ScriptedParser):
@@ -43,7 +53,7 @@ class Lfm2Parser(ScriptedParser):
         yield from self._input.literal(CLOSE)
 
     def _call(self) -> Step[None]:
-        name = yield from self._input.word(_TOOL)
+        name = yield from self._input.word(_NAME)
         yield from self._input.expect("(")
         yield from self._input.skip()
         if (yield from self._input.literal(")")):
@@ -66,7 +76,7 @@ class Lfm2Parser(ScriptedParser):
 
     def _key(self) -> Step[str]:
         yield from self._input.skip()
-        key = yield from self._input.word(_KEY)
+        key = yield from self._input.word(_NAME)
         yield from self._input.skip()
         yield from self._input.expect("=")
         yield from self._input.skip()
@@ -92,10 +102,49 @@ def _python(name: str, arguments: Any) -> str:
     if not isinstance(arguments, dict):
         return f"{name}({arguments})"
     values = {
-        key: json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+        key: json.dumps(value, ensure_ascii=False)
+        if isinstance(value, str | list | dict)
+        else repr(value)
         for key, value in arguments.items()
     }
     return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})"
+
+
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    calls = [_call(grammar, tool) for tool in tools]
+    listed = call_list(grammar, calls, one)
+    return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal(f"]{CLOSE}")))
+
+
+def _call(grammar: Grammar, tool: Tool) -> str:
+    def argument(parameter: Parameter) -> str:
+        return _argument(grammar, parameter, tool.is_strict)
+
+    arguments = separated(grammar, parameters_of(tool.parameters), argument, ", ", ")")
+    return sequence(grammar.literal(f"{tool.name}("), arguments)
+
+
+def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
+    options = []
+    for option in parameter.options:
+        if kind_of_option(option) in (None, "string"):
+            options += _texts(grammar, option, is_strict)
+    other = json_value(grammar, parameter, is_strict=is_strict, python_words=True)
+    options += [other] if other else []
+    return sequence(grammar.literal(f"{parameter.name}="), grammar.either(options))
+
+
+def _texts(grammar: Grammar, option: JsonObject, is_strict: bool) -> list[str]:
+    """Return expressions for a text in either kind of quotes; the older templates use double."""
+    options = [grammar.schema(option, is_strict=is_strict)]
+    listed = listed_texts(option)
+    if listed is not None:
+        texts = (json.dumps(text, ensure_ascii=False)[1:-1] for text in listed)
+        quoted = (text.replace('\\"', '"').replace("'", "\\'") for text in texts)
+        options += [grammar.literal(f"'{text}'") for text in quoted]
+    elif not option.keys() & {"pattern", "format", "minLength", "maxLength"}:
+        options.append(grammar.pattern(_QUOTED))
+    return options
 
 
 FORMAT = ToolFormat(
@@ -104,4 +153,5 @@ FORMAT = ToolFormat(
     recognises=lambda source: any(mark in source for mark in _MARKS),
     parser=Lfm2Parser,
     write=_write,
+    block=_block,
 )

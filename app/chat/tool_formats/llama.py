@@ -5,7 +5,12 @@ Pure; must not know templates beyond the words that give the format away.
 
 from __future__ import annotations
 
-from app.chat.tool_formats.base import ToolFormat
+import json
+from collections.abc import Sequence
+
+from app.chat.grammar import Grammar
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import headed_call
 from app.chat.tool_formats.json_call import JsonCallReader
 from app.chat.tool_formats.json_lists import JsonListParser
 from app.chat.tool_formats.reading import Step
@@ -41,4 +46,19 @@ def _recognises(template_source: str) -> bool:
     return tagged or _ASKS in template_source
 
 
-FORMAT = ToolFormat(name="llama", tags=(PYTHON_TAG,), recognises=_recognises, parser=LlamaParser)
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # the family makes one call an answer
+    calls = [
+        headed_call(grammar, tool, json.dumps(tool.name)[1:] + ', "parameters": ', "}")
+        for tool in tools
+    ]
+    return CallBlock('{"name": "', grammar.either(calls), between="; ", only_at_start=True)
+
+
+FORMAT = ToolFormat(
+    name="llama",
+    tags=(PYTHON_TAG,),
+    recognises=_recognises,
+    parser=LlamaParser,
+    block=_block,
+)

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.chat.tool_formats.arguments import Value, kinds_in, property_of
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.argument_blocks import Text, in_order, value
+from app.chat.tool_formats.arguments import Value
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list
+from app.chat.tool_formats.parameters import (
+    JsonObject,
+    Parameter,
+    fields_of,
+    items_in,
+    items_of,
+    kinds_in,
+    parameters_of,
+    property_of,
+)
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
 
@@ -23,6 +36,7 @@ _OPEN = f"{MARK}<"
 _CLOSE = f"{MARK}</"
 _ITEM = "item"
 _MOST_DEPTH = 64
+_MOST_NESTED = 4  # of objects and lists that are not written as JSON
 _NAME = re.compile(r"[^<>\"\s]*")
 _KEY = re.compile(r"[^<>]*")
 
@@ -32,6 +46,7 @@ class MiniMaxM3Parser(ScriptedParser):
 
     openers = (f"{MARK}<tool_call>", _CALL)
     closers = (f"{MARK}</tool_call>",)
+    _root: Any = None  # the schema of the tool that is called
 
     def _block(self, opener: str) -> Step[None]:
         tag = opener
@@ -50,6 +65,7 @@ class MiniMaxM3Parser(ScriptedParser):
         tag = yield from self._input.expect(_OPEN, _END_CALL)
         self._begin(name)
         schema = self._offered.get(name) if isinstance(self._offered, Mapping) else None
+        self._root = schema
         if tag == _END_CALL:
             self._argue("{}")
         else:
@@ -69,7 +85,7 @@ class MiniMaxM3Parser(ScriptedParser):
         before, tag = "{", _OPEN
         while tag == _OPEN:
             self._argue(f"{before}{_json(key)}: ")
-            yield from self._element(key, property_of(schema, key), depth)
+            yield from self._element(key, property_of(schema, key, self._root), depth)
             before = ", "
             yield from self._input.skip()
             tag = yield from self._input.expect(_OPEN, end)
@@ -79,7 +95,7 @@ class MiniMaxM3Parser(ScriptedParser):
 
     def _list_from(self, schema: Any, end: str, depth: int) -> Step[None]:
         """Read a list up to its `end`; the opening tag of its first item was read."""
-        items = schema.get("items") if isinstance(schema, Mapping) else None
+        items = items_of(schema, self._root)
         before, tag = "[", _OPEN
         while tag == _OPEN:
             self._argue(before)
@@ -102,18 +118,22 @@ class MiniMaxM3Parser(ScriptedParser):
         tag = yield from self._input.literal(_OPEN, end)
         if tag == _OPEN:
             first = yield from self._key()
-            if first == _ITEM and kinds_in(schema) != frozenset({"object"}):
+            if first == _ITEM and kinds_in(schema, self._root) != frozenset({"object"}):
                 yield from self._list_from(schema, end, depth + 1)
             else:
                 yield from self._object_from(first, schema, end, depth + 1)
             return
-        value = Value(self._argue, kinds_in(schema), is_line=False)
-        value.write(space)
+        kinds = kinds_in(schema, self._root)
+        read = Value(self._argue, kinds, is_line=False)
+        read.write(space)
         if tag != end:
-            yield from self._input.until(end, value.write)
-        elif kinds_in(schema) in (frozenset({"array"}), frozenset({"object"})):
-            value.write("[]" if kinds_in(schema) == frozenset({"array"}) else "{}")
-        value.close()
+            yield from self._input.until(end, read.write)
+        elif kinds in (frozenset({"array"}), frozenset({"object"})):
+            read.write("[]" if kinds == frozenset({"array"}) else "{}")
+        while read.in_json_string:
+            read.write(end)
+            yield from self._input.until(end, read.write)
+        read.close()
 
 
 def _json(text: str) -> str:
@@ -121,9 +141,45 @@ def _json(text: str) -> str:
     return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    calls = []
+    for tool in tools:
+        head = grammar.literal(f'{_CALL}{tool.name}">')
+        arguments = _elements(grammar, parameters_of(tool.parameters), _MOST_NESTED, tool)
+        calls.append(sequence(head, arguments, grammar.literal(f"{_END_CALL}\n")))
+    listed = call_list(grammar, calls, one, separator="")
+    tag, end = MiniMaxM3Parser.openers[0], MiniMaxM3Parser.closers[0]
+    return CallBlock(tag, sequence(grammar.literal("\n"), listed, grammar.literal(end)))
+
+
+def _elements(grammar: Grammar, parameters: Sequence[Parameter], depth: int, tool: Tool) -> str:
+    return in_order(parameters, lambda known: _written(grammar, known, depth, tool))
+
+
+def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: Tool) -> str:
+    """Return the expression for an element; lists and objects are JSON in unions of types."""
+    start, end = f"{_OPEN}{parameter.name}>", f"{_CLOSE}{parameter.name}>"
+    nested = _nested(grammar, parameter.options[0], depth, tool)
+    if nested is not None and len(parameter.options) == 1:
+        return sequence(grammar.literal(start), nested, grammar.literal(end))
+    written = value(grammar, parameter, Text(end, stop=MARK), is_strict=tool.is_strict)
+    return sequence(grammar.literal(start), written)
+
+
+def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: Tool) -> str | None:
+    fields, items = fields_of(option), items_in(option)
+    if depth and fields is not None:
+        return _elements(grammar, fields, depth - 1, tool)
+    if depth and items is not None:
+        item, least, most = items
+        return grammar.repeated(_written(grammar, item, depth - 1, tool), "", least, most)
+    return None
+
+
 FORMAT = ToolFormat(
     name="minimax-m3",
     tags=(MARK,),
     recognises=lambda source: MARK in source and '<invoke name="' in source,
     parser=MiniMaxM3Parser,
+    block=_block,
 )

@@ -1,20 +1,25 @@
-"""Owns the Mistral way to call tools, in both shapes.
+"""Owns the Mistral ways to call tools, which one parser reads.
 
-`[TOOL_CALLS][{"name": …, "arguments": …}]`, later `[TOOL_CALLS]name[ARGS]{…}` for each call. Pure;
-must not know templates beyond the word that gives the format away.
+`[TOOL_CALLS][{"name": …, "arguments": …}]`, later `[TOOL_CALLS]name[ARGS]{…}` for each call, for a
+while with `[CALL_ID]` between. Pure; must not know templates beyond the words that give the
+formats away.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, call_object, headed_call
 from app.chat.tool_formats.json_lists import JsonListParser
 from app.chat.tool_formats.reading import Step
 
 OPEN = "[TOOL_CALLS]"
 CALL_ID = "[CALL_ID]"
 ARGS = "[ARGS]"
+_ID = "[a-zA-Z0-9]{9}"
 _WORD = re.compile(r"[\w.:/-]*")
 
 
@@ -36,9 +41,44 @@ class MistralParser(JsonListParser):
         yield from self._named(name)
 
 
-FORMAT = ToolFormat(
-    name="mistral",
-    tags=(OPEN, CALL_ID, ARGS),
-    recognises=lambda source: OPEN in source,
-    parser=MistralParser,
-)
+def _list_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    # The history shows the calls' ids, which a model may make up or leave out.
+    call_id = [grammar.literal(', "id": "'), grammar.pattern(_ID), grammar.literal('"}')]
+    closing = grammar.either([grammar.literal("}"), sequence(*call_id)])
+    calls = [call_object(grammar, tool, closing=closing) for tool in tools]
+    listed = call_list(grammar, calls, one)
+    return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal("]")))
+
+
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [headed_call(grammar, tool, tool.name + ARGS) for tool in tools]
+    return CallBlock(OPEN, grammar.either(calls))
+
+
+def _call_id_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one
+    call_id = grammar.pattern(_ID)
+    calls = [
+        sequence(grammar.literal(tool.name + CALL_ID), call_id, headed_call(grammar, tool, ARGS))
+        for tool in tools
+    ]
+    return CallBlock(OPEN, grammar.either(calls))
+
+
+def _format(
+    name: str, mark: str, block: Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+) -> ToolFormat:
+    return ToolFormat(
+        name=name,
+        tags=(OPEN, CALL_ID, ARGS),
+        recognises=lambda source: OPEN in source and mark in source,
+        parser=MistralParser,
+        block=block,
+    )
+
+
+# In this order: those with more marks first.
+CALL_IDS = _format("mistral-call-id", CALL_ID, _call_id_block)
+NAMED = _format("mistral", ARGS, _block)
+LIST = _format("mistral-list", OPEN, _list_block)

@@ -8,15 +8,19 @@ format away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
-from app.chat.tool_formats.invoke import InvokeParser
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.invoke import InvokeParser, invoke_call
 from app.chat.tool_formats.messages import Body, MessagesParser
 from app.chat.tool_formats.reading import NoCall, Step
 
 START = "<|start|>"
 MESSAGE = "<|message|>"
-_CALLS = "<atem:function_calls>"
+_MARK = "atem:"
+_CALLS = f"<{_MARK}function_calls>"
+_END_CALLS = f"</{_MARK}function_calls>"
 _FOR = "to="
 _ASSISTANT = "assistant"
 _BODIES = {"": Body.TEXT, "user": Body.TEXT, "self": Body.REASONING}
@@ -26,8 +30,8 @@ _WORD = re.compile(r"[\w.:/-]*")
 class MuseParser(MessagesParser, InvokeParser):
     """Parses messages by recipient; see `MessagesParser`."""
 
-    call = "atem:invoke"
-    parameter = "atem:parameter"
+    call = f"{_MARK}invoke"
+    parameter = f"{_MARK}parameter"
     openers = (START,)
     closers = ("<|eom|>", "<|eot|>")
     inner = (MESSAGE,)
@@ -52,10 +56,22 @@ class MuseParser(MessagesParser, InvokeParser):
         yield from super()._block(opener or _CALLS)
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [invoke_call(grammar, tool, _MARK) for tool in tools]
+    body = sequence(grammar.literal("\n"), grammar.either(calls), grammar.literal(_END_CALLS))
+    # The recipient is written before the tool is chosen; readers go by the name in the call.
+    recipient = tools[0].name if len(tools) == 1 else "tools"
+    before = f" {_FOR}{recipient}{MESSAGE}"
+    between = f"{MuseParser.closers[0]}{START}{_ASSISTANT}{before}"
+    return CallBlock(_CALLS, body, between=between, before=before)
+
+
 FORMAT = ToolFormat(
     name="muse",
     tags=(START, MESSAGE, *MuseParser.closers),
     recognises=lambda source: f"<{MuseParser.call} " in source and MESSAGE in source,
     parser=MuseParser,
+    block=_block,
     always=True,
 )

@@ -7,16 +7,21 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.json_blocks import call_list, headed_call
 from app.chat.tool_formats.messages import Body, MessagesParser
 from app.chat.tool_formats.reading import NoCall, Step
 
 BEGIN = "<|begin|>"
+_CALLS = "<|tool_calls|>"
+_END_CALLS = "<|calls|>"
 _BODIES = {
     "<|think|>": Body.REASONING,
     "<|content|>": Body.TEXT,
-    "<|tool_calls|>": Body.CALL,
+    _CALLS: Body.CALL,
 }
 _CALL = "<|tool_call:begin|>"
 _TOOL = "<|tool_call:name|>"
@@ -29,7 +34,7 @@ class SolarParser(MessagesParser):
     """Parses messages of thoughts, content or calls; see `MessagesParser`."""
 
     openers = (BEGIN, *_BODIES)
-    closers = ("<|end|>", "<|calls|>")
+    closers = ("<|end|>", _END_CALLS)
     inner = (_CALL, _TOOL, _ARGUMENTS, _END_CALL)
 
     def _head(self, opener: str) -> Step[Body]:
@@ -56,10 +61,23 @@ class SolarParser(MessagesParser):
             yield from self._input.skip()
 
 
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    call_id = sequence(grammar.literal(_CALL), grammar.pattern("[a-zA-Z0-9_-]{1,64}"))
+    calls = [
+        sequence(call_id, headed_call(grammar, tool, f"{_TOOL}{tool.name}{_ARGUMENTS}", _END_CALL))
+        for tool in tools
+    ]
+    listed = call_list(grammar, calls, one, separator="")
+    return CallBlock(
+        _CALLS, sequence(listed, grammar.literal(_END_CALLS)), between=f"{BEGIN}assistant"
+    )
+
+
 FORMAT = ToolFormat(
     name="solar",
     tags=(*SolarParser.openers, *SolarParser.closers, *SolarParser.inner),
     recognises=lambda source: _CALL in source,
     parser=SolarParser,
+    block=_block,
     always=True,
 )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 
-from app.chat.tool_formats.arguments import Kinds, Value, kinds_of
+from app.chat.tool_formats.arguments import Value, offered_kinds
+from app.chat.tool_formats.parameters import Kinds
 from app.chat.tool_formats.reading import NoCall, Step
 from app.chat.tool_formats.scripted import ScriptedParser
 
@@ -38,9 +39,12 @@ class TaggedParser(ScriptedParser):
         name = json.dumps(key.encode("utf-8", "replace").decode(), ensure_ascii=False)
         self._argue(("{" if not self._n_arguments else ", ") + name + ": ")
         self._n_arguments += 1
-        kinds = kinds or kinds_of(self._offered, self._tool, key)
+        kinds = kinds or offered_kinds(self._offered, self._tool, key)
         value = Value(self._argue, kinds, is_line=is_line)
         yield from self._input.until(end, value.write)
+        while value.in_json_string:
+            value.write(end)
+            yield from self._input.until(end, value.write)
         value.close()
 
     def _end_arguments(self) -> None:

@@ -6,9 +6,14 @@ Pure; must not know templates beyond the words that give the format away.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from app.chat.tool_formats.base import ToolFormat
+from app.chat.grammar import Grammar, sequence
+from app.chat.text_limits import ANY
+from app.chat.tool_formats.argument_blocks import Text, in_order, value
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.parameters import Parameter, parameters_of
 from app.chat.tool_formats.reading import Step
 from app.chat.tool_formats.tagged import TaggedParser
 
@@ -65,15 +70,52 @@ class _SeedParser(XmlFunctionsParser):
     closers = ("</seed:tool_call>",)
 
 
+# Models are held to JSON for lists and objects, where Seed's template shows them as Python does.
+_ON_LINES = Text(f"\n{_END_PARAMETER}\n", stop=_END_PARAMETER, read_as_written=rf"(?:{ANY}[^\r])?")
+# What is read takes line breaks around a value for lines of their own.
+_INLINE = Text(
+    f"{_END_PARAMETER}\n",
+    stop=_END_PARAMETER,
+    read_as_written=rf"(?:[^\r\n](?:{ANY}[^\r\n])?)?",
+)
+
+
+def _block_in(
+    opener: str, closer: str, how: Text
+) -> Callable[[Grammar, Sequence[Tool], bool], CallBlock]:
+    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+        del one  # a block has one call
+        calls = grammar.either([_call(grammar, tool, how) for tool in tools])
+        body = sequence(
+            grammar.literal(f"\n{FUNCTION}"), calls, grammar.literal(f"{_END_FUNCTION}\n{closer}")
+        )
+        return CallBlock(opener, body, between="\n")
+
+    return block
+
+
+def _call(grammar: Grammar, tool: Tool, how: Text) -> str:
+    line = "\n" if how.end.startswith("\n") else ""
+
+    def argument(parameter: Parameter) -> str:
+        written = value(grammar, parameter, how, is_strict=tool.is_strict, python_words=True)
+        return sequence(grammar.literal(f"{PARAMETER}{parameter.name}>{line}"), written)
+
+    arguments = in_order(parameters_of(tool.parameters), argument)
+    return sequence(grammar.literal(f"{tool.name}>\n"), arguments)
+
+
 FORMAT = ToolFormat(
     name="xml-functions",
     tags=("<tool_call>", "</tool_call>"),
     recognises=lambda source: FUNCTION in source and PARAMETER in source,
     parser=XmlFunctionsParser,
+    block=_block_in("<tool_call>", "</tool_call>", _ON_LINES),
 )
 SEED = ToolFormat(
     name="seed",
     tags=(_SEED, "</seed:tool_call>"),
     recognises=lambda source: _SEED in source,
     parser=_SeedParser,
+    block=_block_in(_SEED, "</seed:tool_call>", _INLINE),
 )
