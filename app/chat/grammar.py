@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from app.chat.schemas import closed
-from app.chat.text_limits import ANY, containing
+from app.chat.text_limits import ANY, containing, without_unsayable_patterns
 
 JsonObject = dict[str, Any]
 TokenOf = Callable[[str], int | None]
@@ -64,6 +64,7 @@ class Grammar:
                 otherwise they are ignored.
         """
         wanted = closed(schema) if isinstance(schema, dict) else {"anyOf": [schema]}
+        wanted = wanted if is_strict else without_unsayable_patterns(wanted)
         separators = _DENSE if is_dense else _SPACED
         style = {"whitespace_flexible": False, **separators, "lenient": not is_strict}
         return self.rule("%json " + json.dumps({**wanted, "x-guidance": style}))
@@ -120,9 +121,11 @@ class Grammar:
         if most is not None and most < max(least, 1):
             return ""
         item = self.rule(item)
-        bounds = f"{{{max(least - 1, 0)},{'' if most is None else most - 1}}}"
-        between = self.literal(separator) if separator else ""
-        several = f"{item} ({sequence(between, item)}){bounds}"
+        several = item
+        if most != 1:
+            further = sequence(self.literal(separator) if separator else "", item)
+            bounds = f"{max(least - 1, 0)},{'' if most is None else most - 1}"
+            several = f"{item} ({further}){{{bounds}}}"
         return several if least else f"({several})?"
 
     def recursive(self, write: Callable[[str], str]) -> str:

@@ -30,6 +30,7 @@ _FORMATS = {
     "uri": r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]+",
 }
 
+_VALUES = ("const", "enum", "default", "examples")  # what is in them is no schema
 _PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?.|[*+?}]\?|.", re.DOTALL)
 _CLASS_PIECES = re.compile(r"\\.|.", re.DOTALL)
 _ASCII = {r"\d": "0-9", r"\w": "A-Za-z0-9_"}  # what they mean in a JSON schema
@@ -89,6 +90,21 @@ def whole_text_pattern(pattern: str) -> str | None:
     if depth or None in wholes:
         return None
     return "|".join(f"(?:{whole})" for whole in wholes)
+
+
+def without_unsayable_patterns(schema: Any) -> Any:
+    """Return a JSON schema without the patterns that `whole_text_pattern` cannot say."""
+    if isinstance(schema, list):
+        return [without_unsayable_patterns(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    pattern = schema.get("pattern")
+    dropped = isinstance(pattern, str) and whole_text_pattern(pattern) is None
+    return {
+        key: value if key in _VALUES else without_unsayable_patterns(value)
+        for key, value in schema.items()
+        if not (dropped and key == "pattern")
+    }
 
 
 def _translated(piece: str) -> str:

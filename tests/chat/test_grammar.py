@@ -138,6 +138,42 @@ def test_either_is_one_of_its_options() -> None:
         grammar.either([])
 
 
+@pytest.mark.parametrize(
+    ("least", "most", "right", "wrong"),
+    [
+        (0, None, ["", "a", "a,a,a"], [",", "a,", "aa"]),
+        (2, None, ["a,a", "a,a,a"], ["", "a"]),
+        (0, 2, ["", "a", "a,a"], ["a,a,a"]),
+        (1, 1, ["a"], ["", "a,a"]),
+        (0, 0, [""], ["a"]),
+    ],
+)
+def test_something_repeated(
+    least: int, most: int | None, right: list[str], wrong: list[str]
+) -> None:
+    grammar = Grammar()
+    several = grammar.repeated(grammar.literal("a"), ",", least, most)
+    expression = sequence(grammar.literal("["), several, grammar.literal("]"))
+    assert all(of_bytes(grammar, expression, f"[{text}]") for text in right)
+    assert not any(of_bytes(grammar, expression, f"[{text}]") for text in wrong)
+
+
+def test_an_expression_may_stand_in_itself() -> None:
+    grammar = Grammar()
+    inner = sequence(grammar.literal("x"), grammar.pattern("y"))
+    nested = grammar.recursive(lambda name: f'"(" {name} ")" | {inner}')
+    after = grammar.literal("z") + " " + grammar.pattern("z+")
+    assert of_bytes(grammar, sequence(nested, after), "((xy))zzz")
+    assert not of_bytes(grammar, nested, "((xy)")
+
+
+def test_dense_json_has_no_spaces() -> None:
+    grammar = Grammar()
+    dense = grammar.schema({"type": "array", "items": {"type": "null"}}, is_dense=True)
+    assert of_bytes(grammar, dense, "[null,null]")
+    assert not of_bytes(grammar, dense, "[null, null]")
+
+
 def test_the_same_rule_is_written_once() -> None:
     grammar = Grammar()
     assert grammar.pattern("a+") == grammar.pattern("a+") != grammar.pattern("b+")
@@ -167,8 +203,11 @@ def test_a_schema_is_json_in_the_style_of_pythons_dumps(
     assert not schema_admits(schema, wrong)
 
 
-def test_what_cannot_be_enforced_is_an_error_only_where_that_is_asked_for() -> None:
-    schema = {"type": "string", "format": "nobody-knows"}
+@pytest.mark.parametrize(("key", "value"), [("format", "nobody-knows"), ("pattern", "(?=a)b")])
+def test_what_cannot_be_enforced_is_an_error_only_where_that_is_asked_for(
+    key: str, value: str
+) -> None:
+    schema = {"type": "array", "items": {"type": "string", key: value}}
     for is_strict in (False, True):
         grammar = Grammar()
         written = grammar.text(grammar.schema(schema, is_strict=is_strict))

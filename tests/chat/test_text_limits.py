@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from app.chat.grammar import Grammar, sequence
-from app.chat.text_limits import containing, exactly, text_limits
+from app.chat.text_limits import (
+    containing,
+    exactly,
+    text_limits,
+    without_unsayable_patterns,
+)
 from tests.chat.grammar_walks import Vocabulary
 
 BYTES = Vocabulary()
@@ -100,3 +105,18 @@ def test_expressions_for_a_text(text: str) -> None:
     assert not admits([exactly(text)], text + "a")
     assert admits([containing(text)], f"x{text}y")
     assert not admits([containing(text)], text[:-1])
+
+
+def test_only_patterns_that_cannot_be_said_are_left_out_of_a_schema() -> None:
+    schema = {
+        "pattern": "^a$",
+        "properties": {"pattern": {"pattern": "(?=a)"}},
+        "anyOf": [{"pattern": r"\bx", "type": "string"}],
+        "const": {"pattern": "(?=a)"},
+    }
+    assert without_unsayable_patterns(schema) == {
+        "pattern": "^a$",
+        "properties": {"pattern": {}},
+        "anyOf": [{"type": "string"}],
+        "const": {"pattern": "(?=a)"},
+    }
