@@ -1,0 +1,174 @@
+"""A client that runs inside the machine, with the standard library of its Python only.
+
+client.py ask tcp|unix           print the answer to one question
+client.py load SECONDS           ask all the time, whole and streamed; print the outcomes
+client.py broken engine|service  kill that process in the middle of a stream; print the end
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ADDRESS = ("127.0.0.1", 8000)
+SOCKET = "/run/distiller-llm.sock"
+PATIENCE_S = 90
+QUESTION = {
+    "messages": [{"role": "user", "content": "What is the capital of France?"}],
+    "temperature": 0,
+    "max_tokens": 16,
+}
+STORY = {
+    "messages": [{"role": "user", "content": "Tell me a story."}],
+    "stream": True,
+    "ignore_eos": True,
+    "max_tokens": 300,
+}
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(SOCKET)
+
+
+def connection(kind: str = "tcp") -> http.client.HTTPConnection:
+    if kind == "unix":
+        return UnixConnection("localhost", timeout=PATIENCE_S)
+    return http.client.HTTPConnection(*ADDRESS, timeout=PATIENCE_S)
+
+
+def post(body: dict[str, Any], kind: str = "tcp") -> http.client.HTTPResponse:
+    link = connection(kind)
+    headers = {"Content-Type": "application/json", "Connection": "close"}
+    link.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    return link.getresponse()
+
+
+def ask(kind: str) -> str:
+    answer = post(QUESTION, kind)
+    text = answer.read().decode()
+    if answer.status != 200:
+        raise RuntimeError(f"{answer.status}: {text}")
+    return str(json.loads(text)["choices"][0]["message"]["content"])
+
+
+def events(answer: http.client.HTTPResponse) -> Iterator[str]:
+    for line in answer:
+        if line.startswith(b"data: "):
+            yield line[6:].decode().strip()
+
+
+def outcome_of_whole() -> str:
+    try:
+        answer = post(QUESTION)
+        answer.read()
+    except ConnectionRefusedError:
+        return "refused"
+    except (OSError, http.client.HTTPException) as error:
+        return f"broken: {type(error).__name__}"
+    return "complete" if answer.status == 200 else f"status {answer.status}"
+
+
+def outcome_of_stream() -> str:
+    try:
+        answer = post(STORY)
+        if answer.status != 200:
+            return f"status {answer.status}"
+        last = ""
+        for event in events(answer):
+            last = event
+    except ConnectionRefusedError:
+        return "refused"
+    except (OSError, http.client.HTTPException) as error:
+        return f"broken: {type(error).__name__}"
+    return "complete" if last == "[DONE]" else f"ended with {last[:60]!r}"
+
+
+def load(seconds: float) -> None:
+    """Print how many requests and streams were complete, refused, broken."""
+    until = time.monotonic() + seconds
+    counts: Counter[str] = Counter()
+    longest = [0.0]
+
+    def go(name: str, outcome: Any) -> None:
+        while time.monotonic() < until:
+            started = time.monotonic()
+            counts[f"{name} {outcome()}"] += 1
+            longest[0] = max(longest[0], time.monotonic() - started)
+            time.sleep(0.02)
+
+    threads = [
+        threading.Thread(target=go, args=job)
+        for job in [("request", outcome_of_whole)] * 2 + [("stream", outcome_of_stream)] * 2
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    good = ("request complete", "stream complete")
+    print(json.dumps({**counts, "longest_s": round(longest[0], 2)}, sort_keys=True))
+    sys.exit(0 if set(counts) <= set(good) and all(counts[key] for key in good) else 1)
+
+
+def process_of(name: str) -> int:
+    """Return the process id of the service's main process, or of its engine."""
+    shown = ["systemctl", "show", "-P", "MainPID", "distiller-llm.service"]
+    main = int(subprocess.run(shown, check=True, capture_output=True).stdout)
+    if name == "service":
+        return main
+    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+    return int(children[0])
+
+
+def broken(name: str) -> None:
+    """Kill a process in the middle of a stream, then wait for the next good answer."""
+    stream = events(post(STORY | {"max_tokens": 4000}))
+    for _ in range(5):
+        next(stream)
+    os.kill(process_of(name), signal.SIGKILL)
+    at = time.monotonic()
+    seen, end = [], "the stream ended"
+    try:
+        seen = list(stream)
+    except (OSError, http.client.HTTPException) as error:
+        end = f"the connection broke ({type(error).__name__})"
+    told = next((event for event in seen if '"error"' in event), "")
+    noticed_s = time.monotonic() - at
+    meanwhile: Counter[str] = Counter()
+    while (outcome := outcome_of_whole()) != "complete":
+        meanwhile[outcome] += 1
+        if time.monotonic() - at > PATIENCE_S:
+            raise SystemExit(f"the service did not come back; meanwhile {dict(meanwhile)}")
+        time.sleep(0.05)
+    print(
+        f"{end} after {noticed_s:.2f} s, {'with' if told else 'without'} an error event; "
+        f"good answers again after {time.monotonic() - at:.1f} s; meanwhile {dict(meanwhile)}"
+    )
+    if "refused" in meanwhile:
+        sys.exit(1)
+
+
+def main(command: str, argument: str) -> None:
+    if command == "ask":
+        print(ask(argument))
+    elif command == "load":
+        load(float(argument))
+    else:
+        broken(argument)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

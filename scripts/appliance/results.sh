@@ -1,0 +1,44 @@
+# shellcheck shell=bash
+# Keeps what each test of the appliance found, and writes the report. Sourced, after common.sh.
+
+RESULTS=()
+n_results=0
+n_failed=0
+
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+since_ms() { echo $(($(now_ms) - $1)); }
+
+# result NAME ok|FAILED|missing DETAIL
+result() {
+  RESULTS+=("| $1 | $2 | ${3//|/\\|} |")
+  n_results=$((n_results + 1))
+  if [[ $2 == FAILED ]]; then n_failed=$((n_failed + 1)); fi
+  printf '%-8s %s: %s\n' "$2" "$1" "$3"
+}
+
+# try NAME FUNCTION ARGUMENT…: what the function prints last is the detail; a function that fails is a failed test.
+try() {
+  local name=$1 detail status=0
+  shift
+  detail=$("$@" 2>&1) || status=$?
+  detail=$(tail -n 1 <<<"$detail")
+  if [[ $detail == missing:* ]]; then
+    result "$name" missing "${detail#missing: }"
+  elif ((status == 0)); then
+    result "$name" ok "$detail"
+  else
+    result "$name" FAILED "$detail"
+  fi
+}
+
+# write_report FILE SUITE ARCH DEB
+write_report() {
+  mkdir -p "${1%/*}"
+  {
+    echo "Debian $2 on $3, $(nproc) processors, kernel $(uname -r); $(basename -- "$4"), $(($(stat -c %s "$4") / 1000000)) MB"
+    echo
+    echo '| test | result | seen |'
+    echo '|---|---|---|'
+    printf '%s\n' "${RESULTS[@]}"
+  } >"$1"
+}

@@ -1,0 +1,1 @@
+"""Writes the settings file of the package from the settings themselves."""

@@ -1,0 +1,42 @@
+"""Owns the text of the package's settings file: every setting, with its default as a comment."""
+
+from __future__ import annotations
+
+from app.settings import Settings, setting_names
+from app.settings_sources import allowed_values, describe
+
+_HEAD = """\
+# Settings of Distiller LLM. A line without the number sign in front takes effect after
+#   systemctl restart distiller-llm
+# `distiller-llm check-config` tells beforehand whether a value is allowed. Shown are the defaults.
+
+# Where a service finds its files; the defaults are for a server that runs from its own folder.
+models_dir = "/var/lib/distiller-llm/models"
+cache_dir = "/var/cache/distiller-llm"
+"""
+_GIVEN = ("models_dir", "cache_dir")
+_NOTES = {
+    "host": "Under systemd, distiller-llm.socket decides this.",
+    "port": "Under systemd, distiller-llm.socket decides this.",
+    "profiles": "Written as tables at the end of this file:\n"
+    '#   [[profiles]]\n#   name = "kitchen"\n'
+    '#   messages = [{ role = "system", content = "You help in the kitchen." }]',
+}
+
+
+def page() -> str:
+    """Return the whole file."""
+    defaults = {name: value for name, value, _ in describe(Settings())}
+    return "\n".join(
+        [_HEAD, *(_entry(name, defaults[name]) for name in setting_names() if name not in _GIVEN)]
+    )
+
+
+def _entry(name: str, default: str) -> str:
+    description = str(Settings.model_fields[name].description)
+    lines = [f"# {description[0].upper()}{description[1:]} ({allowed_values(name)})."]
+    if name in _NOTES:
+        lines.append(f"# {_NOTES[name]}")
+    if name != "profiles":
+        lines.append(f"#{name} = {default}")
+    return "\n".join(lines) + "\n"
