@@ -139,9 +139,9 @@ def main() -> None:
             print(f"POSSIBLE: {name}")
         except (OSError, subprocess.SubprocessError) as error:
             print(f"impossible: {name} ({error})")
-    for name, attempt in NEEDED.items():
+    for name, need in NEEDED.items():
         try:
-            attempt()
+            need()
             print(f"works: {name}")
         except Exception as error:
             print(f"BROKEN: {name} ({error})")

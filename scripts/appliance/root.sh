@@ -10,6 +10,12 @@ ROOT_PACKAGES=systemd,systemd-sysv,dbus,udev,python3,libgomp1,libstdc++6,curl,ip
 # root_folder SUITE ARCH
 root_folder() { echo "$APPLIANCE_DIR/root-$1-$2"; }
 
+has_root() {
+  local folder
+  folder=$(root_folder "$1" "$2")
+  [[ -f $folder.made && $(<"$folder.made") == "$ROOT_PACKAGES" ]]
+}
+
 # make_root SUITE ARCH: prints nothing when it is there already.
 make_root() {
   mkdir -p "$APPLIANCE_DIR"
@@ -19,7 +25,7 @@ make_root() {
 make_root_steps() {
   local suite=$1 arch=$2 folder
   folder=$(root_folder "$suite" "$arch")
-  if [[ -f $folder.made && $(<"$folder.made") == "$ROOT_PACKAGES" ]]; then return; fi
+  if has_root "$suite" "$arch"; then return; fi
   say "making a Debian $suite root for $arch: one to three minutes, once (kept in $APPLIANCE_DIR)"
   rm -rf "$folder" "$folder.made" "$folder.new"
   nice mmdebstrap --quiet --architectures="$arch" --variant=minbase --include="$ROOT_PACKAGES" \

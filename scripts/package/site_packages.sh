@@ -69,7 +69,8 @@ remove_unused() {
   find "$folder" -type f \( -name '*.pyi' -o -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.a' \
     -o -name '*.exe' -o -name '*.pc' -o -name '*.f90' -o -name RECORD -o -name REQUESTED -o -name INSTALLER \
     -o -name direct_url.json \) -delete
-  rm -rf "$folder/numpy/"{f2py,distutils}
+  rm -rf "$folder/numpy/"{f2py,distutils} "$folder"/numpy/_core/*_tests.*.so
+  find "$folder" -type f -name '*.py' -perm /111 -exec chmod a-x {} +
 }
 
 # compile_bytecode PYTHON FOLDER SHOWN: .pyc files that name the source as SHOWN and are taken without looking at it:
