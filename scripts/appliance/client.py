@@ -65,6 +65,15 @@ def ask(kind: str) -> str:
     return str(json.loads(text)["choices"][0]["message"]["content"])
 
 
+def complaint(answer: http.client.HTTPResponse) -> str:
+    """Return the status and the code of the error, such as `status 503 model_loading`."""
+    try:
+        error = json.loads(answer.read())["error"]
+        return f"status {answer.status} {error.get('code') or error.get('type')}"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"status {answer.status}"
+
+
 def events(answer: http.client.HTTPResponse) -> Iterator[str]:
     for line in answer:
         if line.startswith(b"data: "):
@@ -74,19 +83,21 @@ def events(answer: http.client.HTTPResponse) -> Iterator[str]:
 def outcome_of_whole() -> str:
     try:
         answer = post(QUESTION)
+        if answer.status != 200:
+            return complaint(answer)
         answer.read()
     except ConnectionRefusedError:
         return "refused"
     except (OSError, http.client.HTTPException) as error:
         return f"broken: {type(error).__name__}"
-    return "complete" if answer.status == 200 else f"status {answer.status}"
+    return "complete"
 
 
 def outcome_of_stream() -> str:
     try:
         answer = post(STORY)
         if answer.status != 200:
-            return f"status {answer.status}"
+            return complaint(answer)
         last = ""
         for event in events(answer):
             last = event

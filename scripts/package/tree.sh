@@ -21,7 +21,7 @@ find_target_python() {
   wanted=$(python_of "$1")
   for path in "python$wanted" python3 ${PYTHON:-} "$HOME/.pyenv/versions/$wanted".*/bin/python3; do
     path=$(command -v "$path") || continue
-    if [[ $("$path" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])') == "$wanted" ]]; then
+    if [[ $("$path" -I -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) == "$wanted" ]]; then
       echo "$path"
       return
     fi
@@ -75,7 +75,7 @@ write_debian_folder() {
   cp -a "$ROOT/deploy/debian" "$tree/debian"
   cp "$ROOT/deploy/distiller-llm.service" "$ROOT/deploy/distiller-llm.socket" "$tree/debian/"
   sed -e "s/@ARCH@/$arch/" -e "s/@PYTHON@/python3 (>= $python), python3 (<< 3.$((minor + 1)))/" \
-    "$tree/debian/control.in" >"$tree/debian/control"
+    -e "s/@GLIBC@/$(glibc_minor_of "$suite")/" "$tree/debian/control.in" >"$tree/debian/control"
   rm "$tree/debian/control.in"
   {
     printf 'distiller-llm (%s) %s; urgency=medium\n\n' "$(package_version "$suite")" "$suite"
