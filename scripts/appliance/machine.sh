@@ -26,6 +26,9 @@ why_no_machine() {
 boot_machine() {
   local root=$1 log=$2 state=''
   shift 2
+  # Two containers at a time would share control groups. The lock ends with this script.
+  exec 8>"$APPLIANCE_DIR/machine.lock"
+  flock 8
   SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 systemd-nspawn --quiet --boot --directory="$root" --volatile=overlay \
     --register=no --keep-unit --private-network --machine="distiller-$$" --hostname=distiller \
     --kill-signal=SIGRTMIN+3 --console=pipe --link-journal=no --resolv-conf=off --timezone=off \
