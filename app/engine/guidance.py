@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from app.chat.grammar import Grammar, quoted
+from app.chat.grammar import Grammar, quoted, sequence
 from app.chat.reasoning import ReasoningTags, opens_reasoning
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, Tool
@@ -75,7 +75,7 @@ class Guidance:
         if whole is None and tools:
             block = self._block(tools, one=not command.tool_choice.parallel)
         budget = command.reasoning.budget
-        thinking = self._thinking(prompt_text, budget)
+        thinking = self._thinking(command, prompt_text)
         if whole is None and block is None and (thinking is None or budget is None):
             return None
         return GuidePlan(
@@ -97,9 +97,12 @@ class Guidance:
         shown = text.decode("utf-8", "replace")
         return self._tokens.tokenize(shown, add_special=False, parse_special=True)
 
-    def _thinking(self, prompt_text: str, budget: int | None) -> Thinking | None:
-        tags = self._reasoning
+    def _thinking(self, command: Generate, prompt_text: str) -> Thinking | None:
+        tags, goes_on = self._reasoning, command.prompt_end == "continued"
         if tags is None or prompt_text.rstrip().endswith(tags.closing):
+            return None
+        is_open = opens_reasoning(prompt_text, tags, goes_on=goes_on)
+        if goes_on and not is_open:
             return None
         gap = self._tokenize(_GAP)
         return Thinking(
@@ -108,8 +111,9 @@ class Guidance:
             opening_token=self._tokens.token_of(tags.opening),
             end=(*self._tokenize(tags.closing.encode()), *gap),
             gap=tuple(gap),
-            is_open=opens_reasoning(prompt_text, tags),
-            budget=budget,
+            is_open=is_open,
+            also_end=tuple(tag.encode() for tag in tags.also_end),
+            budget=command.reasoning.budget,
         )
 
     def _whole(self, command: Generate, tools: _Tools) -> Matcher | None:
@@ -125,23 +129,32 @@ class Guidance:
             lark = self._compiler.lark_of(constraint.text, constraint.param)
             return self._compiler.matcher(lark, constraint.param)
         grammar = self._grammar()
-        alone = grammar.text(_expression(grammar, constraint))
+        alone = grammar.text(self._after_thoughts(grammar, self._text(grammar, constraint)))
         matcher = self._compiler.matcher(alone, constraint.param)
         if not tools or self._format.block is None:
             return matcher
 
         def or_calls(tools: Sequence[Tool]) -> str:
             grammar = self._grammar()
-            wanted = _expression(grammar, constraint)
+            wanted = self._text(grammar, constraint)
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
-            return grammar.text(grammar.either([wanted, calls]))
+            return grammar.text(self._after_thoughts(grammar, grammar.either([wanted, calls])))
 
         return self._held(or_calls, tools, constraint.param)
+
+    def _text(self, grammar: Grammar, constraint: Constraint) -> str:
+        head = grammar.literal(self._format.head) if self._format.head else ""
+        return sequence(head, _expression(grammar, constraint))
+
+    def _after_thoughts(self, grammar: Grammar, answer: str) -> str:
+        thoughts = self._format.thoughts(grammar) if self._format.thoughts else ""
+        return sequence(thoughts, answer)
 
     def _required(self, tools: _Tools, *, one: bool) -> Matcher:
         def calls(tools: Sequence[Tool]) -> str:
             grammar = self._grammar()
-            return grammar.text(_calls(grammar, self._calls_of(grammar, tools, one), one=one))
+            calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
+            return grammar.text(self._after_thoughts(grammar, calls))
 
         return self._held(calls, tools, "tools")
 

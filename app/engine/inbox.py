@@ -103,11 +103,12 @@ class Inbox:
 
     def _submit(self, command: Generate | Prefill) -> None:
         received_s = command.sent_s or time.monotonic()
+        n_requests = command.n if isinstance(command, Generate) else 1
         try:
+            if not self._scheduler.can_take(n_requests):
+                raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
             prompt = self._prompts.build(command)
             requests = self._requests(command, prompt, received_s)
-            if not self._scheduler.can_take(len(requests)):
-                raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
         except DistillerError as error:
             self._channel.post(_failed(command.request_id, error))
             return
@@ -129,6 +130,8 @@ class Inbox:
             request = _request(command, prompt, received_s)
             request.max_new = min(command.max_tokens or room, room)
             request.sampling = _varied(command.sampling, choice)
+            if plan is not None and plan.whole is not None:  # it says where the answer ends
+                request.sampling = msgspec.structs.replace(request.sampling, ignore_eos=False)
             request.choice = choice
             request.leader = requests[0] if requests else None
             if command.explain_cache and choice == 0:

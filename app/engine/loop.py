@@ -273,7 +273,7 @@ class EngineLoop:
                     request_id=request.request_id,
                     total=request.n_prompt,
                     cache=request.n_cached,
-                    processed=request.n_past,
+                    processed=min(request.n_past, request.n_prompt),
                     time_ms=round((time.monotonic() - request.clock.started_s) * 1000.0, 3),
                 )
             )

@@ -212,7 +212,8 @@ class PromptBuilder:
             parser = self.tool_format.parser(dict(map(_signature, command.tools)))
         if self.reasoning is None or not command.reasoning.is_split:
             return parser
-        is_open = opens_reasoning(prompt_text, self.reasoning)
+        goes_on = command.prompt_end == "continued"
+        is_open = opens_reasoning(prompt_text, self.reasoning, goes_on=goes_on)
         return ReasoningParser(parser, self.reasoning, is_open=is_open)
 
     def _meaning(self, text: str) -> Meaning:

@@ -52,6 +52,7 @@ class Thinking:
         end: tokens that end it, for a model that has thought enough.
         gap: tokens between it and an answer that is held to a grammar.
         is_open: whether the prompt ends within it.
+        also_end: further tags that end it, and belong to what follows.
         budget: tokens of it; None is no limit.
     """
 
@@ -61,6 +62,7 @@ class Thinking:
     end: tuple[int, ...]
     gap: tuple[int, ...]
     is_open: bool
+    also_end: tuple[bytes, ...] = ()
     budget: int | None = None
 
 
@@ -236,17 +238,31 @@ class Guide:
         if thinking is None:
             return Taken([token])
         self._n_thought += 1
-        written = self._tail + self._plan.piece(token)
-        at = written.find(thinking.closing)
-        if at >= 0:
+        piece = self._plan.piece(token)
+        written = self._tail + piece
+        at, tag = _first_of((thinking.closing, *thinking.also_end), written)
+        if tag == thinking.closing:
             self._end_thinking()
-            rest = written[at + len(thinking.closing) :]
+            rest = written[at + len(tag) :]
             gap = [] if rest or self._matcher is None else thinking.gap
             return self._go_on_behind(token, rest.lstrip(), gap)
-        self._tail = written[-len(thinking.closing) :]
-        if thinking.budget is not None and self._n_thought >= thinking.budget:
+        if tag:
+            return self._begin_answer(thinking, token, written[at : len(written) - len(piece)])
+        self._tail = written[-max(map(len, (thinking.closing, *thinking.also_end))) :]
+        is_closing = any(
+            written.endswith(thinking.closing[:n]) for n in range(1, len(thinking.closing))
+        )
+        if thinking.budget is not None and self._n_thought >= thinking.budget and not is_closing:
             return self._stop_thinking(thinking, [token])
         return Taken([token])
+
+    def _begin_answer(self, thinking: Thinking, token: int, before: bytes) -> Taken:
+        """End the thoughts with a token that the answer begins with, `before` of it written."""
+        if self._matcher is not None and self._matcher.n_allowed([token]) == 0:
+            return self._stop_thinking(thinking, [])
+        self._end_thinking()
+        self._tail = before
+        return self._take_bound(token) if self._matcher is not None else self._take_free(token)
 
     # ------------------------------------------------------------ free
 
@@ -293,6 +309,12 @@ class Guide:
         if rest and is_bound and self._matcher is not None and not self._matcher.take_text(rest):
             tokens = self._plan.tokenize(self._plan.piece(token)[: -len(rest)])
         return self._with_forced([*tokens, *gap])
+
+
+def _first_of(tags: Sequence[bytes], written: bytes) -> tuple[int, bytes]:
+    """Return where the first of `tags` is, and which it is; an empty one where there is none."""
+    found = [(at, tag) for tag in tags if (at := written.find(tag)) >= 0]
+    return min(found, default=(-1, b""))
 
 
 def _with_bit(mask: bytes, token: int) -> bytes:
