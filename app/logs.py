@@ -64,6 +64,12 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(name))
 
 
+def bound(name: str) -> str | None:
+    """Return what the context of this task binds to each line under `name`."""
+    value = structlog.contextvars.get_contextvars().get(name)
+    return None if value is None else str(value)
+
+
 # ---------------------------------------------------------------- from event to line
 
 
