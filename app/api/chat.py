@@ -48,6 +48,7 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
     serving = await service.supervisor.use(body.model, overrides)
     access_log.note(request, model=serving.name, stream=bool(body.stream))
     reply_id = f"chatcmpl-{secrets.token_hex(12)}"
+    access_log.note(request, reply_id=reply_id)
     command = _command(service, serving, body, reply_id)
     reply = Reply(
         reply_id,
