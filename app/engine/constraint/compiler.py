@@ -60,6 +60,10 @@ class Compiler:
             self._made.popitem(last=False)
         return found
 
+    def forget(self) -> None:
+        """Forget what was compiled; answers that are held to it keep theirs."""
+        self._made.clear()
+
     def lark_of(self, grammar: str, param: str) -> str:
         """Return a client's grammar, Lark or GBNF, as Lark.
 
