@@ -134,7 +134,7 @@ class Supervisor:
         if file is None:
             if spawned:
                 spawned.discard()
-            log.warning(self.status.name, message=self.status.message)
+            log.warning("no_model", message=self.status.message)
             return
         self._wanted = file.name
         self._set("loading", f"Model {file.name} is being loaded")
