@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.chat.grammar import Grammar, quoted
@@ -21,6 +22,13 @@ from app.protocol import Constraint, Generate
 JsonObject = dict[str, Any]
 _GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+
+
+@dataclass(frozen=True)
+class _Offer(Tool):
+    """A tool that may be called, and its place in the request."""
+
+    index: int = 0
 
 
 class Tokens(Protocol):
@@ -115,7 +123,7 @@ class Guidance:
             budget=budget,
         )
 
-    def _whole(self, command: Generate, tools: Sequence[Tool]) -> Matcher | None:
+    def _whole(self, command: Generate, tools: Sequence[_Offer]) -> Matcher | None:
         constraint = command.constraint
         if command.tool_choice.is_required:
             return self._required(tools, one=not command.tool_choice.parallel)
@@ -135,12 +143,12 @@ class Guidance:
             wanted = grammar.either([wanted, calls])
         return self._compiled(grammar.text(wanted), tools, constraint.param)
 
-    def _required(self, tools: Sequence[Tool], *, one: bool) -> Matcher:
+    def _required(self, tools: Sequence[_Offer], *, one: bool) -> Matcher:
         grammar = self._grammar()
         calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
         return self._compiled(grammar.text(calls), tools, "tools")
 
-    def _block(self, tools: Sequence[Tool], *, one: bool) -> Block | None:
+    def _block(self, tools: Sequence[_Offer], *, one: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
             return None
         grammar = self._grammar()
@@ -152,7 +160,7 @@ class Guidance:
             is_last=one,
         )
 
-    def _calls_of(self, grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    def _calls_of(self, grammar: Grammar, tools: Sequence[_Offer], one: bool) -> CallBlock:
         if self._format.block is None:
             raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
         try:
@@ -163,32 +171,33 @@ class Guidance:
     def _grammar(self) -> Grammar:
         return Grammar(self._format.tags, self._tokens.token_of)
 
-    def _compiled(self, grammar: str, tools: Sequence[Tool], param: str) -> Matcher:
+    def _compiled(self, grammar: str, tools: Sequence[_Offer], param: str) -> Matcher:
         try:
             return self._compiler.matcher(grammar, param)
         except InvalidRequest:
             self._blame(tools)
             raise
 
-    def _blame(self, tools: Sequence[Tool]) -> None:
+    def _blame(self, tools: Sequence[_Offer]) -> None:
         """Raise for the tool whose schema alone is at fault, if there is one."""
-        for index, tool in enumerate(tools):
+        for tool in tools:
             grammar = Grammar()
             start = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
-            self._compiler.matcher(grammar.text(start), f"tools[{index}].function.parameters")
+            self._compiler.matcher(grammar.text(start), f"tools[{tool.index}].function.parameters")
 
 
-def _callable(command: Generate) -> list[Tool]:
+def _callable(command: Generate) -> list[_Offer]:
     """Return the offered tools that may be called."""
     allowed = command.tool_choice.names
     functions = [tool.get("function") or {} for tool in command.tools]
     return [
-        Tool(
+        _Offer(
+            index=index,
             name=str(function.get("name", "")),
             parameters=function.get("parameters") or _NO_PARAMETERS,
             is_strict=bool(function.get("strict")),
         )
-        for function in functions
+        for index, function in enumerate(functions)
         if not allowed or function.get("name") in allowed
     ]
 

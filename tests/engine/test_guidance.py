@@ -124,7 +124,7 @@ def refusal(asked: Generate) -> InvalidRequest:
 
 def test_the_tool_whose_schema_is_at_fault_is_named() -> None:
     broken = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}})
-    for choice in (ToolChoice(), ToolChoice(is_required=True)):
+    for choice in (ToolChoice(), ToolChoice(is_required=True), ToolChoice(names=["b"])):
         refused = refusal(command(tool("a"), broken, tool_choice=choice))
         assert refused.param == "tools[1].function.parameters"
         assert "strin" in refused.message
