@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -11,12 +12,13 @@ from app.logs import get_logger
 
 _KEPT_LINES = 12
 _READ_BYTES = 64 * 1024
+_PAUSE_S = 0.05
 
 log = get_logger("engine")
 
 
 class LastWords:
-    """Puts the process's stderr into the log, line by line, and keeps the last lines.
+    """Puts the process's stderr into the log, a traceback as one line, and keeps the end of it.
 
     Args:
         about: returns what is bound to each line, such as the requests in flight.
@@ -38,17 +40,27 @@ class LastWords:
             lambda: asyncio.StreamReaderProtocol(stream), stderr
         )
         held = b""
-        while data := await stream.read(_READ_BYTES):
-            *lines, held = (held + data).split(b"\n")
+        while data := await _burst(stream):
+            said, line_break, held = (held + data).rpartition(b"\n")
             if len(held) > _READ_BYTES:
-                lines, held = [*lines, held], b""
-            for line in lines:
-                self._take(line)
+                said, held = said + line_break + held, b""
+            self._take(said)
         self._take(held)
         transport.close()
 
-    def _take(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
+    def _take(self, said: bytes) -> None:
+        lines = [line.rstrip() for line in said.decode("utf-8", "replace").splitlines()]
+        self._lines.extend(line for line in lines if line)
+        text = "\n".join(lines).strip("\n")
         if text:
-            self._lines.append(text)
             log.warning("engine_stderr", text=text, **self._about())
+
+
+async def _burst(stream: asyncio.StreamReader) -> bytes:
+    """Return what comes without a pause, as the lines of a traceback do; empty at the end."""
+    data = await stream.read(_READ_BYTES)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_PAUSE_S):
+            while len(data) < _READ_BYTES and (more := await stream.read(_READ_BYTES)):
+                data += more
+    return data
