@@ -33,6 +33,7 @@ _COMMANDS = {
     "check-config": "say whether all settings are valid",
     "print-config": "print every setting with its value and source",
     "models": "'models list' shows the models in the models folder",
+    "recommend-memory": "print the memory limits that suit this device and the model",
 }
 
 
@@ -72,6 +73,10 @@ def _run(command: str, settings: Settings) -> int:
             return _print_config(settings)
         case "models":
             return _list_models(Catalog(settings.models_dir))
+        case "recommend-memory":
+            from app.cli_memory import recommend_memory
+
+            return recommend_memory(settings)
         case _:
             return _serve(settings)
 

@@ -15,6 +15,7 @@ if __name__ == "__main__":  # run by path: the folder of this file must not shad
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     runpy.run_module("app", run_name="__main__")
 
+import os
 import socket
 
 from sanic import Sanic
@@ -29,6 +30,10 @@ from app.api.profiles import read_profiles
 from app.api.service import Service
 from app.catalog import Catalog
 from app.host.cache_folder import CacheFolder
+from app.host.device import read_device
+from app.host.device_watch import DeviceWatch
+from app.host.pressure import find_source
+from app.host.relief import PressureWatch, Relief
 from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
@@ -76,6 +81,7 @@ def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp
     )
     service = _build_service(settings)
     app.ctx.service = service
+    pressure = PressureWatch(lambda: find_source(os.environ), Relief(service.supervisor))
     access_log.install(app)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint)
@@ -83,6 +89,8 @@ def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp
     @app.before_server_start
     async def start(_app: HttpApp) -> None:
         service.supervisor.start(settings.model_name, spawned)
+        service.device.start()
+        pressure.start()
 
     @app.before_server_stop
     async def refuse(_app: HttpApp) -> None:
@@ -90,6 +98,8 @@ def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp
 
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
+        await pressure.stop()
+        await service.device.stop()
         await service.supervisor.stop()
 
     return app
@@ -129,10 +139,12 @@ def _build_service(settings: Settings) -> Service:
         engine_timeout_s=settings.engine_timeout_s,
         drain_timeout_s=settings.drain_timeout_s,
     )
+    device = DeviceWatch(lambda: read_device(settings.models_dir, settings.cache_dir))
     return Service(
         catalog=catalog,
         supervisor=supervisor,
-        metrics=Metrics(supervisor),
+        metrics=Metrics(supervisor, device),
+        device=device,
         defaults=_answer_defaults(settings),
         sse_ping_s=settings.sse_ping_s,
         version=__version__,

@@ -66,8 +66,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is logged"
     )
-    log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="form of log lines; auto is console on a terminal, else json"
+    log_format: Literal["auto", "json", "console", "journal"] = Field(
+        "auto",
+        description="form of log lines; auto is journal under systemd, console on a terminal, "
+        "else json",
     )
     max_body_bytes: int = Field(
         8 * 1024 * 1024, ge=1024, le=32 * 1024**2, description="largest request body, in bytes"

@@ -60,6 +60,11 @@ class Guidance:
         self._format = tool_format
         self._reasoning = reasoning
 
+    def forget(self) -> None:
+        """Forget the grammars that were compiled."""
+        if self._maybe_compiler is not None:
+            self._maybe_compiler.forget()
+
     def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         """Return what the answers to a command are held to; None where they are free.
 

@@ -71,6 +71,10 @@ class EngineLoop:
         self._worked_s = 0.0
         self._interrupt = Interrupt(channel, poll_every_s)
 
+    def request_ids(self) -> list[str]:
+        """Return the requests that are worked on."""
+        return list(dict.fromkeys(request.request_id for request in self._scheduler.running))
+
     def run(self, commands: list[Command]) -> None:
         """Work until `Shutdown`.
 

@@ -25,6 +25,7 @@ from app.engine.llama import (
     build_version,
     route_logs,
 )
+from app.engine.log_relay import LogRelay
 from app.engine.loop import EngineLoop
 from app.engine.prompts import PromptBuilder
 from app.engine.speculation import MOST_GUESSED
@@ -40,16 +41,6 @@ from app.protocol import (
 )
 
 _PROGRESS_STEP = 0.02
-# what llama.cpp prints as errors where the loop makes room and tries again, or gave a step up
-_EXPECTED = (
-    "failed to find a memory slot",
-    "available cells",
-    "error loading state",
-    "failed to decode, ret = 2",
-    "failed to compute graph",
-    "graph_compute_async failed",
-    "removing memory module entries",
-)
 
 
 def main(argv: list[str]) -> int:
@@ -75,7 +66,8 @@ def main(argv: list[str]) -> int:
 
 def _load(command: Load, channel: Channel) -> EngineLoop | None:
     began_s = time.monotonic()
-    _forward_logs(channel, verbose=command.params.verbose)
+    relay = LogRelay(channel, verbose=command.params.verbose)
+    route_logs(relay.take)
     try:
         loop, info = _build(command, channel, began_s)
     except DistillerError as error:
@@ -85,6 +77,7 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
         channel.post(LoadFailed(message=error.message, param=param))
         channel.flush()
         return None
+    relay.working_on = loop.request_ids
     channel.post(Loaded(info=info))
     channel.flush()
     return loop
@@ -161,15 +154,6 @@ def _progress_reporter(channel: Channel) -> Callable[[float], None]:
             channel.flush()
 
     return report
-
-
-def _forward_logs(channel: Channel, *, verbose: bool) -> None:
-    def sink(level: str, text: str) -> None:
-        is_trouble = level in ("warning", "error") and not any(x in text for x in _EXPECTED)
-        if verbose or is_trouble:
-            channel.post(LogLine(level=level, source="llama.cpp", text=text))
-
-    route_logs(sink)
 
 
 if __name__ == "__main__":

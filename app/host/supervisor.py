@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -103,6 +103,15 @@ class Supervisor:
         """The profiles in the model that serves, or else in the one loaded last."""
         return self._serving.profiles if self._serving else self._loader.profile_states
 
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each thing that is wrong although a model may serve."""
+        if self.status.oom_kills:
+            times = "once" if self.status.oom_kills == 1 else f"{self.status.oom_kills} times"
+            yield (
+                f"Memory was so short that the kernel ended the engine {times} since the start; "
+                "a smaller n_ctx or model needs less"
+            )
+
     @property
     def loaded(self) -> list[Serving]:
         """The model that serves and those before it that still finish their requests."""
@@ -125,7 +134,7 @@ class Supervisor:
         if file is None:
             if spawned:
                 spawned.discard()
-            log.warning(self.status.name, message=self.status.message)
+            log.warning("no_model", message=self.status.message)
             return
         self._wanted = file.name
         self._set("loading", f"Model {file.name} is being loaded")
@@ -287,6 +296,7 @@ class Supervisor:
     # ------------------------------------------------------------ restart
 
     def _on_exit(self, engine: EngineProcess) -> None:
+        self.status.oom_kills += engine.was_oom_killed
         serving = self._serving
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return

@@ -102,6 +102,10 @@ class Compiler:
         error = first.get_error()
         return inner, "no answer could meet it" if error.startswith(_NO_WAY_ON) else error
 
+    def forget(self) -> None:
+        """Forget what was compiled; answers that are held to it keep theirs."""
+        self._made.clear()
+
     def lark_of(self, grammar: str, param: str) -> str:
         """Return a client's grammar, Lark or GBNF, as Lark.
 
