@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import app
-from app import logs
+from app import logs, sd_notify
 from app.catalog import Catalog, ModelFile
 from app.errors import ModelNotFound, SettingsInvalid
 from app.gguf import GgufError
@@ -83,12 +83,13 @@ def _serve(settings: Settings) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in unknown_environment():
         logs.get_logger(__name__).warning(sentence)
+    manager = sd_notify.take_over()  # before there is a child that could inherit it
     from app.host.spawn import SpawnedEngine
 
     spawned = SpawnedEngine()  # imports llama.cpp while this process imports Sanic
     from app.server import serve
 
-    return serve(settings, spawned)
+    return serve(settings, spawned, manager)
 
 
 def _check_config(settings: Settings) -> int:

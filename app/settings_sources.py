@@ -26,6 +26,7 @@ from app.settings import (
     ENV_PREFIX,
     SequenceBreaker,
     Settings,
+    is_unset,
     kind_of,
     setting_names,
 )
@@ -138,6 +139,9 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
             return value
         return str(folder / value)
 
+    def anchor_setting(name: str, value: Any) -> Any:
+        return value if is_unset(name, value) else anchor(value)
+
     def anchor_in(table: Any) -> Any:
         if not isinstance(table, dict):
             return table
@@ -146,7 +150,7 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(values)
     for name in values.keys() & Settings.model_fields.keys():
         if kind_of(name)[0] is Path:
-            anchored[name] = anchor(values[name])
+            anchored[name] = anchor_setting(name, values[name])
     if isinstance(values.get("profiles"), list):
         anchored["profiles"] = [anchor_in(table) for table in values["profiles"]]
     return anchored

@@ -16,7 +16,13 @@ from contextlib import aclosing
 
 import msgspec
 
-from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
+from app.errors import (
+    DistillerError,
+    EngineDied,
+    LoadParamsRefused,
+    ModelLoadFailed,
+    ServiceStopping,
+)
 from app.host.mailbox import Mailbox, Mark
 from app.host.silence import SilenceTimer
 from app.host.spawn import SpawnedEngine
@@ -110,6 +116,16 @@ class EngineProcess(asyncio.Protocol):
         return self._transport is not None and not self._exited.is_set()
 
     @property
+    def heard_s(self) -> float:
+        """Monotonic time of its last word, or of when it was last given work after none."""
+        return self._heard_s
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since its last word, while it has work; 0 without."""
+        return time.monotonic() - self._heard_s if self._requests else 0.0
+
+    @property
     def n_requests(self) -> int:
         """Requests in flight."""
         return len(self._requests)
@@ -148,6 +164,7 @@ class EngineProcess(asyncio.Protocol):
 
         Raises:
             EngineDied: the process ended before the request did.
+            ServiceStopping: `end_requests` was called before that.
             InvalidRequest: the request has a number that no frame can carry.
         """
         if not self.is_alive:
@@ -178,6 +195,8 @@ class EngineProcess(asyncio.Protocol):
                     yield []
                 if Mark.GONE in batch and not done:
                     raise EngineDied("the engine process ended while it worked on this request")
+                if Mark.STOP in batch and not done:
+                    raise ServiceStopping("The service is shutting down")
         finally:
             if timer:
                 timer.close()
@@ -207,6 +226,11 @@ class EngineProcess(asyncio.Protocol):
     async def ended(self) -> None:
         """Wait until the process has ended and its exit is known."""
         await self._exited.wait()
+
+    def end_requests(self) -> None:
+        """Have all requests in flight end with an error now, as the service stops."""
+        for mailbox in self._requests.values():
+            mailbox.put(Mark.STOP)
 
     def tell(self, command: KeepProfiles) -> None:
         """Send a command that has no answer."""
@@ -308,8 +332,7 @@ class EngineProcess(asyncio.Protocol):
         """End a hung engine: one that works reports several times a second."""
         while True:
             await asyncio.sleep(_SILENCE_CHECK_S)
-            silent_s = time.monotonic() - self._heard_s
-            if self._requests and silent_s > self._silence_s:
+            if (silent_s := self.silent_s) > self._silence_s:
                 log.error("engine_hung", pid=self.pid, silent_s=round(silent_s, 1))
                 self.kill()
                 return

@@ -49,13 +49,18 @@ class Loader:
         self._queue = queue
         self._profiles = profiles
         self._load_timeout_s = load_timeout_s
-        self._engine_timeout_s = engine_timeout_s
+        self.engine_timeout_s = engine_timeout_s
         self._status = status
         self._on_exit = on_exit
         self._engines: set[EngineProcess] = set()
         self._loading: EngineProcess | None = None
         self.cache = cache
         self.profile_states: Sequence[ProfileState] = self._restoration("").states
+
+    @property
+    def heard_s(self) -> float | None:
+        """Monotonic time of the last word of the engine that is being loaded."""
+        return self._loading.heard_s if self._loading else None
 
     @property
     def fraction(self) -> float | None:
@@ -85,6 +90,11 @@ class Loader:
                 self._status.last_failure = error.message
                 self._say(f"Model {plan.file.name} is being loaded again after its engine ended")
 
+    def end_requests(self) -> None:
+        """Have all requests in flight end with an error now, as the service stops."""
+        for engine in self._engines:
+            engine.end_requests()
+
     async def close(self) -> None:
         """End all engines, then let go of the cache folder."""
         await asyncio.gather(*(engine.close() for engine in self._engines))
@@ -93,7 +103,7 @@ class Loader:
     async def _load_once(
         self, plan: LoadPlan, spawned: SpawnedEngine, restoration: Restoration
     ) -> Serving:
-        engine = EngineProcess(spawned, self._ended, silence_s=self._engine_timeout_s)
+        engine = EngineProcess(spawned, self._ended, silence_s=self.engine_timeout_s)
         self._engines.add(engine)
         self._loading = engine
         try:

@@ -99,6 +99,21 @@ class Supervisor:
         return self._loader.fraction
 
     @property
+    def heard_s(self) -> float | None:
+        """Monotonic time of the last word of the engine that is being loaded, if one is."""
+        return self._loader.heard_s
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a load, switch or restart is under way."""
+        return bool(self._tasks)
+
+    @property
+    def engine_timeout_s(self) -> float:
+        """Seconds of silence after which a working engine is ended."""
+        return self._loader.engine_timeout_s
+
+    @property
     def profiles(self) -> Sequence[ProfileState]:
         """The profiles in the model that serves, or else in the one loaded last."""
         return self._serving.profiles if self._serving else self._loader.profile_states
@@ -164,6 +179,13 @@ class Supervisor:
         """Refuse new work from now on; what runs goes on."""
         self._set("stopping", "Server is shutting down")
 
+    def end_requests(self) -> None:
+        """Have everything end now that somebody waits for, with an error that says why."""
+        self.begin_stop()
+        for task in self._tasks:
+            task.cancel()
+        self._loader.end_requests()
+
     # ------------------------------------------------------------ requests
 
     async def use(self, model_name: str | None, overrides: Mapping[str, Any]) -> Serving:
@@ -185,7 +207,7 @@ class Supervisor:
             return serving
         if file is None or file.name == self._wanted:
             raise self._not_serving()
-        return await asyncio.shield(self._spawn_task(self._switch(file, overrides, reload=False)))
+        return await self._outcome(self._switch(file, overrides, reload=False))
 
     def _not_serving(self) -> DistillerError:
         match self.status.name:
@@ -206,7 +228,17 @@ class Supervisor:
         Raises:
             ModelLoadFailed: it could not be loaded; the former model serves on.
         """
-        return await asyncio.shield(self._spawn_task(self._switch(file, overrides, reload=True)))
+        return await self._outcome(self._switch(file, overrides, reload=True))
+
+    async def _outcome(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Wait for work that goes on though the caller goes away; it ends when the service does."""
+        task = self._spawn_task(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise self._not_serving() from None
+            raise
 
     async def _switch(
         self, file: ModelFile, overrides: Mapping[str, Any], *, reload: bool

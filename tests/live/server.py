@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 NANO = "distiller-nano-3m-q8_0.gguf"
+SERVE = ("-m", "app", "serve")
 START_S = 60.0
 
 
@@ -32,10 +33,17 @@ class LiveServer:
             disk.
         command: what to run instead of `python -m app serve`.
         cwd: folder to run it in.
+        environment: variables it gets besides those of the tests.
+        pass_fds: descriptors it inherits.
     """
 
     def __init__(
-        self, *arguments: str, command: tuple[str, ...] = ("-m", "app", "serve"), cwd: Path = ROOT
+        self,
+        *arguments: str,
+        command: tuple[str, ...] = SERVE,
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
@@ -45,7 +53,8 @@ class LiveServer:
         self.process = subprocess.Popen(
             [sys.executable, *command, "--port", "0", "--n-threads", "1", *arguments],
             cwd=cwd,
-            env=_clean_environment(),
+            env=_clean_environment() | dict(environment or {}),
+            pass_fds=pass_fds,
             stderr=subprocess.PIPE,
             text=True,
         )
