@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
 import app
 from app import logs, sd_notify
-from app.catalog import Catalog, ModelFile
+from app.catalog import Catalog
+from app.cli_models import EXIT_OK, add_actions, run_action
 from app.errors import ModelNotFound, SettingsInvalid
-from app.gguf import GgufError
 from app.settings import Settings, setting_names
 from app.settings_sources import (
     allowed_values,
@@ -25,14 +26,13 @@ from app.settings_sources import (
 )
 
 PROGRAM = "distiller-llm"
-EXIT_OK = 0
 EXIT_USAGE = 2
 
 _COMMANDS = {
     "serve": "answer on the HTTP port (what happens without a command)",
     "check-config": "say whether all settings are valid",
     "print-config": "print every setting with its value and source",
-    "models": "'models list' shows the models in the models folder",
+    "models": "list, add or remove models of the models folder",
 }
 
 
@@ -46,40 +46,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         cli = {name: value for name, value in vars(options).items() if name in setting_names()}
-        settings = load_settings(cli, options.config)
-        _check_profiles(settings)
+        read = partial(_read_settings, cli, options.config)
+        settings = read()
     except SettingsInvalid as error:
         for line in error.message.splitlines():
             print(f"{PROGRAM}: {line}", file=sys.stderr)
         return EXIT_USAGE
     except SystemExit as end:  # argparse ends --help, --version and wrong options this way
         return end.code if isinstance(end.code, int) else EXIT_USAGE
-    return _run(options.command, settings)
+    return _run(options, settings, read)
 
 
-def _check_profiles(settings: Settings) -> None:
+def _read_settings(cli: Mapping[str, Any], config: Path | None) -> Settings:
+    settings = load_settings(cli, config)
     if settings.profiles:
         from app.api.profiles import read_profiles
 
         read_profiles(settings)
+    return settings
 
 
-def _run(command: str, settings: Settings) -> int:
-    match command:
+def _run(
+    options: argparse.Namespace, settings: Settings, read_again: Callable[[], Settings]
+) -> int:
+    match options.command:
         case "check-config":
             return _check_config(settings)
         case "print-config":
             return _print_config(settings)
         case "models":
-            return _list_models(Catalog(settings.models_dir))
+            return run_action(options, settings.models_dir)
         case _:
-            return _serve(settings)
+            return _serve(settings, read_again)
 
 
 # ---------------------------------------------------------------- commands
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in unknown_environment():
         logs.get_logger(__name__).warning(sentence)
@@ -89,7 +93,7 @@ def _serve(settings: Settings) -> int:
     spawned = SpawnedEngine()  # imports llama.cpp while this process imports Sanic
     from app.server import serve
 
-    return serve(settings, spawned, manager)
+    return serve(settings, spawned, manager, read_again)
 
 
 def _check_config(settings: Settings) -> int:
@@ -132,38 +136,6 @@ def _print_config(settings: Settings) -> int:
     for name, value, source in describe(settings):
         print(f"{name} = {value}  # {source}")
     return EXIT_OK
-
-
-def _list_models(catalog: Catalog) -> int:
-    entries = catalog.entries()
-    if not entries:
-        print(f"no model (.gguf file) lies in {catalog.models_dir}")
-        return EXIT_OK
-    titles = ["NAME", "SIZE", "ARCHITECTURE", "CONTEXT", "QUANTISATION", "CHAT TEMPLATE"]
-    rows = [titles, *(_model_row(catalog, entry) for entry in entries)]
-    complete = [row for row in rows if len(row) == len(titles)]
-    widths = [max(map(len, column)) for column in zip(*complete, strict=True)]
-    widths[0] = max(len(row[0]) for row in rows)
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join(cells).rstrip())
-    return EXIT_OK
-
-
-def _model_row(catalog: Catalog, entry: ModelFile) -> list[str]:
-    size = f"{entry.size_bytes / 1024**2:,.1f} MiB"
-    try:
-        facts = catalog.facts(entry)
-    except GgufError as error:
-        return [entry.name, size, f"unreadable: {error}"]
-    return [
-        entry.name,
-        size,
-        facts.architecture,
-        str(facts.n_ctx_train or "unknown"),
-        facts.file_type or "unknown",
-        "yes" if facts.has_chat_template else "no",
-    ]
 
 
 # ---------------------------------------------------------------- parsing
@@ -214,8 +186,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name == "models":
-            command.add_argument("action", choices=["list"])
-        _add_settings(command)
+            add_actions(command, _add_settings)
+        else:
+            _add_settings(command)
     return parser
 
 

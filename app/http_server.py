@@ -56,21 +56,20 @@ class HttpServer:
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
 
-    def run(self, on_signal: dict[signal.Signals, Callable[[], None]]) -> None:
+    def run(self, on_hangup: Callable[[], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; a second one leaves open requests no more time.
 
         Args:
-            on_signal: what other signals do.
+            on_hangup: what SIGHUP does; without it, that ends the service too.
         """
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(on_signal))
+            runner.run(self._serve(on_hangup or self._stop))
 
-    async def _serve(self, on_signal: dict[signal.Signals, Callable[[], None]]) -> None:
+    async def _serve(self, on_hangup: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
-        for number, act in on_signal.items():
-            loop.add_signal_handler(number, act)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
         self._servers = [await self._server(listener) for listener in self._listeners]
         first = self._servers[0]
         await first.startup()

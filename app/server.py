@@ -33,6 +33,7 @@ from app.host.supervisor import Supervisor
 from app.http_server import HttpServer
 from app.listeners import CannotListen, open_listeners
 from app.logs import get_logger
+from app.reload import Reloader
 from app.sd_notify import ServiceManager
 from app.settings import Settings
 from app.settings_sources import load_settings
@@ -120,6 +121,7 @@ def serve(
     app = compose(settings, spawned)
     supervisor = app.ctx.service.supervisor
     feed = SystemdFeed(manager, supervisor, Liveness(supervisor))
+    reloader = Reloader(app, settings, read_again or (lambda: settings))
 
     @app.after_server_start
     async def tell(_app: HttpApp) -> None:
@@ -130,11 +132,17 @@ def serve(
     server = HttpServer(
         app,
         listeners,
-        stop_timeout_s=lambda: settings.stop_timeout_s,
+        stop_timeout_s=lambda: reloader.settings.stop_timeout_s,
         end_requests=supervisor.end_requests,
         on_stop=feed.stopping,
     )
-    server.run({})
+
+    def reload() -> None:
+        with feed.reloading():
+            reloader.reload()
+
+    # A terminal that is closed sends SIGHUP too, and means the end.
+    server.run(on_hangup=None if sys.stderr.isatty() else reload)
     log.info("stopped")
     return 0
 

@@ -126,6 +126,11 @@ class EngineProcess(asyncio.Protocol):
         return time.monotonic() - self._heard_s if self._requests else 0.0
 
     @property
+    def is_hung(self) -> bool:
+        """Whether it has been silent over its work for too long."""
+        return self.silent_s > self._silence_s
+
+    @property
     def n_requests(self) -> int:
         """Requests in flight."""
         return len(self._requests)
@@ -332,8 +337,8 @@ class EngineProcess(asyncio.Protocol):
         """End a hung engine: one that works reports several times a second."""
         while True:
             await asyncio.sleep(_SILENCE_CHECK_S)
-            if (silent_s := self.silent_s) > self._silence_s:
-                log.error("engine_hung", pid=self.pid, silent_s=round(silent_s, 1))
+            if self.is_hung:
+                log.error("engine_hung", pid=self.pid, silent_s=round(self.silent_s, 1))
                 self.kill()
                 return
 

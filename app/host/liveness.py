@@ -46,6 +46,6 @@ class Liveness:
             return ""
         if not serving.engine.is_alive:
             return "the engine has ended and nobody noticed"
-        if serving.engine.silent_s > supervisor.engine_timeout_s:
+        if serving.engine.is_hung:
             return f"the engine has been silent for {serving.engine.silent_s:.0f} s over its work"
         return ""

@@ -49,7 +49,7 @@ class Loader:
         self._queue = queue
         self._profiles = profiles
         self._load_timeout_s = load_timeout_s
-        self.engine_timeout_s = engine_timeout_s
+        self._engine_timeout_s = engine_timeout_s
         self._status = status
         self._on_exit = on_exit
         self._engines: set[EngineProcess] = set()
@@ -66,6 +66,20 @@ class Loader:
     def fraction(self) -> float | None:
         """How much of the model that is being loaded is there, 0.0 to 1.0."""
         return self._loading.load_fraction if self._loading else None
+
+    def reconfigure(
+        self,
+        queue: QueueParams,
+        profiles: Sequence[Profile],
+        *,
+        load_timeout_s: float,
+        engine_timeout_s: float,
+    ) -> None:
+        """Use other values from the next load on."""
+        self._queue = queue
+        self._profiles = profiles
+        self._load_timeout_s = load_timeout_s
+        self._engine_timeout_s = engine_timeout_s
 
     async def load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
         """Load a model and restore its profiles.
@@ -103,7 +117,7 @@ class Loader:
     async def _load_once(
         self, plan: LoadPlan, spawned: SpawnedEngine, restoration: Restoration
     ) -> Serving:
-        engine = EngineProcess(spawned, self._ended, silence_s=self.engine_timeout_s)
+        engine = EngineProcess(spawned, self._ended, silence_s=self._engine_timeout_s)
         self._engines.add(engine)
         self._loading = engine
         try:

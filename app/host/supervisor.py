@@ -109,11 +109,6 @@ class Supervisor:
         return bool(self._tasks)
 
     @property
-    def engine_timeout_s(self) -> float:
-        """Seconds of silence after which a working engine is ended."""
-        return self._loader.engine_timeout_s
-
-    @property
     def profiles(self) -> Sequence[ProfileState]:
         """The profiles in the model that serves, or else in the one loaded last."""
         return self._serving.profiles if self._serving else self._loader.profile_states
@@ -145,6 +140,23 @@ class Supervisor:
         self._wanted = file.name
         self._set("loading", f"Model {file.name} is being loaded")
         self._spawn_task(self._first_load(file, spawned))
+
+    def reconfigure(
+        self,
+        defaults: LoadParams,
+        queue: QueueParams,
+        profiles: Sequence[Profile],
+        *,
+        load_timeout_s: float,
+        engine_timeout_s: float,
+        drain_timeout_s: float,
+    ) -> None:
+        """Use other values from the next load on; what serves goes on as it is."""
+        self._defaults = defaults
+        self._drain_timeout_s = drain_timeout_s
+        self._loader.reconfigure(
+            queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
+        )
 
     async def _first_load(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
         async with self._lock:
