@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         cli = {name: value for name, value in vars(options).items() if name in setting_names()}
-        read = partial(_read_settings, cli, options.config)
+        read = partial(_read_settings, cli, options.config, options.framework_config)
         settings = read()
     except SettingsInvalid as error:
         for line in error.message.splitlines():
@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(options, settings, read)
 
 
-def _read_settings(cli: Mapping[str, Any], config: Path | None) -> Settings:
-    settings = load_settings(cli, config)
+def _read_settings(cli: Mapping[str, Any], config: Path | None, framework: Path | None) -> Settings:
+    settings = load_settings(cli, config, framework_path=framework)
     if settings.profiles:
         from app.api.profiles import read_profiles
 
@@ -85,7 +85,7 @@ def _run(
 
 def _serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
     logs.configure(settings.log_level, settings.log_format)
-    for sentence in unknown_environment():
+    for sentence in [*unknown_environment(), *settings.warnings]:
         logs.get_logger(__name__).warning(sentence)
     manager = sd_notify.take_over()  # before there is a child that could inherit it
     from app.host.spawn import SpawnedEngine
@@ -103,7 +103,8 @@ def _check_config(settings: Settings) -> int:
         by_source.setdefault(source, []).append(name)
     for source, names in by_source.items():
         print(f"  {source}: {', '.join(names) if source != 'default' else 'all other settings'}")
-    for warning in [*unknown_environment(), *_model_warnings(settings)]:
+    warnings = [*unknown_environment(), *settings.warnings, *_model_warnings(settings)]
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return EXIT_OK
 
@@ -197,6 +198,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration file (TOML) to use"
     )
+    command.add_argument(
+        "--framework-config",
+        type=Path,
+        metavar="FILE",
+        help="configuration (JSON) of the device's framework, to take its part on this server from",
+    )
     for name in setting_names():
         field = Settings.model_fields[name]
         text = f"{field.description} ({allowed_values(name)}; default: {_default(field.default)})"
@@ -221,6 +228,10 @@ def _unknown_argument(argument: str) -> str:
     if not argument.startswith("--"):
         return f"unexpected argument '{argument}'"
     option = argument.partition("=")[0]
-    options = ["--config", *("--" + name.replace("_", "-") for name in setting_names())]
+    options = [
+        "--config",
+        "--framework-config",
+        *("--" + name.replace("_", "-") for name in setting_names()),
+    ]
     close = difflib.get_close_matches(option.replace("_", "-"), options, n=1)
     return f"unknown option {option}" + (f"; did you mean {close[0]}?" if close else "")

@@ -31,9 +31,7 @@ def add_actions(
         if name == "add":
             action.add_argument("file", type=Path, metavar="FILE", help="the .gguf file")
             action.add_argument("--name", help="its name in the folder (default: as it is)")
-            action.add_argument(
-                "--force", action="store_true", help="replace a model of that name"
-            )
+            action.add_argument("--force", action="store_true", help="replace a model of that name")
         if name == "remove":
             action.add_argument("model", metavar="NAME", help="the model's name")
         add_settings(action)

@@ -78,26 +78,25 @@ def _taken_over(item: HandedFd) -> Listener | None:
     try:
         found = socket.socket(fileno=item.fd)
     except OSError as error:
-        return _not_served(item, f"it is no socket: {error.strerror}")
-    is_stream = found.type == socket.SOCK_STREAM
-    if not is_stream or not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-        found.detach()
-        return _not_served(item, "it does not listen for streams")
-    if found.family == socket.AF_UNIX:
-        name = found.getsockname()
-        shown = name if isinstance(name, str) else "@" + name[1:].decode(errors="replace")
-        return Listener(found, f"unix:{shown}")
-    if found.family in (socket.AF_INET, socket.AF_INET6):
-        _notice_vanished_clients(found)
-        return Listener(found, _tcp_url(found))
-    found.detach()
-    return _not_served(item, f"its address family is {found.family}")
-
-
-def _not_served(item: HandedFd, reason: str) -> None:
-    log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=reason)
-    with contextlib.suppress(OSError):
+        log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=error.strerror)
         os.close(item.fd)
+        return None
+    listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if found.type == socket.SOCK_STREAM and listens:
+        if found.family == socket.AF_UNIX:
+            return Listener(found, _unix_url(found))
+        if found.family in (socket.AF_INET, socket.AF_INET6):
+            _notice_vanished_clients(found)
+            return Listener(found, _tcp_url(found))
+    reason = "it is no socket that listens for TCP or unix streams"
+    log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=reason)
+    found.close()
+    return None
+
+
+def _unix_url(listener: socket.socket) -> str:
+    name: str | bytes = listener.getsockname()
+    return f"unix:{name if isinstance(name, str) else '@' + name[1:].decode(errors='replace')}"
 
 
 def _listen_tcp(host: str, port: int) -> Listener:

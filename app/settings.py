@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -201,6 +201,7 @@ class Settings(BaseSettings):
     stop_timeout_s: float = Field(2, ge=0, le=3600, description="time for open requests at a stop")
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    _warnings: list[str] = PrivateAttr(default_factory=list)
 
     @classmethod
     def settings_customise_sources(
@@ -252,10 +253,20 @@ class Settings(BaseSettings):
             )
         return self
 
-    def with_sources(self, sources: Mapping[str, str]) -> Self:
-        """Note where values are from, by setting name and in words, and return the settings."""
+    def with_sources(self, sources: Mapping[str, str], warnings: Sequence[str] = ()) -> Self:
+        """Note where values are from, by setting name and in words, and return the settings.
+
+        Args:
+            warnings: what was left out on the way, a sentence each.
+        """
         self._sources.update(sources)
+        self._warnings.extend(warnings)
         return self
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was left out when the sources were read, a sentence each."""
+        return self._warnings
 
     def source(self, name: str) -> str:
         """Return where the value of a setting is from, in words."""

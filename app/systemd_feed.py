@@ -35,9 +35,7 @@ class SystemdFeed:
         liveness: says whether systemd should better start the service anew.
     """
 
-    def __init__(
-        self, manager: ServiceManager, supervisor: Supervisor, liveness: Liveness
-    ) -> None:
+    def __init__(self, manager: ServiceManager, supervisor: Supervisor, liveness: Liveness) -> None:
         self._manager = manager
         self._supervisor = supervisor
         self._liveness = liveness

@@ -43,7 +43,10 @@ def test_a_model_is_copied_under_its_own_name(models: Path, source: Path) -> Non
     assert added == models / "tiny.gguf"
     assert added.read_bytes() == source.read_bytes()
     assert stat.S_IMODE(added.stat().st_mode) == 0o644
-    assert (added.stat().st_uid, added.stat().st_gid) == (models.stat().st_uid, models.stat().st_gid)
+    assert (added.stat().st_uid, added.stat().st_gid) == (
+        models.stat().st_uid,
+        models.stat().st_gid,
+    )
     assert files(models) == ["tiny.gguf"]
 
 
@@ -62,7 +65,20 @@ def test_a_model_is_copied_under_another_name(models: Path, source: Path, name: 
 
 @pytest.mark.parametrize(
     "name",
-    ["../out", "/etc/x", "a/b", "..", ".", "", ".hidden", "~x", "mmproj-x", "a\0b", "a\nb", "x" * 250],
+    [
+        "../out",
+        "/etc/x",
+        "a/b",
+        "..",
+        ".",
+        "",
+        ".hidden",
+        "~x",
+        "mmproj-x",
+        "a\0b",
+        "a\nb",
+        "x" * 250,
+    ],
 )
 def test_a_name_that_is_no_models_name_is_refused(models: Path, source: Path, name: str) -> None:
     with pytest.raises(ModelRefused):
@@ -78,7 +94,9 @@ def test_a_name_that_is_no_models_name_is_refused(models: Path, source: Path, na
         (b"", "too short"),
     ],
 )
-def test_what_is_no_model_is_refused(models: Path, source: Path, content: bytes, reason: str) -> None:
+def test_what_is_no_model_is_refused(
+    models: Path, source: Path, content: bytes, reason: str
+) -> None:
     source.write_bytes(content)
     with pytest.raises(ModelRefused, match=reason):
         add_model(models, source)

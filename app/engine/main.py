@@ -22,11 +22,13 @@ from app.engine.llama import (
     BatchPart,
     Context,
     Model,
+    Sampler,
     build_version,
     route_logs,
 )
 from app.engine.loop import EngineLoop
 from app.engine.prompts import PromptBuilder
+from app.engine.sampling import stages
 from app.engine.speculation import MOST_GUESSED
 from app.engine.threads import default_threads
 from app.errors import DistillerError, TemplateRefused
@@ -37,6 +39,7 @@ from app.protocol import (
     LoadProgress,
     LogLine,
     ModelInfo,
+    SamplingParams,
 )
 
 _PROGRESS_STEP = 0.02
@@ -144,8 +147,11 @@ def _info(
 
 
 def _warm_up(model: Model, context: Context) -> None:
-    """Generate from one token, so that the first request finds memory and caches ready."""
+    """Generate one token, so that the first request finds memory and caches ready."""
     context.decode([BatchPart(0, 0, [model.first_token], n_logits=1)])
+    sampler = Sampler(stages(SamplingParams(temperature=0.0)), model)
+    sampler.sample(context, 0)
+    sampler.close()
     context.clear(0)
 
 

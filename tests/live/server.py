@@ -211,5 +211,6 @@ def text_of(pieces: Iterator[dict[str, Any]]) -> str:
 
 
 def _clean_environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILLER_LLM_")}
+    other = ("DISTILLER_LLM_", "MCP_CONFIG_FILE", "NOTIFY_", "WATCHDOG_", "LISTEN_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(other)}
     return {**kept, "PYTHONPATH": str(ROOT)}

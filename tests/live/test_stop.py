@@ -63,7 +63,7 @@ def terminate(live: LiveServer) -> None:
 
 def chunks_of(raw: bytes) -> list[bytes]:
     """Return the chunks of a chunked body; it has to be whole."""
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         size, _, raw = raw.partition(b"\r\n")
         length = int(size, 16)

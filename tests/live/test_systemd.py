@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -50,22 +51,22 @@ def test_every_socket_that_was_handed_over_is_served_and_none_else(tmp_path: Pat
             assert urls == [f"http://127.0.0.1:{port}", f"unix:{path}"]
             with over(path) as client:
                 answer = client.post("/tokenize", json={"content": "Hello"})
-                assert answer.json() == live.http.post("/tokenize", json={"content": "Hello"}).json()
+                assert (
+                    answer.json() == live.http.post("/tokenize", json={"content": "Hello"}).json()
+                )
 
 
 def test_a_client_that_comes_between_two_instances_waits_for_the_next(tmp_path: Path) -> None:
     path = tmp_path / "service.sock"
     with tcp_listener() as tcp, unix_listener(path) as unix:
-        options = {
-            "command": (*handing_over(tcp, unix), *SERVE),
-            "pass_fds": (tcp.fileno(), unix.fileno()),
-        }
-        first = LiveServer(**options).wait_healthy()
+        fds = (tcp.fileno(), unix.fileno())
+        command = (*handing_over(tcp, unix), *SERVE)
+        first = LiveServer(command=command, pass_fds=fds).wait_healthy()
         assert first.stop() == 0
         assert stat.S_ISSOCK(path.lstat().st_mode)
         with socket.create_connection(tcp.getsockname()) as early:
             early.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-            with LiveServer(**options):
+            with LiveServer(command=command, pass_fds=fds):
                 assert early.recv(4096).startswith(b"HTTP/1.1 200")
 
 
@@ -81,13 +82,11 @@ def test_the_engine_gets_nothing_of_what_systemd_said(quiet_systemd: FakeSystemd
     with tcp_listener() as tcp:
         environment = {**quiet_systemd.environment, "WATCHDOG_USEC": "60000000"}
         command = (*handing_over(tcp), *SERVE)
-        with LiveServer(
-            command=command, pass_fds=(tcp.fileno(),), environment=environment
-        ) as live:
+        with LiveServer(command=command, pass_fds=(tcp.fileno(),), environment=environment) as live:
             engine = Path("/proc") / str(live.wait_healthy().engine_pid)
             variables = (engine / "environ").read_bytes()
             inode = os.fstat(tcp.fileno()).st_ino
-            open_files = [os.readlink(fd) for fd in (engine / "fd").iterdir()]
+            open_files = [str(fd.readlink()) for fd in (engine / "fd").iterdir()]
     assert not any(word in variables for word in (b"LISTEN_", b"NOTIFY_", b"WATCHDOG_"))
     assert f"socket:[{inode}]" not in open_files
 
@@ -187,7 +186,7 @@ def test_the_watchdog_is_fed_twice_in_its_time(quiet_systemd: FakeSystemd) -> No
         began_s = time.monotonic()
         live.wait_until(lambda: len(quiet_systemd.times_of("WATCHDOG")) >= 6)
         times = [at_s for at_s in quiet_systemd.times_of("WATCHDOG") if at_s > began_s]
-    assert max(after - before for before, after in zip(times, times[1:], strict=False)) < 1.0
+    assert max(after - before for before, after in itertools.pairwise(times)) < 1.0
 
 
 def test_a_service_that_hangs_feeds_no_watchdog(quiet_systemd: FakeSystemd) -> None:
@@ -216,4 +215,4 @@ def test_an_engine_under_repair_does_not_starve_the_watchdog(quiet_systemd: Fake
         live.wait_healthy()
         times = [at_s for at_s in quiet_systemd.times_of("WATCHDOG") if at_s > began_s]
     assert len(times) >= 5
-    assert max(after - before for before, after in zip(times, times[1:], strict=False)) < 1.0
+    assert max(after - before for before, after in itertools.pairwise(times)) < 1.0
