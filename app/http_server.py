@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvloop
-from sanic import Sanic
+from sanic import Request, Sanic
 
 from app.listeners import BACKLOG, Listener
 from app.logs import get_logger
@@ -55,6 +55,7 @@ class HttpServer:
         self._servers: list[Any] = []
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
+        app.register_middleware(self._keep_no_connection, "response")
 
     def run(self, on_hangup: Callable[[], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; a second one leaves open requests no more time.
@@ -100,6 +101,12 @@ class HttpServer:
         if self._stopping.is_set():
             self._hurried.set()
         self._stopping.set()
+
+    async def _keep_no_connection(self, request: Request, _: Any) -> None:
+        """Let clients know that the next request needs a new connection: to the next instance."""
+        http: Any = request.stream
+        if self._stopping.is_set() and http is not None:
+            http.keep_alive = False
 
     def _stop_accepting(self) -> None:
         """Close our sockets; who wants to connect finds the next instance's or systemd's."""

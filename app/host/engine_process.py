@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -23,6 +21,7 @@ from app.errors import (
     ModelLoadFailed,
     ServiceStopping,
 )
+from app.host.last_words import LastWords, process_ended
 from app.host.mailbox import Mailbox, Mark
 from app.host.silence import SilenceTimer
 from app.host.spawn import SpawnedEngine
@@ -51,11 +50,10 @@ from app.protocol import (
     event_reader,
 )
 
-_LAST_STDERR_LINES = 12
 _SAVE_WAIT_S = 10.0
 _LAST_WORDS_WAIT_S = 0.2
-_STDERR_READ_BYTES = 64 * 1024
 _SILENCE_CHECK_S = 1.0
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 log = get_logger("engine")
 
@@ -83,7 +81,7 @@ class EngineProcess(asyncio.Protocol):
         self._on_exit = on_exit
         self._reader = event_reader()
         self._requests: dict[str, Mailbox] = {}
-        self._stderr: deque[str] = deque(maxlen=_LAST_STDERR_LINES)
+        self._last_words = LastWords(self.pid)
         self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
         self._loaded.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._exited = asyncio.Event()
@@ -145,7 +143,7 @@ class EngineProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self, sock=self._socket)
         self._transport = transport
-        self._stderr_task = asyncio.create_task(self._watch_stderr())
+        self._stderr_task = asyncio.create_task(self._last_words.watch(self._process.stderr))
         self._exit_task = asyncio.create_task(self._watch_exit(self._stderr_task))
         self._silence_task = asyncio.create_task(self._watch_silence())
         self._send(command)
@@ -311,28 +309,6 @@ class EngineProcess(asyncio.Protocol):
             self.load_fraction = 1.0
             self._loaded.set_result(outcome)
 
-    async def _watch_stderr(self) -> None:
-        """Put what the process prints (llama.cpp's last words, tracebacks) into the log."""
-        stream = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), self._process.stderr
-        )
-        held = b""
-        while data := await stream.read(_STDERR_READ_BYTES):
-            *lines, held = (held + data).split(b"\n")
-            if len(held) > _STDERR_READ_BYTES:
-                lines, held = [*lines, held], b""
-            for line in lines:
-                self._last_words(line)
-        self._last_words(held)
-        transport.close()
-
-    def _last_words(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
-        if text:
-            self._stderr.append(text)
-            log.warning("engine_stderr", text=text, pid=self.pid)
-
     async def _watch_silence(self) -> None:
         """End a hung engine: one that works reports several times a second."""
         while True:
@@ -343,10 +319,10 @@ class EngineProcess(asyncio.Protocol):
                 return
 
     async def _watch_exit(self, stderr: asyncio.Task[None]) -> None:
-        await _readable(os.pidfd_open(self.pid))
+        await process_ended(self.pid)
         code = self._process.wait()
         await asyncio.wait([stderr], timeout=_LAST_WORDS_WAIT_S)
-        reason = self.exit_reason = _exit_reason(code, self._stderr)
+        reason = self.exit_reason = self._last_words.exit_reason(code)
         self._settle(ModelLoadFailed(f"the engine process ended while it loaded: {reason}"))
         self._exited.set()
         if self._silence_task is not None:
@@ -358,30 +334,3 @@ class EngineProcess(asyncio.Protocol):
         for mailbox in self._requests.values():
             mailbox.put(Mark.GONE)
         self._on_exit(self)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-async def _readable(descriptor: int) -> None:
-    """Wait until a pidfd says that its process has ended, then close it."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-def _exit_reason(code: int, last_lines: deque[str]) -> str:
-    how = f"exit status {code}" if code >= 0 else f"signal {_signal_name(-code)}"
-    return f"{how}; last words: {last_lines[-1]}" if last_lines else how

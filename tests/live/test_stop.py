@@ -190,6 +190,7 @@ def test_a_request_on_a_connection_that_was_just_made_is_refused_not_cut(
         connection.sendall(request % (len(body), body))
         head, _, answer = rest_of(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503")
+    assert b"connection: close" in head.lower()
     assert json.loads(answer)["error"]["code"] == "service_stopping"
 
 
