@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     chat_template: str | None = Field(
         None, description="Jinja2 text to use instead of the model's own chat template"
     )
+    tool_format: str | None = Field(
+        None, description="how the model writes tool calls; auto is what its template shows"
+    )
 
     temperature: float = Field(0.8, ge=0, le=100, description="randomness; 0 is greedy")
     top_k: int = Field(40, ge=0, le=1_000_000, description="likeliest tokens kept; 0 is all")

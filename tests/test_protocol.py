@@ -67,6 +67,7 @@ LOAD = protocol.LoadParams(
     seed=5,
     verbose=True,
     chat_template="{{ messages }}",
+    tool_format="llama",
 )
 QUEUE = protocol.QueueParams(
     parallel=2,
@@ -149,6 +150,10 @@ COMMANDS: list[Command] = [
         report_progress=True,
         explain_cache=True,
         n_logprobs=5,
+        tool_choice=protocol.ToolChoice(is_required=True, names=["weather"], parallel=False),
+        constraint=protocol.Constraint(kind="regex", text="[0-9]+", param="regex", is_strict=False),
+        reasoning=protocol.ReasoningParams(is_split=False, budget=64),
+        speculate=False,
         sent_s=1.25,
     ),
     protocol.Prefill(

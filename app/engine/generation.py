@@ -118,9 +118,9 @@ class Generation:
             self.is_urgent = True
         if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
             answer.logprobs.add(token, logits)
-        if guide is None or self._model.is_end(token):
+        if guide is None:
             return Taken([token])
-        taken = guide.take(token)
+        taken = guide.take_end(token) if self._model.is_end(token) else guide.take(token)
         if len(taken.tokens) > 1:
             sampler.accept(taken.tokens[1:])
         return taken

@@ -31,7 +31,7 @@ from app.engine.prompts import PromptBuilder
 from app.engine.sampling import stages
 from app.engine.speculation import MOST_GUESSED
 from app.engine.threads import default_threads
-from app.errors import DistillerError, TemplateRefused
+from app.errors import DistillerError, LoadParamsRefused, TemplateRefused
 from app.protocol import (
     Load,
     Loaded,
@@ -82,8 +82,9 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
     try:
         loop, info = _build(command, channel, began_s)
     except DistillerError as error:
-        refused = isinstance(error, TemplateRefused) and command.params.chat_template
-        param = "load_model_configs.chat_template" if refused else None
+        param = error.param if isinstance(error, LoadParamsRefused) else None
+        if isinstance(error, TemplateRefused) and command.params.chat_template:
+            param = "load_model_configs.chat_template"
         channel.post(LoadFailed(message=error.message, param=param))
         channel.flush()
         return None
@@ -104,7 +105,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_more_outputs=MOST_GUESSED,
     )
     source = params.chat_template or model.chat_template
-    prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
+    prompts = PromptBuilder(model, source, n_ctx=context.n_ctx, tool_format=params.tool_format)
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
         making = aside.submit(_compiler, model, channel)

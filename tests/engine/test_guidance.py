@@ -122,12 +122,49 @@ def refusal(asked: Generate) -> InvalidRequest:
     return refused.value
 
 
-def test_the_tool_whose_schema_is_at_fault_is_named() -> None:
-    broken = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}})
-    for choice in (ToolChoice(), ToolChoice(is_required=True)):
-        refused = refusal(command(tool("a"), broken, tool_choice=choice))
-        assert refused.param == "tools[1].function.parameters"
-        assert "strin" in refused.message
+BROKEN = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}}, strict=True)
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice(is_required=True)])
+def test_the_strict_tool_whose_schema_is_at_fault_is_named(choice: ToolChoice) -> None:
+    refused = refusal(command(tool("a"), BROKEN, tool_choice=choice))
+    assert refused.param == "tools[1].function.parameters"
+    assert "strin" in refused.message
+
+
+def test_a_tool_at_fault_is_named_by_its_place_among_all_that_are_offered() -> None:
+    refused = refusal(command(tool("a"), BROKEN, tool_choice=ToolChoice(names=["b"])))
+    assert refused.param == "tools[1].function.parameters"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "strin"},
+        {"type": "string", "pattern": "^(?!x).*$"},
+        {"$ref": "#/components/x"},
+        {"enum": []},
+        "some text",
+    ],
+)
+@pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice(is_required=True)])
+def test_a_sloppy_schema_holds_calls_to_the_names_of_its_arguments(
+    value: Any, choice: ToolChoice
+) -> None:
+    parameters = {"type": "object", "properties": {"x": value}, "required": ["x", "y"]}
+    plan = planned(command(tool("b", parameters), tool_choice=choice))
+    guide = Guide(plan)
+    taken = guide.begin().tokens or guide.take(WORDS.tags["<tool_call>"]).tokens
+    assert WORDS.spelled(taken).decode().endswith('{"name": "b", "arguments": {"x": ')
+
+
+def test_beside_a_sloppy_schema_the_others_hold_as_ever() -> None:
+    sloppy = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}})
+    wanted = {"type": "object", "properties": {"n": {"const": 7}}, "required": ["n"]}
+    plan = planned(command(sloppy, tool("c", wanted), tool_choice=ToolChoice(is_required=True)))
+    guide = Guide(plan)
+    guide.begin()
+    assert b'c", "arguments": {"n": 7}}' in WORDS.spelled(guide.take(ord("c")).tokens)
 
 
 def test_only_a_strict_tool_is_refused_for_what_cannot_be_enforced() -> None:

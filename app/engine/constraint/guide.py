@@ -181,6 +181,16 @@ class Guide:
             case _Phase.BOUND:
                 return self._take_bound(token)
 
+    def take_end(self, token: int) -> Taken:
+        """Note a chosen token that ends the generation, and return what it leads to.
+
+        Where the whole answer is held to a grammar, it ends no more than the thoughts.
+        """
+        thinking = self._plan.thinking
+        if self._phase is _Phase.THINKING and thinking is not None and self._matcher is not None:
+            return self._stop_thinking(thinking, [])
+        return Taken([token])
+
     # ------------------------------------------------------------ bound
 
     def _take_bound(self, token: int) -> Taken:

@@ -208,3 +208,20 @@ def test_a_grammar_that_cannot_be_followed_says_why() -> None:
     guide.take(ord("x"))
     assert guide.trouble
     assert "\n" not in guide.trouble
+
+
+def test_an_answer_that_has_to_have_a_form_does_not_end_with_the_thoughts() -> None:
+    whole = VOCABULARY.matcher('"yes" | "no"')
+    guide = Guide(plan(whole=whole, thinking=thinking(is_open=True)))
+    guide.take(ord("h"))
+    taken = guide.take_end(VOCABULARY.end)
+    assert VOCABULARY.spelled(taken.tokens) == b"</think>\n\n"
+    mask = guide.mask()
+    assert mask is not None
+    assert [token for token in range(256) if allows(mask, token)] == [ord("n"), ord("y")]
+
+
+def test_a_free_answer_may_end_with_the_thoughts() -> None:
+    guide = Guide(plan(block=block(), thinking=thinking(is_open=True)))
+    guide.take(ord("h"))
+    assert guide.take_end(VOCABULARY.end) == Taken([VOCABULARY.end])
