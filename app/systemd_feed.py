@@ -39,7 +39,8 @@ class SystemdFeed:
         self._manager = manager
         self._supervisor = supervisor
         self._liveness = liveness
-        self._tasks: list[asyncio.Task[None]] = []
+        self._telling: asyncio.Task[None] | None = None
+        self._feeding: asyncio.Task[None] | None = None
         self._is_ready = False
         self._told = ""
         self._extended_s = 0.0
@@ -49,15 +50,15 @@ class SystemdFeed:
         """Begin to tell; costs nothing where nobody listens."""
         if not self._manager.address:
             return
-        self._tasks.append(asyncio.create_task(self._tell_status()))
+        self._telling = asyncio.create_task(self._tell_status())
         if self._manager.watchdog_s:
-            self._tasks.append(asyncio.create_task(self._feed_watchdog(self._manager.watchdog_s)))
+            self._feeding = asyncio.create_task(self._feed_watchdog(self._manager.watchdog_s))
 
     def stopping(self) -> None:
-        """Say that the service ends."""
+        """Say that the service ends; the watchdog is fed as long as the event loop turns."""
         self._manager.notify(STOPPING=1, STATUS="Finishing open requests and saving prompts")
-        for task in self._tasks:
-            task.cancel()
+        if self._telling:
+            self._telling.cancel()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:

@@ -147,6 +147,19 @@ async def test_a_supervisor_that_is_stuck_feeds_no_watchdog(
         await until(lambda: len(systemd.times_of("WATCHDOG")) > fed)
 
 
+async def test_a_stop_that_takes_its_time_is_no_hang(
+    service: Service, systemd: FakeSystemd
+) -> None:
+    with systemd:
+        service.start(systemd)
+        await until(lambda: bool(systemd.times_of("READY")))
+        service.feed.stopping()
+        service.supervisor.begin_stop()
+        fed = len(systemd.times_of("WATCHDOG"))
+        await until(lambda: len(systemd.times_of("WATCHDOG")) > fed + 2)
+        assert "shutting down" not in systemd.statuses[-1]
+
+
 async def test_what_systemd_could_not_take_is_told_again(service: Service, tmp_path: Path) -> None:
     address = tmp_path / "later"
     with FakeSystemd(tmp_path / "notify") as elsewhere:

@@ -308,6 +308,8 @@ class Supervisor:
             raise
 
     def _serve(self, serving: Serving) -> None:
+        if self.status.name == "stopping":  # a load may be done at the moment it is cancelled
+            raise self._not_serving()
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
@@ -342,7 +344,7 @@ class Supervisor:
         self._spawn_task(self._restart(serving))
 
     async def _restart(self, before: Serving) -> None:
-        while True:
+        while self.status.name != "stopping":
             await asyncio.sleep(self._backoff_s)
             self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
             async with self._lock:  # not while asleep: another model may be asked for meanwhile
@@ -360,8 +362,9 @@ class Supervisor:
                     return
 
     def _set(self, name: StatusName, message: str) -> None:
-        self.status.name = name
-        self.status.message = message
+        if self.status.name != "stopping":  # there is no way back from that
+            self.status.name = name
+            self.status.message = message
 
     def _spawn_task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work, context=Context())  # its log lines are of no request
