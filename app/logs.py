@@ -33,15 +33,14 @@ _LEVELS: dict[LogLevel, int] = {
 _ROUTED_LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "asyncio", "py.warnings")
 _SILENCED_LOGGERS = ("sanic.access",)
 
-# Cached loggers hold this very list, so it is refilled and never replaced.
+# A logger that was bound earlier holds this very list, so it is refilled and never replaced.
 _processors: list[Processor] = []
 
 
 def configure(level: LogLevel, log_format: LogFormat = "auto") -> None:
     """Send the log lines of the whole process to stderr, or to the journal.
 
-    Call it once at the start, before the first line; a later call changes the form of lines but
-    not the level of loggers that have already been used.
+    Call it at the start, before the first line; a later call changes form and level of all loggers.
 
     Args:
         level: the lowest level that is written.
@@ -54,7 +53,7 @@ def configure(level: LogLevel, log_format: LogFormat = "auto") -> None:
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=_Stderr,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # so that the level can change while the service runs
     )
     _route_standard_logging(_LEVELS[level], renderers)
 

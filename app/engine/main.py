@@ -22,12 +22,14 @@ from app.engine.llama import (
     BatchPart,
     Context,
     Model,
+    Sampler,
     build_version,
     route_logs,
 )
 from app.engine.log_relay import LogRelay
 from app.engine.loop import EngineLoop
 from app.engine.prompts import PromptBuilder
+from app.engine.sampling import stages
 from app.engine.speculation import MOST_GUESSED
 from app.engine.threads import default_threads
 from app.errors import DistillerError, LoadParamsRefused, TemplateRefused
@@ -38,6 +40,7 @@ from app.protocol import (
     LoadProgress,
     LogLine,
     ModelInfo,
+    SamplingParams,
 )
 
 _PROGRESS_STEP = 0.02
@@ -138,8 +141,11 @@ def _info(
 
 
 def _warm_up(model: Model, context: Context) -> None:
-    """Generate from one token, so that the first request finds memory and caches ready."""
+    """Generate one token, so that the first request finds memory and caches ready."""
     context.decode([BatchPart(0, 0, [model.first_token], n_logits=1)])
+    sampler = Sampler(stages(SamplingParams(temperature=0.0)), model)
+    sampler.sample(context, 0)
+    sampler.close()
     context.clear(0)
 
 

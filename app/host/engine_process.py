@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -16,9 +15,15 @@ from typing import Any
 
 import msgspec
 
-from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
+from app.errors import (
+    DistillerError,
+    EngineDied,
+    LoadParamsRefused,
+    ModelLoadFailed,
+    ServiceStopping,
+)
 from app.host import oom
-from app.host.last_words import LastWords
+from app.host.last_words import LastWords, process_ended
 from app.host.mailbox import Mailbox, Mark
 from app.host.silence import SilenceTimer
 from app.host.spawn import SpawnedEngine
@@ -51,6 +56,7 @@ _MOST_NAMED_REQUESTS = 16
 _SAVE_WAIT_S = 10.0
 _LAST_WORDS_WAIT_S = 0.2
 _SILENCE_CHECK_S = 1.0
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 log = get_logger("engine")
 
@@ -115,6 +121,21 @@ class EngineProcess(asyncio.Protocol):
         return self._transport is not None and not self._exited.is_set()
 
     @property
+    def heard_s(self) -> float:
+        """Monotonic time of its last word, or of when it was last given work after none."""
+        return self._heard_s
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since its last word, while it has work; 0 without."""
+        return time.monotonic() - self._heard_s if self._requests else 0.0
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether it has been silent over its work for too long."""
+        return self.silent_s > self._silence_s
+
+    @property
     def n_requests(self) -> int:
         """Requests in flight."""
         return len(self._requests)
@@ -153,6 +174,7 @@ class EngineProcess(asyncio.Protocol):
 
         Raises:
             EngineDied: the process ended before the request did.
+            ServiceStopping: `end_requests` was called before that.
             InvalidRequest: the request has a number that no frame can carry.
         """
         if not self.is_alive:
@@ -184,6 +206,8 @@ class EngineProcess(asyncio.Protocol):
                     yield []
                 if Mark.GONE in batch and not done:
                     raise EngineDied("the engine process ended while it worked on this request")
+                if Mark.STOP in batch and not done:
+                    raise ServiceStopping("The service is shutting down")
         finally:
             if timer:
                 timer.close()
@@ -213,6 +237,11 @@ class EngineProcess(asyncio.Protocol):
     async def ended(self) -> None:
         """Wait until the process has ended and its exit is known."""
         await self._exited.wait()
+
+    def end_requests(self) -> None:
+        """Have all requests in flight end with an error now, as the service stops."""
+        for mailbox in self._requests.values():
+            mailbox.put(Mark.STOP)
 
     def tell(self, command: KeepProfiles) -> None:
         """Send a command that has no answer."""
@@ -311,14 +340,13 @@ class EngineProcess(asyncio.Protocol):
         """End a hung engine: one that works reports several times a second."""
         while True:
             await asyncio.sleep(_SILENCE_CHECK_S)
-            silent_s = time.monotonic() - self._heard_s
-            if self._requests and silent_s > self._silence_s:
-                log.error("engine_hung", silent_s=round(silent_s, 1), **self._about())
+            if self.is_hung:
+                log.error("engine_hung", silent_s=round(self.silent_s, 1), **self._about())
                 self.kill()
                 return
 
     async def _watch_exit(self, stderr: asyncio.Task[None]) -> None:
-        await _readable(os.pidfd_open(self.pid))
+        await process_ended(self.pid)
         code = self._process.wait()
         await asyncio.wait([stderr], timeout=_LAST_WORDS_WAIT_S)
         oom_kills = (oom.kill_count() or 0) - (self._oom_kills or 0)
@@ -336,18 +364,3 @@ class EngineProcess(asyncio.Protocol):
         for mailbox in self._requests.values():
             mailbox.put(Mark.GONE)
         self._on_exit(self)
-
-
-async def _readable(descriptor: int) -> None:
-    """Wait until a pidfd says that its process has ended, then close it."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -64,3 +65,16 @@ async def _burst(stream: asyncio.StreamReader) -> bytes:
             while len(data) < _READ_BYTES and (more := await stream.read(_READ_BYTES)):
                 data += more
     return data
+
+
+async def process_ended(pid: int) -> None:
+    """Wait until a child process has ended; it still has to be waited for."""
+    descriptor = os.pidfd_open(pid)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,8 +21,17 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 NANO = "distiller-nano-3m-q8_0.gguf"
+SERVE = ("-m", "app", "serve")
 START_S = 60.0
-_UNWANTED = ("DISTILLER_LLM_", "MEMORY_PRESSURE_", "JOURNAL_STREAM")
+_UNWANTED = (
+    "DISTILLER_LLM_",
+    "JOURNAL_STREAM",
+    "LISTEN_",
+    "MCP_CONFIG_FILE",
+    "MEMORY_PRESSURE_",
+    "NOTIFY_",
+    "WATCHDOG_",
+)
 
 
 class LiveServer:
@@ -33,15 +42,17 @@ class LiveServer:
             disk.
         command: what to run instead of `python -m app serve`.
         cwd: folder to run it in.
-        environment: variables that it gets besides the usual ones.
+        environment: variables it gets besides those of the tests.
+        pass_fds: descriptors it inherits.
     """
 
     def __init__(
         self,
         *arguments: str,
-        command: tuple[str, ...] = ("-m", "app", "serve"),
+        command: tuple[str, ...] = SERVE,
         cwd: Path = ROOT,
         environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
@@ -52,6 +63,7 @@ class LiveServer:
             [sys.executable, *command, "--port", "0", "--n-threads", "1", *arguments],
             cwd=cwd,
             env=_clean_environment() | dict(environment or {}),
+            pass_fds=pass_fds,
             stderr=subprocess.PIPE,
             text=True,
         )
