@@ -131,7 +131,7 @@ class Catalog:
             root = self.models_dir.resolve()
             with os.scandir(root) as files:
                 for file in files:
-                    if _is_offered(file.name) and (stat := _stat_inside(file, root)):
+                    if is_offered(file.name) and (stat := _stat_inside(file, root)):
                         found[file.name] = stat
         except (FileNotFoundError, NotADirectoryError):
             return {}
@@ -140,7 +140,8 @@ class Catalog:
         return found
 
 
-def _is_offered(name: str) -> bool:
+def is_offered(name: str) -> bool:
+    """Return whether a file of this name may be a model of the folder."""
     if not name.lower().endswith(_SUFFIX) or name.lower().startswith(_IGNORED_PREFIXES):
         return False
     try:
@@ -148,6 +149,15 @@ def _is_offered(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def part_names(name: str) -> list[str]:
+    """Return the names of all parts of a split model, given one; empty where it is none."""
+    part = _PART.search(name)
+    if part is None:
+        return []
+    stem, ending = name[: part.start()], name[-len(_SUFFIX) :]
+    return [f"{stem}-{n:05}-of-{part[2]}{ending}" for n in range(1, int(part[2]) + 1)]
 
 
 def _stat_inside(file: os.DirEntry[str], root: Path) -> os.stat_result | None:

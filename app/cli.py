@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
 import app
-from app import logs
-from app.catalog import Catalog, ModelFile
+from app import logs, sd_notify
+from app.catalog import Catalog
+from app.cli_models import EXIT_OK, add_actions, run_action
 from app.errors import ModelNotFound, SettingsInvalid
-from app.gguf import GgufError
 from app.settings import Settings, setting_names
 from app.settings_sources import (
     allowed_values,
@@ -25,14 +26,14 @@ from app.settings_sources import (
 )
 
 PROGRAM = "distiller-llm"
-EXIT_OK = 0
 EXIT_USAGE = 2
 
 _COMMANDS = {
     "serve": "answer on the HTTP port (what happens without a command)",
     "check-config": "say whether all settings are valid",
     "print-config": "print every setting with its value and source",
-    "models": "'models list' shows the models in the models folder",
+    "models": "list, add or remove models of the models folder",
+    "recommend-memory": "print the memory limits that suit this device and the model",
 }
 
 
@@ -46,49 +47,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parse(arguments)
         cli = {name: value for name, value in vars(options).items() if name in setting_names()}
-        settings = load_settings(cli, options.config)
-        _check_profiles(settings)
+        read = partial(_read_settings, cli, options.config, options.framework_config)
+        settings = read()
     except SettingsInvalid as error:
         for line in error.message.splitlines():
             print(f"{PROGRAM}: {line}", file=sys.stderr)
         return EXIT_USAGE
     except SystemExit as end:  # argparse ends --help, --version and wrong options this way
         return end.code if isinstance(end.code, int) else EXIT_USAGE
-    return _run(options.command, settings)
+    return _run(options, settings, read)
 
 
-def _check_profiles(settings: Settings) -> None:
+def _read_settings(cli: Mapping[str, Any], config: Path | None, framework: Path | None) -> Settings:
+    settings = load_settings(cli, config, framework_path=framework)
     if settings.profiles:
         from app.api.profiles import read_profiles
 
         read_profiles(settings)
+    return settings
 
 
-def _run(command: str, settings: Settings) -> int:
-    match command:
+def _run(
+    options: argparse.Namespace, settings: Settings, read_again: Callable[[], Settings]
+) -> int:
+    match options.command:
         case "check-config":
             return _check_config(settings)
         case "print-config":
             return _print_config(settings)
         case "models":
-            return _list_models(Catalog(settings.models_dir))
+            return run_action(options, settings.models_dir)
+        case "recommend-memory":
+            from app.cli_memory import recommend_memory
+
+            return recommend_memory(settings)
         case _:
-            return _serve(settings)
+            return _serve(settings, read_again)
 
 
 # ---------------------------------------------------------------- commands
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
     logs.configure(settings.log_level, settings.log_format)
-    for sentence in unknown_environment():
+    for sentence in [*unknown_environment(), *settings.warnings]:
         logs.get_logger(__name__).warning(sentence)
+    manager = sd_notify.take_over()  # before there is a child that could inherit it
     from app.host.spawn import SpawnedEngine
 
     spawned = SpawnedEngine()  # imports llama.cpp while this process imports Sanic
     from app.server import serve
 
-    return serve(settings, spawned)
+    return serve(settings, spawned, manager, read_again)
 
 
 def _check_config(settings: Settings) -> int:
@@ -98,7 +108,8 @@ def _check_config(settings: Settings) -> int:
         by_source.setdefault(source, []).append(name)
     for source, names in by_source.items():
         print(f"  {source}: {', '.join(names) if source != 'default' else 'all other settings'}")
-    for warning in [*unknown_environment(), *_model_warnings(settings)]:
+    warnings = [*unknown_environment(), *settings.warnings, *_model_warnings(settings)]
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return EXIT_OK
 
@@ -131,38 +142,6 @@ def _print_config(settings: Settings) -> int:
     for name, value, source in describe(settings):
         print(f"{name} = {value}  # {source}")
     return EXIT_OK
-
-
-def _list_models(catalog: Catalog) -> int:
-    entries = catalog.entries()
-    if not entries:
-        print(f"no model (.gguf file) lies in {catalog.models_dir}")
-        return EXIT_OK
-    titles = ["NAME", "SIZE", "ARCHITECTURE", "CONTEXT", "QUANTISATION", "CHAT TEMPLATE"]
-    rows = [titles, *(_model_row(catalog, entry) for entry in entries)]
-    complete = [row for row in rows if len(row) == len(titles)]
-    widths = [max(map(len, column)) for column in zip(*complete, strict=True)]
-    widths[0] = max(len(row[0]) for row in rows)
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join(cells).rstrip())
-    return EXIT_OK
-
-
-def _model_row(catalog: Catalog, entry: ModelFile) -> list[str]:
-    size = f"{entry.size_bytes / 1024**2:,.1f} MiB"
-    try:
-        facts = catalog.facts(entry)
-    except GgufError as error:
-        return [entry.name, size, f"unreadable: {error}"]
-    return [
-        entry.name,
-        size,
-        facts.architecture,
-        str(facts.n_ctx_train or "unknown"),
-        facts.file_type or "unknown",
-        "yes" if facts.has_chat_template else "no",
-    ]
 
 
 # ---------------------------------------------------------------- parsing
@@ -213,8 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name == "models":
-            command.add_argument("action", choices=["list"])
-        _add_settings(command)
+            add_actions(command, _add_settings)
+        else:
+            _add_settings(command)
     return parser
 
 
@@ -222,6 +202,12 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument("--version", action=_Version)
     command.add_argument(
         "--config", type=Path, metavar="FILE", help="configuration file (TOML) to use"
+    )
+    command.add_argument(
+        "--framework-config",
+        type=Path,
+        metavar="FILE",
+        help="configuration (JSON) of the device's framework, to take its part on this server from",
     )
     for name in setting_names():
         field = Settings.model_fields[name]
@@ -247,6 +233,10 @@ def _unknown_argument(argument: str) -> str:
     if not argument.startswith("--"):
         return f"unexpected argument '{argument}'"
     option = argument.partition("=")[0]
-    options = ["--config", *("--" + name.replace("_", "-") for name in setting_names())]
+    options = [
+        "--config",
+        "--framework-config",
+        *("--" + name.replace("_", "-") for name in setting_names()),
+    ]
     close = difflib.get_close_matches(option.replace("_", "-"), options, n=1)
     return f"unknown option {option}" + (f"; did you mean {close[0]}?" if close else "")

@@ -5,6 +5,7 @@
     │   ├── InvalidRequest          a field is missing, of the wrong type or out of range
     │   ├── ContextOverflow         prompt (plus answer) does not fit the context window
     │   ├── TemplateRefused         the chat template raised on this conversation
+    │   ├── GrammarFailed           an answer could not be held to the request's grammar to its end
     │   ├── ModelNotFound           no such file in the models folder
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
     │   └── QueueFull               too many requests wait already; worth a retry
@@ -74,6 +75,12 @@ class TemplateRefused(CallerError):
     """The model's chat template raised, ran too long or wrote too much."""
 
     code = "chat_template_error"
+
+
+class GrammarFailed(CallerError):
+    """The request's schema or grammar grew too large while an answer was held to it."""
+
+    code = "grammar_failed"
 
 
 class ModelNotFound(CallerError):

@@ -1,14 +1,14 @@
 """Owns the form of log lines and where they go; must know nothing of what is logged.
 
-Every line of the process, structlog's and the standard library's alike, is one JSON object on
-stderr (or a coloured line on a terminal). A line that cannot be written is dropped: logging
-never ends the service.
+Every line of the process, structlog's and the standard library's alike, is one record in systemd's
+journal where stderr leads there, and elsewhere one JSON object on stderr (or a coloured line on a
+terminal). A line that cannot be written is dropped: logging never ends the service.
 """
 
 from __future__ import annotations
 
-import json
 import logging
+import os
 import sys
 import threading
 from datetime import UTC, datetime
@@ -17,8 +17,12 @@ from typing import Literal, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app import journal
+from app.journal_record import record_of
+from app.log_values import describe, to_json
+
 LogLevel = Literal["debug", "info", "warning", "error"]
-LogFormat = Literal["auto", "json", "console"]
+LogFormat = Literal["auto", "json", "console", "journal"]
 
 _LEVELS: dict[LogLevel, int] = {
     "debug": logging.DEBUG,
@@ -29,30 +33,29 @@ _LEVELS: dict[LogLevel, int] = {
 _ROUTED_LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "asyncio", "py.warnings")
 _SILENCED_LOGGERS = ("sanic.access",)
 
-# Cached loggers hold this very list, so it is refilled and never replaced.
+# A logger that was bound earlier holds this very list, so it is refilled and never replaced.
 _processors: list[Processor] = []
 
 
 def configure(level: LogLevel, log_format: LogFormat = "auto") -> None:
-    """Send the log lines of the whole process to stderr.
+    """Send the log lines of the whole process to stderr, or to the journal.
 
-    Call it once at the start, before the first line; a later call changes the form of lines but
-    not the level of loggers that have already been used.
+    Call it at the start, before the first line; a later call changes form and level of all loggers.
 
     Args:
         level: the lowest level that is written.
-        log_format: `auto` is `console` where stderr is a terminal, else `json`.
+        log_format: `auto` is `journal` where stderr leads to systemd's journal, `console` where it
+            is a terminal, else `json`. Lines that the journal does not take are `json`.
     """
-    console = log_format == "console" or (log_format == "auto" and _stderr_is_terminal())
-    renderer = _console_renderer() if console else _render_json
-    _processors[:] = [*_shared_processors(), renderer]
+    renderers = _renderers(_chosen(log_format))
+    _processors[:] = [*_shared_processors(), *renderers]
     structlog.configure(
         processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=_Stderr,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # so that the level can change while the service runs
     )
-    _route_standard_logging(_LEVELS[level], renderer)
+    _route_standard_logging(_LEVELS[level], renderers)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
@@ -60,7 +63,31 @@ def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(name))
 
 
+def bound(name: str) -> str | None:
+    """Return what the context of this task binds to each line under `name`."""
+    value = structlog.contextvars.get_contextvars().get(name)
+    return None if value is None else str(value)
+
+
 # ---------------------------------------------------------------- from event to line
+
+
+def _chosen(log_format: LogFormat) -> LogFormat:
+    if log_format != "auto":
+        return log_format
+    if journal.is_stderr(os.environ):
+        return "journal"
+    return "console" if _stderr_is_terminal() else "json"
+
+
+def _renderers(log_format: LogFormat) -> list[Processor]:
+    match log_format:
+        case "console":
+            return [_console_renderer()]
+        case "journal":
+            return [_send_to_journal, _render_json]
+        case _:
+            return [_render_json]
 
 
 def _shared_processors() -> list[Processor]:
@@ -86,23 +113,21 @@ def _put_first_things_first(_: WrappedLogger, __: str, event: EventDict) -> Even
 
 
 def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    ascii_only = _stderr_encoding() != "utf-8"
+    return to_json(event, ascii_only=_stderr_encoding() != "utf-8")
+
+
+_journal = journal.JournalSocket()
+
+
+def _send_to_journal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Send a line to the journal; one that it does not take goes on to the next processor."""
     try:
-        return json.dumps(event, default=_describe, ensure_ascii=ascii_only, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):  # odd keys or numbers, endless lists
-        plain = {str(key): _plain(value) for key, value in event.items()}
-        return json.dumps(plain, ensure_ascii=ascii_only)
-
-
-def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, str | int) else _describe(value)
-
-
-def _describe(value: object) -> str:
-    try:
-        return value.decode(errors="backslashreplace") if isinstance(value, bytes) else repr(value)
-    except Exception as error:
-        return f"<{type(value).__name__} without repr: {type(error).__name__}>"
+        record = journal.encode(record_of(event))
+    except Exception:  # nothing known does this, and a log line must not end its request
+        return event
+    if _journal.send(record):
+        raise structlog.DropEvent
+    return event
 
 
 def _console_renderer() -> structlog.dev.ConsoleRenderer:
@@ -159,24 +184,26 @@ class _StandardHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
+        except structlog.DropEvent:
+            return
         except Exception as error:
             fallback = {
                 "level": "error",
                 "event": "log record could not be formatted",
                 "logger": record.name,
-                "template": _describe(record.msg),
-                "error": _describe(error),
+                "template": describe(record.msg),
+                "error": describe(error),
             }
             line = _render_json(None, "", _put_first_things_first(None, "", fallback))
         _write_line(line)
 
 
-def _route_standard_logging(level: int, renderer: Processor) -> None:
+def _route_standard_logging(level: int, renderers: list[Processor]) -> None:
     handler = _StandardHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=_shared_processors(),
-            processors=[_drop_record, renderer],
+            processors=[_drop_record, *renderers],
         )
     )
     root = logging.getLogger()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
@@ -58,6 +58,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    unix_socket: Path | None = Field(
+        None, description="path of a unix socket to listen on too; auto is none"
+    )
     models_dir: Path = Field(_PROJECT / "models", description="folder of the .gguf files")
     cache_dir: Path = Field(_PROJECT / "cache", description="folder of the prompt cache")
     model_name: str | None = Field(
@@ -66,8 +69,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is logged"
     )
-    log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="form of log lines; auto is console on a terminal, else json"
+    log_format: Literal["auto", "json", "console", "journal"] = Field(
+        "auto",
+        description="form of log lines; auto is journal under systemd, console on a terminal, "
+        "else json",
     )
     max_body_bytes: int = Field(
         8 * 1024 * 1024, ge=1024, le=32 * 1024**2, description="largest request body, in bytes"
@@ -94,6 +99,9 @@ class Settings(BaseSettings):
     verbose: bool = Field(False, description="log llama.cpp's own lines in full")
     chat_template: str | None = Field(
         None, description="Jinja2 text to use instead of the model's own chat template"
+    )
+    tool_format: str | None = Field(
+        None, description="how the model writes tool calls; auto is what its template shows"
     )
 
     temperature: float = Field(0.8, ge=0, le=100, description="randomness; 0 is greedy")
@@ -195,9 +203,10 @@ class Settings(BaseSettings):
     engine_timeout_s: float = Field(
         60, gt=0, le=3600, description="silence of a working engine before it is restarted"
     )
-    stop_timeout_s: float = Field(5, ge=0, le=3600, description="time for open requests at a stop")
+    stop_timeout_s: float = Field(2, ge=0, le=3600, description="time for open requests at a stop")
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+    _warnings: list[str] = PrivateAttr(default_factory=list)
 
     @classmethod
     def settings_customise_sources(
@@ -214,12 +223,12 @@ class Settings(BaseSettings):
     @field_validator("*", mode="before")
     @classmethod
     def _as_written(cls, value: object, info: ValidationInfo) -> object:
-        kind, optional = kind_of(str(info.field_name))
+        kind, _ = kind_of(str(info.field_name))
         if isinstance(value, bool) and kind is not bool:
             raise ValueError("a truth value")
         if not isinstance(value, str):
             return value
-        if optional and value.strip().lower() in _UNSET_WORDS:
+        if is_unset(str(info.field_name), value):
             return None
         if get_origin(kind) is Literal:
             return value.strip().lower()
@@ -229,10 +238,10 @@ class Settings(BaseSettings):
             return from_json(value)
         return value if kind in (str, Path) else value.strip()
 
-    @field_validator("models_dir", "cache_dir")
+    @field_validator("models_dir", "cache_dir", "unix_socket")
     @classmethod
-    def _absolute(cls, path: Path) -> Path:
-        return absolute(path)
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return path and absolute(path)
 
     @field_validator("profiles")
     @classmethod
@@ -249,10 +258,20 @@ class Settings(BaseSettings):
             )
         return self
 
-    def with_sources(self, sources: Mapping[str, str]) -> Self:
-        """Note where values are from, by setting name and in words, and return the settings."""
+    def with_sources(self, sources: Mapping[str, str], warnings: Sequence[str] = ()) -> Self:
+        """Note where values are from, by setting name and in words, and return the settings.
+
+        Args:
+            warnings: what was left out on the way, a sentence each.
+        """
         self._sources.update(sources)
+        self._warnings.extend(warnings)
         return self
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was left out when the sources were read, a sentence each."""
+        return self._warnings
 
     def source(self, name: str) -> str:
         """Return where the value of a setting is from, in words."""
@@ -271,3 +290,8 @@ def kind_of(name: str) -> tuple[Any, bool]:
     if NoneType not in options:
         return annotation, False
     return options[0], True
+
+
+def is_unset(name: str, value: object) -> bool:
+    """Return whether a written value leaves the choice to the program."""
+    return kind_of(name)[1] and isinstance(value, str) and value.strip().lower() in _UNSET_WORDS

@@ -1,7 +1,7 @@
 """Owns where settings come from and how they are told in words: files, environment, command line.
 
-Sources, strongest first: command line, environment (`DISTILLER_LLM_<NAME>`), configuration file
-(TOML), defaults. They are read once, by `load_settings`.
+Sources, strongest first: command line, environment (`DISTILLER_LLM_<NAME>`), the configuration of
+the device's framework (JSON), configuration file (TOML), defaults. `load_settings` reads them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from app.settings import (
     ENV_PREFIX,
     SequenceBreaker,
     Settings,
+    is_unset,
     kind_of,
     setting_names,
 )
+from app.settings_framework import VARIABLE, FrameworkPart, read_framework
 from app.settings_profiles import FILE_FIELDS, ProfileSetting, explain
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -61,6 +63,7 @@ def load_settings(
     cli: Mapping[str, Any],
     config_path: Path | None = None,
     *,
+    framework_path: Path | None = None,
     search: Sequence[Path] = CONFIG_SEARCH,
 ) -> Settings:
     """Read all sources once and return the settings they add up to.
@@ -71,18 +74,22 @@ def load_settings(
     Args:
         cli: values from the command line by setting name; None counts as not given.
         config_path: the configuration file; without it the first of `search` that exists.
+        framework_path: the framework's configuration; without it the one that MCP_CONFIG_FILE
+            names, if it exists.
 
     Raises:
         SettingsInvalid: the file is missing or malformed, a name is unknown or a value is not
             allowed; one line for each problem.
     """
     path, from_file = _read_config(config_path, search)
+    framework_path, framework = _read_framework(framework_path)
     from_cli = {name: value for name, value in cli.items() if value is not None}
     problems = _unknown_keys(from_file, str(path)) + _unknown_keys(from_cli, "command line")
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer, label in (
         (from_file, _in_file(path)),
+        (framework.values, lambda name: f"{framework_path} {framework.keys[name]}"),
         (EnvSettingsSource(Settings)(), _in_environment),
         (from_cli, _on_command_line),
     ):
@@ -96,7 +103,7 @@ def load_settings(
         raise SettingsInvalid("\n".join(problems)) from error
     if problems:
         raise SettingsInvalid("\n".join(problems))
-    return settings.with_sources(sources)
+    return settings.with_sources(sources, framework.warnings)
 
 
 def unknown_environment() -> list[str]:
@@ -130,6 +137,16 @@ def _read_config(
     return None, {}
 
 
+def _read_framework(explicit: Path | None) -> tuple[Path | None, FrameworkPart]:
+    named = os.environ.get(VARIABLE)
+    path = explicit or (Path(named) if named else None)
+    if path is None:
+        return None, FrameworkPart()
+    if not explicit and not path.exists():
+        return None, FrameworkPart(warnings=[f"{VARIABLE}: there is no file {path}"])
+    return path, read_framework(path)
+
+
 def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the values of a file in `folder` with its relative paths made absolute."""
 
@@ -137,6 +154,9 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
         if not isinstance(value, str) or not value or value.startswith("~"):
             return value
         return str(folder / value)
+
+    def anchor_setting(name: str, value: Any) -> Any:
+        return value if is_unset(name, value) else anchor(value)
 
     def anchor_in(table: Any) -> Any:
         if not isinstance(table, dict):
@@ -146,7 +166,7 @@ def _anchored(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     anchored = dict(values)
     for name in values.keys() & Settings.model_fields.keys():
         if kind_of(name)[0] is Path:
-            anchored[name] = anchor(values[name])
+            anchored[name] = anchor_setting(name, values[name])
     if isinstance(values.get("profiles"), list):
         anchored["profiles"] = [anchor_in(table) for table in values["profiles"]]
     return anchored

@@ -67,6 +67,7 @@ LOAD = protocol.LoadParams(
     seed=5,
     verbose=True,
     chat_template="{{ messages }}",
+    tool_format="llama",
 )
 QUEUE = protocol.QueueParams(
     parallel=2,
@@ -149,6 +150,10 @@ COMMANDS: list[Command] = [
         report_progress=True,
         explain_cache=True,
         n_logprobs=5,
+        tool_choice=protocol.ToolChoice(is_required=True, names=["weather"], parallel=False),
+        constraint=protocol.Constraint(kind="regex", text="[0-9]+", param="regex", is_strict=False),
+        reasoning=protocol.ReasoningParams(is_split=False, budget=64),
+        speculate=False,
         sent_s=1.25,
     ),
     protocol.Prefill(
@@ -174,6 +179,7 @@ COMMANDS: list[Command] = [
     protocol.Detokenize(request_id="r", tokens=[0, 2**31 - 1]),
     protocol.DescribeCache(request_id="r"),
     protocol.ClearCache(request_id="r"),
+    protocol.TrimMemory(request_id="r"),
     protocol.KeepProfiles(names=["kitchen"]),
     protocol.Shutdown(),
 ]
@@ -181,7 +187,7 @@ EVENTS: list[Event] = [
     protocol.LoadProgress(fraction=0.5),
     protocol.Loaded(info=INFO),
     protocol.LoadFailed(message="no", param="load_model_configs.chat_template"),
-    protocol.LogLine(level="warning", source="llama.cpp", text="line"),
+    protocol.LogLine(level="warning", source="llama.cpp", text="line", request_ids=["r"]),
     protocol.Stats(
         waiting=1,
         running=2,
@@ -208,6 +214,7 @@ EVENTS: list[Event] = [
     protocol.Text(request_id="r", text="text"),
     protocol.CacheReport(request_id="r", counts=COUNTS, entries=[ENTRY]),
     protocol.CacheCleared(request_id="r", entries=1, bytes=2**40),
+    protocol.MemoryTrimmed(request_id="r", entries=1, bytes=2**40),
 ]
 PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, COUNTS]
 ALL = b"".join(map(encode, COMMANDS))

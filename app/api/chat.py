@@ -14,7 +14,13 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from app.api import access_log, sse
 from app.api.bodies import json_response, parse
-from app.api.errors import STATUS_CLIENT_GONE, body_of, raise_if_failed, status_of
+from app.api.errors import (
+    STATUS_CLIENT_GONE,
+    body_of,
+    note_error,
+    raise_if_failed,
+    status_of,
+)
 from app.api.openai import to_generate
 from app.api.reply import Reply
 from app.api.schemas.chat import ChatRequest
@@ -48,6 +54,7 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
     serving = await service.supervisor.use(body.model, overrides)
     access_log.note(request, model=serving.name, stream=bool(body.stream))
     reply_id = f"chatcmpl-{secrets.token_hex(12)}"
+    access_log.note(request, reply_id=reply_id)
     command = _command(service, serving, body, reply_id)
     reply = Reply(
         reply_id,
@@ -127,7 +134,7 @@ class _Stream:
             if self._response is None:
                 raise
             status = status_of(error)
-            access_log.note(self._request, error=type(error).__name__)
+            note_error(self._request, error)
             if not isinstance(error, DistillerError):
                 log.error("unhandled_error", exc_info=error)
             await self._write(sse.frame(msgspec.json.encode(body_of(error))) + sse.DONE)

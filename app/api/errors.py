@@ -22,6 +22,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.InvalidRequest: 400,
     errors.ContextOverflow: 400,
     errors.TemplateRefused: 400,
+    errors.GrammarFailed: 400,
     errors.ModelNotFound: 404,
     errors.LoadParamsRefused: 400,
     errors.QueueFull: 429,
@@ -79,6 +80,13 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
     }
 
 
+def note_error(request: Request, error: BaseException) -> None:
+    """Add the error's code to the request's log line; its message may quote the request."""
+    facts = getattr(request.ctx, "facts", None)
+    if facts is not None:
+        facts["error_code"] = body_of(error)["error"]["code"]
+
+
 def raise_if_failed(event: RequestEvent) -> None:
     """Raise the error that an engine reported, if this event is one."""
     if isinstance(event, Failed):
@@ -115,6 +123,7 @@ class JsonErrorHandler(ErrorHandler):
         if status == 500 and not isinstance(exception, errors.DistillerError):
             log.error("unhandled_error", exc_info=exception)
         body = body_of(exception, max_body_bytes=request.app.config.REQUEST_MAX_SIZE)
+        note_error(request, exception)
         return HTTPResponse(
             msgspec.json.encode(body),
             status=status,

@@ -1,4 +1,4 @@
-"""Owns the status endpoints; they never wait for an engine."""
+"""Owns the status endpoints; they never wait for an engine, nor for long for the device."""
 
 from __future__ import annotations
 
@@ -58,9 +58,11 @@ async def health(request: Request) -> HTTPResponse:
             "load_ms": info.load_ms,
         }
     disk, trouble = disk_state(supervisor)
+    device = await service.device.fresh()
     body = {
         "status": status.name,
         "message": status.message,
+        "warnings": [*service.device.warnings(), *supervisor.warnings()],
         "model_loaded": serving is not None,
         "current_model": serving.name if serving else None,
         "version": service.version,
@@ -68,6 +70,7 @@ async def health(request: Request) -> HTTPResponse:
         "engine": engine,
         "cache": {"disk": disk, "message": trouble},
         "profiles": msgspec.to_builtins(list(supervisor.profiles)),
+        "device": msgspec.to_builtins(device),
     }
     response = json_response(body, status=200 if serving else 503)
     if not serving:

@@ -12,6 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from app.api.device_gauges import DeviceGauges
+from app.host.device_watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.protocol import CacheCounts, Timings, Usage
 
@@ -25,11 +27,13 @@ class Metrics:
 
     Args:
         supervisor: asked for the present state whenever the metrics are read.
+        device: asked for the latest state of the device.
     """
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, device: DeviceWatch) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Present(supervisor))
+        self._registry.register(DeviceGauges(device))
         self._tokens = Counter(
             f"{_PREFIX}_tokens", "Tokens by kind", ["kind"], registry=self._registry
         )

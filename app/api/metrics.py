@@ -13,4 +13,6 @@ blueprint = Blueprint("metrics")
 @blueprint.get("/metrics", name="metrics")
 async def metrics(request: Request) -> HTTPResponse:
     """Return the metrics."""
-    return HTTPResponse(service_of(request).metrics.text(), content_type=CONTENT_TYPE_LATEST)
+    service = service_of(request)
+    await service.device.fresh()
+    return HTTPResponse(service.metrics.text(), content_type=CONTENT_TYPE_LATEST)

@@ -10,6 +10,7 @@ from sanic import Request
 from app.api.defaults import Defaults
 from app.api.meters import Metrics
 from app.catalog import Catalog
+from app.host.device_watch import DeviceWatch
 from app.host.supervisor import Supervisor
 
 
@@ -20,6 +21,7 @@ class Service:
     Args:
         defaults: what a chat request gets that does not say otherwise.
         sse_ping_s: seconds of silence after which a stream sends a comment.
+        device: knows how the device is.
     """
 
     catalog: Catalog
@@ -28,6 +30,7 @@ class Service:
     sse_ping_s: float
     version: str
     metrics: Metrics
+    device: DeviceWatch
     started_s: float = field(default_factory=time.monotonic)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from app.chat.tool_formats import ToolFormat, detect, hermes
+from app.chat.tool_formats import FORMATS, ToolFormat, detect, hermes
 from app.chat.tool_formats.base import Made
 from app.chat.traits import TemplateTraits
 
@@ -33,13 +33,28 @@ _AFTER_TOOLS = (
 )
 
 
-def format_for(template_source: str, traits: TemplateTraits) -> ToolFormat:
+def format_for(template_source: str, traits: TemplateTraits, name: str | None = None) -> ToolFormat:
     """Return the format that calls are read in.
 
     It is the generic one where the template does not show tools, or in a way nobody here knows.
+
+    Args:
+        name: the format to take whatever the template shows; None leaves that to the template.
+
+    Raises:
+        KeyError: there is no format of that name; the message lists those there are.
     """
+    if name is not None:
+        return _by_name(name)
     known = detect(template_source)
     return known if known and (traits.shows_tools or known.always) else GENERIC
+
+
+def _by_name(name: str) -> ToolFormat:
+    named = {known.name: known for known in (*FORMATS, GENERIC)}
+    if name not in named:
+        raise KeyError(f"'{name}' is no tool format; there are {', '.join(sorted(named))}")
+    return named[name]
 
 
 def presented(

@@ -21,6 +21,7 @@ TokenOf = Callable[[str], int | None]
 _SPACED = {"item_separator": ", ", "key_separator": ": "}
 _DENSE = {"item_separator": ",", "key_separator": ":"}
 _NEWLINES = re.compile(r"\r\n|\r|\n")
+_MAX_CHARS = 2 * 1024 * 1024
 
 
 def _no_token(_text: str) -> int | None:
@@ -43,6 +44,7 @@ class Grammar:
         by_length = sorted(map(re.escape, self._tokens), key=len, reverse=True)
         self._split = re.compile("(" + "|".join(by_length) + ")") if by_length else None
         self._rules: dict[str, str] = {}  # names by what follows them
+        self._n_chars = 0  # of all bodies, those that there were before too
 
     def literal(self, text: str) -> str:
         """Return an expression for exactly this text; the tags in it are the tokens they are."""
@@ -144,7 +146,14 @@ class Grammar:
         return self._named("T", f": {body}")
 
     def _named(self, kind: str, body: str) -> str:
-        """Return the name of the rule with this body, of which there is but one."""
+        """Return the name of the rule with this body, of which there is but one.
+
+        Raises:
+            ValueError: too much was written, as where many parts refer to long definitions.
+        """
+        self._n_chars += len(body)
+        if self._n_chars > _MAX_CHARS:
+            raise ValueError("the schemas are too long, with what they refer to in each place")
         return self._rules.setdefault(body, f"{kind}{len(self._rules)}")
 
     def text(self, start: str) -> str:

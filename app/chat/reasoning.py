@@ -68,10 +68,14 @@ def detect_reasoning(template_source: str) -> ReasoningTags | None:
     return next((tags for mark, tags in _MARKS if mark in template_source), None)
 
 
-def opens_reasoning(prompt_text: str, tags: ReasoningTags) -> bool:
-    """Return whether a rendered prompt ends where the model is to think."""
+def opens_reasoning(prompt_text: str, tags: ReasoningTags, *, goes_on: bool = False) -> bool:
+    """Return whether a rendered prompt ends where the model is to think.
+
+    Args:
+        goes_on: the prompt ends in the midst of a message, which may be in its thoughts.
+    """
     _, opening, after = prompt_text.rpartition(tags.opening)
-    return bool(opening) and not after.strip()
+    return bool(opening) and (tags.closing not in after if goes_on else not after.strip())
 
 
 class ReasoningParser:

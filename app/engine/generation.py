@@ -15,7 +15,7 @@ from app.engine.llama import Context, Model
 from app.engine.request import Request
 from app.engine.scheduler import Work
 from app.engine.speculation import MOST_GUESSED, BatchCost, Speculator
-from app.errors import EnvironmentFailure
+from app.errors import GrammarFailed
 
 # More tokens than these that follow by themselves are read like a prompt, in steps of its size.
 MOST_AT_ONCE = 32
@@ -118,9 +118,9 @@ class Generation:
             self.is_urgent = True
         if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
             answer.logprobs.add(token, logits)
-        if guide is None or self._model.is_end(token):
+        if guide is None:
             return Taken([token])
-        taken = guide.take(token)
+        taken = guide.take_end(token) if self._model.is_end(token) else guide.take(token)
         if len(taken.tokens) > 1:
             sampler.accept(taken.tokens[1:])
         return taken
@@ -160,7 +160,7 @@ class Generation:
         trouble = request.guide.trouble if request.guide is not None else ""
         if trouble:
             message = f"the answer could not be held to its grammar: {trouble}"
-            self._endings.fail(request, EnvironmentFailure, message)
+            self._endings.fail(request, GrammarFailed, message)
         elif reason:
             self._endings.finish(request, reason)
 

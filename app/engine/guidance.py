@@ -7,10 +7,11 @@ know requests that run.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
-from app.chat.grammar import Grammar, quoted
+from app.chat.grammar import Grammar, quoted, sequence
 from app.chat.reasoning import ReasoningTags, opens_reasoning
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, Tool
@@ -21,6 +22,7 @@ from app.protocol import Constraint, Generate
 JsonObject = dict[str, Any]
 _GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
+_Tools = Mapping[int, Tool]  # by their place in the request
 
 
 class Tokens(Protocol):
@@ -58,6 +60,11 @@ class Guidance:
         self._format = tool_format
         self._reasoning = reasoning
 
+    def forget(self) -> None:
+        """Forget the grammars that were compiled."""
+        if self._maybe_compiler is not None:
+            self._maybe_compiler.forget()
+
     def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         """Return what the answers to a command are held to; None where they are free.
 
@@ -73,7 +80,7 @@ class Guidance:
         if whole is None and tools:
             block = self._block(tools, one=not command.tool_choice.parallel)
         budget = command.reasoning.budget
-        thinking = self._thinking(prompt_text, budget)
+        thinking = self._thinking(command, prompt_text)
         if whole is None and block is None and (thinking is None or budget is None):
             return None
         return GuidePlan(
@@ -95,9 +102,12 @@ class Guidance:
         shown = text.decode("utf-8", "replace")
         return self._tokens.tokenize(shown, add_special=False, parse_special=True)
 
-    def _thinking(self, prompt_text: str, budget: int | None) -> Thinking | None:
-        tags = self._reasoning
+    def _thinking(self, command: Generate, prompt_text: str) -> Thinking | None:
+        tags, goes_on = self._reasoning, command.prompt_end == "continued"
         if tags is None or prompt_text.rstrip().endswith(tags.closing):
+            return None
+        is_open = opens_reasoning(prompt_text, tags, goes_on=goes_on)
+        if goes_on and not is_open:
             return None
         gap = self._tokenize(_GAP)
         return Thinking(
@@ -106,14 +116,16 @@ class Guidance:
             opening_token=self._tokens.token_of(tags.opening),
             end=(*self._tokenize(tags.closing.encode()), *gap),
             gap=tuple(gap),
-            is_open=opens_reasoning(prompt_text, tags),
-            budget=budget,
+            is_open=is_open,
+            also_end=tuple(tag.encode() for tag in tags.also_end),
+            budget=command.reasoning.budget,
         )
 
-    def _whole(self, command: Generate, tools: Sequence[Tool]) -> Matcher | None:
+    def _whole(self, command: Generate, tools: _Tools) -> Matcher | None:
         constraint = command.constraint
+        one = not command.tool_choice.parallel
         if command.tool_choice.is_required:
-            return self._required(tools, one=not command.tool_choice.parallel)
+            return self._required(tools, one=one)
         if constraint is None:
             return None
         if constraint.kind == "grammar":
@@ -122,27 +134,48 @@ class Guidance:
             lark = self._compiler.lark_of(constraint.text, constraint.param)
             return self._compiler.matcher(lark, constraint.param)
         grammar = self._grammar()
-        wanted = _expression(grammar, constraint)
-        self._compiler.matcher(grammar.text(wanted), constraint.param)
-        if tools and self._format.block is not None:
-            one = not command.tool_choice.parallel
+        alone = grammar.text(self._after_thoughts(grammar, self._text(grammar, constraint)))
+        matcher = self._compiler.matcher(alone, constraint.param)
+        if not tools or self._format.block is None:
+            return matcher
+
+        def or_calls(tools: Sequence[Tool]) -> str:
+            grammar = self._grammar()
+            wanted = self._text(grammar, constraint)
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
-            wanted = grammar.either([wanted, calls])
-        return self._compiled(grammar.text(wanted), tools, constraint.param)
+            return grammar.text(self._after_thoughts(grammar, grammar.either([wanted, calls])))
 
-    def _required(self, tools: Sequence[Tool], *, one: bool) -> Matcher:
-        grammar = self._grammar()
-        calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
-        return self._compiled(grammar.text(calls), tools, "tools")
+        return self._held(or_calls, tools, constraint.param)
 
-    def _block(self, tools: Sequence[Tool], *, one: bool) -> Block | None:
+    def _text(self, grammar: Grammar, constraint: Constraint) -> str:
+        head = grammar.literal(self._format.head) if self._format.head else ""
+        return sequence(head, _expression(grammar, constraint))
+
+    def _after_thoughts(self, grammar: Grammar, answer: str) -> str:
+        thoughts = self._format.thoughts(grammar) if self._format.thoughts else ""
+        return sequence(thoughts, answer)
+
+    def _required(self, tools: _Tools, *, one: bool) -> Matcher:
+        def calls(tools: Sequence[Tool]) -> str:
+            grammar = self._grammar()
+            calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
+            return grammar.text(self._after_thoughts(grammar, calls))
+
+        return self._held(calls, tools, "tools")
+
+    def _block(self, tools: _Tools, *, one: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
             return None
-        grammar = self._grammar()
-        block = self._calls_of(grammar, tools, one)
+
+        def body(tools: Sequence[Tool]) -> str:
+            grammar = self._grammar()
+            return grammar.text(self._calls_of(grammar, tools, one).body)
+
+        matcher = self._held(body, tools, "tools")
+        block = self._calls_of(self._grammar(), [_loosened(next(iter(tools.values())))], one)
         return Block(
             trigger=block.trigger.encode(),
-            matcher=self._compiled(grammar.text(block.body), tools, "tools"),
+            matcher=matcher,
             only_at_start=block.only_at_start,
             is_last=one,
         )
@@ -158,34 +191,66 @@ class Guidance:
     def _grammar(self) -> Grammar:
         return Grammar(self._format.tags, self._tokens.token_of)
 
-    def _compiled(self, grammar: str, tools: Sequence[Tool], param: str) -> Matcher:
+    def _held(self, write: Callable[[Sequence[Tool]], str], tools: _Tools, param: str) -> Matcher:
+        """Compile the grammar that is written for tools.
+
+        A schema that cannot be compiled holds calls to the names of its arguments only, unless
+        its tool is strict.
+        """
         try:
-            return self._compiler.matcher(grammar, param)
+            return self._compiler.matcher(write(list(tools.values())), param)
         except InvalidRequest:
-            self._blame(tools)
-            raise
+            known = {index: self._compilable(index, tool) for index, tool in tools.items()}
+            if known == tools:
+                raise
+            return self._compiler.matcher(write(list(known.values())), param)
 
-    def _blame(self, tools: Sequence[Tool]) -> None:
-        """Raise for the tool whose schema alone is at fault, if there is one."""
-        for index, tool in enumerate(tools):
-            grammar = Grammar()
-            start = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
+    def _compilable(self, index: int, tool: Tool) -> Tool:
+        """Return a tool, with another schema where its own is at fault.
+
+        Raises:
+            InvalidRequest: the tool is strict.
+        """
+        grammar = self._grammar()
+        start = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
+        try:
             self._compiler.matcher(grammar.text(start), f"tools[{index}].function.parameters")
+            if self._format.block is not None:
+                grammar = self._grammar()
+                body = self._calls_of(grammar, [tool], True).body
+                self._compiler.matcher(grammar.text(body), "tools")
+        except InvalidRequest:
+            if tool.is_strict:
+                raise
+            return _loosened(tool)
+        return tool
 
 
-def _callable(command: Generate) -> list[Tool]:
-    """Return the offered tools that may be called."""
+def _loosened(tool: Tool) -> Tool:
+    """Return a tool whose schema tells no more than the names of its arguments."""
+    named, required = tool.parameters.get("properties"), tool.parameters.get("required")
+    names = list(named) if isinstance(named, Mapping) else []
+    loose: JsonObject = {"type": "object"}
+    if names:
+        loose["properties"] = {name: {} for name in names}
+        needed = required if isinstance(required, list) else []
+        loose["required"] = [name for name in needed if isinstance(name, str) and name in names]
+    return replace(tool, parameters=loose)
+
+
+def _callable(command: Generate) -> _Tools:
+    """Return the offered tools that may be called, by their place among all."""
     allowed = command.tool_choice.names
     functions = [tool.get("function") or {} for tool in command.tools]
-    return [
-        Tool(
+    return {
+        index: Tool(
             name=str(function.get("name", "")),
             parameters=function.get("parameters") or _NO_PARAMETERS,
             is_strict=bool(function.get("strict")),
         )
-        for function in functions
+        for index, function in enumerate(functions)
         if not allowed or function.get("name") in allowed
-    ]
+    }
 
 
 def _calls(grammar: Grammar, block: CallBlock, *, one: bool) -> str:

@@ -11,6 +11,7 @@ from app.engine.cache_report import cache_miss, cache_report
 from app.engine.channel import Channel
 from app.engine.constraint import Guide
 from app.engine.guidance import Guidance
+from app.engine.heap import give_back_memory
 from app.engine.keeper import Keeper
 from app.engine.llama import Model
 from app.engine.logprobs import HeldLogprobs
@@ -33,6 +34,7 @@ from app.protocol import (
     Generate,
     KeepProfiles,
     Load,
+    MemoryTrimmed,
     Prefill,
     Render,
     SamplingParams,
@@ -40,6 +42,7 @@ from app.protocol import (
     Text,
     TokenIds,
     Tokenize,
+    TrimMemory,
 )
 
 _SEED_MASK = 0x7FFFFFFF
@@ -93,6 +96,8 @@ class Inbox:
                 self._channel.post(cache_report(self._residency, command.request_id))
             case ClearCache():
                 self._clear_cache(command.request_id)
+            case TrimMemory():
+                self._trim_memory(command.request_id)
             case KeepProfiles():
                 self._residency.disk.keep_profiles(set(command.names))
             case Shutdown():
@@ -103,11 +108,12 @@ class Inbox:
 
     def _submit(self, command: Generate | Prefill) -> None:
         received_s = command.sent_s or time.monotonic()
+        n_requests = command.n if isinstance(command, Generate) else 1
         try:
+            if not self._scheduler.can_take(n_requests):
+                raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
             prompt = self._prompts.build(command)
             requests = self._requests(command, prompt, received_s)
-            if not self._scheduler.can_take(len(requests)):
-                raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
         except DistillerError as error:
             self._channel.post(_failed(command.request_id, error))
             return
@@ -129,6 +135,8 @@ class Inbox:
             request = _request(command, prompt, received_s)
             request.max_new = min(command.max_tokens or room, room)
             request.sampling = _varied(command.sampling, choice)
+            if plan is not None and plan.whole is not None:  # it says where the answer ends
+                request.sampling = msgspec.structs.replace(request.sampling, ignore_eos=False)
             request.choice = choice
             request.leader = requests[0] if requests else None
             if command.explain_cache and choice == 0:
@@ -168,6 +176,12 @@ class Inbox:
         self._keeper.forget()
         entries, n_bytes = self._residency.forget()
         self._channel.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
+
+    def _trim_memory(self, request_id: str) -> None:
+        entries, n_bytes = self._keeper.trim()
+        self._guidance.forget()
+        give_back_memory()
+        self._channel.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))
 
     def _render(self, command: Render) -> None:
         try:

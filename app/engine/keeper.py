@@ -151,6 +151,23 @@ class Keeper:
 
     # ------------------------------------------------------------ now
 
+    def trim(self) -> tuple[int, int]:
+        """Drop the idle conversations in memory, after offering them to the disk.
+
+        Those in the KV cache stay: its memory is there as long as the process. What the disk takes
+        is given back when it is written.
+
+        Returns:
+            Entries and bytes.
+        """
+        store = self._residency.store
+        dropped = len(store), store.n_bytes
+        if self._residency.disk.is_on:
+            for entry in store:
+                self._offer(entry)
+        store.clear()
+        return dropped
+
     def save_prompt(self, tokens: Sequence[int], profile: str) -> Save | None:
         """Have a prompt written now; None where there is no disk."""
         return self._save(tokens, "profile" if profile else "boundary", profile)

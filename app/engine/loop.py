@@ -71,6 +71,10 @@ class EngineLoop:
         self._worked_s = 0.0
         self._interrupt = Interrupt(channel, poll_every_s)
 
+    def request_ids(self) -> list[str]:
+        """Return the requests that are worked on."""
+        return list(dict.fromkeys(request.request_id for request in self._scheduler.running))
+
     def run(self, commands: list[Command]) -> None:
         """Work until `Shutdown`.
 
@@ -273,7 +277,7 @@ class EngineLoop:
                     request_id=request.request_id,
                     total=request.n_prompt,
                     cache=request.n_cached,
-                    processed=request.n_past,
+                    processed=min(request.n_past, request.n_prompt),
                     time_ms=round((time.monotonic() - request.clock.started_s) * 1000.0, 3),
                 )
             )

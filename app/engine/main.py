@@ -22,14 +22,17 @@ from app.engine.llama import (
     BatchPart,
     Context,
     Model,
+    Sampler,
     build_version,
     route_logs,
 )
+from app.engine.log_relay import LogRelay
 from app.engine.loop import EngineLoop
 from app.engine.prompts import PromptBuilder
+from app.engine.sampling import stages
 from app.engine.speculation import MOST_GUESSED
 from app.engine.threads import default_threads
-from app.errors import DistillerError, TemplateRefused
+from app.errors import DistillerError, LoadParamsRefused, TemplateRefused
 from app.protocol import (
     Load,
     Loaded,
@@ -37,19 +40,10 @@ from app.protocol import (
     LoadProgress,
     LogLine,
     ModelInfo,
+    SamplingParams,
 )
 
 _PROGRESS_STEP = 0.02
-# what llama.cpp prints as errors where the loop makes room and tries again, or gave a step up
-_EXPECTED = (
-    "failed to find a memory slot",
-    "available cells",
-    "error loading state",
-    "failed to decode, ret = 2",
-    "failed to compute graph",
-    "graph_compute_async failed",
-    "removing memory module entries",
-)
 
 
 def main(argv: list[str]) -> int:
@@ -75,15 +69,18 @@ def main(argv: list[str]) -> int:
 
 def _load(command: Load, channel: Channel) -> EngineLoop | None:
     began_s = time.monotonic()
-    _forward_logs(channel, verbose=command.params.verbose)
+    relay = LogRelay(channel, verbose=command.params.verbose)
+    route_logs(relay.take)
     try:
         loop, info = _build(command, channel, began_s)
     except DistillerError as error:
-        refused = isinstance(error, TemplateRefused) and command.params.chat_template
-        param = "load_model_configs.chat_template" if refused else None
+        param = error.param if isinstance(error, LoadParamsRefused) else None
+        if isinstance(error, TemplateRefused) and command.params.chat_template:
+            param = "load_model_configs.chat_template"
         channel.post(LoadFailed(message=error.message, param=param))
         channel.flush()
         return None
+    relay.working_on = loop.request_ids
     channel.post(Loaded(info=info))
     channel.flush()
     return loop
@@ -101,7 +98,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_more_outputs=MOST_GUESSED,
     )
     source = params.chat_template or model.chat_template
-    prompts = PromptBuilder(model, source, n_ctx=context.n_ctx)
+    prompts = PromptBuilder(model, source, n_ctx=context.n_ctx, tool_format=params.tool_format)
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
         making = aside.submit(_compiler, model, channel)
@@ -144,8 +141,11 @@ def _info(
 
 
 def _warm_up(model: Model, context: Context) -> None:
-    """Generate from one token, so that the first request finds memory and caches ready."""
+    """Generate one token, so that the first request finds memory and caches ready."""
     context.decode([BatchPart(0, 0, [model.first_token], n_logits=1)])
+    sampler = Sampler(stages(SamplingParams(temperature=0.0)), model)
+    sampler.sample(context, 0)
+    sampler.close()
     context.clear(0)
 
 
@@ -160,15 +160,6 @@ def _progress_reporter(channel: Channel) -> Callable[[float], None]:
             channel.flush()
 
     return report
-
-
-def _forward_logs(channel: Channel, *, verbose: bool) -> None:
-    def sink(level: str, text: str) -> None:
-        is_trouble = level in ("warning", "error") and not any(x in text for x in _EXPECTED)
-        if verbose or is_trouble:
-            channel.post(LogLine(level=level, source="llama.cpp", text=text))
-
-    route_logs(sink)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from app.engine.dates import ConversationDates
 from app.engine.heads import Heads
 from app.engine.sequences import common_prefix
 from app.engine.turns import Meaning, Turns, meaning_of
-from app.errors import ContextOverflow, TemplateRefused
+from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused
 from app.protocol import Generate, Prefill, PromptEnd, Render
 
 JsonObject = dict[str, Any]
@@ -69,6 +69,7 @@ class PromptBuilder:
         tokenizer: the model's vocabulary.
         template_source: Jinja source; None means ChatML.
         n_ctx: tokens the context window holds.
+        tool_format: name of the format of tool calls; None leaves that to the template.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -77,9 +78,17 @@ class PromptBuilder:
 
     Raises:
         TemplateRefused: the template does not compile.
+        LoadParamsRefused: there is no tool format of that name.
     """
 
-    def __init__(self, tokenizer: Tokenizer, template_source: str | None, *, n_ctx: int) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template_source: str | None,
+        *,
+        n_ctx: int,
+        tool_format: str | None = None,
+    ) -> None:
         source = CHATML if template_source is None else template_source
         self._tokenizer = tokenizer
         self._n_ctx = n_ctx
@@ -88,7 +97,11 @@ class PromptBuilder:
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
         )
         self._traits = self._template.traits
-        self.tool_format: ToolFormat = format_for(source, self._traits)
+        try:
+            self.tool_format: ToolFormat = format_for(source, self._traits, tool_format)
+        except KeyError as error:
+            param = "load_model_configs.tool_format"
+            raise LoadParamsRefused(error.args[0], param=param) from None
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
         self._dates = ConversationDates()
         self._heads = Heads(self._shared)
@@ -199,7 +212,8 @@ class PromptBuilder:
             parser = self.tool_format.parser(dict(map(_signature, command.tools)))
         if self.reasoning is None or not command.reasoning.is_split:
             return parser
-        is_open = opens_reasoning(prompt_text, self.reasoning)
+        goes_on = command.prompt_end == "continued"
+        is_open = opens_reasoning(prompt_text, self.reasoning, goes_on=goes_on)
         return ReasoningParser(parser, self.reasoning, is_open=is_open)
 
     def _meaning(self, text: str) -> Meaning:

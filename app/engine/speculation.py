@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 MOST_GUESSED = 7
 _KEY_TOKENS = 3
+_LOOKS_BACK = 8192  # tokens of a prompt that are looked at; more would take milliseconds
 _SIZES = (3, MOST_GUESSED)
 # Cost of a batch of so many tokens in tokens decoded one by one, before any is measured:
 # 0.5B Q4_0 on two cores.
@@ -84,7 +85,8 @@ class Speculator:
     def _find(self, tokens: Sequence[int]) -> int | None:
         """Return where what followed begins, the latest time; None where it is the first."""
         key = tuple(tokens[-_KEY_TOKENS:])
-        for end in range(max(self._n_seen, _KEY_TOKENS), len(tokens)):
+        first = max(self._n_seen, len(tokens) - _LOOKS_BACK, _KEY_TOKENS)
+        for end in range(first, len(tokens)):
             self._followers[tuple(tokens[end - _KEY_TOKENS : end])] = end
         self._n_seen = max(self._n_seen, len(tokens))
         return self._followers.get(key)

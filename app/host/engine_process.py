@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from typing import Any
 
 import msgspec
 
-from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
+from app.errors import (
+    DistillerError,
+    EngineDied,
+    LoadParamsRefused,
+    ModelLoadFailed,
+    ServiceStopping,
+)
+from app.host import oom
+from app.host.last_words import LastWords, process_ended
 from app.host.mailbox import Mailbox, Mark
 from app.host.silence import SilenceTimer
 from app.host.spawn import SpawnedEngine
-from app.logs import get_logger
+from app.logs import bound, get_logger
 from app.protocol import (
     Cancel,
     Command,
@@ -45,11 +52,11 @@ from app.protocol import (
     event_reader,
 )
 
-_LAST_STDERR_LINES = 12
+_MOST_NAMED_REQUESTS = 16
 _SAVE_WAIT_S = 10.0
 _LAST_WORDS_WAIT_S = 0.2
-_STDERR_READ_BYTES = 64 * 1024
 _SILENCE_CHECK_S = 1.0
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 log = get_logger("engine")
 
@@ -77,7 +84,10 @@ class EngineProcess(asyncio.Protocol):
         self._on_exit = on_exit
         self._reader = event_reader()
         self._requests: dict[str, Mailbox] = {}
-        self._stderr: deque[str] = deque(maxlen=_LAST_STDERR_LINES)
+        self._asked_by: dict[str, str] = {}
+        self._last_words = LastWords(self._about)
+        self._oom_kills = oom.kill_count()
+        self._was_killed = False
         self._loaded: asyncio.Future[ModelInfo] = asyncio.get_running_loop().create_future()
         self._loaded.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._exited = asyncio.Event()
@@ -89,6 +99,7 @@ class EngineProcess(asyncio.Protocol):
         self._silence_task: asyncio.Task[None] | None = None
         self._ending = False
         self.exit_reason: str | None = None
+        self.was_oom_killed = False
         self.stats = Stats(
             waiting=0,
             running=0,
@@ -110,6 +121,21 @@ class EngineProcess(asyncio.Protocol):
         return self._transport is not None and not self._exited.is_set()
 
     @property
+    def heard_s(self) -> float:
+        """Monotonic time of its last word, or of when it was last given work after none."""
+        return self._heard_s
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since its last word, while it has work; 0 without."""
+        return time.monotonic() - self._heard_s if self._requests else 0.0
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether it has been silent over its work for too long."""
+        return self.silent_s > self._silence_s
+
+    @property
     def n_requests(self) -> int:
         """Requests in flight."""
         return len(self._requests)
@@ -124,7 +150,7 @@ class EngineProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self, sock=self._socket)
         self._transport = transport
-        self._stderr_task = asyncio.create_task(self._watch_stderr())
+        self._stderr_task = asyncio.create_task(self._last_words.watch(self._process.stderr))
         self._exit_task = asyncio.create_task(self._watch_exit(self._stderr_task))
         self._silence_task = asyncio.create_task(self._watch_silence())
         self._send(command)
@@ -148,6 +174,7 @@ class EngineProcess(asyncio.Protocol):
 
         Raises:
             EngineDied: the process ended before the request did.
+            ServiceStopping: `end_requests` was called before that.
             InvalidRequest: the request has a number that no frame can carry.
         """
         if not self.is_alive:
@@ -159,6 +186,7 @@ class EngineProcess(asyncio.Protocol):
         if not self._requests:
             self._heard_s = time.monotonic()
         self._requests[request_id] = mailbox
+        self._asked_by[request_id] = bound("request_id") or request_id
         self._idle.clear()
         unfinished = command.n if isinstance(command, Generate) else 1
         self._write(frame)
@@ -178,10 +206,12 @@ class EngineProcess(asyncio.Protocol):
                     yield []
                 if Mark.GONE in batch and not done:
                     raise EngineDied("the engine process ended while it worked on this request")
+                if Mark.STOP in batch and not done:
+                    raise ServiceStopping("The service is shutting down")
         finally:
             if timer:
                 timer.close()
-            del self._requests[request_id]
+            del self._requests[request_id], self._asked_by[request_id]
             if not self._requests:
                 self._idle.set()
             if not done and self.is_alive:
@@ -208,6 +238,11 @@ class EngineProcess(asyncio.Protocol):
         """Wait until the process has ended and its exit is known."""
         await self._exited.wait()
 
+    def end_requests(self) -> None:
+        """Have all requests in flight end with an error now, as the service stops."""
+        for mailbox in self._requests.values():
+            mailbox.put(Mark.STOP)
+
     def tell(self, command: KeepProfiles) -> None:
         """Send a command that has no answer."""
         self._send(command)
@@ -233,6 +268,7 @@ class EngineProcess(asyncio.Protocol):
 
     def kill(self) -> None:
         """End the process at once."""
+        self._was_killed = True
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)
 
@@ -252,7 +288,7 @@ class EngineProcess(asyncio.Protocol):
             for event in self._reader.feed(data):
                 self._dispatch(event)
         except FrameError as error:
-            log.error("engine_protocol_error", pid=self.pid, error=str(error))
+            log.error("engine_protocol_error", error=str(error), **self._about())
             self.kill()
 
     def _dispatch(self, event: Event) -> None:
@@ -267,7 +303,9 @@ class EngineProcess(asyncio.Protocol):
                 kind = LoadParamsRefused if event.param else ModelLoadFailed
                 self._settle(kind(event.message, param=event.param))
             case LogLine():
-                log.log(_LEVELS[event.level], event.text, source=event.source, pid=self.pid)
+                about = self._about(event.request_ids)
+                level = _LEVELS[event.level]
+                log.log(level, "engine_log", text=event.text, source=event.source, **about)
             case _:
                 mailbox = self._requests.get(event.request_id)
                 if mailbox is not None:
@@ -282,43 +320,39 @@ class EngineProcess(asyncio.Protocol):
             self.load_fraction = 1.0
             self._loaded.set_result(outcome)
 
-    async def _watch_stderr(self) -> None:
-        """Put what the process prints (llama.cpp's last words, tracebacks) into the log."""
-        stream = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(stream), self._process.stderr
-        )
-        held = b""
-        while data := await stream.read(_STDERR_READ_BYTES):
-            *lines, held = (held + data).split(b"\n")
-            if len(held) > _STDERR_READ_BYTES:
-                lines, held = [*lines, held], b""
-            for line in lines:
-                self._last_words(line)
-        self._last_words(held)
-        transport.close()
+    def _about(self, request_ids: Iterable[str] | None = None) -> dict[str, Any]:
+        """Return what is bound to a log line: the process, and requests by the ids in the log.
 
-    def _last_words(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace").rstrip()
-        if text:
-            self._stderr.append(text)
-            log.warning("engine_stderr", text=text, pid=self.pid)
+        Args:
+            request_ids: the requests; None is all that are in flight.
+        """
+        ids = self._requests if request_ids is None else request_ids
+        named = dict.fromkeys(self._asked_by[each] for each in ids if each in self._asked_by)
+        match list(named)[:_MOST_NAMED_REQUESTS]:
+            case []:
+                return {"pid": self.pid}
+            case [only]:
+                return {"pid": self.pid, "request_id": only}
+            case several:
+                return {"pid": self.pid, "request_ids": several}
 
     async def _watch_silence(self) -> None:
         """End a hung engine: one that works reports several times a second."""
         while True:
             await asyncio.sleep(_SILENCE_CHECK_S)
-            silent_s = time.monotonic() - self._heard_s
-            if self._requests and silent_s > self._silence_s:
-                log.error("engine_hung", pid=self.pid, silent_s=round(silent_s, 1))
+            if self.is_hung:
+                log.error("engine_hung", silent_s=round(self.silent_s, 1), **self._about())
                 self.kill()
                 return
 
     async def _watch_exit(self, stderr: asyncio.Task[None]) -> None:
-        await _readable(os.pidfd_open(self.pid))
+        await process_ended(self.pid)
         code = self._process.wait()
         await asyncio.wait([stderr], timeout=_LAST_WORDS_WAIT_S)
-        reason = self.exit_reason = _exit_reason(code, self._stderr)
+        oom_kills = (oom.kill_count() or 0) - (self._oom_kills or 0)
+        ending = oom.Ending(code, was_ours=self._was_killed, oom_kills=oom_kills)
+        self.was_oom_killed = ending.is_oom
+        reason = self.exit_reason = ending.reason(self._last_words.last)
         self._settle(ModelLoadFailed(f"the engine process ended while it loaded: {reason}"))
         self._exited.set()
         if self._silence_task is not None:
@@ -326,34 +360,7 @@ class EngineProcess(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
         if not self._ending:
-            log.error("engine_exited", pid=self.pid, reason=reason, requests=self.n_requests)
+            log.error("engine_exited", reason=reason, requests=self.n_requests, **self._about())
         for mailbox in self._requests.values():
             mailbox.put(Mark.GONE)
         self._on_exit(self)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-async def _readable(descriptor: int) -> None:
-    """Wait until a pidfd says that its process has ended, then close it."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-
-
-def _exit_reason(code: int, last_lines: deque[str]) -> str:
-    how = f"exit status {code}" if code >= 0 else f"signal {_signal_name(-code)}"
-    return f"{how}; last words: {last_lines[-1]}" if last_lines else how

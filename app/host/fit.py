@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from app.host.kernel_files import fields, number, own_cgroups
 from app.model_facts import ModelFacts
 from app.protocol import LoadParams
 
@@ -140,7 +141,7 @@ def available_bytes(root: Path = Path("/")) -> int:
     Returns:
         `sys.maxsize` on a system that has neither source.
     """
-    meminfo = _fields(root / "proc/meminfo").get("MemAvailable")
+    meminfo = fields(root / "proc/meminfo").get("MemAvailable")
     system = sys.maxsize if meminfo is None else meminfo * 1024
     return max(0, min([system, *_cgroup_rooms(root)]))
 
@@ -198,59 +199,22 @@ def _trained_n_ctx(facts: ModelFacts, params: LoadParams) -> int:
 
 def _cgroup_rooms(root: Path) -> Iterator[int]:
     """Yield the free bytes of each limited cgroup that this process is in."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if number == "0" and not controllers:
-            for folder in _with_parents(root / "sys/fs/cgroup", path):
-                yield from _room_v2(folder)
-        elif "memory" in controllers.split(","):
-            for folder in _with_parents(root / "sys/fs/cgroup/memory", path):
-                yield from _room_v1(folder)
-
-
-def _with_parents(mount: Path, path: str) -> Iterator[Path]:
-    """Yield the cgroup's folder and those above it, the mount point last."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    for depth in range(len(parts), -1, -1):
-        yield mount.joinpath(*parts[:depth])
+    for cgroup in own_cgroups(root):
+        yield from (_room_v2 if cgroup.version == 2 else _room_v1)(cgroup.folder)
 
 
 def _room_v2(folder: Path) -> Iterator[int]:
-    limits = [_number(folder / name) for name in ("memory.max", "memory.high")]
-    used = _number(folder / "memory.current")
-    stat = _fields(folder / "memory.stat")
+    limits = [number(folder / name) for name in ("memory.max", "memory.high")]
+    used = number(folder / "memory.current")
+    stat = fields(folder / "memory.stat")
     cached = stat.get("inactive_file", 0) + stat.get("active_file", 0)
     if used is not None:
         yield from (limit - max(0, used - cached) for limit in limits if limit is not None)
 
 
 def _room_v1(folder: Path) -> Iterator[int]:
-    limit, used = (_number(folder / f"memory.{name}_in_bytes") for name in ("limit", "usage"))
-    stat = _fields(folder / "memory.stat")
+    limit, used = (number(folder / f"memory.{name}_in_bytes") for name in ("limit", "usage"))
+    stat = fields(folder / "memory.stat")
     cached = stat.get("total_inactive_file", 0) + stat.get("total_active_file", 0)
     if limit is not None and used is not None:
         yield limit - max(0, used - cached)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def _number(path: Path) -> int | None:
-    """Return the number in a file; None where there is none ("max" means no limit)."""
-    text = _text(path).strip()
-    return int(text) if text.isdecimal() else None
-
-
-def _fields(path: Path) -> dict[str, int]:
-    """Return the `name number` or `name: number kB` lines of a file."""
-    fields = {}
-    for line in _text(path).splitlines():
-        words = line.replace(":", " ").split()
-        if len(words) >= 2 and words[1].isdecimal():
-            fields[words[0]] = int(words[1])
-    return fields

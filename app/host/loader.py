@@ -58,9 +58,28 @@ class Loader:
         self.profile_states: Sequence[ProfileState] = self._restoration("").states
 
     @property
+    def heard_s(self) -> float | None:
+        """Monotonic time of the last word of the engine that is being loaded."""
+        return self._loading.heard_s if self._loading else None
+
+    @property
     def fraction(self) -> float | None:
         """How much of the model that is being loaded is there, 0.0 to 1.0."""
         return self._loading.load_fraction if self._loading else None
+
+    def reconfigure(
+        self,
+        queue: QueueParams,
+        profiles: Sequence[Profile],
+        *,
+        load_timeout_s: float,
+        engine_timeout_s: float,
+    ) -> None:
+        """Use other values from the next load on."""
+        self._queue = queue
+        self._profiles = profiles
+        self._load_timeout_s = load_timeout_s
+        self._engine_timeout_s = engine_timeout_s
 
     async def load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
         """Load a model and restore its profiles.
@@ -84,6 +103,11 @@ class Loader:
                 self._status.restarts += 1
                 self._status.last_failure = error.message
                 self._say(f"Model {plan.file.name} is being loaded again after its engine ended")
+
+    def end_requests(self) -> None:
+        """Have all requests in flight end with an error now, as the service stops."""
+        for engine in self._engines:
+            engine.end_requests()
 
     async def close(self) -> None:
         """End all engines, then let go of the cache folder."""

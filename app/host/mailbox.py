@@ -16,6 +16,7 @@ class Mark(Enum):
 
     SILENCE = auto()
     GONE = auto()
+    STOP = auto()
 
 
 class Mailbox:

@@ -51,3 +51,4 @@ class Status:
     )
     restarts: int = 0
     last_failure: str | None = None
+    oom_kills: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Any, TypeVar
 
@@ -99,9 +99,28 @@ class Supervisor:
         return self._loader.fraction
 
     @property
+    def heard_s(self) -> float | None:
+        """Monotonic time of the last word of the engine that is being loaded, if one is."""
+        return self._loader.heard_s
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a load, switch or restart is under way."""
+        return bool(self._tasks)
+
+    @property
     def profiles(self) -> Sequence[ProfileState]:
         """The profiles in the model that serves, or else in the one loaded last."""
         return self._serving.profiles if self._serving else self._loader.profile_states
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each thing that is wrong although a model may serve."""
+        if self.status.oom_kills:
+            times = "once" if self.status.oom_kills == 1 else f"{self.status.oom_kills} times"
+            yield (
+                f"Memory was so short that the kernel ended the engine {times} since the start; "
+                "a smaller n_ctx or model needs less"
+            )
 
     @property
     def loaded(self) -> list[Serving]:
@@ -125,11 +144,28 @@ class Supervisor:
         if file is None:
             if spawned:
                 spawned.discard()
-            log.warning(self.status.name, message=self.status.message)
+            log.warning("no_model", message=self.status.message)
             return
         self._wanted = file.name
         self._set("loading", f"Model {file.name} is being loaded")
         self._spawn_task(self._first_load(file, spawned))
+
+    def reconfigure(
+        self,
+        defaults: LoadParams,
+        queue: QueueParams,
+        profiles: Sequence[Profile],
+        *,
+        load_timeout_s: float,
+        engine_timeout_s: float,
+        drain_timeout_s: float,
+    ) -> None:
+        """Use other values from the next load on; what serves goes on as it is."""
+        self._defaults = defaults
+        self._drain_timeout_s = drain_timeout_s
+        self._loader.reconfigure(
+            queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
+        )
 
     async def _first_load(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
         async with self._lock:
@@ -164,6 +200,13 @@ class Supervisor:
         """Refuse new work from now on; what runs goes on."""
         self._set("stopping", "Server is shutting down")
 
+    def end_requests(self) -> None:
+        """Have everything end now that somebody waits for, with an error that says why."""
+        self.begin_stop()
+        for task in self._tasks:
+            task.cancel()
+        self._loader.end_requests()
+
     # ------------------------------------------------------------ requests
 
     async def use(self, model_name: str | None, overrides: Mapping[str, Any]) -> Serving:
@@ -185,7 +228,7 @@ class Supervisor:
             return serving
         if file is None or file.name == self._wanted:
             raise self._not_serving()
-        return await asyncio.shield(self._spawn_task(self._switch(file, overrides, reload=False)))
+        return await self._outcome(self._switch(file, overrides, reload=False))
 
     def _not_serving(self) -> DistillerError:
         match self.status.name:
@@ -206,7 +249,17 @@ class Supervisor:
         Raises:
             ModelLoadFailed: it could not be loaded; the former model serves on.
         """
-        return await asyncio.shield(self._spawn_task(self._switch(file, overrides, reload=True)))
+        return await self._outcome(self._switch(file, overrides, reload=True))
+
+    async def _outcome(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """Wait for work that goes on though the caller goes away; it ends when the service does."""
+        task = self._spawn_task(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise self._not_serving() from None
+            raise
 
     async def _switch(
         self, file: ModelFile, overrides: Mapping[str, Any], *, reload: bool
@@ -264,6 +317,8 @@ class Supervisor:
             raise
 
     def _serve(self, serving: Serving) -> None:
+        if self.status.name == "stopping":  # a load may be done at the moment it is cancelled
+            raise self._not_serving()
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
@@ -287,6 +342,7 @@ class Supervisor:
     # ------------------------------------------------------------ restart
 
     def _on_exit(self, engine: EngineProcess) -> None:
+        self.status.oom_kills += engine.was_oom_killed
         serving = self._serving
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return
@@ -298,7 +354,7 @@ class Supervisor:
         self._spawn_task(self._restart(serving))
 
     async def _restart(self, before: Serving) -> None:
-        while True:
+        while self.status.name != "stopping":
             await asyncio.sleep(self._backoff_s)
             self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
             async with self._lock:  # not while asleep: another model may be asked for meanwhile
@@ -316,8 +372,9 @@ class Supervisor:
                     return
 
     def _set(self, name: StatusName, message: str) -> None:
-        self.status.name = name
-        self.status.message = message
+        if self.status.name != "stopping":  # there is no way back from that
+            self.status.name = name
+            self.status.message = message
 
     def _spawn_task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         task = asyncio.create_task(work, context=Context())  # its log lines are of no request

@@ -19,6 +19,7 @@ from app.protocol.commands import (
     Render,
     Shutdown,
     Tokenize,
+    TrimMemory,
 )
 from app.protocol.events import (
     CacheCleared,
@@ -31,6 +32,7 @@ from app.protocol.events import (
     LoadFailed,
     LoadProgress,
     LogLine,
+    MemoryTrimmed,
     PromptProgress,
     ReasoningDelta,
     Reply,
@@ -101,6 +103,7 @@ __all__ = [
     "LoadProgress",
     "Loaded",
     "LogLine",
+    "MemoryTrimmed",
     "ModelInfo",
     "Prefill",
     "PromptEnd",
@@ -126,6 +129,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolCallStart",
     "ToolChoice",
+    "TrimMemory",
     "Usage",
     "command_reader",
     "encode",

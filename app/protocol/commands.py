@@ -116,6 +116,12 @@ class ClearCache(Message, frozen=True, kw_only=True):
     request_id: str
 
 
+class TrimMemory(Message, frozen=True, kw_only=True):
+    """Memory is short: drop what no request works on and can be made again."""
+
+    request_id: str
+
+
 class KeepProfiles(Message, frozen=True, kw_only=True):
     """These profiles exist; entries of others may be evicted from now on."""
 
@@ -136,6 +142,7 @@ Command = (
     | Detokenize
     | DescribeCache
     | ClearCache
+    | TrimMemory
     | KeepProfiles
     | Shutdown
 )

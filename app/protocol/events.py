@@ -37,11 +37,15 @@ class LoadFailed(Message, frozen=True, kw_only=True):
 
 
 class LogLine(Message, frozen=True, kw_only=True):
-    """A line for the service's log: llama.cpp's own, or the engine's."""
+    """A line for the service's log: llama.cpp's own, or the engine's.
+
+    `request_ids` are those of the requests that were worked on when it was written.
+    """
 
     level: str
     source: str
     text: str
+    request_ids: list[str] = []
 
 
 class Started(Message, frozen=True, kw_only=True):
@@ -164,6 +168,14 @@ class CacheCleared(Message, frozen=True, kw_only=True):
     bytes: int
 
 
+class MemoryTrimmed(Message, frozen=True, kw_only=True):
+    """Answer to `TrimMemory`: what was dropped."""
+
+    request_id: str
+    entries: int
+    bytes: int
+
+
 class Stats(Message, frozen=True, kw_only=True):
     """What the engine is doing; sent a few times a second while it works."""
 
@@ -177,6 +189,6 @@ class Stats(Message, frozen=True, kw_only=True):
 
 
 Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
-Reply = TokenIds | Text | CacheReport | CacheCleared
+Reply = TokenIds | Text | CacheReport | CacheCleared | MemoryTrimmed
 RequestEvent = Started | PromptProgress | TokenLogprobs | Delta | Finished | Failed | Reply
 Event = LoadProgress | Loaded | LoadFailed | LogLine | Stats | RequestEvent

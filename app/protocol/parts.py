@@ -18,7 +18,8 @@ class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
 class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
     """How to load a model; the names are those of `load_model_configs`.
 
-    `None` leaves the choice to the engine (threads) or to the model file (rope).
+    `None` leaves the choice to the engine (threads), to the model file (rope, template) or to what
+    the template shows (tool format).
     """
 
     n_ctx: int
@@ -37,6 +38,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     verbose: bool = False
     chat_template: str | None = None
+    tool_format: str | None = None
 
 
 class QueueParams(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,9 @@ def sample(kind: type[DistillerError]) -> DistillerError:
 def response(error: Exception) -> tuple[int, Any, dict[str, Any]]:
     """Return status, headers and body of the answer to a request that raised."""
     config = SimpleNamespace(REQUEST_MAX_SIZE=MAX_BODY_BYTES)
-    request = cast(Request, SimpleNamespace(app=SimpleNamespace(config=config)))
+    request = cast(
+        Request, SimpleNamespace(app=SimpleNamespace(config=config), ctx=SimpleNamespace())
+    )
     answer = JsonErrorHandler().default(request, error)
     assert answer.content_type == "application/json"
     return answer.status, answer.headers, json.loads(answer.body or b"")

@@ -18,6 +18,7 @@ from app.chat.stream_parser import ParsedCall, collect
 from app.chat.tool_formats import FORMATS, ToolFormat, detect
 from app.chat.tool_formats.base import CallBlock, Tool
 from app.chat.tool_formats.minimax_m3 import MARK
+from app.chat.tool_formats.parameters import Parameter
 from app.errors import TemplateRefused
 from tests.chat.grammar_walks import Vocabulary
 from tests.chat.test_tool_formats_of_templates import EXPECTED, PATHS, written_by
@@ -298,3 +299,27 @@ def test_calls_in_the_history_are_admitted(path: Path, has_tokens: bool, n_calls
         rest = rest[len(admitted) :]
     expected = calls[:1] if known.name in ONE_IS_SHOWN else calls
     assert [(call.name, json.loads(call.arguments)) for call in read] == expected
+
+
+BRANCHING: dict[str, Any] = {
+    "properties": {"a": {"$ref": "#/$defs/any"}},
+    "$defs": {"any": {"anyOf": [{"$ref": "#/$defs/any"}] * 12}},
+}
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+def test_unions_that_multiply_take_any_value(name: str) -> None:
+    known = BY_NAME[name]
+    grammar = Grammar(known.tags)
+    block = known.block
+    assert block is not None
+    assert len(grammar.text(block(grammar, [Tool("t", BRANCHING)], True).body)) < 100_000
+    assert Parameter("a", {**BRANCHING["properties"]["a"], **BRANCHING}, False).options == [{}]
+
+
+def test_definitions_that_are_long_in_many_places_are_refused() -> None:
+    grammar = Grammar()
+    long = {"type": "object", "properties": {f"p{at}": {"type": "string"} for at in range(3000)}}
+    many = {"anyOf": [long] * 40}
+    with pytest.raises(ValueError, match="too long"):
+        grammar.schema(many)

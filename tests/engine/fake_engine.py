@@ -62,6 +62,9 @@ class NoGuidance:
     def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         return None
 
+    def forget(self) -> None:
+        pass
+
 
 class FollowerGuidance(NoGuidance):
     """Holds all answers to the grammar of `Follower`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from app.chat.reasoning import ReasoningTags
-from app.chat.tool_formats import hermes
+from app.chat.tool_formats import harmony, hermes
 from app.engine.constraint import Guide, GuidePlan
 from app.engine.guidance import Guidance
 from app.errors import InvalidRequest
@@ -122,12 +123,49 @@ def refusal(asked: Generate) -> InvalidRequest:
     return refused.value
 
 
-def test_the_tool_whose_schema_is_at_fault_is_named() -> None:
-    broken = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}})
-    for choice in (ToolChoice(), ToolChoice(is_required=True)):
-        refused = refusal(command(tool("a"), broken, tool_choice=choice))
-        assert refused.param == "tools[1].function.parameters"
-        assert "strin" in refused.message
+BROKEN = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}}, strict=True)
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice(is_required=True)])
+def test_the_strict_tool_whose_schema_is_at_fault_is_named(choice: ToolChoice) -> None:
+    refused = refusal(command(tool("a"), BROKEN, tool_choice=choice))
+    assert refused.param == "tools[1].function.parameters"
+    assert "strin" in refused.message
+
+
+def test_a_tool_at_fault_is_named_by_its_place_among_all_that_are_offered() -> None:
+    refused = refusal(command(tool("a"), BROKEN, tool_choice=ToolChoice(names=["b"])))
+    assert refused.param == "tools[1].function.parameters"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"type": "strin"},
+        {"type": "string", "pattern": "^(?!x).*$"},
+        {"$ref": "#/components/x"},
+        {"enum": []},
+        "some text",
+    ],
+)
+@pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice(is_required=True)])
+def test_a_sloppy_schema_holds_calls_to_the_names_of_its_arguments(
+    value: Any, choice: ToolChoice
+) -> None:
+    parameters = {"type": "object", "properties": {"x": value}, "required": ["x", "y"]}
+    plan = planned(command(tool("b", parameters), tool_choice=choice))
+    guide = Guide(plan)
+    taken = guide.begin().tokens or guide.take(WORDS.tags["<tool_call>"]).tokens
+    assert WORDS.spelled(taken).decode().endswith('{"name": "b", "arguments": {"x": ')
+
+
+def test_beside_a_sloppy_schema_the_others_hold_as_ever() -> None:
+    sloppy = tool("b", {"type": "object", "properties": {"x": {"type": "strin"}}})
+    wanted = {"type": "object", "properties": {"n": {"const": 7}}, "required": ["n"]}
+    plan = planned(command(sloppy, tool("c", wanted), tool_choice=ToolChoice(is_required=True)))
+    guide = Guide(plan)
+    guide.begin()
+    assert b'c", "arguments": {"n": 7}}' in WORDS.spelled(guide.take(ord("c")).tokens)
 
 
 def test_only_a_strict_tool_is_refused_for_what_cannot_be_enforced() -> None:
@@ -157,7 +195,54 @@ def test_a_vocabulary_that_no_grammar_can_hold_serves_all_that_need_none() -> No
         guidance.plan(command(constraint=schema({"type": "object"})), "")
 
 
+# ---------------------------------------------------------------- answers in messages
+
+
+HARMONY = Words(harmony.FORMAT.tags)
+
+
+def of_harmony(asked: Generate, answer: str) -> bool:
+    """Return whether gpt-oss may answer so."""
+    plan = Guidance(HARMONY, HARMONY.compiler, harmony.FORMAT).plan(asked, "")
+    assert plan is not None
+    assert plan.whole is not None
+    parts = re.split("(" + "|".join(map(re.escape, HARMONY.tags)) + ")", answer)
+    tokens = [HARMONY.tokenize(p, add_special=False, parse_special=True) for p in parts if p]
+    flat = [token for part in tokens for token in part]
+    return plan.whole.copy().n_allowed(flat) == len(flat)
+
+
+@pytest.mark.parametrize(
+    "thought", ["", "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"]
+)
+def test_an_answer_in_messages_has_its_head_and_may_have_thoughts_before_it(thought: str) -> None:
+    asked = command(constraint=schema({"type": "boolean"}))
+    assert of_harmony(asked, thought + "<|channel|>final<|message|>true")
+    assert not of_harmony(asked, "true")
+
+
+def test_a_required_call_in_messages_may_have_thoughts_before_it() -> None:
+    asked = command(tool("time"), tool_choice=ToolChoice(is_required=True))
+    thought = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant"
+    call = "<|channel|>commentary to=functions.time <|constrain|>json<|message|>{}<|call|>"
+    assert of_harmony(asked, call)
+    assert of_harmony(asked, thought + call)
+    assert not of_harmony(asked, thought + "<|channel|>final")
+
+
 # ---------------------------------------------------------------- thoughts
+
+
+def test_a_message_that_goes_on_within_its_thoughts_is_in_them() -> None:
+    asked = command(constraint=schema({"type": "boolean"}), prompt_end="continued")
+    plan = planned(asked, "Q: <think>\nIt may be", TAGS)
+    assert plan.thinking is not None
+    assert plan.thinking.is_open
+
+
+def test_a_message_that_goes_on_behind_its_thoughts_has_no_more_of_them() -> None:
+    asked = command(constraint=schema({"type": "boolean"}), prompt_end="continued")
+    assert planned(asked, "Q: <think>\nSo.</think>\n\nIt is ", TAGS).thinking is None
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,13 @@ from app.protocol import (
     DescribeCache,
     Finished,
     Generate,
+    MemoryTrimmed,
     Prefill,
     PromptProgress,
     SamplingParams,
     Stats,
     TextDelta,
+    TrimMemory,
 )
 from tests.engine.fake_disk import fake_disk
 from tests.engine.fake_engine import Engine, FollowerGuidance, endless, generate, prefill
@@ -217,6 +219,20 @@ def test_a_batch_smaller_than_the_number_of_running_answers_serves_them_all() ->
         engine.assert_answered(command)
 
 
+def test_where_memory_is_short_idle_conversations_go_and_running_requests_stay() -> None:
+    prompt, seed = endless(9, 20, start=2)
+    idle, running = generate("a", [1] * 60, 1), generate("b", prompt, 20, seed=seed)
+    again = generate("c", [1] * 60)
+    trim = TrimMemory(request_id="t")
+    script: list[list[Command]] = [[idle], [], [], [], [running], [], [trim], [again]]
+    engine = Engine(script, parallel=1, idle_bytes=200).run()
+    (trimmed,) = [event for event in engine.events if isinstance(event, MemoryTrimmed)]
+    assert (trimmed.entries, trimmed.bytes > 0) == (1, True)
+    assert engine.finished("c")[0].usage.cached_tokens == 0
+    engine.assert_answered(running)
+    engine.assert_answered(again)
+
+
 # ---------------------------------------------------------------- the disk tier
 
 
@@ -308,6 +324,20 @@ def test_what_was_forgotten_is_not_written_afterwards() -> None:
     assert not store.entries
 
 
+def test_what_leaves_memory_because_it_is_short_goes_to_the_disk() -> None:
+    disk, store = fake_disk(can_cut=True, dice=None)
+    trim = TrimMemory(request_id="t")
+    script: list[list[Command]] = [
+        [generate("a", [1] * 60, 1)],
+        *([] for _ in range(30)),
+        [trim],
+    ]
+    engine = Engine(script, disk=disk, idle_bytes=200).run()
+    (trimmed,) = [event for event in engine.events if isinstance(event, MemoryTrimmed)]
+    assert trimmed.entries == 1
+    assert any(len(tokens) >= 60 for tokens in store.entries)
+
+
 # ---------------------------------------------------------------- several tokens at once
 
 
@@ -393,6 +423,8 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
         script[at].append(command)
         if command.request_id in cancelled:
             script[at + dice.randrange(30)].append(Cancel(request_id=command.request_id))
+        if dice.random() < 0.2:
+            script[at + dice.randrange(30)].append(TrimMemory(request_id="trim"))
     engine = Engine(
         script,
         n_ctx=n_ctx,

@@ -2,7 +2,8 @@
 
 It notes each command in the file FAKE_ENGINE_NOTES, a JSON line each, and does what the first
 message of a conversation says: `refuse`, `die`, `trouble WHY` (the disk tier has some), or
-`wait PATH`, which is a FIFO that somebody has to open and close.
+`wait PATH`, which is a FIFO that somebody has to open and close. A load waits for such a FIFO, at
+42 %, where FAKE_ENGINE_LOAD names one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,7 @@ from app.protocol import (
     Generate,
     Load,
     Loaded,
+    LoadProgress,
     ModelInfo,
     Prefill,
     Shutdown,
@@ -112,10 +115,10 @@ def note(command: Command) -> None:
             notes.write(msgspec.json.encode(command) + b"\n")
 
 
-def answers(command: Command) -> list[Event]:
+def answers(command: Command) -> Iterable[Event]:
     match command:
         case Load():
-            return [Loaded(info=INFO), stats()]
+            return load()
         case Prefill():
             return prefill(command)
         case Generate():
@@ -129,6 +132,14 @@ def answers(command: Command) -> list[Event]:
             return [cleared]
         case _:
             return []
+
+
+def load() -> Iterator[Event]:
+    yield LoadProgress(fraction=0.42)
+    if fifo := os.environ.get("FAKE_ENGINE_LOAD"):
+        Path(fifo).read_bytes()
+    yield Loaded(info=INFO)
+    yield stats()
 
 
 def prefill(command: Prefill) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -142,3 +143,24 @@ async def test_nothing_is_taken_on_once_the_service_stops(supervisor: Supervisor
     supervisor.begin_stop()
     with pytest.raises(ServiceStopping):
         await supervisor.use("first.gguf", {})
+
+
+async def test_a_load_that_is_done_while_the_service_stops_serves_nobody(
+    supervisor: Supervisor,
+) -> None:
+    supervisor.start("first.gguf")
+    supervisor.begin_stop()
+    await supervisor.settled()
+    assert supervisor.serving is None
+    assert supervisor.status.name == "stopping"
+
+
+async def test_what_waits_for_a_switch_is_told_when_the_service_stops(
+    supervisor: Supervisor, catalog: Catalog
+) -> None:
+    switching = asyncio.create_task(supervisor.switch(catalog.find("second.gguf"), {}))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    supervisor.end_requests()
+    with pytest.raises(ServiceStopping):
+        await switching

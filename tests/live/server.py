@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,17 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 NANO = "distiller-nano-3m-q8_0.gguf"
+SERVE = ("-m", "app", "serve")
 START_S = 60.0
+_UNWANTED = (
+    "DISTILLER_LLM_",
+    "JOURNAL_STREAM",
+    "LISTEN_",
+    "MCP_CONFIG_FILE",
+    "MEMORY_PRESSURE_",
+    "NOTIFY_",
+    "WATCHDOG_",
+)
 
 
 class LiveServer:
@@ -32,10 +42,17 @@ class LiveServer:
             disk.
         command: what to run instead of `python -m app serve`.
         cwd: folder to run it in.
+        environment: variables it gets besides those of the tests.
+        pass_fds: descriptors it inherits.
     """
 
     def __init__(
-        self, *arguments: str, command: tuple[str, ...] = ("-m", "app", "serve"), cwd: Path = ROOT
+        self,
+        *arguments: str,
+        command: tuple[str, ...] = SERVE,
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> None:
         self._log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
@@ -45,7 +62,8 @@ class LiveServer:
         self.process = subprocess.Popen(
             [sys.executable, *command, "--port", "0", "--n-threads", "1", *arguments],
             cwd=cwd,
-            env=_clean_environment(),
+            env=_clean_environment() | dict(environment or {}),
+            pass_fds=pass_fds,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -202,5 +220,5 @@ def text_of(pieces: Iterator[dict[str, Any]]) -> str:
 
 
 def _clean_environment() -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DISTILLER_LLM_")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_UNWANTED)}
     return {**kept, "PYTHONPATH": str(ROOT)}

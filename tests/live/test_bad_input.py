@@ -11,6 +11,7 @@ import pytest
 from tests.live.server import LiveServer, user
 
 HELLO = {"messages": [user("Hello!")]}
+TOOL = {"type": "function", "function": {"name": "get_time"}}
 CHAT = "/v1/chat/completions"
 
 
@@ -161,6 +162,22 @@ def test_a_prompt_that_renders_to_nothing_is_refused(own_server: LiveServer) -> 
 def test_a_number_over_64_bits_is_refused(server: LiveServer) -> None:
     body = {**HELLO, "chat_template_kwargs": {"n": 10**30}}
     assert error_of(server.http.post(CHAT, json=body), 400)["param"] == "body"
+
+
+def test_a_tool_format_can_be_chosen_and_a_wrong_name_is_told_the_right_ones(
+    own_server: LiveServer,
+) -> None:
+    name = own_server.http.get("/health").json()["current_model"]
+    wrong = {"model_name": name, "load_model_configs": {"tool_format": "hermess"}}
+    refused = own_server.http.post("/setModel", json=wrong)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "load_model_configs.tool_format"
+    assert "hermes," in refused.json()["error"]["message"]
+    chosen = {"model_name": name, "load_model_configs": {"tool_format": "llama"}}
+    assert own_server.http.post("/setModel", json=chosen).status_code == 200
+    body = {**HELLO, "tools": [TOOL], "tool_choice": "required"}
+    answer = own_server.http.post("/chat/completions", json=body).json()["choices"][0]
+    assert answer["finish_reason"] == "tool_calls"
 
 
 def test_a_chat_template_as_large_as_allowed_reaches_the_engine(own_server: LiveServer) -> None:

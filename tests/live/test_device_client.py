@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,33 @@ def test_it_starts_the_server_by_the_path_of_a_script(tmp_path: Path) -> None:
         live.wait_healthy()
         assert live.health["current_model"] == NANO
         assert live.health["engine"]["n_ctx"] == 1024
+
+
+def test_it_stops_the_server_within_its_three_seconds_though_an_answer_is_open(
+    own_server: LiveServer,
+) -> None:
+    pieces = own_server.stream("Tell me a story.", ignore_eos=True, max_tokens=3000)
+    next(pieces)
+    engine_pid = own_server.engine_pid
+    os.kill(engine_pid, signal.SIGSTOP)  # slower than any device
+    began_s = time.monotonic()
+    own_server.process.send_signal(signal.SIGTERM)
+    last = list(pieces)[-1]
+    os.kill(engine_pid, signal.SIGCONT)
+    assert own_server.process.wait(timeout=3) == 0
+    assert time.monotonic() - began_s < 3.0
+    assert last["error"]["code"] == "service_stopping"
+
+
+def test_its_own_configuration_is_read(tmp_path: Path) -> None:
+    config = tmp_path / "mcp_config.json"
+    part = {"model_name": NANO, "max_tokens": 3, "n_ctx": 768, "timeout": 150}
+    config.write_text(json.dumps({"llm_providers": {"llama-cpp": part}}))
+    with LiveServer(environment={"MCP_CONFIG_FILE": str(config)}) as live:
+        live.wait_healthy()
+        assert live.health["current_model"] == NANO
+        assert live.health["engine"]["n_ctx"] == 768
+        assert live.chat("Tell me a story.")["usage"]["completion_tokens"] == 3
 
 
 def test_it_polls_health_until_the_model_is_there() -> None:

@@ -30,6 +30,19 @@ def test_a_stream_whose_engine_is_killed_ends_with_an_error_event(own_server: Li
     assert own_server.log("engine_exited")
 
 
+def test_the_log_says_which_request_an_engine_took_with_it(own_server: LiveServer) -> None:
+    headers = {"X-Request-ID": "unlucky"}
+    with own_server.http.stream("POST", CHAT, json=LONG, headers=headers) as response:
+        pieces = chunks(response)
+        next(pieces)
+        os.kill(own_server.engine_pid, signal.SIGKILL)
+        list(pieces)
+    line = own_server.wait_for_log("engine_exited", request_id="unlucky")
+    assert line["reason"].startswith("signal SIGKILL: not by this service")
+    assert own_server.wait_for_log("request", request_id="unlucky")
+    assert own_server.health["warnings"] == []
+
+
 def test_http_answers_while_the_engine_restarts(own_server: LiveServer) -> None:
     os.kill(own_server.engine_pid, signal.SIGKILL)
     own_server.wait_until(lambda: own_server.health["status"] == "restarting")

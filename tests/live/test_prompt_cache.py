@@ -218,4 +218,4 @@ def test_entries_that_were_damaged_are_a_miss_and_gone(folder: Path) -> None:
         assert "Paris" in answer["choices"][0]["message"]["content"]
         assert not entry.exists() or entry.read_bytes() != bytes(data)
         live.wait_until(lambda: disk(live)["bad_entries"] == 1)
-        assert sum("cannot be used" in line["event"] for line in live.lines) == 1
+        assert sum("cannot be used" in line["text"] for line in live.log("engine_log")) == 1

@@ -63,6 +63,9 @@ class LoadModelConfigs(Strict):
     chat_template: str | None = Field(
         None, min_length=1, max_length=262_144, description="Jinja source, instead of the file's."
     )
+    tool_format: str | None = Field(
+        None, min_length=1, max_length=64, description="How the model writes tool calls."
+    )
 
     @model_validator(mode="after")
     def _quantised_values_need_flash_attention(self) -> Self:

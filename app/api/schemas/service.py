@@ -34,11 +34,32 @@ class ProfileHealth(BaseModel):
     message: str
 
 
+class DeviceHealth(BaseModel):
+    """How the device is; null is what it does not tell."""
+
+    temperature_c: float | None
+    temperatures_c: dict[str, float]
+    cpu_mhz: int | None
+    cpu_max_mhz: int | None
+    throttled: bool | None
+    under_voltage: bool | None
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    swap_total_bytes: int | None
+    swap_free_bytes: int | None
+    memory_pressure_some_percent: float | None
+    memory_pressure_full_percent: float | None
+    models_free_bytes: int | None
+    cache_free_bytes: int | None
+    load_average: list[float] | None
+
+
 class HealthResponse(BaseModel):
     """Answer of `GET /health`: 200 where a model serves, else 503."""
 
     status: Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
     message: str
+    warnings: list[str]
     model_loaded: bool
     current_model: str | None
     version: str
@@ -46,6 +67,7 @@ class HealthResponse(BaseModel):
     engine: dict[str, Any]
     cache: DiskHealth
     profiles: list[ProfileHealth]
+    device: DeviceHealth
 
 
 class LiveResponse(BaseModel):

@@ -63,6 +63,9 @@ class ToolFormat:
         recognises: True for the source of a template that asks for this format.
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
+        head: text before an answer's own text, of formats whose answers are messages with heads.
+        thoughts: adds to a grammar what of thoughts may come before any answer, nothing included,
+            for formats that think in messages of their own.
         always: the parser is needed for every answer, tools or not: more than calls is marked.
         write: returns calls as the model writes them, for templates that leave out those in the
             history; None where no template of the family does.
@@ -75,5 +78,7 @@ class ToolFormat:
     recognises: Callable[[str], bool]
     parser: Callable[[Offered], StreamParser]
     always: bool = False
+    head: str = ""
+    thoughts: Callable[[Grammar], str] | None = None
     write: Callable[[Made], str] | None = None
     block: Callable[[Grammar, Sequence[Tool], bool], CallBlock] | None = None

@@ -20,6 +20,7 @@ START = "<|start|>"
 CHANNEL = "<|channel|>"
 MESSAGE = "<|message|>"
 _COMMENTARY = f"{CHANNEL}commentary"
+_END = "<|end|>"
 _END_CALL = "<|call|>"
 _CONSTRAIN = "<|constrain|>"
 _FOR = "to="
@@ -33,7 +34,7 @@ class HarmonyParser(MessagesParser):
     """Parses messages by channel and recipient; see `MessagesParser`."""
 
     openers = (START, CHANNEL)
-    closers = ("<|end|>", _END_CALL, "<|return|>")
+    closers = (_END, _END_CALL, "<|return|>")
     inner = (MESSAGE, _CONSTRAIN)
     _recipient = ""
 
@@ -99,6 +100,12 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     )
 
 
+def _thoughts(grammar: Grammar) -> str:
+    head = grammar.literal(f"{CHANNEL}analysis{MESSAGE}")
+    message = sequence(head, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
+    return f"({message})?"
+
+
 FORMAT = ToolFormat(
     name="harmony",
     tags=(*HarmonyParser.openers, *HarmonyParser.inner, *HarmonyParser.closers),
@@ -106,4 +113,6 @@ FORMAT = ToolFormat(
     parser=HarmonyParser,
     block=_block,
     always=True,
+    head=f"{CHANNEL}final{MESSAGE}",
+    thoughts=_thoughts,
 )

@@ -7,9 +7,10 @@ circles: such parts count as if they said nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 JsonObject = dict[str, Any]
@@ -21,6 +22,7 @@ _NOTES = ("description", "title", "default", "examples", "deprecated", "$comment
 _PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", *_DEFINITIONS, *_NOTES}
 _PLAIN_LIST = {"type", "items", "minItems", "maxItems", *_DEFINITIONS, *_NOTES}
 _MAX_DEPTH = 8
+_MAX_OPTIONS = 256  # unions within unions multiply
 _MARKS = {"properties": "object", "items": "array", "pattern": "string"}
 
 
@@ -41,7 +43,7 @@ class Parameter:
     @cached_property
     def options(self) -> list[JsonObject]:
         """Schemas of one type each, of which a value has to fit one; {} for any value."""
-        return _options(self.schema, self.schema, _MAX_DEPTH)
+        return _options(self.schema, self.schema)
 
 
 def arguments_schema(schema: Mapping[str, Any]) -> JsonObject:
@@ -78,7 +80,7 @@ def kinds_in(schema: Any, root: Any) -> Kinds:
     """Return the JSON types that `schema` allows, which is part of `root`."""
     if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
         return None
-    kinds = [kind_of_option(option) for option in _options(schema, root, _MAX_DEPTH)]
+    kinds = [kind_of_option(option) for option in _options(schema, root)]
     return None if None in kinds else frozenset(kind for kind in kinds if kind is not None)
 
 
@@ -95,7 +97,7 @@ def items_of(schema: Any, root: Any) -> Any:
 def _inner(schema: Any, key: str, root: Any, name: str | None = None) -> Any:
     if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
         return None
-    for option in _options(schema, root, _MAX_DEPTH):
+    for option in _options(schema, root):
         found = option.get(key)
         if name is not None:
             found = found.get(name) if isinstance(found, Mapping) else None
@@ -148,22 +150,29 @@ def kind_of_value(value: object) -> str:
             return "object"
 
 
-def _options(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> list[JsonObject]:
+def _options(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[JsonObject]:
+    """Return the options of a schema; that it takes any value where there are too many."""
+    found = list(islice(_each_option(schema, root, _MAX_DEPTH), _MAX_OPTIONS + 1))
+    return found if len(found) <= _MAX_OPTIONS else [{}]
+
+
+def _each_option(
+    schema: Mapping[str, Any], root: Mapping[str, Any], depth: int
+) -> Iterator[JsonObject]:
     if not depth:
-        return [{}]
+        yield {}
+        return
     known = _resolved(schema, root)
     for union in _UNIONS:
         parts = _schemas(known.get(union))
         if parts:
             rest = {key: value for key, value in known.items() if key != union}
-            return [
-                option
-                for part in parts
-                for option in _options({**rest, **_resolved(part, root)}, root, depth - 1)
-            ]
+            for part in parts:
+                yield from _each_option({**rest, **_resolved(part, root)}, root, depth - 1)
+            return
     said = [known, *(_resolved(part, root) for part in _schemas(known.get("allOf")))]
     kinds = next((found for found in map(_kinds, said) if found), [None])
-    return [{**known, "type": kind} if kind else known for kind in kinds]
+    yield from ({**known, "type": kind} if kind else known for kind in kinds)
 
 
 def _kinds(schema: Mapping[str, Any]) -> list[str]:

@@ -7,8 +7,9 @@ what may come next and what has to.
 from __future__ import annotations
 
 from app.engine.constraint.compiler import Compiler
-from app.engine.constraint.guide import Block, Guide, GuidePlan, Taken, Thinking
+from app.engine.constraint.guide import Guide
 from app.engine.constraint.matcher import Matcher, build_tokenizer
+from app.engine.constraint.plan import Block, GuidePlan, Taken, Thinking
 
 __all__ = [
     "Block",

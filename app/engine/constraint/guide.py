@@ -5,115 +5,10 @@ Pure but for the matchers, which it gets ready-made; must not know requests or l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import Protocol
 
-
-class AnswerMatcher(Protocol):
-    """A grammar's state in one answer; see `app.engine.constraint.matcher`."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the grammar admits nothing more."""
-
-    @property
-    def trouble(self) -> str:
-        """Why the matcher gave up; empty where it did not."""
-
-    def copy(self) -> AnswerMatcher:
-        """Return a matcher in the same state."""
-
-    def mask(self) -> bytes:
-        """Return which tokens may come next, a bit each."""
-
-    def take(self, token: int) -> None:
-        """Note that a token was chosen."""
-
-    def take_text(self, data: bytes) -> bool:
-        """Note that text was written, if the grammar admits it."""
-
-    def take_forced(self) -> list[int]:
-        """Return and note the tokens that have to come next."""
-
-    def n_allowed(self, tokens: Sequence[int]) -> int:
-        """Return how many of these tokens may come next."""
-
-
-@dataclass(frozen=True)
-class Thinking:
-    """How the model thinks before it answers.
-
-    Attributes:
-        opening: bytes of the tag before it.
-        closing: bytes of the tag after it.
-        opening_token: the token that the opening tag is; None where it is several.
-        end: tokens that end it, for a model that has thought enough.
-        gap: tokens between it and an answer that is held to a grammar.
-        is_open: whether the prompt ends within it.
-        budget: tokens of it; None is no limit.
-    """
-
-    opening: bytes
-    closing: bytes
-    opening_token: int | None
-    end: tuple[int, ...]
-    gap: tuple[int, ...]
-    is_open: bool
-    budget: int | None = None
-
-
-@dataclass(frozen=True)
-class Block:
-    """How a block of tool calls is held to its grammar once it has begun.
-
-    Attributes:
-        trigger: bytes that begin it.
-        matcher: at the beginning of what follows them.
-        only_at_start: the trigger counts only where the answer begins with it.
-        is_last: the answer ends with the first block.
-    """
-
-    trigger: bytes
-    matcher: AnswerMatcher
-    only_at_start: bool = False
-    is_last: bool = False
-
-
-@dataclass(frozen=True)
-class GuidePlan:
-    """What is made once for all answers to a request.
-
-    Attributes:
-        piece: returns the bytes of a token, those of tags too.
-        tokenize: returns the tokens of bytes.
-        whole: the grammar of the whole answer, at its beginning; None: it is free.
-        block: the grammar of tool calls in a free answer; None: they are free too.
-        thinking: None where the model does not think, or nobody needs to know.
-        fast_forward: whether forced tokens are taken without asking the model.
-    """
-
-    piece: Callable[[int], bytes]
-    tokenize: Callable[[bytes], list[int]]
-    whole: AnswerMatcher | None = None
-    block: Block | None = None
-    thinking: Thinking | None = None
-    fast_forward: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a chosen token leads to.
-
-    Attributes:
-        tokens: what comes next in the answer; the chosen token, unless only the beginning of it
-            could be used, and those that have to follow.
-        is_over: nothing may follow.
-    """
-
-    tokens: list[int] = field(default_factory=list)
-    is_over: bool = False
+from app.engine.constraint.plan import Block, GuidePlan, Taken, Thinking
 
 
 class _Phase(Enum):
@@ -181,6 +76,16 @@ class Guide:
             case _Phase.BOUND:
                 return self._take_bound(token)
 
+    def take_end(self, token: int) -> Taken:
+        """Note a chosen token that ends the generation, and return what it leads to.
+
+        Where the whole answer is held to a grammar, it ends no more than the thoughts.
+        """
+        thinking = self._plan.thinking
+        if self._phase is _Phase.THINKING and thinking is not None and self._matcher is not None:
+            return self._stop_thinking(thinking, [])
+        return Taken([token])
+
     # ------------------------------------------------------------ bound
 
     def _take_bound(self, token: int) -> Taken:
@@ -226,17 +131,31 @@ class Guide:
         if thinking is None:
             return Taken([token])
         self._n_thought += 1
-        written = self._tail + self._plan.piece(token)
-        at = written.find(thinking.closing)
-        if at >= 0:
+        piece = self._plan.piece(token)
+        written = self._tail + piece
+        at, tag = _first_of((thinking.closing, *thinking.also_end), written)
+        if tag == thinking.closing:
             self._end_thinking()
-            rest = written[at + len(thinking.closing) :]
+            rest = written[at + len(tag) :]
             gap = [] if rest or self._matcher is None else thinking.gap
             return self._go_on_behind(token, rest.lstrip(), gap)
-        self._tail = written[-len(thinking.closing) :]
-        if thinking.budget is not None and self._n_thought >= thinking.budget:
+        if tag:
+            return self._begin_answer(thinking, token, written[at : len(written) - len(piece)])
+        self._tail = written[-max(map(len, (thinking.closing, *thinking.also_end))) :]
+        is_closing = any(
+            written.endswith(thinking.closing[:n]) for n in range(1, len(thinking.closing))
+        )
+        if thinking.budget is not None and self._n_thought >= thinking.budget and not is_closing:
             return self._stop_thinking(thinking, [token])
         return Taken([token])
+
+    def _begin_answer(self, thinking: Thinking, token: int, before: bytes) -> Taken:
+        """End the thoughts with a token that the answer begins with, `before` of it written."""
+        if self._matcher is not None and self._matcher.n_allowed([token]) == 0:
+            return self._stop_thinking(thinking, [])
+        self._end_thinking()
+        self._tail = before
+        return self._take_bound(token) if self._matcher is not None else self._take_free(token)
 
     # ------------------------------------------------------------ free
 
@@ -283,6 +202,12 @@ class Guide:
         if rest and is_bound and self._matcher is not None and not self._matcher.take_text(rest):
             tokens = self._plan.tokenize(self._plan.piece(token)[: -len(rest)])
         return self._with_forced([*tokens, *gap])
+
+
+def _first_of(tags: Sequence[bytes], written: bytes) -> tuple[int, bytes]:
+    """Return where the first of `tags` is, and which it is; an empty one where there is none."""
+    found = [(at, tag) for tag in tags if (at := written.find(tag)) >= 0]
+    return min(found, default=(-1, b""))
 
 
 def _with_bit(mask: bytes, token: int) -> bytes:

@@ -55,15 +55,23 @@ class Matcher:
     Args:
         inner: a matcher without error.
         tokenizer: the one it was made with.
+        original: the one that was compiled, for a copy.
+
+    Attributes:
+        has_failed: whether a copy gave up.
     """
 
-    def __init__(self, inner: LLMatcher, tokenizer: LLTokenizer) -> None:
+    def __init__(
+        self, inner: LLMatcher, tokenizer: LLTokenizer, original: Matcher | None = None
+    ) -> None:
         self._inner = inner
         self._tokenizer = tokenizer
+        self._original = original or self
+        self.has_failed = False
 
     def copy(self) -> Matcher:
         """Return a matcher in the same state that goes its own way; takes microseconds."""
-        return Matcher(self._inner.deep_copy(), self._tokenizer)
+        return Matcher(self._inner.deep_copy(), self._tokenizer, self._original)
 
     @property
     def is_over(self) -> bool:
@@ -73,7 +81,9 @@ class Matcher:
     @property
     def trouble(self) -> str:
         """Why the matcher gave up; empty where it did not."""
-        return self._inner.get_error().split("\n", 1)[0]
+        error = self._inner.get_error().split("\n", 1)[0]
+        self._original.has_failed = self._original.has_failed or bool(error)
+        return error
 
     def mask(self) -> bytes:
         """Return which tokens may come next, a bit each, the lowest bit of a byte first."""

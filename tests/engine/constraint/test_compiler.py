@@ -97,6 +97,65 @@ def test_grammars_that_nobody_uses_are_forgotten() -> None:
     assert COMPILER.matcher(grammar, "tools") is not first
 
 
+# ---------------------------------------------------------------- what is too much
+
+
+def chain_of_rules(n_rules: int) -> str:
+    rules = "\n".join(f"r{at}: r{at + 1}" for at in range(n_rules))
+    return f'start: r0\n{rules}\nr{n_rules}: "a"\n'
+
+
+def chain_of_references(n_references: int) -> str:
+    links = {f"d{at}": {"$ref": f"#/$defs/d{at + 1}"} for at in range(n_references)}
+    last = {f"d{n_references}": {"const": "a"}}
+    return schema({"$ref": "#/$defs/d0", "$defs": {**links, **last}})
+
+
+@pytest.mark.parametrize("grammar", [chain_of_rules(6_000), chain_of_references(6_000)])
+def test_a_long_chain_of_rules_does_not_end_the_process(grammar: str) -> None:
+    matcher = COMPILER.matcher(grammar, "grammar").copy()
+    assert b"a" in bytes(matcher.take_forced())
+    assert matcher.is_over
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"type": "integer", "multipleOf": 999_983},
+        {"type": "integer", "multipleOf": 1e300},
+        {"allOf": [{"type": "integer", "multipleOf": prime} for prime in (97, 89, 83)]},
+    ],
+)
+def test_multiples_that_would_take_minutes_to_compile_are_refused(wanted: dict[str, Any]) -> None:
+    assert "multipleOf" in refusal(schema(wanted))
+
+
+def test_escapes_hide_no_multiple() -> None:
+    assert "multipleOf" in refusal('start: %json {"multiple\\u004ff": 999983}\n')
+
+
+@pytest.mark.parametrize("multiple", [1, 5, 0.01, 1000, 0.0001])
+def test_usual_multiples_are_enforced(multiple: float) -> None:
+    COMPILER.matcher(schema({"type": "number", "multipleOf": multiple}), "tools")
+
+
+@pytest.mark.parametrize(
+    "grammar",
+    ["start: start\n", "start: /a[^\\s\\S]/\n", schema({"$ref": "#"})],
+)
+def test_what_no_answer_could_begin_with_is_refused(grammar: str) -> None:
+    refusal(grammar)
+
+
+def test_a_grammar_that_failed_in_an_answer_is_kept_no_longer() -> None:
+    grammar = schema({"const": "kept?"})
+    made = COMPILER.matcher(grammar, "tools")
+    answer = made.copy()
+    answer.take(ord("!"))
+    assert answer.trouble
+    assert COMPILER.matcher(grammar, "tools") is not made
+
+
 @pytest.fixture(scope="module")
 def models() -> list[Path]:
     if not VOCABULARIES:

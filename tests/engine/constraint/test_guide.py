@@ -11,6 +11,9 @@ from app.engine.constraint import Block, Guide, GuidePlan, Taken, Thinking
 from tests.engine.constraint.vocabulary import SmallVocabulary, allows
 
 VOCABULARY = SmallVocabulary()
+CALL_WITH_TOKENS = (
+    '"\\n{\\"name\\": \\"" ("a" | "bc") "\\"}\\n" ' + f"<[{VOCABULARY.tags['</tool_call>']}]>"
+)
 NO_TAGS = SmallVocabulary(tags=())
 CALL = '"\\n{\\"name\\": \\"" ("a" | "bc") "\\"}\\n" "</tool_call>"'
 
@@ -195,6 +198,32 @@ def test_a_budget_ends_the_thoughts(budget: int) -> None:
     assert guide.take(ord("A")).tokens == [ord("A")]
 
 
+@pytest.mark.parametrize("is_bound", [True, False])
+def test_a_call_that_comes_without_closing_the_thoughts_ends_them(is_bound: bool) -> None:
+    tag = VOCABULARY.tags["<tool_call>"]
+    ends_too = replace(thinking(is_open=True), also_end=(b"<tool_call>",))
+    call = block()
+    whole = VOCABULARY.matcher(f"<[{tag}]> {CALL_WITH_TOKENS}") if is_bound else None
+    guide = Guide(plan(whole=whole, block=None if is_bound else call, thinking=ends_too))
+    guide.begin()
+    answer = take_all(guide, [*VOCABULARY(b"So: "), tag])
+    assert VOCABULARY.spelled(answer) == b'So: <tool_call>\n{"name": "'
+    assert guide.mask() is not None
+
+
+def test_a_tag_that_ends_thoughts_but_may_not_follow_closes_them() -> None:
+    ends_too = replace(thinking(is_open=True), also_end=(b"<tool_call>",))
+    guide = Guide(plan(whole=VOCABULARY.matcher('("yes" | "no")'), thinking=ends_too))
+    answer = take_all(guide, [ord("x"), VOCABULARY.tags["<tool_call>"]])
+    assert VOCABULARY.spelled(answer) == b"x</think>\n\n"
+
+
+def test_a_budget_waits_for_a_closing_tag_that_has_begun() -> None:
+    guide = Guide(plan(thinking=thinking(is_open=True, budget=2)))
+    answer = take_all(guide, [*VOCABULARY(b"x</think>")[:9], ord("A")])
+    assert VOCABULARY.spelled(answer) == b"x</think>A"
+
+
 def test_without_a_budget_there_is_no_thought() -> None:
     opened = Guide(plan(thinking=thinking(is_open=True, budget=0)))
     assert VOCABULARY.spelled(opened.begin().tokens) == b"</think>\n\n"
@@ -208,3 +237,20 @@ def test_a_grammar_that_cannot_be_followed_says_why() -> None:
     guide.take(ord("x"))
     assert guide.trouble
     assert "\n" not in guide.trouble
+
+
+def test_an_answer_that_has_to_have_a_form_does_not_end_with_the_thoughts() -> None:
+    whole = VOCABULARY.matcher('"yes" | "no"')
+    guide = Guide(plan(whole=whole, thinking=thinking(is_open=True)))
+    guide.take(ord("h"))
+    taken = guide.take_end(VOCABULARY.end)
+    assert VOCABULARY.spelled(taken.tokens) == b"</think>\n\n"
+    mask = guide.mask()
+    assert mask is not None
+    assert [token for token in range(256) if allows(mask, token)] == [ord("n"), ord("y")]
+
+
+def test_a_free_answer_may_end_with_the_thoughts() -> None:
+    guide = Guide(plan(block=block(), thinking=thinking(is_open=True)))
+    guide.take(ord("h"))
+    assert guide.take_end(VOCABULARY.end) == Taken([VOCABULARY.end])

@@ -1,0 +1,85 @@
+"""Owns reading the settings again while the service runs: what can change does, the rest is told.
+
+Which settings can change is `app.live_settings`'s. Whatever goes wrong, the service goes on with
+the settings it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sanic import Sanic
+
+from app import logs
+from app.api.profiles import read_profiles
+from app.api.service import Service
+from app.errors import SettingsInvalid
+from app.host.profiles import Profile
+from app.live_settings import changes, live_part
+from app.logs import get_logger
+from app.settings import Settings
+from app.wiring import answer_defaults, load_params, queue_params, sanic_config
+
+log = get_logger("settings")
+
+
+class Reloader:
+    """Holds the settings in force.
+
+    Args:
+        app: the application, whose service and configuration are changed.
+        settings: those it was started with.
+        read_again: reads all sources anew.
+    """
+
+    def __init__(
+        self, app: Sanic[Any, Any], settings: Settings, read_again: Callable[[], Settings]
+    ) -> None:
+        self._app = app
+        self._read_again = read_again
+        self.settings = settings
+
+    def reload(self) -> None:
+        """Read the settings and let those count that can; never raises."""
+        try:
+            wanted = self._read_again()
+            profiles = read_profiles(wanted)
+        except SettingsInvalid as error:
+            for line in error.message.splitlines():
+                log.error("reload_refused", error=line)
+            return
+        except Exception as error:
+            log.error("reload_refused", error="reading the settings failed", exc_info=error)
+            return
+        found = changes(self.settings, wanted)
+        for change in found:
+            level = "warning" if change.takes_effect == "next start" else "info"
+            getattr(log, level)(
+                "setting_changed",
+                setting=change.name,
+                before=change.before,
+                after=change.after,
+                takes_effect=change.takes_effect,
+            )
+        self.settings = live_part(self.settings, wanted)
+        self._apply(self.settings, profiles)
+        log.info("reloaded", changes=len(found))
+
+    def _apply(self, settings: Settings, profiles: list[Profile]) -> None:
+        logs.configure(settings.log_level, settings.log_format)
+        self._app.config.update(sanic_config(settings))
+        service: Service = self._app.ctx.service
+        service.defaults = answer_defaults(settings)
+        service.sse_ping_s = settings.sse_ping_s
+        supervisor = service.supervisor
+        supervisor.reconfigure(
+            load_params(settings),
+            queue_params(settings),
+            profiles,
+            load_timeout_s=settings.load_timeout_s,
+            engine_timeout_s=settings.engine_timeout_s,
+            drain_timeout_s=settings.drain_timeout_s,
+        )
+        if supervisor.status.name in ("no_model", "error"):
+            supervisor.start(settings.model_name)
