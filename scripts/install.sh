@@ -47,7 +47,7 @@ look_at_device() {
     *:) problem "Python is missing: apt install python3" ;;
     *) problem "/usr/bin/python3 is $python; Debian 12 has 3.11 and Debian 13 has 3.13" ;;
   esac
-  [[ -d /run/systemd/system ]] || problem "systemd is not running here: the package can be installed and starts nothing"
+  [[ -d /run/systemd/system ]] || say "note: systemd is not running here, so nothing will be started"
 }
 
 look_at_room() {
@@ -59,9 +59,9 @@ look_at_room() {
   say "device: Debian $debian on $arch, Python ${python:-none}, $memory_mb MB of memory, $disk_mb MB free"
 }
 
-# The newest package that fits, from the folders where one may lie.
+# The newest package that fits, from the folders where one may lie; not each of them is there.
 find_package() {
-  find "$HERE" "$HERE/.." "$HERE/../dist" -maxdepth 1 -name "distiller-llm_*+deb${debian}_$arch.deb" 2>/dev/null \
+  { find "$HERE" "$HERE/.." "$HERE/../dist" -maxdepth 1 -name "distiller-llm_*+deb${debian}_$arch.deb" 2>/dev/null || true; } \
     | awk -F/ '{ print $NF "\t" $0 }' | sort -V | tail -n 1 | cut -f2
 }
 
@@ -152,8 +152,11 @@ if [[ -d /run/systemd/system ]] && ! systemctl is-active --quiet distiller-llm.s
     systemctl --no-pager --lines=5 status distiller-llm.service >&2 || true
     die "installed, but the service does not run; see above."
   fi
+  if [[ $(systemctl is-enabled distiller-llm.service 2>/dev/null) != disabled ]]; then die "installed, but the service is not known to systemd."; fi
   say "installed; the service is disabled and stays so: systemctl enable --now distiller-llm.socket distiller-llm.service"
-else
+elif [[ -d /run/systemd/system ]]; then
   say "installed: the service runs"
+else
+  say "installed"
 fi
 tell_how_to_look
