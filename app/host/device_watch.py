@@ -57,8 +57,7 @@ class DeviceWatch:
             return self.state
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._look())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._reading), _PATIENCE_S)
+        await asyncio.wait([self._reading], timeout=_PATIENCE_S)
         return self.state
 
     def warnings(self) -> Iterator[str]:
