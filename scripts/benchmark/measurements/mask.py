@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import dataclass, field
 from statistics import mean
@@ -33,20 +34,18 @@ class _Times:
     """
 
     mask: list[float] = field(default_factory=list)
-    forbid: list[float] = field(default_factory=list)
     sample: list[float] = field(default_factory=list)
     take: list[float] = field(default_factory=list)
 
     @property
     def chosen(self) -> list[float]:
         """All that it takes to choose a token."""
-        return [sum(parts) for parts in zip(self.mask, self.forbid, self.sample, strict=True)]
+        return [sum(parts) for parts in zip(self.mask, self.sample, strict=True)]
 
     def in_words(self) -> str:
         """Return where the time goes, on average."""
         parts = {
             "mask": self.mask,
-            "logits": self.forbid,
             "sampling": self.sample,
             "noting the token": self.take,
         }
@@ -95,17 +94,14 @@ def _follow(context: Context, sampler: Sampler, grammar: GuidePlan, *, is_held: 
         marks = [_now_ms()]
         mask = walk.guide.mask() if is_held else None
         marks.append(_now_ms())
-        if mask is not None:
-            context.forbid(-1, mask)
-        marks.append(_now_ms())
-        sampler.sample(context, -1)
+        sampler.sample(context, -1, mask)
         marks.append(_now_ms())
         token = walk.next_token()
         began_ms = _now_ms()
         walk.take(token)
         times.take.append(_now_ms() - began_ms)
-        for part, begin, end in zip(
-            (times.mask, times.forbid, times.sample), marks, marks[1:], strict=False
+        for part, (begin, end) in zip(
+            (times.mask, times.sample), itertools.pairwise(marks), strict=True
         ):
             part.append(end - begin)
     return times
