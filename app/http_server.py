@@ -148,7 +148,8 @@ class HttpServer:
             if not self._connections() or passed_s >= timeout_s:
                 return
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(waiting.wait(), min(_LOOK_EVERY_S, timeout_s))
+                async with asyncio.timeout(min(_LOOK_EVERY_S, timeout_s)):
+                    await waiting.wait()
 
 
 def _is_busy(connection: Any) -> bool:

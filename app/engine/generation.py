@@ -110,9 +110,7 @@ class Generation:
         if answer.logprobs is not None:
             logits = self._context.logits(row)
             logits = logits if mask is None else logits.copy()  # as the model made them
-        if mask is not None:
-            self._context.forbid(row, mask)
-        token = sampler.sample(self._context, row)
+        token = sampler.sample(self._context, row, mask)
         if not request.clock.first_token_s:
             request.clock.first_token_s = time.monotonic()
             self.is_urgent = True

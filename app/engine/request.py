@@ -16,8 +16,8 @@ from app.protocol import CacheMiss, SamplingParams, Timings, Usage
 class TokenSampler(Protocol):
     """What chooses the next token of a request."""
 
-    def sample(self, context: Any, row: int) -> int:
-        """Choose a token from a row of the last step's logits."""
+    def sample(self, context: Any, row: int, allowed: bytes | None = None) -> int:
+        """Choose a token from a row of the last step's logits, one of those allowed."""
 
     def accept(self, tokens: Iterable[int]) -> None:
         """Note tokens that followed without being chosen."""

@@ -79,8 +79,9 @@ class Speculator:
         at = self._find(tokens)
         if at is None:
             return []
-        length = self._best_length(n_others, min(most, len(tokens) - at))
-        return list(tokens[at : at + length])
+        # What began less than a guess ago goes on with itself: text in a loop.
+        period = len(tokens) - at
+        return [tokens[at + place % period] for place in range(self._best_length(n_others, most))]
 
     def _find(self, tokens: Sequence[int]) -> int | None:
         """Return where what followed begins, the latest time; None where it is the first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -45,11 +44,11 @@ class DeviceWatch:
 
     async def stop(self) -> None:
         """Look no more."""
-        for task in (self._task, self._reading):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        tasks = [task for task in (self._task, self._reading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def fresh(self) -> DeviceState:
         """Return a state at most two seconds old, or an older one if the device does not answer."""
@@ -57,8 +56,7 @@ class DeviceWatch:
             return self.state
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._look())
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._reading), _PATIENCE_S)
+        await asyncio.wait([self._reading], timeout=_PATIENCE_S)
         return self.state
 
     def warnings(self) -> Iterator[str]:

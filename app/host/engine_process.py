@@ -155,7 +155,8 @@ class EngineProcess(asyncio.Protocol):
         self._silence_task = asyncio.create_task(self._watch_silence())
         self._send(command)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._loaded), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.shield(self._loaded)
         except TimeoutError:
             raise ModelLoadFailed(f"the model did not load within {timeout_s:g} s") from None
         finally:
@@ -232,7 +233,8 @@ class EngineProcess(asyncio.Protocol):
     async def drained(self, timeout_s: float | None) -> None:
         """Wait until no request is in flight, at most `timeout_s`; None is no limit."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
 
     async def ended(self) -> None:
         """Wait until the process has ended and its exit is known."""
@@ -256,7 +258,8 @@ class EngineProcess(asyncio.Protocol):
         if self.is_alive:
             self._send(Shutdown())
             try:
-                await asyncio.wait_for(self._exited.wait(), grace_s)
+                async with asyncio.timeout(grace_s):
+                    await self._exited.wait()
             except TimeoutError:
                 self.kill()
         elif self._transport is None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
+from app.engine.llama import Context, Sampler
 from app.engine.main import main
 
 _TEXT = b"The lamp in the hall is on, and it has been on since seven in the morning. "
@@ -36,10 +37,10 @@ def _make_decode(step_s: float) -> Any:
 def _make_sample() -> Any:
     tokens: Iterator[int] | None = None
 
-    def sample(_chain: Any, context: Any, _row: int) -> int:
+    def sample(_sampler: Sampler, context: Context, _row: int, _allowed: object = None) -> int:
         nonlocal tokens
         if tokens is None:
-            tokens = itertools.cycle(_token_ids(context))
+            tokens = itertools.cycle(_token_ids(context.handle))
         return next(tokens)
 
     return sample
@@ -63,5 +64,5 @@ def _token_ids(context: Any) -> list[int]:
 
 if __name__ == "__main__":
     lib.llama_decode = _make_decode(float(os.environ.get("BENCH_FAKE_STEP_MS", "0")) / 1000.0)
-    lib.llama_sampler_sample = _make_sample()
+    Sampler.sample = _make_sample()  # type: ignore[method-assign]
     sys.exit(main(sys.argv))

@@ -81,8 +81,18 @@ class Streamed:
         return (self.n_tokens - 1) / seconds
 
     @property
+    def answer_ms(self) -> float:
+        """Time from the first piece of text to the end."""
+        return (self.finished_s - self.first_text_s) * 1000.0
+
+    @property
+    def whole_ms(self) -> float:
+        """Time from sending the request to the end."""
+        return (self.finished_s - self.began_s) * 1000.0
+
+    @property
     def text_times_s(self) -> list[float]:
-        """When each piece of text arrived."""
+        """When each piece of text, or of a tool call, arrived."""
         return [time_s for time_s, event in self.events if _has_text(event)]
 
     @property
@@ -103,7 +113,8 @@ class Streamed:
 
 
 def _has_text(event: dict[str, Any]) -> bool:
-    return any(choice["delta"].get("content") for choice in event.get("choices", ()))
+    deltas = (choice["delta"] for choice in event.get("choices", ()))
+    return any(delta.get("content") or delta.get("tool_calls") for delta in deltas)
 
 
 def gaps_ms(times_s: Sequence[float], begin_s: float, end_s: float) -> list[float]:

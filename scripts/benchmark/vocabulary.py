@@ -19,10 +19,28 @@ _NORMAL, _CONTROL, _UNUSED = 1, 3, 5  # `llama_token_type` in llama.cpp's llama.
 _SPACE = "Ġ"  # how byte-level BPE writes the byte of a blank
 _LETTERS = "etaoinshrdlcumwfgypbvkjxqz"  # the most frequent one in English first
 
+# Tools are shown and called as Hermes models do it, which both servers know.
 CHAT_TEMPLATE = """\
+{%- if tools -%}
+<|im_start|>system
+These are your tools, as JSON:
+<tools>
+{% for tool in tools %}{{ tool | tojson }}
+{% endfor %}</tools>
+To call one, write:
+<tool_call>
+{"name": "the name", "arguments": {"of": "the call"}}
+</tool_call><|im_end|>
+{% endif -%}
 {%- for message in messages -%}
 <|im_start|>{{ message.role }}
-{{ message.content }}<|im_end|>
+{{ message.content or "" }}
+{%- for call in message.tool_calls or [] %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor -%}
+<|im_end|>
 {% endfor -%}
 {%- if add_generation_prompt -%}
 <|im_start|>assistant

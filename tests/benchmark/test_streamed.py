@@ -146,3 +146,12 @@ def test_a_percentile_is_a_value_that_occurred() -> None:
     values = [float(value) for value in range(100, 0, -1)]
     assert [percentile(values, share) for share in (0.5, 0.99, 1.0)] == [50.0, 99.0, 100.0]
     assert percentile([7.0], 0.5) == 7.0
+
+
+def test_pieces_of_a_call_are_pieces_of_the_answer() -> None:
+    call = {"index": 0, "function": {"arguments": "{}"}}
+    delta = {"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]}
+    streamed = Streamed(1.0, [(2.0, content(None)), (3.0, delta), (5.0, FINISH)])
+    assert streamed.first_text_s == 3.0
+    assert streamed.answer_ms == 2000.0
+    assert streamed.whole_ms == 4000.0

@@ -165,9 +165,6 @@ class CellCache:
             del self.sequences[part.seq_id][part.start :]
         return False
 
-    def forbid(self, output: int, allowed: bytes) -> None:
-        assert output in self.rows
-
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         if n_keep < len(self.sequences[seq_id]) and not self.can_cut:
             n_keep = 0
@@ -203,7 +200,7 @@ class HistorySampler:
         self._seed = seed
         self.n_closed = 0
 
-    def sample(self, context: Any, row: int) -> int:
+    def sample(self, context: Any, row: int, allowed: bytes | None = None) -> int:
         assert not self.n_closed
         return next_token(self._seed, context.rows[row])
 

@@ -26,6 +26,14 @@ def test_the_latest_time_counts() -> None:
     assert speculator().guess(tokens, 0, MOST_GUESSED)[:3] == [5, 5, 5]
 
 
+@pytest.mark.parametrize("loop", [[7], [7, 8], [7, 8, 9, 10]])
+def test_a_loop_is_guessed_to_go_on_however_short_it_is(loop: list[int]) -> None:
+    tokens = [*TEXT, *loop * 6]
+    guessed = speculator().guess(tokens, 0, MOST_GUESSED)
+    assert len(guessed) > 2
+    assert guessed == (loop * MOST_GUESSED)[: len(guessed)]
+
+
 def test_what_was_never_there_is_not_guessed() -> None:
     assert speculator().guess([*TEXT, 2, 2], 0, MOST_GUESSED) == []
     assert speculator().guess([1], 0, MOST_GUESSED) == []

@@ -100,3 +100,13 @@ async def test_it_looks_by_itself_until_it_is_stopped() -> None:
     watch.start()
     await looked.wait()
     await watch.stop()
+
+
+async def test_it_can_be_stopped_at_any_moment_of_a_look() -> None:
+    for n_turns in range(100):
+        watch = DeviceWatch(DeviceState, look_every_s=3600)
+        watch.start()
+        for _ in range(n_turns):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await watch.stop()

@@ -161,15 +161,13 @@ class Context:
         row = lib.llama_get_logits_ith(self.handle, output)
         return np.ctypeslib.as_array(row, (self._n_vocab,))
 
-    def forbid(self, output: int, allowed: bytes) -> None:
-        """Take the tokens that a mask does not allow out of the `output`-th row.
+    def forbid(self, output: int, tokens: npt.NDArray[np.bool_]) -> None:
+        """Take tokens out of the `output`-th row of the last step's logits.
 
         Args:
-            allowed: a bit for each token, the lowest bit of a byte first.
+            tokens: a truth value for each of the vocabulary.
         """
-        bits = np.frombuffer(allowed, np.uint8)
-        is_allowed = np.unpackbits(bits, count=self._n_vocab, bitorder="little").view(np.bool_)
-        self.logits(output)[~is_allowed] = -np.inf
+        self.logits(output)[tokens] = -np.inf
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         """Drop all tokens of a sequence from `n_keep` on.

@@ -1,22 +1,35 @@
-"""Owns a chain of llama.cpp samplers; what goes into it is decided in `app.engine.sampling`."""
+"""Owns a chain of llama.cpp samplers; what goes into it is decided in `app.engine.sampling`.
+
+llama.cpp's own way to sample copies the logits of the whole vocabulary. Two shortcuts choose the
+same tokens: the best one is looked up in the logits, and where a grammar allows few, only those
+are handed to the chain.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
+import numpy as np
+import numpy.typing as npt
 
 from app.engine.llama.context import Context
 from app.engine.llama.model import Model
 from app.engine.sampling import Stage
+
+_FEW = 8192
+_CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
 
 class Sampler:
     """A chain of llama.cpp samplers with its own random state and token history."""
 
     def __init__(self, stages: Sequence[Stage], model: Model):
+        self._takes_best = [stage.name for stage in stages] == ["greedy"]
+        self._n_vocab = model.n_vocab
         self._chain: Any = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         for stage in stages:
             lib.llama_sampler_chain_add(self._chain, self._make(stage, model))
@@ -46,9 +59,35 @@ class Sampler:
         chain = [lib.llama_sampler_chain_get(self._chain, index) for index in links]
         return [lib.llama_sampler_name(link).decode() for link in chain]
 
-    def sample(self, context: Context, output: int) -> int:
-        """Choose the next token from the `output`-th row of the last step's logits."""
+    def sample(self, context: Context, output: int, allowed: bytes | None = None) -> int:
+        """Choose the next token from the `output`-th row of the last step's logits.
+
+        Args:
+            allowed: a bit for each token, the lowest bit of a byte first; what it does not allow
+                may be taken out of the row. None allows all.
+        """
+        if allowed is not None:
+            bits = np.frombuffer(allowed, np.uint8)
+            is_allowed = np.unpackbits(bits, count=self._n_vocab, bitorder="little").view(np.bool_)
+            if np.count_nonzero(is_allowed) <= _FEW:
+                return self._sample_few(context.logits(output), np.flatnonzero(is_allowed))
+            context.forbid(output, ~is_allowed)
+        if self._takes_best:
+            return int(context.logits(output).argmax())
         token: int = lib.llama_sampler_sample(self._chain, context.handle, output)
+        return token
+
+    def _sample_few(self, logits: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) -> int:
+        """Choose one of the tokens `ids`, of which there may be none."""
+        if self._takes_best or not len(ids):
+            return int(ids[logits[ids].argmax()]) if len(ids) else int(logits.argmax())
+        candidates = np.zeros(len(ids), _CANDIDATE)
+        candidates["id"], candidates["logit"] = ids, logits[ids]
+        data = candidates.ctypes.data_as(lib.llama_token_data_p)
+        array = lib.llama_token_data_array(data=data, size=len(ids), selected=-1, sorted=False)
+        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        token = int(array.data[array.selected].id)
+        lib.llama_sampler_accept(self._chain, token)
         return token
 
     def accept(self, tokens: Iterable[int]) -> None:

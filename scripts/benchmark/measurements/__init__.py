@@ -11,15 +11,20 @@ from dataclasses import dataclass
 
 from scripts.benchmark.measurements import (
     cancel,
+    constraint,
     decode,
     footprint,
+    forced,
     gap,
+    mask,
     memory,
+    objects,
     overhead,
     prefix,
     restart,
     saving,
     shared,
+    speculation,
     startup,
     stop,
     stream,
@@ -65,8 +70,16 @@ MEASUREMENTS = {
     "turns": Measurement(
         "history without prefill in 20 turns with tools, small model", turns.measure
     ),
+    "mask": Measurement("choosing a token that a grammar admits", mask.measure),
+    "constraint": Measurement("compiling grammars, and the tokenizer for them", constraint.measure),
+    "object": Measurement("answers that a schema forces, against llama-server", objects.measure),
+    "forced": Measurement("forced tokens at once instead of one by one", forced.measure),
+    "speculation": Measurement("tokens guessed ahead, where it pays and not", speculation.measure),
 }
-GROUPS = {"cache": ("shared", "restart", "switch", "saving", "turns")}
+GROUPS = {
+    "cache": ("shared", "restart", "switch", "saving", "turns"),
+    "structured": ("mask", "constraint", "object", "forced", "speculation"),
+}
 
 
 def names_of(chosen: Iterable[str] | None) -> list[str]:
