@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 import uvloop
@@ -36,6 +36,8 @@ class HttpServer:
         stop_timeout_s: tells how many seconds open requests get in the end.
         end_requests: has every open request end with an error of its own.
         on_stop: called at once when the end begins.
+        ready: what is waited for before connections are taken; until then they wait in the
+            sockets' queues, which is for sockets that somebody else keeps open. None: nothing.
     """
 
     def __init__(
@@ -46,12 +48,14 @@ class HttpServer:
         stop_timeout_s: Callable[[], float],
         end_requests: Callable[[], None],
         on_stop: Callable[[], None] = lambda: None,
+        ready: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._app = app
         self._listeners = listeners
         self._stop_timeout_s = stop_timeout_s
         self._end_requests = end_requests
         self._on_stop = on_stop
+        self._ready = ready
         self._servers: list[Any] = []
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -76,9 +80,12 @@ class HttpServer:
         await first.startup()
         try:
             await first.before_start()
-            for server in self._servers:
-                await server.start_serving()
+            if self._ready is None:
+                await self._accept()
             await first.after_start()
+            if self._ready is not None:
+                await self._until_ready(self._ready())
+                await self._accept()
             await self._stopping.wait()
         finally:
             self._on_stop()
@@ -87,6 +94,17 @@ class HttpServer:
             await first.before_stop()
             await self._finish_requests()
             await first.after_stop()
+
+    async def _accept(self) -> None:
+        if not self._stopping.is_set():
+            for server in self._servers:
+                await server.start_serving()
+
+    async def _until_ready(self, ready: Coroutine[Any, Any, None]) -> None:
+        tasks = [asyncio.create_task(ready), asyncio.create_task(self._stopping.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
 
     async def _server(self, listener: Listener) -> Any:
         return await self._app.create_server(

@@ -145,6 +145,8 @@ def serve(
         stop_timeout_s=lambda: reloader.settings.stop_timeout_s,
         end_requests=supervisor.end_requests,
         on_stop=feed.stopping,
+        # Who connects to a socket that systemd keeps waits for the model instead of being refused.
+        ready=supervisor.begun if manager.fds else None,
     )
 
     def reload() -> None:

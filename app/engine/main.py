@@ -18,6 +18,7 @@ from app.engine.assembly import build_loop
 from app.engine.channel import Channel, ChannelClosed
 from app.engine.constraint import Compiler, build_tokenizer
 from app.engine.digest import file_digest
+from app.engine.heap import give_back_memory
 from app.engine.llama import (
     BatchPart,
     Context,
@@ -104,6 +105,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         making = aside.submit(_compiler, model, channel)
         _warm_up(model, context)
     loop = build_loop(command, channel, model, context, prompts, making.result())
+    give_back_memory()  # making tables of the vocabulary took more than they do
     if source is None:
         text = f"{path.name} has no chat template; ChatML is used"
         channel.post(LogLine(level="warning", source="engine", text=text))

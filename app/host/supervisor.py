@@ -78,6 +78,7 @@ class Supervisor:
         self._wanted: str | None = None
         self.cache = cache
         self.status = Status()
+        self._has_begun = asyncio.Event()
         self._loader = Loader(
             queue,
             cache,
@@ -145,10 +146,15 @@ class Supervisor:
             if spawned:
                 spawned.discard()
             log.warning("no_model", message=self.status.message)
+            self._has_begun.set()
             return
         self._wanted = file.name
         self._set("loading", f"Model {file.name} is being loaded")
-        self._spawn_task(self._first_load(file, spawned))
+        self._spawn_task(self._begin(file, spawned))
+
+    async def begun(self) -> None:
+        """Wait until the first model serves, or is known not to."""
+        await self._has_begun.wait()
 
     def reconfigure(
         self,
@@ -166,6 +172,12 @@ class Supervisor:
         self._loader.reconfigure(
             queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
         )
+
+    async def _begin(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
+        try:
+            await self._first_load(file, spawned)
+        finally:
+            self._has_begun.set()
 
     async def _first_load(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
         async with self._lock:
