@@ -61,11 +61,15 @@ def random_text(client: HttpClient, n_tokens: int) -> str:
 def ask(client: HttpClient, text: str, n_tokens: int, **more: Any) -> Streamed:
     """Return the answer to one question, of exactly `n_tokens` tokens.
 
+    Our server makes no guesses at them, unless `more` says so: random weights come to repeat
+    themselves as no trained model does.
+
     Raises:
         BenchFailed: the answer ended early.
     """
     messages = [{"role": "user", "content": text}]
-    answer = client.stream(CHAT_PATH, chat_body(messages, n_tokens, **more))
+    options = {"speculate": False} | more
+    answer = client.stream(CHAT_PATH, chat_body(messages, n_tokens, **options))
     check_length(answer, n_tokens)
     return answer
 
