@@ -37,18 +37,19 @@ installer_steps() {
 
 # lay_out_tree SUITE ARCH TREE PYTHON LLAMA
 lay_out_tree() {
-  local suite=$1 arch=$2 tree=$3 python=$4 llama=$5 site home
-  home=$tree/root/usr/lib/distiller-llm
+  local suite=$1 arch=$2 tree=$3 python=$4 llama=$5 root site home
+  root=$tree/root
+  home=$root/usr/lib/distiller-llm
   site=$home/lib/python$(python_of "$suite")/site-packages
   mkdir -p "$home/bin"
   say "collecting the locked packages for Python $(python_of "$suite") on $arch"
   install_site_packages "$suite" "$arch" "$site" "$llama"
-  compile_bytecode "$python" "$site" "/${site#"$tree/root/"}"
+  compile_bytecode "$python" "$site" "/${site#"$root/"}"
   # A virtual environment: isolated Python (-I) finds the packages through it, in the engine process too.
   ln -s "../../../bin/python$(python_of "$suite")" "$home/bin/python3"
   printf 'home = /usr/bin\ninclude-system-site-packages = false\n' >"$home/pyvenv.cfg"
   install_llama_files "$llama" "$home/llama"
-  install_other_files "$tree/root" "$llama"
+  install_other_files "$root" "$llama"
   write_debian_folder "$tree" "$suite" "$arch"
 }
 
