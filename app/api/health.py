@@ -62,7 +62,7 @@ async def health(request: Request) -> HTTPResponse:
     body = {
         "status": status.name,
         "message": status.message,
-        "warnings": [*service.device.warnings(), *supervisor.warnings()],
+        "warnings": [*service.device.warnings(), *status.warnings()],
         "model_loaded": serving is not None,
         "current_model": serving.name if serving else None,
         "version": service.version,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from app.errors import DistillerError, EngineUnavailable, NoModelLoaded, ServiceStopping
 from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan
 from app.host.profiles import ProfileState
@@ -52,3 +53,28 @@ class Status:
     restarts: int = 0
     last_failure: str | None = None
     oom_kills: int = 0
+
+    def set(self, name: StatusName, message: str) -> None:
+        """Say what state the service is in now; there is no way back from `stopping`."""
+        if self.name != "stopping":
+            self.name = name
+            self.message = message
+
+    def refusal(self) -> DistillerError:
+        """Return the error for a request while nothing serves."""
+        match self.name:
+            case "loading" | "restarting":
+                return EngineUnavailable(self.message)
+            case "stopping":
+                return ServiceStopping(self.message)
+            case _:
+                return NoModelLoaded(self.message)
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each thing that is wrong although a model may serve."""
+        if self.oom_kills:
+            times = "once" if self.oom_kills == 1 else f"{self.oom_kills} times"
+            yield (
+                f"Memory was so short that the kernel ended the engine {times} since the start; "
+                "a smaller n_ctx or model needs less"
+            )

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextvars import Context
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from app.catalog import Catalog, ModelFile
 from app.errors import (
     DistillerError,
-    EngineUnavailable,
     LoadParamsRefused,
     ModelLoadFailed,
-    NoModelLoaded,
-    ServiceStopping,
 )
+from app.host.background import BackgroundWork
 from app.host.cache_folder import CacheFolder
 from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
 from app.host.profiles import Profile, ProfileState
-from app.host.serving import Serving, Status, StatusName
+from app.host.serving import Serving, Status
 from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import LoadParams, QueueParams
@@ -73,7 +70,7 @@ class Supervisor:
         self._lock = asyncio.Lock()
         self._serving: Serving | None = None
         self._draining: list[Serving] = []
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._work = BackgroundWork()
         self._backoff_s = 0.0
         self._wanted: str | None = None
         self.cache = cache
@@ -107,21 +104,12 @@ class Supervisor:
     @property
     def is_at_work(self) -> bool:
         """Whether a load, switch or restart is under way."""
-        return bool(self._tasks)
+        return self._work.is_under_way
 
     @property
     def profiles(self) -> Sequence[ProfileState]:
         """The profiles in the model that serves, or else in the one loaded last."""
         return self._serving.profiles if self._serving else self._loader.profile_states
-
-    def warnings(self) -> Iterator[str]:
-        """Yield a sentence for each thing that is wrong although a model may serve."""
-        if self.status.oom_kills:
-            times = "once" if self.status.oom_kills == 1 else f"{self.status.oom_kills} times"
-            yield (
-                f"Memory was so short that the kernel ended the engine {times} since the start; "
-                "a smaller n_ctx or model needs less"
-            )
 
     @property
     def loaded(self) -> list[Serving]:
@@ -140,7 +128,7 @@ class Supervisor:
         try:
             file = self._catalog.default(model_name)
         except DistillerError as error:
-            self._set("error", error.message)
+            self.status.set("error", error.message)
             file = None
         if file is None:
             if spawned:
@@ -149,8 +137,8 @@ class Supervisor:
             self._has_begun.set()
             return
         self._wanted = file.name
-        self._set("loading", f"Model {file.name} is being loaded")
-        self._spawn_task(self._begin(file, spawned))
+        self.status.set("loading", f"Model {file.name} is being loaded")
+        self._work.start(self._begin(file, spawned))
 
     async def begun(self) -> None:
         """Wait until the first model serves, or is known not to."""
@@ -195,28 +183,23 @@ class Supervisor:
 
     async def stop(self) -> None:
         """End all engines and background work; may be called again if it was interrupted."""
-        self._set("stopping", "Server is shutting down")
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.status.set("stopping", "Server is shutting down")
+        await asyncio.gather(*self._work.cancel(), return_exceptions=True)
         await self._loader.close()
         self._serving = None
 
     async def settled(self) -> None:
         """Wait until no load, switch or restart is under way."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._work.ended()
 
     def begin_stop(self) -> None:
         """Refuse new work from now on; what runs goes on."""
-        self._set("stopping", "Server is shutting down")
+        self.status.set("stopping", "Server is shutting down")
 
     def end_requests(self) -> None:
         """Have everything end now that somebody waits for, with an error that says why."""
         self.begin_stop()
-        for task in self._tasks:
-            task.cancel()
+        self._work.cancel()
         self._loader.end_requests()
 
     # ------------------------------------------------------------ requests
@@ -234,22 +217,13 @@ class Supervisor:
         """
         file = self._catalog.find(model_name) if model_name else None
         if self.status.name == "stopping":
-            raise self._not_serving()
+            raise self.status.refusal()
         serving = self._serving
         if serving and (file is None or file.name == serving.name):
             return serving
         if file is None or file.name == self._wanted:
-            raise self._not_serving()
+            raise self.status.refusal()
         return await self._outcome(self._switch(file, overrides, reload=False))
-
-    def _not_serving(self) -> DistillerError:
-        match self.status.name:
-            case "loading" | "restarting":
-                return EngineUnavailable(self.status.message)
-            case "stopping":
-                return ServiceStopping(self.status.message)
-            case _:
-                return NoModelLoaded(self.status.message)
 
     # ------------------------------------------------------------ load and switch
 
@@ -265,12 +239,12 @@ class Supervisor:
 
     async def _outcome(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Wait for work that goes on though the caller goes away; it ends when the service does."""
-        task = self._spawn_task(work)
+        task = self._work.start(work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             if task.cancelled():
-                raise self._not_serving() from None
+                raise self.status.refusal() from None
             raise
 
     async def _switch(
@@ -278,7 +252,7 @@ class Supervisor:
     ) -> Serving:
         async with self._lock:
             if self.status.name == "stopping":
-                raise self._not_serving()
+                raise self.status.refusal()
             before = self._serving
             if before and before.name == file.name and not reload:
                 return before  # another request has loaded it meanwhile
@@ -306,12 +280,14 @@ class Supervisor:
             raise _with_outcome(error, f"{before.name} goes on serving") from error
         self._serve(serving)
         if before:
-            self._spawn_task(self._drain_and_close(before, timeout_s=None))
+            self._work.start(self._drain_and_close(before, timeout_s=None))
         return serving
 
     async def _stop_then_load(self, plan: LoadPlan, before: Serving) -> Serving:
         self._serving, self._wanted = None, plan.file.name
-        self._set("loading", f"Model {plan.file.name} is being loaded in place of {before.name}")
+        self.status.set(
+            "loading", f"Model {plan.file.name} is being loaded in place of {before.name}"
+        )
         await self._drain_and_close(before, timeout_s=self._drain_timeout_s)
         try:
             serving = await self._loader.load(plan)
@@ -330,16 +306,16 @@ class Supervisor:
 
     def _serve(self, serving: Serving) -> None:
         if self.status.name == "stopping":  # a load may be done at the moment it is cancelled
-            raise self._not_serving()
+            raise self.status.refusal()
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
-        self._set("ok", "Server is healthy and model is loaded")
+        self.status.set("ok", "Server is healthy and model is loaded")
 
     def _fail(self, error: DistillerError) -> None:
         self._wanted = None
         self.status.last_failure = error.message
-        self._set("error", error.message)
+        self.status.set("error", error.message)
         log.error("model_load_failed", error=error.message)
 
     async def _drain_and_close(self, serving: Serving, timeout_s: float | None) -> None:
@@ -362,8 +338,8 @@ class Supervisor:
         if time.monotonic() - serving.since_s > _STABLE_AFTER_S:
             self._backoff_s = 0.0
         self.status.last_failure = engine.exit_reason
-        self._set("restarting", _RESTARTING)
-        self._spawn_task(self._restart(serving))
+        self.status.set("restarting", _RESTARTING)
+        self._work.start(self._restart(serving))
 
     async def _restart(self, before: Serving) -> None:
         while self.status.name != "stopping":
@@ -383,28 +359,9 @@ class Supervisor:
                 else:
                     return
 
-    def _set(self, name: StatusName, message: str) -> None:
-        if self.status.name != "stopping":  # there is no way back from that
-            self.status.name = name
-            self.status.message = message
-
-    def _spawn_task(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        task = asyncio.create_task(work, context=Context())  # its log lines are of no request
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_log_defect)
-        return task
-
 
 def _with_outcome(
     error: ModelLoadFailed | LoadParamsRefused, outcome: str
 ) -> ModelLoadFailed | LoadParamsRefused:
     """Return the error with a word on which model serves now."""
     return type(error)(f"{error.message}; {outcome}", param=error.param or "model")
-
-
-def _log_defect(task: asyncio.Task[Any]) -> None:
-    """Log what nobody expected; expected errors reach the request that caused them."""
-    error = None if task.cancelled() else task.exception()
-    if error is not None and not isinstance(error, DistillerError):
-        log.error("supervisor_defect", exc_info=error)
