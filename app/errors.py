@@ -15,6 +15,7 @@
         ├── ModelLoadFailed         llama.cpp would not load the file
         ├── EngineUnavailable       the engine is loading or restarting; worth a retry
         ├── EngineDied              the engine ended while it worked on the request
+        ├── RequestQuarantined      engines end when they work on this request
         ├── DeadlineExceeded        the request took longer than the deadline setting
         └── ServiceStopping         the service is shutting down
 
@@ -153,6 +154,12 @@ class EngineDied(EnvironmentFailure):
     """The engine process ended while it worked on this request."""
 
     code = "engine_died"
+
+
+class RequestQuarantined(EnvironmentFailure):
+    """The engine ended more than once while it worked on this request."""
+
+    code = "request_quarantined"
 
 
 class DeadlineExceeded(EnvironmentFailure):

@@ -12,7 +12,7 @@ from app.engine.channel import Channel
 from app.engine.constraint import Taken
 from app.engine.endings import Endings
 from app.engine.llama import Context, Model
-from app.engine.request import Request
+from app.engine.request import Request, TokenSampler
 from app.engine.scheduler import Work
 from app.engine.speculation import MOST_GUESSED, BatchCost, Speculator
 from app.errors import GrammarFailed
@@ -57,6 +57,22 @@ class Generation:
             taken = request.guide.begin()
             if taken.tokens or taken.is_over:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
+        if request.answer is not None and request.answer.logprobs is None:
+            self._replay(request)
+
+    def _replay(self, request: Request) -> None:
+        """Bring an answer to where another engine left it, without decoding any of it yet.
+
+        An answer with logprobs comes there token by token instead.
+        """
+        taken, reason, n_before = Taken(), "", request.n_generated
+        while request.replay and request.slot is not None and not reason:
+            taken = self._taken(request, request.replay.popleft())
+            reason = self._append(request, taken)
+            request.n_drawn += 1
+        request.n_replayed = request.n_generated - n_before
+        if request.n_drawn:
+            self._close_step(request, reason, len(taken.tokens))
 
     def guess(self, work: Sequence[Work], room: int) -> None:
         """Add guesses to the requests of a step.
@@ -110,18 +126,36 @@ class Generation:
         if answer.logprobs is not None:
             logits = self._context.logits(row)
             logits = logits if mask is None else logits.copy()  # as the model made them
-        token = sampler.sample(self._context, row, mask)
+        token = self._next_token(request, sampler, row, mask)
         if not request.clock.first_token_s:
             request.clock.first_token_s = time.monotonic()
             self.is_urgent = True
         if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
             answer.logprobs.add(token, logits)
-        if guide is None:
-            return Taken([token])
-        taken = guide.take_end(token) if self._model.is_end(token) else guide.take(token)
+        taken = self._taken(request, token)
         if len(taken.tokens) > 1:
             sampler.accept(taken.tokens[1:])
         return taken
+
+    def _next_token(
+        self, request: Request, sampler: TokenSampler, row: int, mask: bytes | None
+    ) -> int:
+        """Return the token that another engine chose here before, or else choose one."""
+        if request.replay:
+            token = request.replay.popleft()
+            sampler.draw(1)
+            sampler.accept([token])
+            return token
+        token = sampler.sample(self._context, row, mask)
+        request.chosen.append(token)
+        return token
+
+    def _taken(self, request: Request, token: int) -> Taken:
+        """Return what a chosen token leads to."""
+        guide = request.guide
+        if guide is None:
+            return Taken([token])
+        return guide.take_end(token) if self._model.is_end(token) else guide.take(token)
 
     def _append(self, request: Request, taken: Taken) -> str:
         """Add tokens to an answer and send what they complete; return why it ends, if it does."""
