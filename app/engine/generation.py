@@ -19,6 +19,9 @@ from app.errors import GrammarFailed
 
 # More tokens than these that follow by themselves are read like a prompt, in steps of its size.
 MOST_AT_ONCE = 32
+# Replayed one by one, tokens leave exactly what they left the first time: a batch rounds otherwise,
+# and a greedy answer could go on in other words. What takes longer is decoded in batches.
+EXACT_REPLAY_S = 0.5
 
 
 class Generation:
@@ -57,22 +60,6 @@ class Generation:
             taken = request.guide.begin()
             if taken.tokens or taken.is_over:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
-        if request.answer is not None and request.answer.logprobs is None:
-            self._replay(request)
-
-    def _replay(self, request: Request) -> None:
-        """Bring an answer to where another engine left it, without decoding any of it yet.
-
-        An answer with logprobs comes there token by token instead.
-        """
-        taken, reason, n_before = Taken(), "", request.n_generated
-        while request.replay and request.slot is not None and not reason:
-            taken = self._taken(request, request.replay.popleft())
-            reason = self._append(request, taken)
-            request.n_drawn += 1
-        request.n_replayed = request.n_generated - n_before
-        if request.n_drawn:
-            self._close_step(request, reason, len(taken.tokens))
 
     def guess(self, work: Sequence[Work], room: int) -> None:
         """Add guesses to the requests of a step.
@@ -104,6 +91,9 @@ class Generation:
         if request.sampler is None or request.answer is None:
             self._endings.finish(request, "stop")
             return
+        is_replay = bool(request.replay)
+        if is_replay and not request.clock.replay_s:
+            request.clock.replay_s = time.monotonic()
         guessed, n_right = request.guessed, 0
         while True:
             n_before = len(request.tokens)
@@ -115,7 +105,26 @@ class Generation:
                 break
         if guessed:
             self._settle_guess(request, n_right)
-        self._close_step(request, reason, len(request.tokens) - request.n_past)
+        n_last = len(request.tokens) - request.n_past
+        if is_replay:
+            if not reason and time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S:
+                reason, n_last = self._replay_at_once(request)
+            request.n_replayed = request.n_generated
+        self._close_step(request, reason, n_last)
+
+    def _replay_at_once(self, request: Request) -> tuple[str, int]:
+        """Write the rest of what another engine chose; it is decoded like a prompt.
+
+        Returns:
+            Why the answer ends, if it does, and how many tokens to decode together at last.
+        """
+        reason, n_last = "", len(request.tokens) - request.n_past
+        while request.replay and not reason and request.sampler is not None:
+            token = self._replayed(request, request.sampler)
+            taken = self._taken(request, token)
+            request.sampler.accept(taken.tokens[1:])
+            reason, n_last = self._append(request, taken), len(taken.tokens)
+        return reason, n_last
 
     def _choose(self, request: Request, row: int) -> Taken:
         guide, sampler, answer = request.guide, request.sampler, request.answer
@@ -126,10 +135,14 @@ class Generation:
         if answer.logprobs is not None:
             logits = self._context.logits(row)
             logits = logits if mask is None else logits.copy()  # as the model made them
-        token = self._next_token(request, sampler, row, mask)
-        if not request.clock.first_token_s:
-            request.clock.first_token_s = time.monotonic()
-            self.is_urgent = True
+        if request.replay:
+            token = self._replayed(request, sampler)
+        else:
+            token = sampler.sample(self._context, row, mask)
+            request.chosen.append(token)
+            if not request.clock.first_token_s:
+                request.clock.first_token_s = time.monotonic()
+                self.is_urgent = True
         if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
             answer.logprobs.add(token, logits)
         taken = self._taken(request, token)
@@ -137,17 +150,11 @@ class Generation:
             sampler.accept(taken.tokens[1:])
         return taken
 
-    def _next_token(
-        self, request: Request, sampler: TokenSampler, row: int, mask: bytes | None
-    ) -> int:
-        """Return the token that another engine chose here before, or else choose one."""
-        if request.replay:
-            token = request.replay.popleft()
-            sampler.draw(1)
-            sampler.accept([token])
-            return token
-        token = sampler.sample(self._context, row, mask)
-        request.chosen.append(token)
+    def _replayed(self, request: Request, sampler: TokenSampler) -> int:
+        """Return the token that another engine chose here, as if it had been chosen now."""
+        token = request.replay.popleft()
+        sampler.draw(1)
+        sampler.accept([token])
         return token
 
     def _taken(self, request: Request, token: int) -> Taken:

@@ -204,7 +204,6 @@ class EngineLoop:
             sampler = Sampler(stages(request.sampling), self._model)
             if n_tokens := looks_back(request.sampling):
                 sampler.accept(request.tokens[-n_tokens:])
-            sampler.draw(request.n_drawn)
             request.sampler = sampler
 
     def _announce(self, request: Request, hit: Hit) -> None:

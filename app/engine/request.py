@@ -36,6 +36,7 @@ class Clock:
 
     received_s: float = 0.0
     started_s: float = 0.0
+    replay_s: float = 0.0
     first_token_s: float = 0.0
 
 
@@ -68,8 +69,7 @@ class Request:
         n_last: trailing tokens that are decoded together: the last one, and those before it that
             followed without being chosen.
         replay: tokens that an engine before this one chose and that are not in `tokens` yet.
-        n_drawn: how many of these are in `tokens` although this engine chose none of them.
-        n_replayed: tokens of the answer that came with them.
+        n_replayed: tokens of the answer that this engine did not choose.
         chosen: tokens that were chosen and that the HTTP process does not know of yet.
     """
 
@@ -100,7 +100,6 @@ class Request:
     guessed: list[int] = field(default_factory=list)
     n_last: int = 1
     replay: deque[int] = field(default_factory=deque)
-    n_drawn: int = 0
     n_replayed: int = 0
     chosen: list[int] = field(default_factory=list)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,9 +42,10 @@ def test_what_was_chosen_is_told_whole_and_without_what_follows_by_itself() -> N
     st.integers(1, 3),
     st.integers(1, 60),
     st.sampled_from([1, FORGETFUL]),
+    st.sampled_from([0.0, 3600.0]),
 )
 def test_the_answer_is_the_same_wherever_the_first_engine_died(
-    n_known: int, is_guided: bool, can_cut: bool, n: int, start: int, seed: int
+    n_known: int, is_guided: bool, can_cut: bool, n: int, start: int, seed: int, exact_s: float
 ) -> None:
     def guidance() -> NoGuidance:
         return FollowerGuidance() if is_guided else NoGuidance()
@@ -51,21 +53,34 @@ def test_the_answer_is_the_same_wherever_the_first_engine_died(
     command = generate("a", [start] * 20, 30, seed=seed, n=n)
     whole = Engine([[command]], guidance=guidance()).run()
     known = [tokens[:n_known] for tokens in chosen(whole, n)]
-    engine = Engine([[resumed(command, known)]], guidance=guidance(), can_cut=can_cut).run()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.engine.generation.EXACT_REPLAY_S", exact_s)
+        engine = Engine([[resumed(command, known)]], guidance=guidance(), can_cut=can_cut).run()
     engine.assert_answered(command)
     rest = [tokens[len(cut) :] for tokens, cut in zip(chosen(whole, n), known, strict=True)]
     assert chosen(engine, n) == rest, "what is replayed is not chosen again"
 
 
-def test_replay_costs_a_prefill_and_no_decoding() -> None:
+def test_a_long_replay_is_decoded_like_a_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.generation.EXACT_REPLAY_S", 0.0)
     prompt, seed = endless(20, 30)
     command = generate("a", prompt, 30, seed=seed, speculate=False)
     known = [tokens[:29] for tokens in chosen(Engine([[command]]).run())]
     engine = Engine([[resumed(command, known)]]).run()
     engine.assert_answered(command)
-    assert engine.cells.n_steps <= 3
+    assert engine.cells.n_steps <= 4
     (end,) = engine.finished("a")
     assert end.timings.predicted_n == 1, "the speed is that of this engine"
+
+
+def test_a_short_one_takes_the_steps_it_took_before() -> None:
+    prompt, seed = endless(20, 30)
+    command = generate("a", prompt, 30, seed=seed, speculate=False)
+    before = Engine([[command]]).run()
+    known = [tokens[:29] for tokens in chosen(before)]
+    engine = Engine([[resumed(command, known)]]).run()
+    engine.assert_answered(command)
+    assert engine.cells.n_steps == before.cells.n_steps
 
 
 def test_a_request_that_was_taken_once_is_not_refused_by_a_full_queue() -> None:

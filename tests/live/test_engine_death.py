@@ -20,14 +20,13 @@ LONG = {"messages": [user("Tell me a long story.")], "temperature": 2.0, "stream
 
 STORY = {
     "messages": [user("Tell me a long story.")],
-    "max_tokens": 160,
+    "max_tokens": 400,
     "ignore_eos": True,
     "temperature": 0,
 }
 KINDS: dict[str, dict[str, Any]] = {
     "greedy": {},
     "drawn with a seed": {"temperature": 1.2, "seed": 7, "repeat_penalty": 1.1, "top_k": 50},
-    "several answers": {"n": 3, "temperature": 1.0, "seed": 3},
     "logprobs": {"logprobs": True, "top_logprobs": 2},
     "held to a schema": {
         "ignore_eos": False,
@@ -69,7 +68,7 @@ def test_a_stream_goes_on_when_its_engine_is_killed(own_server: LiveServer, kind
     body = STORY | KINDS[kind] | {"stream": True}
     with own_server.http.stream("POST", CHAT, json=body) as response:
         expected = whole(list(told(chunks(response))))
-    for n_before in (1, 20):
+    for n_before in (1, 8):
         pid = own_server.engine_pid
         with own_server.http.stream("POST", CHAT, json=body) as response:
             pieces = chunks(response)
@@ -77,10 +76,25 @@ def test_a_stream_goes_on_when_its_engine_is_killed(own_server: LiveServer, kind
             os.kill(pid, signal.SIGKILL)
             read += told(pieces)
         assert whole(read) == expected
-        assert own_server.engine_pid != pid
+        own_server.wait_for_log("request_continues", pid=own_server.engine_pid)
     assert own_server.health["engine"]["restarts"] == 2
     assert "SIGKILL" in own_server.health["engine"]["last_failure"]
     assert own_server.log("engine_exited")
+    assert own_server.log("request_continues")
+
+
+def test_each_of_several_answers_goes_on_and_ends_once(own_server: LiveServer) -> None:
+    body = STORY | {"stream": True, "stream_options": {"include_usage": True}, "n": 3}
+    with own_server.http.stream("POST", CHAT, json=body | {"temperature": 1.0}) as response:
+        pieces = chunks(response)
+        read = [next(pieces) for _ in range(5)]
+        os.kill(own_server.engine_pid, signal.SIGKILL)
+        read += pieces
+    choices = [choice for piece in read for choice in piece["choices"]]
+    assert len([choice for choice in choices if choice["delta"].get("role")]) == 3
+    ends = [choice["index"] for choice in choices if choice["finish_reason"]]
+    assert sorted(ends) == [0, 1, 2]
+    assert read[-1]["usage"]["completion_tokens"] == 3 * 400
     assert own_server.log("request_continues")
 
 
@@ -95,7 +109,7 @@ def test_all_that_runs_and_waits_is_answered_when_the_engine_is_killed(
         answers = [future.result() for future in asked]
     assert [answer.status_code for answer in answers] == [200] * len(bodies)
     usages = [answer.json()["usage"] for answer in answers]
-    assert [usage["completion_tokens"] for usage in usages] == [160] * len(bodies)
+    assert [usage["completion_tokens"] for usage in usages] == [400] * len(bodies)
 
 
 def test_a_request_that_ends_two_engines_is_not_tried_again(own_server: LiveServer) -> None:
