@@ -74,7 +74,8 @@ def _plan(
     catalog: Catalog, file: ModelFile, requested: LoadParams, before: LoadPlan | None
 ) -> LoadPlan:
     try:
-        facts = catalog.facts(file, whole=False)
+        facts = catalog.facts(file)
+        catalog.check_parts(file)
     except (GgufError, OSError) as error:
         raise ModelLoadFailed(f"{file.name} is no readable GGUF file: {error}") from error
     free = fit.available_bytes()

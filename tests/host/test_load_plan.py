@@ -12,7 +12,7 @@ from app.catalog import Catalog, ModelFile
 from app.errors import ModelLoadFailed
 from app.host.load_plan import LoadPlan, plan_load
 from app.protocol import LoadParams
-from tests.gguf_files import write_llama
+from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
 
 DEFAULTS = LoadParams(n_ctx=1024, n_threads=2)
 TRAINED = 2048  # tokens, in the header that write_llama writes
@@ -150,3 +150,24 @@ async def test_other_parameters_or_another_file_need_a_new_load(catalog: Catalog
     assert not first.same_as(await planned(catalog, file, n_ctx=512))
     assert not first.same_as(await planned(catalog, model(catalog, "other.gguf")))
     assert not first.same_as(replace(first, file=replace(file, modified_s=file.modified_s + 1)))
+
+
+async def test_a_file_that_ends_before_its_tensors_is_refused_before_an_engine_sees_it(
+    catalog: Catalog,
+) -> None:
+    path = catalog.models_dir / "cut.gguf"
+    path.write_bytes(with_tensors(tensor("a"), data=64, values=LLAMA_VALUES))
+    with pytest.raises(ModelLoadFailed, match="is the file complete"):
+        await planned(catalog, catalog.find("cut"))
+
+
+async def test_all_parts_of_a_split_model_have_to_be_whole(catalog: Catalog) -> None:
+    file = model(catalog, "big-00001-of-00002.gguf")
+    with pytest.raises(ModelLoadFailed, match="00002-of-00002"):
+        await planned(catalog, file)
+    second = catalog.models_dir / "big-00002-of-00002.gguf"
+    second.write_bytes(with_tensors(tensor("a"), data=64))
+    with pytest.raises(ModelLoadFailed, match=r"00002-of-00002.*is the file complete"):
+        await planned(catalog, file)
+    second.write_bytes(with_tensors(tensor("a"), data=128))
+    assert (await planned(catalog, file)).fits_beside
