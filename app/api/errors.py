@@ -28,6 +28,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelLoadFailed: 500,
+    errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
