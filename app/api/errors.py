@@ -75,6 +75,7 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
             message = f"Request body is larger than {max_body_bytes} bytes"
     kind = "invalid_request_error" if status < 500 else "server_error"
     kind = "rate_limit_error" if status == 429 else kind
+    message = message.encode(errors="backslashreplace").decode()  # may quote bytes that are no text
     return {
         "error": {"message": message, "type": kind, "param": param, "code": code},
         "detail": message,
