@@ -13,6 +13,7 @@
         ├── SettingsInvalid         a setting is wrong; ends the start
         ├── NoModelLoaded           nothing is loaded and nothing was named
         ├── ModelLoadFailed         llama.cpp would not load the file
+        │   └── ModelTooLarge       there is no memory for it, however short its context
         ├── EngineUnavailable       the engine is loading or restarting; worth a retry
         ├── EngineDied              the engine ended while it worked on the request
         ├── RequestQuarantined      engines end when they work on this request
@@ -134,6 +135,12 @@ class ModelLoadFailed(EnvironmentFailure):
     """The engine could not load the model file."""
 
     code = "model_load_failed"
+
+
+class ModelTooLarge(ModelLoadFailed):
+    """The model does not fit into memory, not even with the shortest context."""
+
+    code = "insufficient_memory"
 
 
 class EngineUnavailable(EnvironmentFailure):

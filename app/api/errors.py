@@ -28,6 +28,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelLoadFailed: 500,
+    errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
@@ -75,6 +76,7 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
             message = f"Request body is larger than {max_body_bytes} bytes"
     kind = "invalid_request_error" if status < 500 else "server_error"
     kind = "rate_limit_error" if status == 429 else kind
+    message = message.encode(errors="backslashreplace").decode()  # may quote bytes that are no text
     return {
         "error": {"message": message, "type": kind, "param": param, "code": code},
         "detail": message,

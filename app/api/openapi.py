@@ -14,7 +14,8 @@ from app.api.schemas import answer, cache, chat, common, service
 _VALIDATED = (400, 405, 408, 413)
 _READ = (405,)
 _NEEDS_ENGINE = (*_VALIDATED, 503)
-_QUEUES = (*_NEEDS_ENGINE, 404, 429, 500, 504)
+_LOADS = (*_NEEDS_ENGINE, 404, 500, 507)
+_QUEUES = (*_LOADS, 429, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ ROUTES = (
         "Load a model and let it serve",
         service.SetModelResponse,
         service.SetModelRequest,
-        errors=(*_NEEDS_ENGINE, 404, 500),
+        errors=_LOADS,
     ),
     Route(
         "post",
@@ -115,7 +116,7 @@ ROUTES = (
         answer.ApplyTemplateResponse,
         chat.ChatRequest,
         aliases=("/v1/apply-template",),
-        errors=(*_NEEDS_ENGINE, 404, 500),
+        errors=_LOADS,
     ),
 )
 _REASONS = {
@@ -127,6 +128,7 @@ _REASONS = {
     429: "Too many requests wait; `Retry-After` says when to ask again",
     500: "The model could not be loaded, or the service failed",
     504: "The request took longer than its deadline",
+    507: "The model does not fit into memory, however short its context",
     503: "Nothing can answer now; `Retry-After` says when to ask again",
 }
 
