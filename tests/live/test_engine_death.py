@@ -98,6 +98,23 @@ def test_each_of_several_answers_goes_on_and_ends_once(own_server: LiveServer) -
     assert own_server.log("request_continues")
 
 
+def test_an_answer_waits_through_engines_that_die_while_they_load(own_server: LiveServer) -> None:
+    body = STORY | {"stream": True}
+    pids = [own_server.engine_pid]
+    with own_server.http.stream("POST", CHAT, json=body) as response:
+        pieces = chunks(response)
+        read = list(told(itertools.islice(pieces, 2)))
+        os.kill(pids[0], signal.SIGKILL)
+        for _ in range(2):
+            own_server.wait_until(lambda: bool(set(own_server.children()) - set(pids)))
+            (pid,) = set(own_server.children()) - set(pids)
+            os.kill(pid, signal.SIGKILL)
+            pids.append(pid)
+        read += told(pieces)
+    assert len(own_server.log("engine_restart_failed")) == 2
+    assert whole(read) == whole(list(told(own_server.stream_of(body))))
+
+
 def test_all_that_runs_and_waits_is_answered_when_the_engine_is_killed(
     own_server: LiveServer,
 ) -> None:
