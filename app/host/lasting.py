@@ -124,7 +124,7 @@ class LastingRequest:
         if self._delivered.n_deaths:
             await self._quarantine.trial.acquire()
             self._is_on_trial = True
-        return await self._supervisor.restarted()
+        return await self._supervisor.repair.done()
 
     def _end_trial(self) -> None:
         """Let the next one be tried."""
