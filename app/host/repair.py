@@ -80,7 +80,7 @@ class Repair:
             self._status.set("restarting", _RESTARTING)
         log.error("engine_restart_failed", model=dead.name, error=error.message)
 
-    def is_done(self) -> None:
+    def succeeded(self) -> None:
         """A model serves."""
         self._backoff.started()
 

@@ -316,7 +316,7 @@ class Supervisor:
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
-        self.repair.is_done()
+        self.repair.succeeded()
         self.status.set("ok", "Server is healthy and model is loaded")
 
     def _fail(self, error: DistillerError) -> None:
