@@ -18,6 +18,7 @@ from app.catalog import Catalog
 from app.cli_models import EXIT_OK, add_actions, run_action
 from app.errors import ModelNotFound, SettingsInvalid
 from app.settings import Settings, setting_names
+from app.settings_framework import is_loopback
 from app.settings_sources import (
     allowed_values,
     describe,
@@ -111,10 +112,21 @@ def _check_config(settings: Settings) -> int:
         by_source.setdefault(source, []).append(name)
     for source, names in by_source.items():
         print(f"  {source}: {', '.join(names) if source != 'default' else 'all other settings'}")
-    warnings = [*unknown_environment(), *settings.warnings, *_model_warnings(settings)]
+    warnings = [
+        *unknown_environment(),
+        *settings.warnings,
+        *_door_warnings(settings),
+        *_model_warnings(settings),
+    ]
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return EXIT_OK
+
+
+def _door_warnings(settings: Settings) -> list[str]:
+    if is_loopback(settings.host) or settings.allow_unauthenticated or read_api_keys(settings):
+        return []
+    return [f"host {settings.host} can be reached by other machines: it needs an API key"]
 
 
 def _model_warnings(settings: Settings) -> list[str]:

@@ -80,6 +80,23 @@ def test_a_wrong_file_of_keys_is_a_wrong_setting(capsys: Capture, tmp_path: Path
     assert "nonsense" not in told
 
 
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [
+        (["--host", "0.0.0.0"], True),
+        (["--host", "box.lan"], True),
+        (["--host", "::1"], False),
+        (["--host", "localhost"], False),
+        (["--host", "0.0.0.0", "--allow-unauthenticated"], False),
+    ],
+)
+def test_a_host_that_others_reach_without_a_key_is_told_beforehand(
+    options: list[str], is_warned: bool, capsys: Capture
+) -> None:
+    assert main(["check-config", *options]) == 0
+    assert ("needs an API key" in capsys.readouterr().err) is is_warned
+
+
 def test_print_config_shows_no_key(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISTILLER_LLM_API_KEYS", "laptop:0123456789abcdef")
     assert "0123456789abcdef" not in printed(capsys, "print-config")

@@ -112,6 +112,17 @@ def test_a_key_opens_the_door(guarded: Guarded, scheme: str) -> None:
     assert response.json()["models"] == [NANO]
 
 
+def test_a_body_that_waits_for_leave_gets_it_with_a_key(guarded: Guarded) -> None:
+    body = b'{"content":"Hello"}'
+    head = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
+    head += f"Authorization: Bearer {LAPTOP}\r\nContent-Length: {len(body)}\r\n\r\n"
+    with guarded.live.connect() as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100")
+        connection.sendall(body)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_a_body_is_not_waited_for_where_the_key_is_missing(guarded: Guarded) -> None:
     with guarded.live.connect() as connection:
         head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n"
@@ -153,6 +164,12 @@ def test_health_is_503_without_a_model_and_tells_strangers_no_reason(tmp_path: P
         assert response.status_code == 503
         assert "broken.gguf" not in response.text
         assert "broken.gguf" in live.http.get("/health", headers=bearer(LAPTOP)).text
+
+
+def test_the_description_says_that_a_key_is_needed(guarded: Guarded) -> None:
+    described = guarded.http.get("/openapi.json", headers=bearer(LAPTOP)).json()
+    assert described["security"] == [{"apiKey": []}]
+    assert described["paths"]["/health/live"]["get"]["security"] == []
 
 
 # ---------------------------------------------------------------- OpenAI's client
@@ -234,8 +251,10 @@ def test_keys_come_from_the_environment_and_from_systemd(tmp_path: Path) -> None
     with LiveServer(environment=environment) as live:
         for key, status in ((LAPTOP, 200), (PHONE, 200), ("other-key-0123456789", 401)):
             assert live.http.get("/models", headers=bearer(key)).status_code == status
-        engine = Path(f"/proc/{live.process.pid}/cmdline").read_text()
+        shown = live.wait_healthy().http.get("/health", headers=bearer(LAPTOP)).json()
+        engine = Path(f"/proc/{shown['engine']['pid']}/environ").read_text()
         assert LAPTOP not in engine
+        assert "CREDENTIALS_DIRECTORY" not in engine
 
 
 @pytest.mark.parametrize("way", ["host", "socket"])
