@@ -23,22 +23,32 @@ _LAST_WORDS_S = 1.0
 class ConnectionGuard:
     """Makes the protocol of each new connection, and ends those that take too long to ask.
 
+    Where there are too many, the longest idle one makes room for a new one.
+
     Args:
         connections: returns what is open.
         most: returns how many connections may be open.
+        serve: makes the protocol of one that is served.
     """
 
-    def __init__(self, connections: Callable[[], Iterable[Any]], most: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connections: Callable[[], Iterable[Any]],
+        most: Callable[[], int],
+        serve: Callable[..., Any] = HttpProtocol,
+    ) -> None:
         self._connections = connections
         self._most = most
+        self._serve = serve
         self._arriving: dict[Any, tuple[Any, float]] = {}
 
     def protocol(self, **arguments: Any) -> asyncio.Protocol:
         """Return what serves a new connection, or what refuses it."""
         most = self._most()
-        if sum(1 for _ in self._connections()) >= most:
+        connections = list(self._connections())
+        if len(connections) >= most and not _make_room(connections):
             return _Refusal(most)
-        protocol: asyncio.Protocol = HttpProtocol(**arguments)
+        protocol: asyncio.Protocol = self._serve(**arguments)
         return protocol
 
     async def watch(self, timeout_s: Callable[[], float]) -> None:
@@ -64,6 +74,21 @@ class ConnectionGuard:
                 _end(connection, phase)
             else:
                 self._arriving[connection] = phase, since_s
+
+
+def _make_room(connections: list[Any]) -> bool:
+    """Close the connection on which nothing happened for the longest time, if one is idle."""
+    idle = [
+        connection
+        for connection in connections
+        if connection.http is not None
+        and connection.http.stage is Stage.IDLE
+        and not connection.http.request_body
+    ]
+    if not idle:
+        return False
+    min(idle, key=lambda connection: float(connection._time)).close()
+    return True
 
 
 def _arrival(connection: Any) -> tuple[Stage, int] | None:

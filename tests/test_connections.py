@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -21,15 +22,20 @@ class FakeConnection:
 
     stage: Stage = Stage.IDLE
     unread_body: bool = False
+    last_s: float = 0.0
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = {"requests_count": 0}
         self.http: Any = SimpleNamespace(stage=self.stage, request_body=self.unread_body)
+        self._time = self.last_s
         self._task = SimpleNamespace(cancel=lambda: self.ended.append("cancelled"))
 
     def abort(self) -> None:
         self.ended.append("aborted")
+
+    def close(self) -> None:
+        self.ended.append("closed")
 
 
 def looked_at(connection: FakeConnection, *times_s: float) -> list[str]:
@@ -68,3 +74,31 @@ def test_a_connection_that_just_ended_is_left_alone() -> None:
     connection = FakeConnection()
     connection.http = None
     assert looked_at(connection, 0, 100) == []
+
+
+# ---------------------------------------------------------------- how many
+
+
+def refuses(*connections: FakeConnection, most: int) -> bool:
+    """Return whether one more connection is refused."""
+    served = asyncio.Protocol()
+    guard = ConnectionGuard(lambda: connections, lambda: most, lambda: served)
+    return guard.protocol() is not served
+
+
+def test_one_more_than_allowed_is_refused_where_all_are_busy() -> None:
+    busy = [FakeConnection(stage) for stage in (Stage.REQUEST, Stage.HANDLER, Stage.RESPONSE)]
+    assert not refuses(*busy, most=4)
+    assert refuses(*busy, most=3)
+    assert all(connection.ended == [] for connection in busy)
+
+
+def test_the_longest_idle_connection_makes_room() -> None:
+    busy = FakeConnection(Stage.HANDLER)
+    younger, older = FakeConnection(last_s=9.0), FakeConnection(last_s=5.0)
+    assert not refuses(busy, younger, older, most=3)
+    assert (busy.ended, younger.ended, older.ended) == ([], [], ["closed"])
+
+
+def test_what_still_reads_a_body_away_is_not_idle() -> None:
+    assert refuses(FakeConnection(unread_body=True), most=1)

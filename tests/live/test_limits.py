@@ -77,26 +77,29 @@ def test_each_key_is_a_client_of_its_own() -> None:
 
 
 def test_there_are_so_many_connections_and_no_more() -> None:
-    with LiveServer("--max-connections", "3") as live, contextlib.ExitStack() as stack:
-        live.wait_healthy()  # its client keeps one connection open
+    with LiveServer("--max-connections", "2") as live, contextlib.ExitStack() as stack:
+        live.wait_healthy()
         held = [stack.enter_context(live.connect()) for _ in range(2)]
         for connection in held:
-            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")  # and no more
         with live.connect() as refused:
             answer = rest_of(refused)
         assert answer.startswith(b"HTTP/1.1 503")
         assert error_in(answer)["code"] == "too_many_connections"
         assert "max_connections" in error_in(answer)["message"]
-        assert live.http.get("/health").status_code == 200
         held[0].close()
+        live.wait_until(lambda: live.http.get("/health").status_code == 200)
 
-        def has_room() -> bool:
-            with live.connect() as connection:
-                connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                return connection.recv(4096).startswith(b"HTTP/1.1 200")
 
-        live.wait_until(has_room)
+def test_idle_connections_make_room_for_new_ones() -> None:
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with LiveServer("--max-connections", "2") as live, contextlib.ExitStack() as stack:
+        live.wait_healthy()
+        connections = [stack.enter_context(live.connect()) for _ in range(6)]
+        for connection in connections[-2:]:
+            connection.sendall(request)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        assert rest_of(connections[0]) == b""
 
 
 @pytest.mark.parametrize("n_bytes", [9_000, 1_000_000])
