@@ -120,6 +120,21 @@ class Catalog:
         except OSError as error:
             raise GgufError(f"the file cannot be read: {error.strerror}") from error
 
+    def check_parts(self, entry: ModelFile) -> None:
+        """Check the files of a split model behind its first.
+
+        Raises:
+            GgufError: one is missing or no usable GGUF file; the message names it.
+        """
+        for name in part_names(entry.name)[1:]:
+            try:
+                with entry.path.with_name(name).open("rb") as file:
+                    read_header(file, os.fstat(file.fileno()).st_size)
+            except OSError as error:
+                raise GgufError(f"{name} cannot be read: {error.strerror}") from error
+            except GgufError as error:
+                raise GgufError(f"{name}: {error}") from error
+
     def _forget(self, path: Path, whole: bool) -> None:
         for key in [key for key in self._facts if key[0] == path and key[3] == whole]:
             del self._facts[key]

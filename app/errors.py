@@ -17,8 +17,10 @@
         ├── SettingsInvalid         a setting is wrong; ends the start
         ├── NoModelLoaded           nothing is loaded and nothing was named
         ├── ModelLoadFailed         llama.cpp would not load the file
+        │   └── ModelTooLarge       there is no memory for it, however short its context
         ├── EngineUnavailable       the engine is loading or restarting; worth a retry
         ├── EngineDied              the engine ended while it worked on the request
+        ├── RequestQuarantined      engines end when they work on this request
         ├── DeadlineExceeded        the request took longer than the deadline setting
         └── ServiceStopping         the service is shutting down
 
@@ -207,6 +209,12 @@ class ModelLoadFailed(EnvironmentFailure):
     code = "model_load_failed"
 
 
+class ModelTooLarge(ModelLoadFailed):
+    """The model does not fit into memory, not even with the shortest context."""
+
+    code = "insufficient_memory"
+
+
 class EngineUnavailable(EnvironmentFailure):
     """The engine is loading or restarting.
 
@@ -225,6 +233,12 @@ class EngineDied(EnvironmentFailure):
     """The engine process ended while it worked on this request."""
 
     code = "engine_died"
+
+
+class RequestQuarantined(EnvironmentFailure):
+    """The engine ended more than once while it worked on this request."""
+
+    code = "request_quarantined"
 
 
 class DeadlineExceeded(EnvironmentFailure):

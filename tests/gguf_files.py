@@ -9,6 +9,7 @@ from typing import Any
 
 UINT8, INT8, UINT16, INT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = range(10)
 UINT64, INT64, FLOAT64 = 10, 11, 12
+F32, Q8_0 = 0, 8  # types of tensors
 
 FORMATS = {
     UINT8: "<B",
@@ -91,6 +92,23 @@ def header(
     count = len(pairs) if n_kv is None else n_kv
     body = b"".join(text(key) + encoded(value) for key, value in pairs)
     return struct.pack("<4sIQQ", magic, version, n_tensors, count) + body
+
+
+def tensor(
+    name: str | bytes, shape: tuple[int, ...] = (32,), tensor_type: int = F32, offset: int = 0
+) -> bytes:
+    """Return an entry of the list of tensors."""
+    dims = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
+    return text(name) + dims + struct.pack("<IQ", tensor_type, offset)
+
+
+def with_tensors(
+    *tensors: bytes, data: int, values: Mapping[str, Any] | None = None, n_tensors: int = -1
+) -> bytes:
+    """Return a file whose tensors have `data` bytes of zeros, after a header padded to 32."""
+    count = len(tensors) if n_tensors < 0 else n_tensors
+    front = header(values or {}, n_tensors=count) + b"".join(tensors)
+    return front + bytes(-len(front) % 32 + data)
 
 
 def llama(**changes: Any) -> bytes:

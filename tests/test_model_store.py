@@ -15,6 +15,7 @@ from app.catalog import Catalog
 from app.cli import main
 from app.model_store import ModelRefused, add_model, remove_model
 from tests.gguf_files import write_llama
+from tests.live.server import MODELS, NANO
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -194,6 +195,14 @@ def test_a_split_model_comes_and_goes_with_all_its_parts(models: Path, tmp_path:
     add_model(models, tmp_path / names[0])
     assert files(models) == names
     assert [path.name for path in remove_model(models, names[0])] == names
+    assert files(models) == []
+
+
+def test_a_model_whose_end_is_missing_is_refused(models: Path, tmp_path: Path) -> None:
+    whole = (MODELS / NANO).read_bytes()
+    (tmp_path / "cut.gguf").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelRefused, match="is the file complete"):
+        add_model(models, tmp_path / "cut.gguf")
     assert files(models) == []
 
 

@@ -33,9 +33,11 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelLoadFailed: 500,
+    errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
+    errors.RequestQuarantined: 500,
     errors.ServiceStopping: 503,
     errors.DeadlineExceeded: 504,
 }
@@ -99,6 +101,7 @@ def body_of(error: BaseException, limits: Limits | None = None) -> dict[str, Any
             message += " (setting max_header_bytes)"
     kind = "invalid_request_error" if status < 500 else "server_error"
     kind = _KINDS.get(status, kind)
+    message = message.encode(errors="backslashreplace").decode()  # may quote bytes that are no text
     return {
         "error": {"message": message, "type": kind, "param": param, "code": code},
         "detail": message,

@@ -13,7 +13,8 @@ from app.api.schemas import answer, cache, chat, common, service
 
 _OPEN = (400, 403, 405, 408, 413, 431)  # what the gate and the connection may answer to anything
 _GUARDED = (*_OPEN, 401, 429, 503)
-_QUEUES = (*_GUARDED, 404, 500, 504)
+_LOADS = (*_GUARDED, 404, 500, 507)
+_QUEUES = (*_LOADS, 504)
 _KEY = "apiKey"
 
 
@@ -76,7 +77,7 @@ ROUTES = (
         "Load a model and let it serve",
         service.SetModelResponse,
         service.SetModelRequest,
-        errors=(*_GUARDED, 404, 500),
+        errors=_LOADS,
     ),
     Route(
         "post",
@@ -128,7 +129,7 @@ ROUTES = (
         answer.ApplyTemplateResponse,
         chat.ChatRequest,
         aliases=("/v1/apply-template",),
-        errors=(*_GUARDED, 404, 500),
+        errors=_LOADS,
     ),
 )
 _REASONS = {
@@ -143,6 +144,7 @@ _REASONS = {
     431: "The header is too large",
     500: "The model could not be loaded, or the service failed",
     504: "The request took longer than its deadline",
+    507: "The model does not fit into memory, however short its context",
     503: "Nothing can answer now; `Retry-After` says when to ask again",
 }
 

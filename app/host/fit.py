@@ -128,6 +128,25 @@ def clamp_n_ctx(
     return (n_ctx, reason) if n_ctx < requested else (requested, None)
 
 
+def shortage(needed: MemoryEstimate, n_ctx: int, available: int) -> str:
+    """Return how much memory a model needs for what, and how much there is."""
+    total, weights, kv, compute, free = (
+        f"{n_bytes / _GIB:.1f}"
+        for n_bytes in (
+            needed.total_bytes,
+            needed.weights_bytes,
+            needed.kv_bytes,
+            needed.compute_bytes,
+            max(0, available),
+        )
+    )
+    return (
+        f"even with a context of {n_ctx} tokens it needs {total} GiB of memory (weights {weights}, "
+        f"KV cache {kv}, compute buffers {compute}, and {HEADROOM:.0%} more), {free} GiB are "
+        "available"
+    )
+
+
 def available_bytes(root: Path = Path("/")) -> int:
     """Return the bytes this process may still use before the system or its cgroup is full.
 

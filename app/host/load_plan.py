@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from app.catalog import Catalog, ModelFile
-from app.errors import ModelLoadFailed
+from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
 from app.gguf import GgufError
 from app.host import fit
 from app.model_facts import ModelFacts
@@ -30,7 +30,7 @@ class LoadPlan:
         file: the model.
         requested: the parameters as asked for.
         params: the parameters as they will be used.
-        notes: what was changed, a sentence each.
+        reason: why the context is not the requested one, None where it is.
         needed_bytes: memory it is expected to take.
         mapped_bytes: the part of it that is the mapped file, which the kernel counts as
             available although an engine reads it for every token.
@@ -40,10 +40,15 @@ class LoadPlan:
     file: ModelFile
     requested: LoadParams
     params: LoadParams
-    notes: tuple[str, ...]
+    reason: str | None
     needed_bytes: int
     mapped_bytes: int
     fits_beside: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was changed, a sentence each."""
+        return (f"n_ctx is {self.params.n_ctx}: {self.reason}",) if self.reason else ()
 
     def same_as(self, other: LoadPlan) -> bool:
         """Whether loading `other` after this one would change nothing."""
@@ -61,20 +66,31 @@ async def plan_load(
     """Return how `file` will be loaded.
 
     Args:
+        overrides: load parameters that differ from the defaults, and `fit`: with "strict" a
+            context that does not fit is refused, else it is lowered to one that does.
         before: the model that serves now and would stay or make room.
 
     Raises:
         ModelLoadFailed: the file is no GGUF file.
+        ModelTooLarge: it does not fit into memory, however short its context.
+        LoadParamsRefused: the context is too large and should not be lowered.
     """
-    requested = msgspec.structs.replace(defaults, **overrides)
-    return await asyncio.to_thread(_plan, catalog, file, requested, before)
+    named = dict(overrides)
+    is_strict = named.pop("fit", "auto") == "strict"
+    requested = msgspec.structs.replace(defaults, **named)
+    plan = await asyncio.to_thread(_plan, catalog, file, requested, before)
+    if is_strict and plan.reason:
+        why = f"n_ctx can be at most {plan.params.n_ctx}: {plan.reason}"
+        raise LoadParamsRefused(why, param="load_model_configs.n_ctx")
+    return plan
 
 
 def _plan(
     catalog: Catalog, file: ModelFile, requested: LoadParams, before: LoadPlan | None
 ) -> LoadPlan:
     try:
-        facts = catalog.facts(file, whole=False)
+        facts = catalog.facts(file)
+        catalog.check_parts(file)
     except (GgufError, OSError) as error:
         raise ModelLoadFailed(f"{file.name} is no readable GGUF file: {error}") from error
     free = fit.available_bytes()
@@ -82,8 +98,13 @@ def _plan(
     plan = _fitted(facts, file, requested, _UNLIMITED)
     if plan.needed_bytes <= free - mapped:
         return plan
-    reclaimable = before.needed_bytes - mapped if before else 0
-    return replace(_fitted(facts, file, requested, free + reclaimable), fits_beside=False)
+    available = free + (before.needed_bytes - mapped if before else 0)
+    plan = _fitted(facts, file, requested, available)
+    if plan.needed_bytes > available and not requested.n_gpu_layers:  # a GPU has its own memory
+        needed = fit.estimate(facts, file.size_bytes, plan.params)
+        why = fit.shortage(needed, plan.params.n_ctx, available)
+        raise ModelTooLarge(f"{file.name} does not fit: {why}", param="model")
+    return replace(plan, fits_beside=False)
 
 
 def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int) -> LoadPlan:
@@ -95,7 +116,7 @@ def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available
         file=file,
         requested=requested,
         params=params,
-        notes=(f"n_ctx is {n_ctx}: {reason}",) if reason else (),
+        reason=reason,
         needed_bytes=estimate.total_bytes,
         mapped_bytes=estimate.weights_bytes if params.use_mmap else 0,
         fits_beside=True,

@@ -7,6 +7,7 @@ becomes a serving model is `Loader`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,21 +17,23 @@ from app.errors import (
     DistillerError,
     LoadParamsRefused,
     ModelLoadFailed,
+    QueueFull,
 )
 from app.host.background import BackgroundWork
+from app.host.backoff import Backoff
 from app.host.cache_folder import CacheFolder
 from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
 from app.host.profiles import Profile, ProfileState
+from app.host.quarantine import Quarantine
 from app.host.serving import Serving, Status
 from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import LoadParams, QueueParams
 
-_FIRST_BACKOFF_S = 0.5
-_MAX_BACKOFF_S = 30.0
 _STABLE_AFTER_S = 60.0
+_RETRY_AFTER_S = 1
 _RESTARTING = "The engine process ended and is being restarted"
 
 Result = TypeVar("Result")
@@ -71,9 +74,12 @@ class Supervisor:
         self._serving: Serving | None = None
         self._draining: list[Serving] = []
         self._work = BackgroundWork()
-        self._backoff_s = 0.0
+        self._backoff = Backoff()
         self._wanted: str | None = None
+        self._max_waiting = queue.max_queue
+        self._n_waiting = 0
         self.cache = cache
+        self.quarantine = Quarantine()
         self.status = Status()
         self._has_begun = asyncio.Event()
         self._loader = Loader(
@@ -157,6 +163,7 @@ class Supervisor:
         """Use other values from the next load on; what serves goes on as it is."""
         self._defaults = defaults
         self._drain_timeout_s = drain_timeout_s
+        self._max_waiting = queue.max_queue
         self._loader.reconfigure(
             queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
         )
@@ -213,7 +220,8 @@ class Supervisor:
         Raises:
             ModelNotFound: no such file.
             ModelLoadFailed: it could not be loaded; the former model serves on.
-            NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves now.
+            NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves, or will soon.
+            QueueFull: enough requests wait for the engine that is being restarted.
         """
         file = self._catalog.find(model_name) if model_name else None
         if self.status.name == "stopping":
@@ -222,8 +230,34 @@ class Supervisor:
         if serving and (file is None or file.name == serving.name):
             return serving
         if file is None or file.name == self._wanted:
-            raise self.status.refusal()
+            return await self._served_again()
         return await self._outcome(self._switch(file, overrides, reload=False))
+
+    async def _served_again(self) -> Serving:
+        """Wait for the engine that is being restarted, as one of a few."""
+        if self.status.name == "restarting" and self._n_waiting >= self._max_waiting:
+            raise QueueFull(_RETRY_AFTER_S)
+        self._n_waiting += 1
+        try:
+            return await self.restarted()
+        finally:
+            self._n_waiting -= 1
+
+    async def restarted(self) -> Serving:
+        """Wait until a model serves again.
+
+        Raises:
+            EngineUnavailable, NoModelLoaded, ServiceStopping: none will soon.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._loader.load_timeout_s):
+                while self._serving is None and self.status.name == "restarting":
+                    if self._backoff.is_hopeless:
+                        break
+                    await self.status.changed()
+        if self._serving is None:
+            raise self.status.refusal()
+        return self._serving
 
     # ------------------------------------------------------------ load and switch
 
@@ -310,6 +344,7 @@ class Supervisor:
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
+        self._backoff.started()
         self.status.set("ok", "Server is healthy and model is loaded")
 
     def _fail(self, error: DistillerError) -> None:
@@ -335,16 +370,15 @@ class Supervisor:
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return
         self._serving, self._wanted = None, serving.name
-        if time.monotonic() - serving.since_s > _STABLE_AFTER_S:
-            self._backoff_s = 0.0
+        if engine.has_generated or time.monotonic() - serving.since_s > _STABLE_AFTER_S:
+            self._backoff.worked()
         self.status.last_failure = engine.exit_reason
         self.status.set("restarting", _RESTARTING)
         self._work.start(self._restart(serving))
 
     async def _restart(self, before: Serving) -> None:
         while self.status.name != "stopping":
-            await asyncio.sleep(self._backoff_s)
-            self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
+            await asyncio.sleep(self._backoff.take_s())
             async with self._lock:  # not while asleep: another model may be asked for meanwhile
                 if self._serving is not None:
                     return
@@ -352,9 +386,10 @@ class Supervisor:
                 try:
                     self._serve(await self._loader.load(before.plan))
                 except ModelLoadFailed as error:
-                    if self.status.name == "restarting":
-                        self.status.message = _RESTARTING
+                    self._backoff.failed()
                     self.status.last_failure = error.message
+                    if self.status.name == "restarting":
+                        self.status.set("restarting", _RESTARTING)
                     log.error("engine_restart_failed", model=before.name, error=error.message)
                 else:
                     return

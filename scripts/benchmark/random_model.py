@@ -27,6 +27,8 @@ from scripts.benchmark.vocabulary import (
     make_vocabulary,
 )
 
+# llama.cpp calls it for as long as the process lives.
+_SILENCE = lib.llama_log_callback(lambda _level, _text, _user_data: None)
 # Part of the file name: raise it when the same shape and type would give other bytes.
 VERSION = 2
 FILE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "q4_k_m": 15}  # `llama_ftype` in llama.h
@@ -122,8 +124,7 @@ def _metadata(shape_name: str, shape: Shape) -> dict[str, Value]:
 
 def _quantise(source: Path, type_name: str) -> Path:
     target = source.with_name("quantised.gguf")
-    silence = lib.llama_log_callback(lambda _level, _text, _user_data: None)
-    lib.llama_log_set(silence, ctypes.c_void_p(0))
+    lib.llama_log_set(_SILENCE, ctypes.c_void_p(0))
     params = lib.llama_model_quantize_default_params()
     params.ftype = FILE_TYPES[type_name]
     params.nthread = len(os.sched_getaffinity(0))

@@ -114,6 +114,7 @@ class ServerUnderTest(ClosedAtExit):
             url = None
         if url is None:
             raise self._failure("the server did not begin to listen")
+        self.url = url
         return HttpClient(url)
 
     def _wait_until_healthy(self) -> float:

@@ -43,9 +43,14 @@ OF_THE_GATE = {
 }
 
 
+BRANCHES = (DistillerError, errors.CallerError, errors.EnvironmentFailure)
+
+
 def leaves(kind: type[DistillerError] = DistillerError) -> list[type[DistillerError]]:
+    """Return all errors that are raised, also those that have a special kind below them."""
     children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
-    return [leaf for child in children for leaf in leaves(child)] if children else [kind]
+    below = [leaf for child in children for leaf in leaves(child)]
+    return below if kind in BRANCHES else [kind, *below]
 
 
 def sample(kind: type[DistillerError]) -> DistillerError:

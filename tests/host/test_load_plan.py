@@ -9,21 +9,23 @@ from typing import Any
 import pytest
 
 from app.catalog import Catalog, ModelFile
-from app.errors import ModelLoadFailed
+from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
 from app.host.load_plan import LoadPlan, plan_load
 from app.protocol import LoadParams
-from tests.gguf_files import write_llama
+from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
 
 DEFAULTS = LoadParams(n_ctx=1024, n_threads=2)
 TRAINED = 2048  # tokens, in the header that write_llama writes
-# Its full context needs a million GiB: more than any machine has.
+# Its full context needs a TiB: more than any machine has. Its shortest needs half a GiB.
 ENORMOUS: dict[str, Any] = {
-    "llama__block_count": 4096,
-    "llama__attention__head_count": 256,
-    "llama__attention__head_count_kv": 256,
-    "llama__embedding_length": 65_536,
+    "llama__block_count": 64,
+    "llama__attention__head_count": 64,
+    "llama__attention__head_count_kv": 64,
+    "llama__embedding_length": 4096,
     "llama__context_length": 1_048_576,
 }
+# Its shortest context needs thousands of GiB.
+HOPELESS = ENORMOUS | {"llama__block_count": 16_777_216}
 ENDLESS_BYTES = 1 << 62
 
 
@@ -76,6 +78,39 @@ async def test_a_context_that_memory_does_not_hold_is_lowered_with_a_note(catalo
     (note,) = plan.notes
     assert note.startswith(f"n_ctx is {plan.params.n_ctx}: ")
     assert "GiB are available" in note
+
+
+async def test_a_larger_context_than_fits_can_be_refused_instead(catalog: Catalog) -> None:
+    file = model(catalog, **ENORMOUS)
+    lowered = await planned(catalog, file, n_ctx=1_048_576)
+    with pytest.raises(LoadParamsRefused, match="GiB are available") as caught:
+        await planned(catalog, file, n_ctx=1_048_576, fit="strict")
+    assert caught.value.message.startswith(f"n_ctx can be at most {lowered.params.n_ctx}: ")
+    assert caught.value.param == "load_model_configs.n_ctx"
+    with pytest.raises(LoadParamsRefused, match="was trained for"):
+        await planned(catalog, model(catalog), n_ctx=TRAINED + 256, fit="strict")
+
+
+async def test_a_context_that_fits_is_the_same_with_and_without_strictness(
+    catalog: Catalog,
+) -> None:
+    file = model(catalog)
+    strict = await planned(catalog, file, fit="strict")
+    assert strict.same_as(await planned(catalog, file, fit="auto"))
+
+
+async def test_a_model_that_fits_with_no_context_at_all_is_refused_with_the_figures(
+    catalog: Catalog,
+) -> None:
+    with pytest.raises(ModelTooLarge, match="even with a context of 256 tokens it needs") as caught:
+        await planned(catalog, model(catalog, **HOPELESS))
+    assert "GiB are available" in caught.value.message
+    assert "KV cache" in caught.value.message
+
+
+async def test_memory_of_a_gpu_is_not_judged(catalog: Catalog) -> None:
+    plan = await planned(catalog, model(catalog, **HOPELESS), n_gpu_layers=-1)
+    assert plan.params.n_ctx == 256
 
 
 async def test_memory_that_the_former_model_gives_back_counts(catalog: Catalog) -> None:
@@ -150,3 +185,24 @@ async def test_other_parameters_or_another_file_need_a_new_load(catalog: Catalog
     assert not first.same_as(await planned(catalog, file, n_ctx=512))
     assert not first.same_as(await planned(catalog, model(catalog, "other.gguf")))
     assert not first.same_as(replace(first, file=replace(file, modified_s=file.modified_s + 1)))
+
+
+async def test_a_file_that_ends_before_its_tensors_is_refused_before_an_engine_sees_it(
+    catalog: Catalog,
+) -> None:
+    path = catalog.models_dir / "cut.gguf"
+    path.write_bytes(with_tensors(tensor("a"), data=64, values=LLAMA_VALUES))
+    with pytest.raises(ModelLoadFailed, match="is the file complete"):
+        await planned(catalog, catalog.find("cut"))
+
+
+async def test_all_parts_of_a_split_model_have_to_be_whole(catalog: Catalog) -> None:
+    file = model(catalog, "big-00001-of-00002.gguf")
+    with pytest.raises(ModelLoadFailed, match="00002-of-00002"):
+        await planned(catalog, file)
+    second = catalog.models_dir / "big-00002-of-00002.gguf"
+    second.write_bytes(with_tensors(tensor("a"), data=64))
+    with pytest.raises(ModelLoadFailed, match=r"00002-of-00002.*is the file complete"):
+        await planned(catalog, file)
+    second.write_bytes(with_tensors(tensor("a"), data=128))
+    assert (await planned(catalog, file)).fits_beside

@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 
 from app.catalog import Catalog
-from app.errors import EngineUnavailable, ModelLoadFailed, NoModelLoaded, ServiceStopping
+from app.errors import (
+    EngineUnavailable,
+    ModelLoadFailed,
+    ModelTooLarge,
+    NoModelLoaded,
+    QueueFull,
+    ServiceStopping,
+)
 from app.host import fit
 from app.host.cache_folder import CacheFolder
+from app.host.load_plan import plan_load
 from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.protocol import CacheParams, LoadParams, QueueParams
@@ -25,8 +33,10 @@ DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
 def catalog(tmp_path: Path) -> Catalog:
     for name in ("first.gguf", "second.gguf"):
         shutil.copy(MODELS / NANO, tmp_path / name)
-    header_only = (MODELS / NANO).read_bytes()[:200_000]
-    (tmp_path / "truncated.gguf").write_bytes(header_only)
+    whole = (MODELS / NANO).read_bytes()
+    lacking = whole.replace(b"output_norm.weight", b"output_no_m.weight")
+    (tmp_path / "lacking.gguf").write_bytes(lacking)
+    (tmp_path / "truncated.gguf").write_bytes(whole[:200_000])
     (tmp_path / "junk.gguf").write_bytes(b"junk")
     return Catalog(tmp_path)
 
@@ -47,8 +57,9 @@ async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
 
 
 @pytest.fixture
-def no_room_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit, "available_bytes", lambda: 1)
+async def no_room_for_two(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = await plan_load(catalog, catalog.find("first.gguf"), DEFAULTS, {})
+    monkeypatch.setattr(fit, "available_bytes", lambda: plan.needed_bytes)
 
 
 async def test_a_named_model_is_loaded_and_then_serves_unnamed_requests(
@@ -75,7 +86,7 @@ async def test_where_two_models_do_not_fit_the_former_stops_first(
     assert not first.engine.is_alive
 
 
-@pytest.mark.parametrize("name", ["truncated.gguf", "junk.gguf"])
+@pytest.mark.parametrize("name", ["lacking.gguf", "truncated.gguf", "junk.gguf"])
 async def test_a_model_that_does_not_load_leaves_the_former_one_serving(
     supervisor: Supervisor, catalog: Catalog, name: str
 ) -> None:
@@ -91,19 +102,30 @@ async def test_a_model_that_had_to_stop_is_brought_back_when_the_next_does_not_l
 ) -> None:
     first = await supervisor.use("first.gguf", {})
     with pytest.raises(ModelLoadFailed, match=r"first\.gguf was loaded again"):
-        await supervisor.switch(catalog.find("truncated.gguf"), {})
+        await supervisor.switch(catalog.find("lacking.gguf"), {})
     again = await supervisor.use(None, {})
     assert again.name == "first.gguf"
     assert again.engine is not first.engine
     assert supervisor.status.name == "ok"
 
 
+async def test_a_model_that_does_not_fit_at_all_stops_nothing(
+    supervisor: Supervisor, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    monkeypatch.setattr(fit, "available_bytes", lambda: -first.plan.needed_bytes)
+    with pytest.raises(ModelTooLarge, match="second"):
+        await supervisor.switch(catalog.find("second.gguf"), {})
+    assert await supervisor.use(None, {}) is first
+    assert first.engine.is_alive
+
+
 async def test_a_failed_load_says_what_llama_cpp_said(
     supervisor: Supervisor, catalog: Catalog
 ) -> None:
     with pytest.raises(ModelLoadFailed) as failed:
-        await supervisor.switch(catalog.find("truncated.gguf"), {})
-    assert "could not load 'truncated.gguf': " in failed.value.message
+        await supervisor.switch(catalog.find("lacking.gguf"), {})
+    assert "could not load 'lacking.gguf': " in failed.value.message
 
 
 async def test_an_engine_started_early_ends_when_its_model_is_unreadable(
@@ -136,6 +158,51 @@ async def test_a_dead_engine_is_replaced(supervisor: Supervisor) -> None:
     assert second.engine is not first.engine
     assert supervisor.status.restarts == 1
     assert "SIGKILL" in (supervisor.status.last_failure or "")
+
+
+async def test_a_request_waits_for_the_engine_that_is_being_restarted(
+    supervisor: Supervisor,
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    first.engine.kill()
+    await first.engine.ended()
+    with pytest.raises(EngineUnavailable):
+        raise supervisor.status.refusal()
+    second = await supervisor.use(None, {})
+    assert second.engine.pid != first.engine.pid
+
+
+async def test_no_more_requests_wait_for_a_restart_than_a_queue_holds(
+    catalog: Catalog, supervisor: Supervisor
+) -> None:
+    supervisor.reconfigure(
+        DEFAULTS,
+        QueueParams(max_queue=1),
+        (),
+        load_timeout_s=60,
+        engine_timeout_s=60,
+        drain_timeout_s=5,
+    )
+    first = await supervisor.use("first.gguf", {})
+    first.engine.kill()
+    await first.engine.ended()
+    waiting = asyncio.create_task(supervisor.use(None, {}))
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await supervisor.use(None, {})
+    assert (await waiting).name == "first.gguf"
+
+
+async def test_nobody_waits_for_a_model_that_does_not_come_back(
+    catalog: Catalog, supervisor: Supervisor
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    (catalog.models_dir / "first.gguf").write_bytes(b"junk")
+    first.engine.kill()
+    await first.engine.ended()
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable):
+            await supervisor.use(None, {})
 
 
 async def test_nothing_is_taken_on_once_the_service_stops(supervisor: Supervisor) -> None:

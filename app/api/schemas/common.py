@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
@@ -77,6 +77,10 @@ class LoadModelConfigs(Strict):
     )
     tool_format: str | None = Field(
         None, min_length=1, max_length=64, description="How the model writes tool calls."
+    )
+
+    fit: Literal["auto", "strict"] | None = Field(
+        None, description="Whether n_ctx is lowered to what fits, or a larger one refused."
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,1 @@
+"""What should not harm the server, done to it and counted; `scripts/faults` is the command."""

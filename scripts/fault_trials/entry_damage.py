@@ -1,0 +1,64 @@
+"""Owns damage to files of the prompt cache."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.promptcache.entry_header import PREAMBLE_BYTES
+from scripts.fault_trials.bytes_damage import flip_bits, insert_or_remove, overwrite, put_number
+
+_FRONT_BYTES = 400
+
+
+def damaged(data: bytes, rng: random.Random) -> bytes:
+    """Return a copy of an entry with one damage, two at most."""
+    copy = bytearray(data)
+    for _ in range(rng.choice((1, 1, 1, 2))):
+        if copy:
+            _damage(copy, rng)
+    return bytes(copy)
+
+
+def _damage(data: bytearray, rng: random.Random) -> None:
+    front = max(1, min(_FRONT_BYTES, len(data)))
+    at = rng.choice((rng.randrange(front), rng.randrange(len(data))))
+    draw = rng.random()
+    if draw < 0.25:
+        flip_bits(data, rng, 0, front)
+    elif draw < 0.45:
+        flip_bits(data, rng, 0, len(data))
+    elif draw < 0.55 and len(data) >= PREAMBLE_BYTES:
+        put_number(data, rng, PREAMBLE_BYTES - 4, 4)
+    elif draw < 0.70:
+        del data[at:]
+    elif draw < 0.82:
+        insert_or_remove(data, rng, at)
+    elif draw < 0.90:
+        data += rng.randbytes(rng.choice((1, 4096)))
+    else:
+        overwrite(data, rng, at)
+
+
+def damage_file(path: Path, others: Sequence[Path], rng: random.Random) -> None:
+    """Damage an entry in its place.
+
+    Args:
+        others: whole entries, of which one may take its place.
+    """
+    whole = path.read_bytes()
+    draw = rng.random()
+    if draw < 0.80:
+        path.write_bytes(damaged(whole, rng))
+    elif draw < 0.90:
+        path.write_bytes(rng.choice(others).read_bytes())
+    else:
+        path.unlink()
+        if draw < 0.92:
+            path.mkdir()
+        elif draw < 0.94:
+            path.symlink_to("/dev/zero")
+        elif draw < 0.96:
+            os.mkfifo(path)

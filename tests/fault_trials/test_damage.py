@@ -1,0 +1,72 @@
+"""Damage is drawn from the seed alone, changes something, and knows the files it is done to."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from scripts.fault_trials import entry_damage, gguf_damage, json_damage
+from scripts.fault_trials.gguf_fields import layout_of
+from scripts.fault_trials.raw_requests import KINDS
+from scripts.fault_trials.tally import Tally
+from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors
+from tests.live.server import MODELS, NANO
+
+SEEDS = range(30)
+GGUF = with_tensors(tensor("a", (4, 8)), data=128, values=LLAMA_VALUES)
+
+
+def test_the_fields_of_a_model_file_cover_its_header() -> None:
+    layout = layout_of(GGUF)
+    assert len(GGUF) - 128 - 32 < layout.header_bytes <= len(GGUF) - 128
+    at = 0
+    for field in layout.fields:
+        assert field.at == at
+        at += field.size
+    assert at == layout.header_bytes
+
+
+def test_the_fields_of_the_bundled_model_end_where_its_tensors_begin() -> None:
+    data = (MODELS / NANO).read_bytes()
+    layout = layout_of(data)
+    assert data[layout.header_bytes - 20 : layout.header_bytes].strip(b"\0")
+    assert {field.kind for field in layout.fields} == {"text", "type", "count", "length", "value"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_same_seed_does_the_same_damage(seed: int) -> None:
+    layout = layout_of(GGUF)
+    first, again = (gguf_damage.damaged(GGUF, layout, random.Random(seed)) for _ in range(2))
+    assert first == again
+    data = random.Random(0).randbytes(1000)
+    first, again = (entry_damage.damaged(data, random.Random(seed)) for _ in range(2))
+    assert first == again
+    for make in KINDS.values():
+        assert make(random.Random(seed)) == make(random.Random(seed))
+
+
+def test_damage_to_bodies_leaves_the_body_and_the_hostile_values_alone() -> None:
+    body = {"messages": [{"role": "user", "content": "Hi"}], "stop": ["a"]}
+    before = json.dumps([body, json_damage.VALUES, json_damage.SCHEMAS])
+    made = {json_damage.damaged(body, random.Random(seed)) for seed in range(500)}
+    assert json.dumps([body, json_damage.VALUES, json_damage.SCHEMAS]) == before
+    assert len(made) > 250
+
+
+def test_a_row_says_what_was_tried_lost_and_seen() -> None:
+    tally = Tally("a fault")
+    tally.note("refused")
+    tally.note("refused")
+    tally.note("accepted")
+    tally.lose("one thing")
+    assert tally.row() == "| a fault | 3 | 1 | 2 refused, 1 accepted |"
+    assert tally.loss_lines() == ["a fault: one thing"]
+
+
+def test_many_losses_are_not_all_told() -> None:
+    tally = Tally("a fault", losses=[str(n) for n in range(1000)])
+    lines = tally.loss_lines()
+    assert len(lines) < 30
+    assert lines[-1].endswith(f"and {1000 - len(lines) + 1} more")
