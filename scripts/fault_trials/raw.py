@@ -22,6 +22,7 @@ _ALLOWED = {
     204,
     304,
     400,
+    403,
     404,
     405,
     408,
@@ -119,9 +120,9 @@ def stall(target: Target, times: int) -> Tally:
     beginnings = (
         b"P",
         b"POST /v1/chat/completions HTTP/1.1\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{",
-        b"POST /setModel HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /setModel HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
     )
     connections = [_connected(target, target.hang_s) for _ in range(times)]
     for number, connection in enumerate(connections):

@@ -95,6 +95,17 @@ def test_a_model_name_cannot_leave_the_folder(server: LiveServer, name: str) -> 
     error_of(server.http.post("/setModel", json={"model_name": name}), 404)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["..%2Fsecret.gguf", "%2Fetc%2Fpasswd", "..%5Csecret.gguf", "%2e%2e", "x%00.gguf", "%FF.gguf"],
+)
+@pytest.mark.parametrize("prefix", ["/models/", "/v1/models/"])
+def test_a_model_in_the_path_cannot_leave_the_folder_either(
+    server: LiveServer, prefix: str, path: str
+) -> None:
+    error_of(server.http.get(prefix + path), 404)
+
+
 def test_an_unknown_path_is_not_found(server: LiveServer) -> None:
     assert error_of(server.http.get("/no/such/path"), 404)["code"] == "not_found"
 
@@ -152,7 +163,7 @@ def test_garbage_instead_of_http_gets_an_answer_and_harms_nobody(server: LiveSer
 @pytest.mark.parametrize("line", [b"PO\xf3T /health", b"GET /\xff\xfe", b"GET /models/\xff"])
 def test_bytes_that_are_no_text_are_refused_like_others(server: LiveServer, line: bytes) -> None:
     with server.connect() as connection:
-        connection.sendall(line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        connection.sendall(line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.split()[1] in (b"400", b"404", b"405")
     assert json.loads(answer.split(b"\r\n\r\n", 1)[1])["error"]["type"] == "invalid_request_error"
