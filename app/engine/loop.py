@@ -237,7 +237,8 @@ class EngineLoop:
                 return []
             if self._residency.make_room() or _forget_guesses(work):
                 continue
-            if self._scheduler.hold_back() is not None:
+            if (held_back := self._scheduler.hold_back()) is not None:
+                self._endings.tell_chosen(held_back)  # its text is on the way
                 work = [item for item in work if item.request.slot is not None]
             else:
                 self._endings.fail(work[0].request, EnvironmentFailure, "the KV cache is full")
