@@ -31,6 +31,9 @@ _DIVISIBLE = {
     TokenLogprobs: "tokens",
     ToolCallDelta: "arguments",
 }
+# The first new token is told at once, those after it together: what an engine chose and did not
+# live to tell is less than what comes with two more of these.
+_ENOUGH_TELLINGS = 3
 
 
 class Delivered:
@@ -46,13 +49,18 @@ class Delivered:
         self._told: list[RequestEvent] = []
         self._owed: Counter[Hashable] = Counter()
         self._waits = False
+        self._n_tellings = 0
         self.n_deaths = 0
-        self.has_advanced = False
 
     @property
     def is_suspect(self) -> bool:
         """Whether an engine that dies now may have died of this request; not while it queues."""
         return not self._waits
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether this engine is beyond all that the one before it may have done untold."""
+        return self._n_tellings >= _ENOUGH_TELLINGS
 
     @property
     def command(self) -> Generate:
@@ -65,23 +73,25 @@ class Delivered:
         for event in self._told:
             if not isinstance(event, PromptProgress):
                 self._owed[_kind(event)] += _size(event)
-        self._waits = self.has_advanced = False
+        self._waits, self._n_tellings = False, 0
 
     def news(self, events: Iterable[RequestEvent]) -> list[RequestEvent]:
         """Return what of some events the client has not been told yet."""
         found: list[RequestEvent] = []
+        has_chosen = False
         for event in events:
             match event:
                 case Accepted():
                     self._waits = True
                 case Chosen():
                     self._chosen[event.choice] += event.tokens
-                    self.has_advanced = True
+                    has_chosen = True
                 case Started():
                     self._waits = False
                     found.append(event)
                 case _:
                     found.append(event)
+        self._n_tellings += has_chosen
         if self._owed:
             found = list(self._behind_the_old(found))
         self._told += found

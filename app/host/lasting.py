@@ -7,6 +7,7 @@ the cache, the tokens that were chosen are replayed, and the client reads on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -43,6 +44,7 @@ class LastingRequest:
         self._command = command
         self._idle_s = idle_s
         self._delivered = Delivered(command)
+        self._is_new = True
         self._is_on_trial = False
 
     async def events(self) -> AsyncGenerator[list[RequestEvent], None]:
@@ -50,18 +52,17 @@ class LastingRequest:
 
         Raises:
             RequestQuarantined: engines die of it.
+            QueueFull: enough requests wait until others have been tried.
             EngineDied: another model serves now.
             EngineUnavailable, NoModelLoaded: no engine came back.
             ServiceStopping: the service ended before the request did.
         """
-        self._quarantine.check(self._serving.name, self._command)
-        command = self._command
         try:
             while True:
-                engine = self._serving.engine
-                if engine.is_alive:
+                self._quarantine.check(self._serving.name, self._command)
+                if self._may_go_on:
                     try:
-                        async with aclosing(self._one_life(command)) as batches:
+                        async with aclosing(self._one_life()) as batches:
                             async for batch in batches:
                                 yield batch
                         return
@@ -70,21 +71,30 @@ class LastingRequest:
                 async with aclosing(self._until_next_life()) as pings:
                     async for ping in pings:
                         yield ping
-                self._delivered.begin_again()
-                command = self._delivered.command
         finally:
             self._end_trial()
 
-    async def _one_life(self, command: Generate) -> AsyncGenerator[list[RequestEvent], None]:
-        engine = self._serving.engine
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether there is an engine, and no other request is tried in it."""
+        is_free = self._is_on_trial or not self._quarantine.is_trying
+        return self._serving.engine.is_alive and is_free
+
+    async def _one_life(self) -> AsyncGenerator[list[RequestEvent], None]:
+        engine, delivered = self._serving.engine, self._delivered
+        command = self._command if self._is_new else delivered.command
+        self._is_new = False
+        delivered.begin_again()
         if self._is_on_trial:
             engine.trial = self
         events = engine.request(command, command.request_id, idle_s=self._idle_s)
         async with aclosing(events) as batches:
             async for batch in batches:
-                news = self._delivered.news(batch)
-                if self._delivered.has_advanced:
-                    self._end_trial()
+                news = delivered.news(batch)
+                if self._is_on_trial:
+                    engine.trial = self if delivered.is_suspect else None
+                    if delivered.has_advanced:
+                        self._end_trial()
                 if news or not batch:
                     yield news
 
@@ -102,7 +112,12 @@ class LastingRequest:
         self._end_trial()
         if self._delivered.is_suspect and was_tried in (None, self):
             self._delivered.n_deaths += 1
-            self._quarantine.blame(self._serving.name, self._command, self._delivered.n_deaths)
+            self._quarantine.blame(
+                self._serving.name,
+                self._command,
+                self._delivered.n_deaths,
+                in_company=was_tried is None and engine.n_lost > 1,
+            )
 
     async def _until_next_life(self) -> AsyncGenerator[list[RequestEvent], None]:
         """Wait for an engine to go on in; yield an empty list after every `idle_s` seconds."""
@@ -118,18 +133,24 @@ class LastingRequest:
                 f"the engine process ended while it worked on this request, and "
                 f"{self._serving.name} serves now"
             )
-        log.info("request_continues", model=before.name, pid=self._serving.engine.pid)
+        if not self._is_new:
+            log.info("request_continues", model=before.name, pid=self._serving.engine.pid)
 
     async def _next_life(self) -> Serving:
+        repair = self._supervisor.repair
         if self._delivered.n_deaths:
-            await self._quarantine.trial.acquire()
-            self._is_on_trial = True
-        return await self._supervisor.repair.done()
+            if not self._is_on_trial:
+                await self._quarantine.begin_trial()
+                self._is_on_trial = True
+            return await repair.done()
+        with repair.place() if self._is_new else contextlib.nullcontext():
+            await self._quarantine.all_tried()
+            return await repair.done()
 
     def _end_trial(self) -> None:
         """Let the next one be tried."""
         if self._is_on_trial:
             self._is_on_trial = False
-            self._quarantine.trial.release()
+            self._quarantine.end_trial()
             if self._serving.engine.is_alive:
                 self._serving.engine.trial = None
