@@ -46,9 +46,10 @@ class Delivered:
     def __init__(self, command: Generate) -> None:
         self._first = command
         self._chosen: list[list[int]] = [[] for _ in range(command.n)]
-        self._told: list[RequestEvent] = []
+        self._told: Counter[Hashable] = Counter()
         self._owed: Counter[Hashable] = Counter()
         self._waits = False
+        self._had_begun = False
         self._n_tellings = 0
         self.n_deaths = 0
 
@@ -69,10 +70,8 @@ class Delivered:
 
     def begin_again(self) -> None:
         """The events that come next are those of another engine."""
-        self._owed = Counter()
-        for event in self._told:
-            if not isinstance(event, PromptProgress):
-                self._owed[_kind(event)] += _size(event)
+        self._owed = self._told.copy()
+        self._had_begun = any(self._chosen)
         self._waits, self._n_tellings = False, 0
 
     def news(self, events: Iterable[RequestEvent]) -> list[RequestEvent]:
@@ -94,7 +93,9 @@ class Delivered:
         self._n_tellings += has_chosen
         if self._owed:
             found = list(self._behind_the_old(found))
-        self._told += found
+        for event in found:
+            if not isinstance(event, PromptProgress):
+                self._told[_kind(event)] += _size(event)
         return found
 
     def _behind_the_old(self, events: Iterable[RequestEvent]) -> Iterator[RequestEvent]:
@@ -106,7 +107,7 @@ class Delivered:
                 if n_old < size:
                     field = _DIVISIBLE[type(event)]
                     yield msgspec.structs.replace(event, **{field: getattr(event, field)[n_old:]})
-            elif not (isinstance(event, PromptProgress) and self._owed.total()):
+            elif not (isinstance(event, PromptProgress) and self._had_begun):
                 yield event
 
 

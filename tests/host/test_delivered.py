@@ -123,9 +123,10 @@ def test_progress_is_told_while_there_is_no_answer() -> None:
     delivered.news([STARTED, progress])
     delivered.begin_again()
     assert delivered.news([STARTED, progress, progress]) == [progress, progress]
-    delivered.news([text("a")])
+    delivered.news([text("a"), chosen(1)])
     delivered.begin_again()
     assert delivered.news([STARTED, progress]) == []
+    assert delivered.news([text("a"), progress, text("b")]) == [text("b")]
 
 
 @pytest.mark.parametrize(
