@@ -80,6 +80,22 @@ class Follower:
         return len(tokens)
 
 
+class Troubled(Follower):
+    """A grammar that forces a token after each, until it is too much."""
+
+    def __init__(self, n_tokens: int) -> None:
+        super().__init__()
+        self._n_left = n_tokens
+
+    def copy(self) -> Troubled:
+        return Troubled(self._n_left)
+
+    def take_forced(self) -> list[int]:
+        self._n_left -= 1
+        self.trouble = "" if self._n_left > 0 else "too much"
+        return [1]
+
+
 def solo_followed(prompt: list[int], seed: int, max_new: int) -> list[int]:
     """Return the answer that a request held to `Follower` gets when it is alone."""
     tokens: list[int] = []
