@@ -157,7 +157,7 @@ class EngineLoop:
         n_guessed = sum(len(item.request.guessed) for item in work)
         self._generation.is_urgent = self._generation.is_urgent or n_prefill > 0
         for request, row in self._record_all(work):
-            if request.slot is not None:  # else it has just ended with another answer of its command
+            if request.slot is not None:  # else it ended just now, with a sibling
                 self._generation.advance(request, row)
         if work:
             self._worked_s = time.monotonic()

@@ -72,9 +72,7 @@ class Quarantine:
         if self._digests and _digest(model_name, command) in self._digests:
             raise RequestQuarantined(_WHY)
 
-    def blame(
-        self, model_name: str, command: Generate, n_deaths: int, *, in_company: bool
-    ) -> None:
+    def blame(self, model_name: str, command: Generate, n_deaths: int, *, in_company: bool) -> None:
         """Note that an engine died of a request, for the `n_deaths`-th time.
 
         Args:

@@ -199,7 +199,8 @@ def test_a_deadline_ends_running_and_waiting_requests_with_one_error_each() -> N
 @pytest.mark.parametrize("n_tokens", [1, 2, 4])
 def test_a_grammar_that_is_too_much_ends_all_answers_with_one_error(n_tokens: int) -> None:
     prompt, seed = endless(10, 12)
-    failing, other = (generate(name, prompt, 12, seed=seed, n=n) for name, n in (("a", 3), ("b", 1)))
+    failing = generate("a", prompt, 12, seed=seed, n=3)
+    other = generate("b", prompt, 12, seed=seed)
     engine = Engine([[failing], [], [], [other]], guidance=TroubledGuidance(n_tokens)).run()
     for request_id in "ab":
         (failed,) = engine.failed(request_id)

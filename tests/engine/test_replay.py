@@ -106,11 +106,10 @@ def test_tokens_leave_with_their_text_when_their_request_is_held_back() -> None:
     for n_sent in engine.sent:
         n_ahead: Counter[str] = Counter()  # letters without their tokens
         for event in engine.events[:n_sent]:
-            match event:
-                case TextDelta():
-                    n_ahead[event.request_id] += len(event.text)
-                case Chosen():
-                    n_ahead[event.request_id] -= len(event.tokens)
+            if isinstance(event, TextDelta):
+                n_ahead[event.request_id] += len(event.text)
+            if isinstance(event, Chosen):
+                n_ahead[event.request_id] -= len(event.tokens)
         assert not any(n_ahead.values())
 
 
