@@ -21,6 +21,10 @@ from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import Generate, RequestEvent
 
+# Trials take moments, but for long prompts and clients that read slowly: nobody waits longer for
+# those of others, who may be blamed wrongly then.
+_MOST_PATIENCE_S = 30.0
+
 log = get_logger("engine")
 
 
@@ -46,6 +50,7 @@ class LastingRequest:
         self._delivered = Delivered(command)
         self._is_new = True
         self._is_on_trial = False
+        self._has_waited = False
 
     async def events(self) -> AsyncGenerator[list[RequestEvent], None]:
         """Yield what is new, up to and including the last event, as `EngineProcess.request` does.
@@ -76,14 +81,14 @@ class LastingRequest:
 
     @property
     def _may_go_on(self) -> bool:
-        """Whether there is an engine, and no other request is tried in it."""
-        is_free = self._is_on_trial or not self._quarantine.is_trying
-        return self._serving.engine.is_alive and is_free
+        """Whether there is an engine, and no other request is tried in it, or was for too long."""
+        has_turn = self._is_on_trial or self._has_waited or not self._quarantine.is_trying
+        return self._serving.engine.is_alive and has_turn
 
     async def _one_life(self) -> AsyncGenerator[list[RequestEvent], None]:
         engine, delivered = self._serving.engine, self._delivered
         command = self._command if self._is_new else delivered.command
-        self._is_new = False
+        self._is_new = self._has_waited = False
         delivered.begin_again()
         if self._is_on_trial:
             engine.trial = self
@@ -144,7 +149,11 @@ class LastingRequest:
                 self._is_on_trial = True
             return await repair.done()
         with repair.place() if self._is_new else contextlib.nullcontext():
-            await self._quarantine.all_tried()
+            try:
+                async with asyncio.timeout(_MOST_PATIENCE_S):
+                    await self._quarantine.all_tried()
+            except TimeoutError:
+                self._has_waited = True
             return await repair.done()
 
     def _end_trial(self) -> None:

@@ -275,6 +275,22 @@ async def test_nothing_new_begins_beside_a_trial() -> None:
         client.task.cancel()
 
 
+async def test_a_trial_that_takes_long_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.host.lasting._MOST_PATIENCE_S", 0.0)
+    host = Host()
+    clients = [Client(host, name) for name in "ab"]
+    await turns()
+    for name in "ab":
+        await host.engine.say(name, Accepted, Started)
+    await host.die()
+    await host.restart()
+    clients.append(Client(host, "new"))
+    await turns()
+    assert list(host.engine.mailboxes) == ["a", "new"]
+    for client in clients:
+        client.task.cancel()
+
+
 async def test_a_client_that_goes_away_lets_the_next_one_be_tried() -> None:
     host = Host()
     clients = [Client(host, name) for name in "abcd"]
