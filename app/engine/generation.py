@@ -20,7 +20,8 @@ from app.errors import GrammarFailed
 # More tokens than these that follow by themselves are read like a prompt, in steps of its size.
 MOST_AT_ONCE = 32
 # Replayed one by one, tokens leave exactly what they left the first time: a batch rounds otherwise,
-# and a greedy answer could go on in other words. What takes longer is decoded in batches.
+# and a greedy answer could go on in other words. What takes longer is decoded in batches, but for
+# answers with logprobs, which need the logits of every token.
 EXACT_REPLAY_S = 0.5
 
 
@@ -107,7 +108,8 @@ class Generation:
             self._settle_guess(request, n_right)
         n_last = len(request.tokens) - request.n_past
         if is_replay:
-            if not reason and time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S:
+            is_long = time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S
+            if is_long and not reason and request.answer.logprobs is None:
                 reason, n_last = self._replay_at_once(request)
             request.n_replayed = request.n_generated
         self._close_step(request, reason, n_last)

@@ -157,7 +157,8 @@ class EngineLoop:
         n_guessed = sum(len(item.request.guessed) for item in work)
         self._generation.is_urgent = self._generation.is_urgent or n_prefill > 0
         for request, row in self._record_all(work):
-            self._generation.advance(request, row)
+            if request.slot is not None:  # else it ended just now, with a sibling
+                self._generation.advance(request, row)
         if work:
             self._worked_s = time.monotonic()
             seconds = self._worked_s - began_s
@@ -237,7 +238,8 @@ class EngineLoop:
                 return []
             if self._residency.make_room() or _forget_guesses(work):
                 continue
-            if self._scheduler.hold_back() is not None:
+            if (held_back := self._scheduler.hold_back()) is not None:
+                self._endings.tell_chosen(held_back)  # its text is on the way
                 work = [item for item in work if item.request.slot is not None]
             else:
                 self._endings.fail(work[0].request, EnvironmentFailure, "the KV cache is full")

@@ -88,6 +88,8 @@ class Scheduler:
         for request in list(self.waiting):
             if len(self.running) >= self._parallel or not self._fits(request):
                 break
+            if request not in self.waiting:  # the answer before it failed, and so did the command
+                continue
             if request.leader is not None and not self._is_prefilled(request.leader):
                 continue
             lease = self._pool.lease(request.tokens[:-1] if request.max_new else request.tokens)

@@ -31,6 +31,9 @@ _DIVISIBLE = {
     TokenLogprobs: "tokens",
     ToolCallDelta: "arguments",
 }
+# The first new token is told at once, those after it together: what an engine chose and did not
+# live to tell is less than what comes with two more of these.
+_ENOUGH_TELLINGS = 3
 
 
 class Delivered:
@@ -43,16 +46,22 @@ class Delivered:
     def __init__(self, command: Generate) -> None:
         self._first = command
         self._chosen: list[list[int]] = [[] for _ in range(command.n)]
-        self._told: list[RequestEvent] = []
+        self._told: Counter[Hashable] = Counter()
         self._owed: Counter[Hashable] = Counter()
         self._waits = False
+        self._had_begun = False
+        self._n_tellings = 0
         self.n_deaths = 0
-        self.has_advanced = False
 
     @property
     def is_suspect(self) -> bool:
         """Whether an engine that dies now may have died of this request; not while it queues."""
         return not self._waits
+
+    @property
+    def has_advanced(self) -> bool:
+        """Whether this engine is beyond all that the one before it may have done untold."""
+        return self._n_tellings >= _ENOUGH_TELLINGS
 
     @property
     def command(self) -> Generate:
@@ -61,30 +70,32 @@ class Delivered:
 
     def begin_again(self) -> None:
         """The events that come next are those of another engine."""
-        self._owed = Counter()
-        for event in self._told:
-            if not isinstance(event, PromptProgress):
-                self._owed[_kind(event)] += _size(event)
-        self._waits = self.has_advanced = False
+        self._owed = self._told.copy()
+        self._had_begun = any(self._chosen)
+        self._waits, self._n_tellings = False, 0
 
     def news(self, events: Iterable[RequestEvent]) -> list[RequestEvent]:
         """Return what of some events the client has not been told yet."""
         found: list[RequestEvent] = []
+        has_chosen = False
         for event in events:
             match event:
                 case Accepted():
                     self._waits = True
                 case Chosen():
                     self._chosen[event.choice] += event.tokens
-                    self.has_advanced = True
+                    has_chosen = True
                 case Started():
                     self._waits = False
                     found.append(event)
                 case _:
                     found.append(event)
+        self._n_tellings += has_chosen
         if self._owed:
             found = list(self._behind_the_old(found))
-        self._told += found
+        for event in found:
+            if not isinstance(event, PromptProgress):
+                self._told[_kind(event)] += _size(event)
         return found
 
     def _behind_the_old(self, events: Iterable[RequestEvent]) -> Iterator[RequestEvent]:
@@ -96,7 +107,7 @@ class Delivered:
                 if n_old < size:
                     field = _DIVISIBLE[type(event)]
                     yield msgspec.structs.replace(event, **{field: getattr(event, field)[n_old:]})
-            elif not (isinstance(event, PromptProgress) and self._owed.total()):
+            elif not (isinstance(event, PromptProgress) and self._had_begun):
                 yield event
 
 

@@ -73,6 +73,7 @@ class EngineProcess(asyncio.Protocol):
     Attributes:
         has_generated: whether an answer has come from it.
         trial: whose request is blamed if it dies now; None is every one that it works on.
+        n_lost: requests that were in flight when it died.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class EngineProcess(asyncio.Protocol):
         self._ending = False
         self.has_generated = False
         self.trial: object | None = None
+        self.n_lost = 0
         self.exit_reason: str | None = None
         self.was_oom_killed = False
         self.stats = Stats(
@@ -378,6 +380,7 @@ class EngineProcess(asyncio.Protocol):
             self._transport.close()
         if not self._ending:
             log.error("engine_exited", reason=reason, requests=self.n_requests, **self._about())
+        self.n_lost = self.n_requests
         for mailbox in self._requests.values():
             mailbox.put(Mark.GONE)
         self._on_exit(self)

@@ -7,6 +7,7 @@ the cache, the tokens that were chosen are replayed, and the client reads on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,6 +20,10 @@ from app.host.serving import Serving
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import Generate, RequestEvent
+
+# Trials take moments, but for long prompts and clients that read slowly: nobody waits longer for
+# those of others, who may be blamed wrongly then.
+_MOST_PATIENCE_S = 30.0
 
 log = get_logger("engine")
 
@@ -43,25 +48,26 @@ class LastingRequest:
         self._command = command
         self._idle_s = idle_s
         self._delivered = Delivered(command)
+        self._is_new = True
         self._is_on_trial = False
+        self._has_waited = False
 
     async def events(self) -> AsyncGenerator[list[RequestEvent], None]:
         """Yield what is new, up to and including the last event, as `EngineProcess.request` does.
 
         Raises:
             RequestQuarantined: engines die of it.
+            QueueFull: enough requests wait until others have been tried.
             EngineDied: another model serves now.
             EngineUnavailable, NoModelLoaded: no engine came back.
             ServiceStopping: the service ended before the request did.
         """
-        self._quarantine.check(self._serving.name, self._command)
-        command = self._command
         try:
             while True:
-                engine = self._serving.engine
-                if engine.is_alive:
+                self._quarantine.check(self._serving.name, self._command)
+                if self._may_go_on:
                     try:
-                        async with aclosing(self._one_life(command)) as batches:
+                        async with aclosing(self._one_life()) as batches:
                             async for batch in batches:
                                 yield batch
                         return
@@ -70,21 +76,30 @@ class LastingRequest:
                 async with aclosing(self._until_next_life()) as pings:
                     async for ping in pings:
                         yield ping
-                self._delivered.begin_again()
-                command = self._delivered.command
         finally:
             self._end_trial()
 
-    async def _one_life(self, command: Generate) -> AsyncGenerator[list[RequestEvent], None]:
-        engine = self._serving.engine
+    @property
+    def _may_go_on(self) -> bool:
+        """Whether there is an engine, and no other request is tried in it, or was for too long."""
+        has_turn = self._is_on_trial or self._has_waited or not self._quarantine.is_trying
+        return self._serving.engine.is_alive and has_turn
+
+    async def _one_life(self) -> AsyncGenerator[list[RequestEvent], None]:
+        engine, delivered = self._serving.engine, self._delivered
+        command = self._command if self._is_new else delivered.command
+        self._is_new = self._has_waited = False
+        delivered.begin_again()
         if self._is_on_trial:
             engine.trial = self
         events = engine.request(command, command.request_id, idle_s=self._idle_s)
         async with aclosing(events) as batches:
             async for batch in batches:
-                news = self._delivered.news(batch)
-                if self._delivered.has_advanced:
-                    self._end_trial()
+                news = delivered.news(batch)
+                if self._is_on_trial:
+                    engine.trial = self if delivered.is_suspect else None
+                    if delivered.has_advanced:
+                        self._end_trial()
                 if news or not batch:
                     yield news
 
@@ -102,7 +117,12 @@ class LastingRequest:
         self._end_trial()
         if self._delivered.is_suspect and was_tried in (None, self):
             self._delivered.n_deaths += 1
-            self._quarantine.blame(self._serving.name, self._command, self._delivered.n_deaths)
+            self._quarantine.blame(
+                self._serving.name,
+                self._command,
+                self._delivered.n_deaths,
+                in_company=was_tried is None and engine.n_lost > 1,
+            )
 
     async def _until_next_life(self) -> AsyncGenerator[list[RequestEvent], None]:
         """Wait for an engine to go on in; yield an empty list after every `idle_s` seconds."""
@@ -118,18 +138,28 @@ class LastingRequest:
                 f"the engine process ended while it worked on this request, and "
                 f"{self._serving.name} serves now"
             )
-        log.info("request_continues", model=before.name, pid=self._serving.engine.pid)
+        if not self._is_new:
+            log.info("request_continues", model=before.name, pid=self._serving.engine.pid)
 
     async def _next_life(self) -> Serving:
+        repair = self._supervisor.repair
         if self._delivered.n_deaths:
-            await self._quarantine.trial.acquire()
-            self._is_on_trial = True
-        return await self._supervisor.repair.done()
+            if not self._is_on_trial:
+                await self._quarantine.begin_trial()
+                self._is_on_trial = True
+            return await repair.done()
+        with repair.place() if self._is_new else contextlib.nullcontext():
+            try:
+                async with asyncio.timeout(_MOST_PATIENCE_S):
+                    await self._quarantine.all_tried()
+            except TimeoutError:
+                self._has_waited = True
+            return await repair.done()
 
     def _end_trial(self) -> None:
         """Let the next one be tried."""
         if self._is_on_trial:
             self._is_on_trial = False
-            self._quarantine.trial.release()
+            self._quarantine.end_trial()
             if self._serving.engine.is_alive:
                 self._serving.engine.trial = None

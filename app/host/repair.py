@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from app.errors import ModelLoadFailed, QueueFull
 from app.host.backoff import Backoff
@@ -91,11 +91,23 @@ class Repair:
             QueueFull: enough requests wait already.
             EngineUnavailable, NoModelLoaded, ServiceStopping: none will serve soon.
         """
-        if self._status.name == "restarting" and self._n_waiting >= self.max_waiting:
+        if self._status.name != "restarting":
+            return await self.done()
+        with self.place():
+            return await self.done()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Wait as one of a few.
+
+        Raises:
+            QueueFull: enough requests wait already.
+        """
+        if self._n_waiting >= self.max_waiting:
             raise QueueFull(_RETRY_AFTER_S)
         self._n_waiting += 1
         try:
-            return await self.done()
+            yield
         finally:
             self._n_waiting -= 1
 
@@ -110,7 +122,7 @@ class Repair:
                 while self._serving() is None and self._is_hopeful:
                     await self._status.changed()
         serving = self._serving()
-        if serving is None:
+        if serving is None or self._status.name == "stopping":
             raise self._status.refusal()
         return serving
 

@@ -337,9 +337,12 @@ class Supervisor:
     def _on_exit(self, engine: EngineProcess) -> None:
         self.status.oom_kills += engine.was_oom_killed
         serving = self._serving
-        if serving is None or serving.engine is not engine or self.status.name == "stopping":
+        if serving is None or serving.engine is not engine:
             return
-        self._serving, self._wanted = None, serving.name
+        self._serving = None
+        if self.status.name == "stopping":
+            return
+        self._wanted = serving.name
         self.repair.begin(serving)
         self._work.start(self.repair.run(serving))
 

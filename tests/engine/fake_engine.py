@@ -48,6 +48,7 @@ from tests.engine.fake_llama import (
     HistorySampler,
     LetterModel,
     TokenPrompts,
+    Troubled,
     shown,
     solo,
     solo_followed,
@@ -73,6 +74,21 @@ class FollowerGuidance(NoGuidance):
 
     def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
         return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=Follower())
+
+
+class TroubledGuidance(NoGuidance):
+    """Holds all answers to a grammar that is too much after a few tokens.
+
+    Args:
+        n_tokens: how many.
+    """
+
+    def __init__(self, n_tokens: int) -> None:
+        self._n_tokens = n_tokens
+
+    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+        whole = Troubled(self._n_tokens)
+        return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=whole)
 
 
 class SamplingInbox(Inbox):

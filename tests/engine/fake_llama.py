@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from app.chat.stream_parser import PlainParser
 from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart
 from app.engine.prompts import Prompt
@@ -75,6 +78,22 @@ class Follower:
 
     def n_allowed(self, tokens: Sequence[int]) -> int:
         return len(tokens)
+
+
+class Troubled(Follower):
+    """A grammar that forces a token after each, until it is too much."""
+
+    def __init__(self, n_tokens: int) -> None:
+        super().__init__()
+        self._n_left = n_tokens
+
+    def copy(self) -> Troubled:
+        return Troubled(self._n_left)
+
+    def take_forced(self) -> list[int]:
+        self._n_left -= 1
+        self.trouble = "" if self._n_left > 0 else "too much"
+        return [1]
 
 
 def solo_followed(prompt: list[int], seed: int, max_new: int) -> list[int]:
@@ -149,6 +168,11 @@ class CellCache:
         self.n_decoded += n_tokens
         self.n_steps += 1
         return DECODE_OK
+
+    def logits(self, row: int) -> npt.NDArray[np.float32]:
+        """Return a row of the step: every token is as likely as any other."""
+        assert row in self.rows
+        return np.zeros(N_VOCAB, np.float32)
 
     def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
         """Ask in the middle of the step, when some parts are in the cache already."""

@@ -26,7 +26,14 @@ from app.protocol import (
     TrimMemory,
 )
 from tests.engine.fake_disk import fake_disk
-from tests.engine.fake_engine import Engine, FollowerGuidance, endless, generate, prefill
+from tests.engine.fake_engine import (
+    Engine,
+    FollowerGuidance,
+    TroubledGuidance,
+    endless,
+    generate,
+    prefill,
+)
 from tests.engine.fake_llama import END, FORGETFUL, solo
 
 # ---------------------------------------------------------------- one thing at a time
@@ -187,6 +194,18 @@ def test_a_deadline_ends_running_and_waiting_requests_with_one_error_each() -> N
         (failed,) = engine.failed(command.request_id)
         assert failed.kind == "DeadlineExceeded"
         assert engine.finished(command.request_id) == []
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, 4])
+def test_a_grammar_that_is_too_much_ends_all_answers_with_one_error(n_tokens: int) -> None:
+    prompt, seed = endless(10, 12)
+    failing = generate("a", prompt, 12, seed=seed, n=3)
+    other = generate("b", prompt, 12, seed=seed)
+    engine = Engine([[failing], [], [], [other]], guidance=TroubledGuidance(n_tokens)).run()
+    for request_id in "ab":
+        (failed,) = engine.failed(request_id)
+        assert failed.kind == "GrammarFailed"
+        assert engine.finished(request_id) == []
 
 
 def test_progress_is_reported_to_the_end_of_the_prompt_and_to_nobody_else() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.protocol import Accepted, Chosen, Generate, Started
+from app.protocol import Accepted, Chosen, Generate, Started, TextDelta, TokenLogprobs
 from tests.engine.fake_engine import Engine, FollowerGuidance, NoGuidance, endless, generate
 from tests.engine.fake_llama import FORGETFUL, followers
 
@@ -81,6 +83,34 @@ def test_a_short_one_takes_the_steps_it_took_before() -> None:
     engine = Engine([[resumed(command, known)]]).run()
     engine.assert_answered(command)
     assert engine.cells.n_steps == before.cells.n_steps
+
+
+def test_a_long_replay_tells_the_logprobs_of_every_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.generation.EXACT_REPLAY_S", 0.0)
+    prompt, seed = endless(20, 30)
+    command = msgspec.structs.replace(generate("a", prompt, 30, seed=seed), n_logprobs=1)
+    known = [tokens[:20] for tokens in chosen(Engine([[command]]).run())]
+    engine = Engine([[resumed(command, known)]]).run()
+    engine.assert_answered(command)
+    told = [event.tokens for event in engine.events if isinstance(event, TokenLogprobs)]
+    assert sum(map(len, told)) == 30
+
+
+def test_tokens_leave_with_their_text_when_their_request_is_held_back() -> None:
+    commands = []
+    for name, start in (("a", 1), ("b", 2)):
+        prompt, seed = endless(10, 30, start)
+        commands.append(generate(name, prompt, 30, seed=seed, speculate=False))
+    engine = Engine([commands], n_ctx=50, stream_interval_s=3600.0).run()
+    assert engine.cells.n_full
+    for n_sent in engine.sent:
+        n_ahead: Counter[str] = Counter()  # letters without their tokens
+        for event in engine.events[:n_sent]:
+            if isinstance(event, TextDelta):
+                n_ahead[event.request_id] += len(event.text)
+            if isinstance(event, Chosen):
+                n_ahead[event.request_id] -= len(event.tokens)
+        assert not any(n_ahead.values())
 
 
 def test_a_request_that_was_taken_once_is_not_refused_by_a_full_queue() -> None:

@@ -123,9 +123,10 @@ def test_progress_is_told_while_there_is_no_answer() -> None:
     delivered.news([STARTED, progress])
     delivered.begin_again()
     assert delivered.news([STARTED, progress, progress]) == [progress, progress]
-    delivered.news([text("a")])
+    delivered.news([text("a"), chosen(1)])
     delivered.begin_again()
     assert delivered.news([STARTED, progress]) == []
+    assert delivered.news([text("a"), progress, text("b")]) == [text("b")]
 
 
 @pytest.mark.parametrize(
@@ -140,13 +141,15 @@ def test_an_engine_does_not_die_of_a_request_that_waits(
     assert delivered.is_suspect is is_suspect
 
 
-def test_progress_is_made_where_a_token_is_new() -> None:
+def test_an_engine_has_advanced_when_it_told_of_new_tokens_a_few_times() -> None:
     delivered = Delivered(command())
     delivered.news([ACCEPTED, STARTED, chosen(1)])
     delivered.begin_again()
     delivered.news([ACCEPTED, STARTED, text("a")])
-    assert not delivered.has_advanced
-    delivered.news([chosen(2)])
+    for token in (2, 3):
+        delivered.news([chosen(token), chosen(token)])
+        assert not delivered.has_advanced
+    delivered.news([chosen(4)])
     assert delivered.has_advanced
 
 

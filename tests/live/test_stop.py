@@ -166,6 +166,23 @@ def test_a_second_signal_leaves_open_requests_no_more_time(patient_server: LiveS
         assert patient_server.stop() == 0
 
 
+def test_an_engine_that_dies_in_the_last_minute_is_not_waited_for(
+    patient_server: LiveServer,
+) -> None:
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(ask(patient_server, STORY)) for _ in range(5)]
+        patient_server.wait_until(lambda: patient_server.health["engine"]["requests"] == 5)
+        engine_pid = patient_server.engine_pid
+        os.kill(engine_pid, signal.SIGSTOP)
+        terminate(patient_server)
+        patient_server.wait_for_log("stopping")
+        os.kill(engine_pid, signal.SIGKILL)
+        answers = [rest_of(connection) for connection in connections]
+    assert all(b'"code":"service_stopping"' in answer for answer in answers)
+    assert patient_server.stop() == 0
+    assert not patient_server.log("request_continues")
+
+
 def test_nobody_new_is_accepted_while_the_last_are_served(patient_server: LiveServer) -> None:
     kept = patient_server.connect()
     with kept, ask(patient_server, STORY) as connection:
