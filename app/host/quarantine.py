@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -18,21 +20,27 @@ from app.protocol import Generate, encode
 _MOST_DEATHS = 2
 _MOST_IN_COMPANY = 4  # whoever ends engines only there has to be stopped too
 _MOST_KEPT = 64
+_KEPT_S = 3600.0
 _WHY = "The engine ended more than once while it worked on this request; it is not tried again"
 
 
 class Quarantine:
-    """The requests that no engine gets to see again, and those that may become it."""
+    """The requests that no engine gets to see for an hour, and those that may become it.
 
-    def __init__(self) -> None:
-        self._digests: dict[bytes, None] = {}
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until_s: dict[bytes, float] = {}
         self._trial = asyncio.Lock()
         self._n_suspects = 0
         self._nobody_is_tried = asyncio.Event()
         self._nobody_is_tried.set()
 
     def __len__(self) -> int:
-        return len(self._digests)
+        return len(self._until_s)
 
     @property
     def is_trying(self) -> bool:
@@ -69,8 +77,10 @@ class Quarantine:
         Raises:
             RequestQuarantined: it did.
         """
-        if self._digests and _digest(model_name, command) in self._digests:
-            raise RequestQuarantined(_WHY)
+        if self._until_s:
+            until_s = self._until_s.get(_digest(model_name, command), 0.0)
+            if self._clock() < until_s:
+                raise RequestQuarantined(_WHY)
 
     def blame(self, model_name: str, command: Generate, n_deaths: int, *, in_company: bool) -> None:
         """Note that an engine died of a request, for the `n_deaths`-th time.
@@ -83,9 +93,9 @@ class Quarantine:
         """
         if n_deaths < (_MOST_IN_COMPANY if in_company else _MOST_DEATHS):
             return
-        self._digests[_digest(model_name, command)] = None
-        while len(self._digests) > _MOST_KEPT:
-            del self._digests[next(iter(self._digests))]
+        self._until_s[_digest(model_name, command)] = self._clock() + _KEPT_S
+        while len(self._until_s) > _MOST_KEPT:
+            del self._until_s[next(iter(self._until_s))]
         raise RequestQuarantined(_WHY)
 
 

@@ -51,3 +51,15 @@ def test_it_keeps_the_latest_only() -> None:
     quarantine.check("m", command("0"))
     with pytest.raises(RequestQuarantined):
         quarantine.check("m", command("99"))
+
+
+def test_it_forgets_after_an_hour() -> None:
+    now_s = [100.0]
+    quarantine = Quarantine(lambda: now_s[0])
+    with pytest.raises(RequestQuarantined):
+        quarantine.blame("m", command("a"), n_deaths=2, in_company=False)
+    now_s[0] += 3599.0
+    with pytest.raises(RequestQuarantined):
+        quarantine.check("m", command("a"))
+    now_s[0] += 2.0
+    quarantine.check("m", command("a"))
