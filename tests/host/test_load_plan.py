@@ -206,3 +206,13 @@ async def test_all_parts_of_a_split_model_have_to_be_whole(catalog: Catalog) -> 
         await planned(catalog, file)
     second.write_bytes(with_tensors(tensor("a"), data=128))
     assert (await planned(catalog, file)).fits_beside
+
+
+async def test_no_part_of_a_split_model_leads_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    catalog = Catalog(tmp_path / "models")
+    file = model(catalog, "big-00001-of-00002.gguf")
+    write_llama(tmp_path / "elsewhere.gguf")
+    (catalog.models_dir / "big-00002-of-00002.gguf").symlink_to(tmp_path / "elsewhere.gguf")
+    with pytest.raises(ModelLoadFailed, match="00002-of-00002"):
+        await planned(catalog, file)
