@@ -16,6 +16,7 @@
         │   └── ModelTooLarge       there is no memory for it, however short its context
         ├── EngineUnavailable       the engine is loading or restarting; worth a retry
         ├── EngineDied              the engine ended while it worked on the request
+        ├── RequestQuarantined      engines end when they work on this request
         ├── DeadlineExceeded        the request took longer than the deadline setting
         └── ServiceStopping         the service is shutting down
 
@@ -160,6 +161,12 @@ class EngineDied(EnvironmentFailure):
     """The engine process ended while it worked on this request."""
 
     code = "engine_died"
+
+
+class RequestQuarantined(EnvironmentFailure):
+    """The engine ended more than once while it worked on this request."""
+
+    code = "request_quarantined"
 
 
 class DeadlineExceeded(EnvironmentFailure):

@@ -26,6 +26,7 @@ from app.api.reply import Reply
 from app.api.schemas.chat import ChatRequest
 from app.api.service import Service, service_of
 from app.errors import DistillerError
+from app.host.lasting import LastingRequest
 from app.host.serving import Serving
 from app.host.silence import SilenceTimer
 from app.logs import get_logger
@@ -64,7 +65,8 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
         explains_cache=command.explain_cache,
     )
     idle_s = service.sse_ping_s if body.stream else None
-    async with aclosing(serving.engine.request(command, reply_id, idle_s=idle_s)) as batches:
+    request_events = LastingRequest(service.supervisor, serving, command, idle_s).events()
+    async with aclosing(request_events) as batches:
         if not body.stream:
             return await _whole(request, batches, reply)
         options = body.stream_options

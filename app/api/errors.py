@@ -32,6 +32,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.NoModelLoaded: 503,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
+    errors.RequestQuarantined: 500,
     errors.ServiceStopping: 503,
     errors.DeadlineExceeded: 504,
 }

@@ -14,7 +14,7 @@ from app.engine.pace import Pace
 from app.engine.request import Request
 from app.engine.scheduler import Scheduler
 from app.errors import DeadlineExceeded, DistillerError
-from app.protocol import Failed, Finished
+from app.protocol import Chosen, Failed, Finished
 
 
 class Endings:
@@ -70,9 +70,18 @@ class Endings:
         if reason == "stop" and request.answer.has_tool_calls:
             finished = msgspec.structs.replace(finished, reason="tool_calls")
         self._pace.finished(request.n_generated)
+        self.tell_chosen(request)
         self._channel.post(finished)
         self._remember(request)
         self.retire(request)
+
+    def tell_chosen(self, request: Request) -> None:
+        """Tell the HTTP process which tokens were chosen since the last time."""
+        if request.chosen:
+            self._channel.post(
+                Chosen(request_id=request.request_id, tokens=request.chosen, choice=request.choice)
+            )
+            request.chosen = []
 
     def _finish_prefill(self, request: Request, finished: Finished) -> None:
         """End a prefill once its prompt is on disk, if there is one."""

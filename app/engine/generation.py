@@ -12,13 +12,16 @@ from app.engine.channel import Channel
 from app.engine.constraint import Taken
 from app.engine.endings import Endings
 from app.engine.llama import Context, Model
-from app.engine.request import Request
+from app.engine.request import Request, TokenSampler
 from app.engine.scheduler import Work
 from app.engine.speculation import MOST_GUESSED, BatchCost, Speculator
 from app.errors import GrammarFailed
 
 # More tokens than these that follow by themselves are read like a prompt, in steps of its size.
 MOST_AT_ONCE = 32
+# Replayed one by one, tokens leave exactly what they left the first time: a batch rounds otherwise,
+# and a greedy answer could go on in other words. What takes longer is decoded in batches.
+EXACT_REPLAY_S = 0.5
 
 
 class Generation:
@@ -88,6 +91,9 @@ class Generation:
         if request.sampler is None or request.answer is None:
             self._endings.finish(request, "stop")
             return
+        is_replay = bool(request.replay)
+        if is_replay and not request.clock.replay_s:
+            request.clock.replay_s = time.monotonic()
         guessed, n_right = request.guessed, 0
         while True:
             n_before = len(request.tokens)
@@ -99,7 +105,26 @@ class Generation:
                 break
         if guessed:
             self._settle_guess(request, n_right)
-        self._close_step(request, reason, len(request.tokens) - request.n_past)
+        n_last = len(request.tokens) - request.n_past
+        if is_replay:
+            if not reason and time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S:
+                reason, n_last = self._replay_at_once(request)
+            request.n_replayed = request.n_generated
+        self._close_step(request, reason, n_last)
+
+    def _replay_at_once(self, request: Request) -> tuple[str, int]:
+        """Write the rest of what another engine chose; it is decoded like a prompt.
+
+        Returns:
+            Why the answer ends, if it does, and how many tokens to decode together at last.
+        """
+        reason, n_last = "", len(request.tokens) - request.n_past
+        while request.replay and not reason and request.sampler is not None:
+            token = self._replayed(request, request.sampler)
+            taken = self._taken(request, token)
+            request.sampler.accept(taken.tokens[1:])
+            reason, n_last = self._append(request, taken), len(taken.tokens)
+        return reason, n_last
 
     def _choose(self, request: Request, row: int) -> Taken:
         guide, sampler, answer = request.guide, request.sampler, request.answer
@@ -110,18 +135,34 @@ class Generation:
         if answer.logprobs is not None:
             logits = self._context.logits(row)
             logits = logits if mask is None else logits.copy()  # as the model made them
-        token = sampler.sample(self._context, row, mask)
-        if not request.clock.first_token_s:
-            request.clock.first_token_s = time.monotonic()
-            self.is_urgent = True
+        if request.replay:
+            token = self._replayed(request, sampler)
+        else:
+            token = sampler.sample(self._context, row, mask)
+            request.chosen.append(token)
+            if not request.clock.first_token_s:
+                request.clock.first_token_s = time.monotonic()
+                self.is_urgent = True
         if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
             answer.logprobs.add(token, logits)
-        if guide is None:
-            return Taken([token])
-        taken = guide.take_end(token) if self._model.is_end(token) else guide.take(token)
+        taken = self._taken(request, token)
         if len(taken.tokens) > 1:
             sampler.accept(taken.tokens[1:])
         return taken
+
+    def _replayed(self, request: Request, sampler: TokenSampler) -> int:
+        """Return the token that another engine chose here, as if it had been chosen now."""
+        token = request.replay.popleft()
+        sampler.draw(1)
+        sampler.accept([token])
+        return token
+
+    def _taken(self, request: Request, token: int) -> Taken:
+        """Return what a chosen token leads to."""
+        guide = request.guide
+        if guide is None:
+            return Taken([token])
+        return guide.take_end(token) if self._model.is_end(token) else guide.take(token)
 
     def _append(self, request: Request, taken: Taken) -> str:
         """Add tokens to an answer and send what they complete; return why it ends, if it does."""

@@ -23,6 +23,7 @@ from app.engine.scheduler import Scheduler
 from app.engine.turns import Turn
 from app.errors import DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
+    Accepted,
     CacheCleared,
     CacheMiss,
     Cancel,
@@ -109,14 +110,16 @@ class Inbox:
     def _submit(self, command: Generate | Prefill) -> None:
         received_s = command.sent_s or time.monotonic()
         n_requests = command.n if isinstance(command, Generate) else 1
+        is_known = isinstance(command, Generate) and command.resumes is not None
         try:
-            if not self._scheduler.can_take(n_requests):
+            if not is_known and not self._scheduler.can_take(n_requests):
                 raise QueueFull(self._pace.retry_after_s(self._scheduler.waiting))
             prompt = self._prompts.build(command)
             requests = self._requests(command, prompt, received_s)
         except DistillerError as error:
             self._channel.post(_failed(command.request_id, error))
             return
+        self._channel.post(Accepted(request_id=command.request_id))
         for request in requests:
             self._scheduler.submit(request)
 
@@ -145,6 +148,8 @@ class Inbox:
             request.answer = self._answer(command, choice, prompt.text)
             request.guide = Guide(plan) if plan is not None else None
             request.speculates = command.speculate
+            if command.resumes is not None:
+                request.replay.extend(command.resumes[choice])
             requests.append(request)
         return requests
 

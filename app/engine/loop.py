@@ -115,6 +115,8 @@ class EngineLoop:
         now_s = time.monotonic()
         is_due = now_s - self._sent_s >= self._stream_interval_s
         if now or self._generation.is_urgent or self._endings.has_news or is_due:
+            for request in self._scheduler.running:
+                self._endings.tell_chosen(request)
             self._channel.flush()
             self._sent_s = now_s
             self._generation.is_urgent = self._endings.has_news = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ class TokenSampler(Protocol):
     def accept(self, tokens: Iterable[int]) -> None:
         """Note tokens that followed without being chosen."""
 
+    def draw(self, n_times: int) -> None:
+        """Bring the random state to where so many choices leave it."""
+
     def close(self) -> None:
         """Give its memory back."""
 
@@ -32,6 +36,7 @@ class Clock:
 
     received_s: float = 0.0
     started_s: float = 0.0
+    replay_s: float = 0.0
     first_token_s: float = 0.0
 
 
@@ -63,6 +68,9 @@ class Request:
         guessed: tokens of the step that is decoded that are not known to follow.
         n_last: trailing tokens that are decoded together: the last one, and those before it that
             followed without being chosen.
+        replay: tokens that an engine before this one chose and that are not in `tokens` yet.
+        n_replayed: tokens of the answer that this engine did not choose.
+        chosen: tokens that were chosen and that the HTTP process does not know of yet.
     """
 
     request_id: str
@@ -91,6 +99,9 @@ class Request:
     speculator: Speculator | None = None
     guessed: list[int] = field(default_factory=list)
     n_last: int = 1
+    replay: deque[int] = field(default_factory=deque)
+    n_replayed: int = 0
+    chosen: list[int] = field(default_factory=list)
 
     @property
     def n_generated(self) -> int:
@@ -137,7 +148,7 @@ class Request:
             ttft_ms=_ms(first_s - clock.received_s),
             prompt_n=self.n_prompt - self.n_cached,
             prompt_ms=_ms(first_s - started_s),
-            predicted_n=self.n_generated,
+            predicted_n=self.n_generated - self.n_replayed,
             predicted_ms=_ms(now_s - first_s),
             cache_n=self.n_cached,
             tier=self.tier,

@@ -30,6 +30,7 @@ from app.host.spawn import SpawnedEngine
 from app.logs import bound, get_logger
 from app.protocol import (
     Cancel,
+    Chosen,
     Command,
     Event,
     Failed,
@@ -68,6 +69,10 @@ class EngineProcess(asyncio.Protocol):
         spawned: the process; this handle owns it from now on.
         on_exit: called once, in the event loop, when the process has ended.
         silence_s: seconds after which an engine that has work and says nothing is ended.
+
+    Attributes:
+        has_generated: whether an answer has come from it.
+        trial: whose request is blamed if it dies now; None is every one that it works on.
     """
 
     def __init__(
@@ -98,6 +103,8 @@ class EngineProcess(asyncio.Protocol):
         self._exit_task: asyncio.Task[None] | None = None
         self._silence_task: asyncio.Task[None] | None = None
         self._ending = False
+        self.has_generated = False
+        self.trial: object | None = None
         self.exit_reason: str | None = None
         self.was_oom_killed = False
         self.stats = Stats(
@@ -119,6 +126,11 @@ class EngineProcess(asyncio.Protocol):
     def is_alive(self) -> bool:
         """Whether the process still answers."""
         return self._transport is not None and not self._exited.is_set()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether its end was asked for."""
+        return self._ending
 
     @property
     def heard_s(self) -> float:
@@ -181,7 +193,7 @@ class EngineProcess(asyncio.Protocol):
         if not self.is_alive:
             raise EngineDied("the engine process is gone")
         mailbox = Mailbox()
-        if isinstance(command, Generate | Prefill):
+        if isinstance(command, Generate | Prefill) and not command.sent_s:
             command = msgspec.structs.replace(command, sent_s=time.monotonic())
         frame = encode(command)
         if not self._requests:
@@ -310,6 +322,8 @@ class EngineProcess(asyncio.Protocol):
                 level = _LEVELS[event.level]
                 log.log(level, "engine_log", text=event.text, source=event.source, **about)
             case _:
+                if isinstance(event, Chosen):
+                    self.has_generated = True
                 mailbox = self._requests.get(event.request_id)
                 if mailbox is not None:
                     mailbox.put(event)

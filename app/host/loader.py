@@ -48,7 +48,7 @@ class Loader:
     ) -> None:
         self._queue = queue
         self._profiles = profiles
-        self._load_timeout_s = load_timeout_s
+        self.load_timeout_s = load_timeout_s
         self._engine_timeout_s = engine_timeout_s
         self._status = status
         self._on_exit = on_exit
@@ -78,7 +78,7 @@ class Loader:
         """Use other values from the next load on."""
         self._queue = queue
         self._profiles = profiles
-        self._load_timeout_s = load_timeout_s
+        self.load_timeout_s = load_timeout_s
         self._engine_timeout_s = engine_timeout_s
 
     async def load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
@@ -125,7 +125,7 @@ class Loader:
             command = Load(
                 model_path=str(plan.file.path), params=plan.params, queue=self._queue, cache=cache
             )
-            info = await engine.load(command, self._load_timeout_s)
+            info = await engine.load(command, self.load_timeout_s)
             _log_loaded(plan, info, engine)
             await restoration.run(engine)
         except EngineDied:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from app.errors import DistillerError, EngineUnavailable, NoModelLoaded, ServiceStopping
@@ -53,12 +54,19 @@ class Status:
     restarts: int = 0
     last_failure: str | None = None
     oom_kills: int = 0
+    _change: asyncio.Event = field(default_factory=asyncio.Event)
 
     def set(self, name: StatusName, message: str) -> None:
         """Say what state the service is in now; there is no way back from `stopping`."""
         if self.name != "stopping":
             self.name = name
             self.message = message
+            self._change.set()
+            self._change = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Wait until the state is said anew."""
+        await self._change.wait()
 
     def refusal(self) -> DistillerError:
         """Return the error for a request while nothing serves."""

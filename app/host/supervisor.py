@@ -1,4 +1,4 @@
-"""Owns which model serves: first load, restart after a crash, switch and roll back.
+"""Owns which model serves: first load, switch and roll back.
 
 It knows model files and engine handles; it must not know HTTP or what requests say. How a plan
 becomes a serving model is `Loader`'s.
@@ -7,7 +7,6 @@ becomes a serving model is `Loader`'s.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -23,15 +22,12 @@ from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
 from app.host.profiles import Profile, ProfileState
+from app.host.quarantine import Quarantine
+from app.host.repair import Repair
 from app.host.serving import Serving, Status
 from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import LoadParams, QueueParams
-
-_FIRST_BACKOFF_S = 0.5
-_MAX_BACKOFF_S = 30.0
-_STABLE_AFTER_S = 60.0
-_RESTARTING = "The engine process ended and is being restarted"
 
 Result = TypeVar("Result")
 
@@ -71,9 +67,9 @@ class Supervisor:
         self._serving: Serving | None = None
         self._draining: list[Serving] = []
         self._work = BackgroundWork()
-        self._backoff_s = 0.0
         self._wanted: str | None = None
         self.cache = cache
+        self.quarantine = Quarantine()
         self.status = Status()
         self._has_begun = asyncio.Event()
         self._loader = Loader(
@@ -84,6 +80,14 @@ class Supervisor:
             engine_timeout_s=engine_timeout_s,
             status=self.status,
             on_exit=self._on_exit,
+        )
+        self.repair = Repair(
+            self._loader,
+            self.status,
+            self._lock,
+            serving=lambda: self._serving,
+            serve=self._serve,
+            max_waiting=queue.max_queue,
         )
 
     @property
@@ -157,6 +161,7 @@ class Supervisor:
         """Use other values from the next load on; what serves goes on as it is."""
         self._defaults = defaults
         self._drain_timeout_s = drain_timeout_s
+        self.repair.max_waiting = queue.max_queue
         self._loader.reconfigure(
             queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
         )
@@ -213,7 +218,8 @@ class Supervisor:
         Raises:
             ModelNotFound: no such file.
             ModelLoadFailed: it could not be loaded; the former model serves on.
-            NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves now.
+            NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves, or will soon.
+            QueueFull: enough requests wait for the engine that is being restarted.
         """
         file = self._catalog.find(model_name) if model_name else None
         if self.status.name == "stopping":
@@ -222,7 +228,7 @@ class Supervisor:
         if serving and (file is None or file.name == serving.name):
             return serving
         if file is None or file.name == self._wanted:
-            raise self.status.refusal()
+            return await self.repair.served_again()
         return await self._outcome(self._switch(file, overrides, reload=False))
 
     # ------------------------------------------------------------ load and switch
@@ -310,6 +316,7 @@ class Supervisor:
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
+        self.repair.succeeded()
         self.status.set("ok", "Server is healthy and model is loaded")
 
     def _fail(self, error: DistillerError) -> None:
@@ -327,37 +334,14 @@ class Supervisor:
             self._draining.remove(serving)
         log.info("model_unloaded", model=serving.name, pid=serving.engine.pid)
 
-    # ------------------------------------------------------------ restart
-
     def _on_exit(self, engine: EngineProcess) -> None:
         self.status.oom_kills += engine.was_oom_killed
         serving = self._serving
         if serving is None or serving.engine is not engine or self.status.name == "stopping":
             return
         self._serving, self._wanted = None, serving.name
-        if time.monotonic() - serving.since_s > _STABLE_AFTER_S:
-            self._backoff_s = 0.0
-        self.status.last_failure = engine.exit_reason
-        self.status.set("restarting", _RESTARTING)
-        self._work.start(self._restart(serving))
-
-    async def _restart(self, before: Serving) -> None:
-        while self.status.name != "stopping":
-            await asyncio.sleep(self._backoff_s)
-            self._backoff_s = min(_MAX_BACKOFF_S, max(_FIRST_BACKOFF_S, 2.0 * self._backoff_s))
-            async with self._lock:  # not while asleep: another model may be asked for meanwhile
-                if self._serving is not None:
-                    return
-                self.status.restarts += 1
-                try:
-                    self._serve(await self._loader.load(before.plan))
-                except ModelLoadFailed as error:
-                    if self.status.name == "restarting":
-                        self.status.message = _RESTARTING
-                    self.status.last_failure = error.message
-                    log.error("engine_restart_failed", model=before.name, error=error.message)
-                else:
-                    return
+        self.repair.begin(serving)
+        self._work.start(self.repair.run(serving))
 
 
 def _with_outcome(

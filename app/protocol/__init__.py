@@ -22,8 +22,10 @@ from app.protocol.commands import (
     TrimMemory,
 )
 from app.protocol.events import (
+    Accepted,
     CacheCleared,
     CacheReport,
+    Chosen,
     Delta,
     Event,
     Failed,
@@ -33,6 +35,7 @@ from app.protocol.events import (
     LoadProgress,
     LogLine,
     MemoryTrimmed,
+    Note,
     PromptProgress,
     ReasoningDelta,
     Reply,
@@ -76,12 +79,14 @@ from app.protocol.parts import (
 
 __all__ = [
     "MAX_FRAME_BYTES",
+    "Accepted",
     "CacheCleared",
     "CacheCounts",
     "CacheMiss",
     "CacheParams",
     "CacheReport",
     "Cancel",
+    "Chosen",
     "ClearCache",
     "Command",
     "Constraint",
@@ -105,6 +110,7 @@ __all__ = [
     "LogLine",
     "MemoryTrimmed",
     "ModelInfo",
+    "Note",
     "Prefill",
     "PromptEnd",
     "PromptProgress",

@@ -34,7 +34,8 @@ class Generate(Message, frozen=True, kw_only=True):
     events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
     the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
     many of the likeliest tokens; None asks for none. With `speculate` False every token is decoded
-    by itself, whatever the prompt lets foresee.
+    by itself, whatever the prompt lets foresee. `resumes` has the `Chosen` tokens of each answer
+    where another engine died over them: they are replayed, and the answers go on behind them.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class Generate(Message, frozen=True, kw_only=True):
     constraint: Constraint | None = None
     reasoning: ReasoningParams = ReasoningParams()
     speculate: bool = True
+    resumes: list[list[int]] | None = None
     sent_s: float = 0.0
 
 

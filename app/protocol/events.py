@@ -48,6 +48,24 @@ class LogLine(Message, frozen=True, kw_only=True):
     request_ids: list[str] = []
 
 
+class Accepted(Message, frozen=True, kw_only=True):
+    """The request could be read and waits for its turn; comes first."""
+
+    request_id: str
+
+
+class Chosen(Message, frozen=True, kw_only=True):
+    """Tokens that were chosen for an answer; with them another engine can go on with it.
+
+    They come after what they add to the answer, and are not all of its tokens: those that follow
+    by themselves are left out.
+    """
+
+    request_id: str
+    tokens: list[int]
+    choice: int = 0
+
+
 class Started(Message, frozen=True, kw_only=True):
     """The request left the queue; its prompt is rendered and tokenised.
 
@@ -190,5 +208,6 @@ class Stats(Message, frozen=True, kw_only=True):
 
 Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
 Reply = TokenIds | Text | CacheReport | CacheCleared | MemoryTrimmed
-RequestEvent = Started | PromptProgress | TokenLogprobs | Delta | Finished | Failed | Reply
+Note = Accepted | Chosen
+RequestEvent = Note | Started | PromptProgress | TokenLogprobs | Delta | Finished | Failed | Reply
 Event = LoadProgress | Loaded | LoadFailed | LogLine | Stats | RequestEvent

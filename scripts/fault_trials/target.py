@@ -88,6 +88,11 @@ class Target(ServerUnderTest):
         """Return how many files the HTTP process has open."""
         return len(list(Path(f"/proc/{self.http_pid}/fd").iterdir()))
 
+    def cache_bytes(self) -> int:
+        """Return what the files of the prompt cache take."""
+        folder = Path(self._folder.name) / "cache"
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
     def memory_mb(self) -> tuple[float, float]:
         """Return the resident memory of the HTTP process and of what is below it."""
         pids = self.pids()

@@ -207,6 +207,9 @@ class HistorySampler:
     def accept(self, tokens: Iterable[int]) -> None:
         assert not self.n_closed
 
+    def draw(self, n_times: int) -> None:
+        assert not self.n_closed
+
     def close(self) -> None:
         self.n_closed += 1
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.protocol import (
     Cancel,
+    Chosen,
     ClearCache,
     Command,
     DescribeCache,
@@ -107,7 +108,8 @@ def test_quick_tokens_leave_together_but_the_first_and_the_last_at_once() -> Non
     assert len(set(together.sent)) <= 7
     assert together.sent[-1] == len(together.events)
     first = next(at for at, event in enumerate(together.events) if isinstance(event, TextDelta))
-    assert first + 1 in together.sent, "the first token leaves alone"
+    alone = together.events[first : next(sent for sent in together.sent if sent > first)]
+    assert [type(event) for event in alone] == [TextDelta, Chosen], "the first token leaves alone"
 
 
 def test_a_request_may_fill_the_whole_context() -> None:

@@ -15,6 +15,7 @@ from app.errors import (
     ModelLoadFailed,
     ModelTooLarge,
     NoModelLoaded,
+    QueueFull,
     ServiceStopping,
 )
 from app.host import fit
@@ -157,6 +158,51 @@ async def test_a_dead_engine_is_replaced(supervisor: Supervisor) -> None:
     assert second.engine is not first.engine
     assert supervisor.status.restarts == 1
     assert "SIGKILL" in (supervisor.status.last_failure or "")
+
+
+async def test_a_request_waits_for_the_engine_that_is_being_restarted(
+    supervisor: Supervisor,
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    first.engine.kill()
+    await first.engine.ended()
+    with pytest.raises(EngineUnavailable):
+        raise supervisor.status.refusal()
+    second = await supervisor.use(None, {})
+    assert second.engine.pid != first.engine.pid
+
+
+async def test_no_more_requests_wait_for_a_restart_than_a_queue_holds(
+    catalog: Catalog, supervisor: Supervisor
+) -> None:
+    supervisor.reconfigure(
+        DEFAULTS,
+        QueueParams(max_queue=1),
+        (),
+        load_timeout_s=60,
+        engine_timeout_s=60,
+        drain_timeout_s=5,
+    )
+    first = await supervisor.use("first.gguf", {})
+    first.engine.kill()
+    await first.engine.ended()
+    waiting = asyncio.create_task(supervisor.use(None, {}))
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await supervisor.use(None, {})
+    assert (await waiting).name == "first.gguf"
+
+
+async def test_nobody_waits_for_a_model_that_does_not_come_back(
+    catalog: Catalog, supervisor: Supervisor
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    (catalog.models_dir / "first.gguf").write_bytes(b"junk")
+    first.engine.kill()
+    await first.engine.ended()
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable):
+            await supervisor.use(None, {})
 
 
 async def test_nothing_is_taken_on_once_the_service_stops(supervisor: Supervisor) -> None:

@@ -174,6 +174,11 @@ class LiveServer:
         pid: int = self.health["engine"]["pid"]
         return pid
 
+    def children(self) -> list[int]:
+        """Process ids of the engines, those that load too."""
+        pid = self.process.pid
+        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
     # ------------------------------------------------------------ requests
 
     def connect(self) -> socket.socket:
@@ -191,7 +196,11 @@ class LiveServer:
 
     def stream(self, content: str, **fields: Any) -> Iterator[dict[str, Any]]:
         """Ask one question and yield the chunks of the streamed answer."""
-        body = {"messages": [user(content)], "temperature": 0, "stream": True, **fields}
+        yield from self.stream_of({"messages": [user(content)], "temperature": 0, **fields})
+
+    def stream_of(self, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of the streamed answer to a request."""
+        body = {**body, "stream": True}
         with self.http.stream("POST", "/v1/chat/completions", json=body) as response:
             assert response.status_code == 200
             yield from chunks(response)

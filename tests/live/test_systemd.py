@@ -204,10 +204,7 @@ def test_an_engine_under_repair_does_not_starve_the_watchdog(quiet_systemd: Fake
         pid = live.engine_pid
         os.kill(pid, signal.SIGSTOP)
         began_s = time.monotonic()
-        refused = live.http.post(
-            "/v1/chat/completions", json={"messages": [{"role": "user", "content": "Hi"}]}
-        )
-        assert refused.json()["error"]["code"] == "engine_died"
+        assert live.chat("Hi", max_tokens=4)["choices"], "by the engine after it"
         live.wait_healthy()
         times = [at_s for at_s in quiet_systemd.times_of("WATCHDOG") if at_s > began_s]
     assert len(times) >= 3

@@ -28,7 +28,9 @@ class Sampler:
     """A chain of llama.cpp samplers with its own random state and token history."""
 
     def __init__(self, stages: Sequence[Stage], model: Model):
-        self._takes_best = [stage.name for stage in stages] == ["greedy"]
+        names = [stage.name for stage in stages]
+        self._takes_best = names == ["greedy"]
+        self._adapts = any(name.startswith("mirostat") for name in names)
         self._n_vocab = model.n_vocab
         self._chain: Any = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         for stage in stages:
@@ -83,17 +85,31 @@ class Sampler:
             return int(ids[logits[ids].argmax()]) if len(ids) else int(logits.argmax())
         candidates = np.zeros(len(ids), _CANDIDATE)
         candidates["id"], candidates["logit"] = ids, logits[ids]
-        data = candidates.ctypes.data_as(lib.llama_token_data_p)
-        array = lib.llama_token_data_array(data=data, size=len(ids), selected=-1, sorted=False)
-        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
-        token = int(array.data[array.selected].id)
+        token = self._apply(candidates)
         lib.llama_sampler_accept(self._chain, token)
         return token
+
+    def _apply(self, candidates: npt.NDArray[np.void]) -> int:
+        data = candidates.ctypes.data_as(lib.llama_token_data_p)
+        array = lib.llama_token_data_array(
+            data=data, size=len(candidates), selected=-1, sorted=False
+        )
+        lib.llama_sampler_apply(self._chain, ctypes.byref(array))
+        return int(array.data[array.selected].id)
 
     def accept(self, tokens: Iterable[int]) -> None:
         """Put tokens into the history that penalties and DRY look at."""
         for token in tokens:
             lib.llama_sampler_accept(self._chain, token)
+
+    def draw(self, n_times: int) -> None:
+        """Bring the random state to where so many choices leave it; mirostat's stays as it is."""
+        if self._takes_best or self._adapts:
+            return
+        for _ in range(n_times):
+            pair = np.zeros(2, _CANDIDATE)  # of two, every sampler that draws does
+            pair["id"] = 0, 1
+            self._apply(pair)
 
     def close(self) -> None:
         """Give the chain back."""

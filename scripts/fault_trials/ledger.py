@@ -1,0 +1,89 @@
+"""Owns what a server holds while nobody asks it anything, and whether that grows."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.fault_trials.tally import Tally
+from scripts.fault_trials.target import Target
+
+_SETTLE_S = 20.0
+_WARM_S = 300.0
+_MOST_GROWTH = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What two processes hold at rest."""
+
+    at_s: float
+    http_mb: float
+    engine_mb: float
+    n_files: int
+    n_threads: int
+
+
+class Ledger:
+    """Looks at a server at rest, over and over.
+
+    Args:
+        target: the server.
+        cache_mb: what its cache folder may hold.
+    """
+
+    def __init__(self, target: Target, cache_mb: float) -> None:
+        self._target = target
+        self._cache_mb = cache_mb
+        self._began_s = time.monotonic()
+        self._looks: list[_Held] = []
+
+    def look(self, tally: Tally) -> None:
+        """Wait until nothing is under way, and note what is held."""
+        tally.note("looks")
+        if not self._rests():
+            tally.lose(f"requests are left over: {self._target.engine}")
+        if self._target.n_engines() != 1:
+            tally.lose(f"{self._target.n_engines()} engines run")
+        cache_mb = self._target.cache_bytes() / 1e6
+        if cache_mb > self._cache_mb:
+            tally.lose(f"the cache takes {cache_mb:.0f} MB of {self._cache_mb:.0f}")
+        http_mb, engine_mb = self._target.memory_mb()
+        status = Path(f"/proc/{self._target.http_pid}/status").read_text()
+        n_threads = int(status.split("Threads:")[1].split()[0])
+        at_s = time.monotonic() - self._began_s
+        self._looks.append(_Held(at_s, http_mb, engine_mb, self._target.n_files(), n_threads))
+
+    def line(self) -> str:
+        """Return what the last look saw."""
+        last = self._looks[-1]
+        return (
+            f"HTTP process {last.http_mb:.1f} MB, engine {last.engine_mb:.1f} MB, "
+            f"{last.n_files} files, {last.n_threads} threads"
+        )
+
+    def close(self, tally: Tally) -> None:
+        """Compare the looks of the first minutes with the later ones."""
+        warm = [look for look in self._looks if look.at_s <= _WARM_S] or self._looks[:1]
+        late = self._looks[-max(1, len(self._looks) // 4) :]
+        for name, unit, limit in (
+            ("http_mb", "MB in the HTTP process", 1 + _MOST_GROWTH),
+            ("engine_mb", "MB in the engine", 1 + _MOST_GROWTH),
+            ("n_files", "files", 1.0),
+            ("n_threads", "threads", 1.0),
+        ):
+            first = max(getattr(look, name) for look in warm)
+            last = max(getattr(look, name) for look in late)
+            tally.seen[f"{first:.4g} → {last:.4g} {unit}"] = 1
+            if last > first * limit:
+                tally.lose(f"{unit}: {first:.4g} in the first five minutes, {last:.4g} at last")
+
+    def _rests(self) -> bool:
+        deadline = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline:
+            health = self._target.http.get("/health").json()
+            if health["status"] == "ok" and health["engine"].get("requests") == 0:
+                return True
+            time.sleep(0.1)
+        return False
