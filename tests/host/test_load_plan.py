@@ -10,6 +10,7 @@ import pytest
 
 from app.catalog import Catalog, ModelFile
 from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
+from app.host import fit
 from app.host.load_plan import LoadPlan, plan_load
 from app.protocol import LoadParams
 from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
@@ -106,6 +107,18 @@ async def test_a_model_that_fits_with_no_context_at_all_is_refused_with_the_figu
         await planned(catalog, model(catalog, **HOPELESS))
     assert "GiB are available" in caught.value.message
     assert "KV cache" in caught.value.message
+
+
+async def test_a_model_that_takes_the_last_of_the_memory_is_not_refused(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = model(catalog, padding=10_000_000)
+    roomy = await planned(catalog, file, n_ctx=256)
+    monkeypatch.setattr(fit, "available_bytes", lambda: int(roomy.needed_bytes / 1.05))
+    assert (await planned(catalog, file, n_ctx=256)).params.n_ctx == 256
+    monkeypatch.setattr(fit, "available_bytes", lambda: int(roomy.needed_bytes / 1.15))
+    with pytest.raises(ModelTooLarge):
+        await planned(catalog, file, n_ctx=256)
 
 
 async def test_memory_of_a_gpu_is_not_judged(catalog: Catalog) -> None:
