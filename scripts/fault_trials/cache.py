@@ -21,6 +21,7 @@ from scripts.fault_trials.target import CHAT, Target
 _CONVERSATIONS = 48
 _KEPT_WHOLE = 0.2
 _FORGED = 0.25
+_QUARANTINED = '"code":"request_quarantined"'
 _WRITTEN_S = 30.0
 _SETTINGS = {
     "n_ctx": 1024,
@@ -154,7 +155,10 @@ def _damage_all(folder: Path, good: Path, tally: Tally, rng: random.Random) -> N
 def _forged_round(
     models: Path, good: Path, n_conversations: int, tally: Tally, rng: random.Random
 ) -> None:
-    """Have a server use states that nobody can tell from whole ones; it may say what it likes."""
+    """Have a server use states that nobody can tell from whole ones.
+
+    It may say what it likes, and an engine may die of one, but not the service.
+    """
     with TemporaryDirectory() as name:
         folder = Path(name) / "cache"
         shutil.copytree(good, folder)
@@ -163,9 +167,9 @@ def _forged_round(
             tally.note("entries forged")
         with Target(models, {**_SETTINGS, "cache_dir": str(folder)}) as target:
             for answer in _answers(target, n_conversations):
-                if answer.startswith('{"error"'):
+                if _QUARANTINED in answer:
+                    tally.seen["requests refused as two engines died of them"] += 1
+                elif answer.startswith('{"error"'):
                     tally.lose(answer)
             tally.seen["of them taken"] += _disk(target)["hits"]
-            if restarts := target.engine["restarts"]:
-                tally.lose(f"{restarts} engines ended")
             target.check(tally, "forged states")
