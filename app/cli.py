@@ -13,13 +13,16 @@ from typing import Any, NoReturn
 
 import app
 from app import logs, sd_notify
+from app.api_keys import read_api_keys
 from app.catalog import Catalog
 from app.cli_models import EXIT_OK, add_actions, run_action
 from app.errors import ModelNotFound, SettingsInvalid
 from app.settings import Settings, setting_names
+from app.settings_framework import is_loopback
 from app.settings_sources import (
     allowed_values,
     describe,
+    is_secret,
     is_switch,
     load_settings,
     unknown_environment,
@@ -60,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _read_settings(cli: Mapping[str, Any], config: Path | None, framework: Path | None) -> Settings:
     settings = load_settings(cli, config, framework_path=framework)
+    read_api_keys(settings)
     if settings.profiles:
         from app.api.profiles import read_profiles
 
@@ -108,10 +112,21 @@ def _check_config(settings: Settings) -> int:
         by_source.setdefault(source, []).append(name)
     for source, names in by_source.items():
         print(f"  {source}: {', '.join(names) if source != 'default' else 'all other settings'}")
-    warnings = [*unknown_environment(), *settings.warnings, *_model_warnings(settings)]
+    warnings = [
+        *unknown_environment(),
+        *settings.warnings,
+        *_door_warnings(settings),
+        *_model_warnings(settings),
+    ]
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return EXIT_OK
+
+
+def _door_warnings(settings: Settings) -> list[str]:
+    if is_loopback(settings.host) or settings.allow_unauthenticated or read_api_keys(settings):
+        return []
+    return [f"host {settings.host} can be reached by other machines: it needs an API key"]
 
 
 def _model_warnings(settings: Settings) -> list[str]:
@@ -209,7 +224,7 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="configuration (JSON) of the device's framework, to take its part on this server from",
     )
-    for name in setting_names():
+    for name in _options():
         field = Settings.model_fields[name]
         text = f"{field.description} ({allowed_values(name)}; default: {_default(field.default)})"
         shape: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "metavar": "VALUE"}
@@ -219,6 +234,10 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         command.add_argument(hyphenated, help=text.replace("%", "%%"), **shape)
         if hyphenated != f"--{name}":
             command.add_argument(f"--{name}", help=argparse.SUPPRESS, **shape)
+
+
+def _options() -> list[str]:
+    return [name for name in setting_names() if not is_secret(name)]
 
 
 def _default(value: object) -> str:
@@ -236,7 +255,7 @@ def _unknown_argument(argument: str) -> str:
     options = [
         "--config",
         "--framework-config",
-        *("--" + name.replace("_", "-") for name in setting_names()),
+        *("--" + name.replace("_", "-") for name in _options()),
     ]
     close = difflib.get_close_matches(option.replace("_", "-"), options, n=1)
     return f"unknown option {option}" + (f"; did you mean {close[0]}?" if close else "")

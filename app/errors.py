@@ -8,6 +8,10 @@
     │   ├── GrammarFailed           an answer could not be held to the request's grammar to its end
     │   ├── ModelNotFound           no such file in the models folder
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
+    │   ├── KeyRefused              no API key, or one that is not known
+    │   ├── HostRefused             the Host header names another server than this one
+    │   ├── OriginRefused           a web page of another server asks
+    │   ├── TooManyRequests         the client has too many requests open; worth a retry
     │   └── QueueFull               too many requests wait already; worth a retry
     └── EnvironmentFailure          the request is fine; the service cannot serve it (now)
         ├── SettingsInvalid         a setting is wrong; ends the start
@@ -95,6 +99,74 @@ class LoadParamsRefused(CallerError):
     """A load parameter, such as a chat template, makes the model unloadable."""
 
     code = "invalid_value"
+
+
+class KeyRefused(CallerError):
+    """An API key is needed.
+
+    Args:
+        is_wrong: a key was shown, but it is none of those that are known.
+    """
+
+    code = "invalid_api_key"
+
+    def __init__(self, *, is_wrong: bool) -> None:
+        asked = "send one as 'Authorization: Bearer KEY'"
+        super().__init__(
+            f"The API key is not known; {asked}" if is_wrong else f"An API key is needed; {asked}"
+        )
+        self.is_wrong = is_wrong
+
+
+class HostRefused(CallerError):
+    """The Host header is not one of this server's names, as after DNS rebinding.
+
+    Args:
+        host: the header, as it was sent.
+    """
+
+    code = "host_not_allowed"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(
+            f"The Host header '{host[:200]}' is no name of this server; "
+            "the setting allowed_hosts can add it",
+            param="allowed_hosts",
+        )
+
+
+class OriginRefused(CallerError):
+    """A web page of another server asks, and the settings do not let it.
+
+    Args:
+        origin: the Origin header, as it was sent.
+    """
+
+    code = "origin_not_allowed"
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(
+            f"Web pages of '{origin[:200]}' may not use this server; "
+            "the setting cors_origins can let them",
+            param="cors_origins",
+        )
+
+
+class TooManyRequests(CallerError):
+    """One client has as many requests open as the settings let it.
+
+    Args:
+        most: how many that is.
+    """
+
+    code = "too_many_requests"
+    retry_after_s = 1
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"You have {most} requests open already (setting max_client_requests); "
+            f"try again when one of them is answered"
+        )
 
 
 class QueueFull(CallerError):

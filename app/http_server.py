@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 from sanic import Request, Sanic
 
+from app.connections import ConnectionGuard
 from app.listeners import BACKLOG, Listener
 from app.logs import get_logger
 
@@ -38,6 +39,7 @@ class HttpServer:
         on_stop: called at once when the end begins.
         ready: what is waited for before connections are taken; until then they wait in the
             sockets' queues, which is for sockets that somebody else keeps open. None: nothing.
+        max_connections: tells how many connections may be open.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class HttpServer:
         end_requests: Callable[[], None],
         on_stop: Callable[[], None] = lambda: None,
         ready: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        max_connections: Callable[[], int] = lambda: 1_000_000,
     ) -> None:
         self._app = app
         self._listeners = listeners
@@ -56,6 +59,7 @@ class HttpServer:
         self._end_requests = end_requests
         self._on_stop = on_stop
         self._ready = ready
+        self._guard = ConnectionGuard(self._connections, max_connections)
         self._servers: list[Any] = []
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -78,6 +82,7 @@ class HttpServer:
         self._servers = [await self._server(listener) for listener in self._listeners]
         first = self._servers[0]
         await first.startup()
+        watch = asyncio.create_task(self._guard.watch(lambda: self._app.config.REQUEST_TIMEOUT))
         try:
             await first.before_start()
             if self._ready is None:
@@ -94,6 +99,7 @@ class HttpServer:
             await first.before_stop()
             await self._finish_requests()
             await first.after_stop()
+            watch.cancel()
 
     async def _accept(self) -> None:
         if not self._stopping.is_set():
@@ -109,6 +115,7 @@ class HttpServer:
     async def _server(self, listener: Listener) -> Any:
         return await self._app.create_server(
             sock=listener.socket,
+            protocol=self._guard.protocol,  # type: ignore[arg-type]  # called, not subclassed
             backlog=BACKLOG,
             access_log=False,
             return_asyncio_server=True,
@@ -135,6 +142,10 @@ class HttpServer:
             listener.close()
 
     # ------------------------------------------------------------ open requests
+
+    def open_requests(self) -> list[Request]:
+        """Return the requests that are being answered."""
+        return [connection.http.request for connection in self._connections() if connection.http]
 
     def _connections(self) -> list[Any]:
         return [connection for server in self._servers for connection in server.connections]

@@ -6,13 +6,17 @@ It must not know what is served on them.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import secrets
 import socket
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.api_keys import ApiKeys
+from app.errors import SettingsInvalid
 from app.logs import get_logger
 from app.sd_notify import HandedFd
 from app.settings import Settings
@@ -34,11 +38,13 @@ class Listener:
 
     Args:
         url: where clients find it, such as `http://127.0.0.1:8000` or `unix:/run/x.sock`.
+        is_local: whether no other machine can reach it.
         path: the file to be removed in the end; None where it is somebody else's.
     """
 
     socket: socket.socket
     url: str
+    is_local: bool = True
     path: Path | None = None
     inode: int = 0
 
@@ -73,6 +79,21 @@ def open_listeners(settings: Settings, handed: list[HandedFd]) -> list[Listener]
     return listeners
 
 
+def refuse_strangers(listeners: Sequence[Listener], settings: Settings, keys: ApiKeys) -> None:
+    """Make sure that what other machines can reach needs a key, unless the settings say otherwise.
+
+    Raises:
+        SettingsInvalid: it does not.
+    """
+    reached = [listener.url for listener in listeners if not listener.is_local]
+    if reached and not keys and not settings.allow_unauthenticated:
+        raise SettingsInvalid(
+            f"other machines could use {', '.join(reached)} without a key: give clients keys "
+            "(api_keys_file, or /etc/distiller-llm/api-keys of the installed service), listen on "
+            "127.0.0.1 only, or set allow_unauthenticated"
+        )
+
+
 def _taken_over(item: HandedFd) -> Listener | None:
     """Return the socket handed over as a descriptor; None if it is no socket to be served."""
     try:
@@ -87,7 +108,7 @@ def _taken_over(item: HandedFd) -> Listener | None:
             return Listener(found, _unix_url(found))
         if found.family in (socket.AF_INET, socket.AF_INET6):
             _notice_vanished_clients(found)
-            return Listener(found, _tcp_url(found))
+            return Listener(found, _tcp_url(found), is_local=_is_loopback(found))
     reason = "it is no socket that listens for TCP or unix streams"
     log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=reason)
     found.close()
@@ -115,13 +136,19 @@ def _listen_tcp(host: str, port: int) -> Listener:
     except OSError as error:
         listener.close()
         raise CannotListen(f"{host}:{port}: {error}") from error
-    return Listener(listener, _tcp_url(listener))
+    return Listener(listener, _tcp_url(listener), is_local=_is_loopback(listener))
 
 
 def _tcp_url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}"
+
+
+def _is_loopback(listener: socket.socket) -> bool:
+    address = ipaddress.ip_address(str(listener.getsockname()[0]).partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _notice_vanished_clients(listener: socket.socket) -> None:
@@ -151,7 +178,7 @@ def _listen_unix(path: Path) -> Listener:
         with contextlib.suppress(OSError):
             passing.unlink()
         raise CannotListen(f"unix_socket {path}: {error.strerror or error}") from error
-    return Listener(listener, f"unix:{path}", path, inode)
+    return Listener(listener, f"unix:{path}", path=path, inode=inode)
 
 
 def _refuse_what_is_there(path: Path) -> None:

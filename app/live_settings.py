@@ -17,7 +17,15 @@ TakesEffect = Literal["now", "next load", "next start"]
 _NOW = {
     "log_level",
     "log_format",
-    "max_body_bytes",  # for connections that are made from now on, like the next three
+    "api_keys",
+    "api_keys_file",
+    "allow_unauthenticated",
+    "allowed_hosts",
+    "cors_origins",
+    "max_connections",
+    "max_client_requests",
+    "max_header_bytes",
+    "max_body_bytes",  # for connections that are made from now on, like the next two
     "request_timeout_s",
     "keep_alive_s",
     "sse_ping_s",

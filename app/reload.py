@@ -6,7 +6,7 @@ the settings it has.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sanic import Sanic
@@ -14,12 +14,14 @@ from sanic import Sanic
 from app import logs
 from app.api.profiles import read_profiles
 from app.api.service import Service
+from app.api_keys import ApiKeys, read_api_keys
 from app.errors import SettingsInvalid
 from app.host.profiles import Profile
+from app.listeners import Listener, refuse_strangers
 from app.live_settings import changes, live_part
 from app.logs import get_logger
 from app.settings import Settings
-from app.wiring import answer_defaults, load_params, queue_params, sanic_config
+from app.wiring import answer_defaults, doors, load_params, queue_params, sanic_config
 
 log = get_logger("settings")
 
@@ -31,13 +33,19 @@ class Reloader:
         app: the application, whose service and configuration are changed.
         settings: those it was started with.
         read_again: reads all sources anew.
+        listeners: what is listened on; that does not change.
     """
 
     def __init__(
-        self, app: Sanic[Any, Any], settings: Settings, read_again: Callable[[], Settings]
+        self,
+        app: Sanic[Any, Any],
+        settings: Settings,
+        read_again: Callable[[], Settings],
+        listeners: Sequence[Listener] = (),
     ) -> None:
         self._app = app
         self._read_again = read_again
+        self._listeners = listeners
         self.settings = settings
 
     def reload(self) -> None:
@@ -45,6 +53,8 @@ class Reloader:
         try:
             wanted = self._read_again()
             profiles = read_profiles(wanted)
+            keys = read_api_keys(wanted)
+            refuse_strangers(self._listeners, wanted, keys)
         except SettingsInvalid as error:
             for line in error.message.splitlines():
                 log.error("reload_refused", error=line)
@@ -63,13 +73,16 @@ class Reloader:
                 takes_effect=change.takes_effect,
             )
         self.settings = live_part(self.settings, wanted)
-        self._apply(self.settings, profiles)
+        self._apply(self.settings, profiles, keys)
         log.info("reloaded", changes=len(found))
 
-    def _apply(self, settings: Settings, profiles: list[Profile]) -> None:
+    def _apply(self, settings: Settings, profiles: list[Profile], keys: ApiKeys) -> None:
         logs.configure(settings.log_level, settings.log_format)
         self._app.config.update(sanic_config(settings))
         service: Service = self._app.ctx.service
+        if keys != service.doors.keys:
+            log.info("api_keys_changed", names=keys.names)
+        service.doors = doors(settings, keys)
         service.defaults = answer_defaults(settings)
         service.sse_ping_s = settings.sse_ping_s
         supervisor = service.supervisor

@@ -21,12 +21,14 @@ from typing import Any
 from sanic import Sanic
 
 from app import __version__, logs
-from app.api import access_log, cache, chat, documentation, health, metrics, models, tokens
+from app.api import access_log, cache, chat, documentation, gate, health, metrics, models, tokens
 from app.api.errors import JsonErrorHandler
 from app.api.meters import Metrics
 from app.api.profiles import read_profiles
 from app.api.service import Service
+from app.api_keys import ApiKeys, read_api_keys
 from app.catalog import Catalog
+from app.errors import SettingsInvalid
 from app.host.cache_folder import CacheFolder
 from app.host.device import read_device
 from app.host.device_watch import DeviceWatch
@@ -36,14 +38,14 @@ from app.host.relief import PressureWatch, Relief
 from app.host.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.http_server import HttpServer
-from app.listeners import CannotListen, open_listeners
+from app.listeners import CannotListen, Listener, open_listeners, refuse_strangers
 from app.logs import get_logger
 from app.reload import Reloader
 from app.sd_notify import ServiceManager
 from app.settings import Settings
 from app.settings_sources import load_settings
 from app.systemd_feed import SystemdFeed
-from app.wiring import answer_defaults, cache_params, load_params, queue_params, sanic_config
+from app.wiring import answer_defaults, cache_params, doors, load_params, queue_params, sanic_config
 
 BLUEPRINTS = (
     health.blueprint,
@@ -55,6 +57,8 @@ BLUEPRINTS = (
     documentation.blueprint,
 )
 
+EXIT_FAILED = 1
+EXIT_WRONG_SETTING = 2
 HttpApp = Sanic[Any, Any]
 log = get_logger("server")
 
@@ -66,13 +70,14 @@ def create_app() -> HttpApp:
     """
     settings = load_settings({})
     logs.configure(settings.log_level, settings.log_format)
-    return compose(settings)
+    return compose(settings, read_api_keys(settings))
 
 
-def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp:
+def compose(settings: Settings, keys: ApiKeys, spawned: SpawnedEngine | None = None) -> HttpApp:
     """Return the application, its parts wired and not yet started.
 
     Args:
+        keys: of which clients must show one, if there are any.
         spawned: an engine process that was started early.
     """
     app: HttpApp = Sanic(
@@ -81,12 +86,15 @@ def compose(settings: Settings, spawned: SpawnedEngine | None = None) -> HttpApp
         error_handler=JsonErrorHandler(),
         configure_logging=False,
     )
-    service = _build_service(settings)
+    service = _build_service(settings, keys)
     app.ctx.service = service
     pressure = PressureWatch(lambda: find_source(os.environ), Relief(service.supervisor))
     access_log.install(app)
+    gate.install(app)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint)
+    for route in app.router.routes:
+        route.extra.ignore_body = True  # it is read after the gate, within a time limit
 
     @app.before_server_start
     async def start(_app: HttpApp) -> None:
@@ -122,16 +130,18 @@ def serve(
     """
     manager = manager or ServiceManager()
     try:
-        listeners = open_listeners(settings, manager.fds)
+        keys = read_api_keys(settings)
+        listeners = _open_doors(settings, keys, manager)
     except CannotListen as error:
         log.error("cannot_listen", host=settings.host, port=settings.port, error=str(error))
-        if spawned:
-            spawned.discard()
-        return 1
-    app = compose(settings, spawned)
+        return _give_up(spawned, EXIT_FAILED)
+    except SettingsInvalid as error:
+        log.error("settings_invalid", error=error.message)
+        return _give_up(spawned, EXIT_WRONG_SETTING)
+    app = compose(settings, keys, spawned)
     supervisor = app.ctx.service.supervisor
     feed = SystemdFeed(manager, supervisor, Liveness(supervisor))
-    reloader = Reloader(app, settings, read_again or (lambda: settings))
+    reloader = Reloader(app, settings, read_again or (lambda: settings), listeners)
 
     @app.after_server_start
     async def tell(_app: HttpApp) -> None:
@@ -147,7 +157,9 @@ def serve(
         on_stop=feed.stopping,
         # Who connects to a socket that systemd keeps waits for the model instead of being refused.
         ready=supervisor.begun if manager.fds else None,
+        max_connections=lambda: reloader.settings.max_connections,
     )
+    app.ctx.service.open_requests = server.open_requests
 
     def reload() -> None:
         with feed.reloading():
@@ -159,7 +171,24 @@ def serve(
     return 0
 
 
-def _build_service(settings: Settings) -> Service:
+def _open_doors(settings: Settings, keys: ApiKeys, manager: ServiceManager) -> list[Listener]:
+    listeners = open_listeners(settings, manager.fds)
+    try:
+        refuse_strangers(listeners, settings, keys)
+    except SettingsInvalid:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _give_up(spawned: SpawnedEngine | None, status: int) -> int:
+    if spawned:
+        spawned.discard()
+    return status
+
+
+def _build_service(settings: Settings, keys: ApiKeys) -> Service:
     catalog = Catalog(settings.models_dir)
     supervisor = Supervisor(
         catalog,
@@ -179,5 +208,6 @@ def _build_service(settings: Settings) -> Service:
         device=device,
         defaults=answer_defaults(settings),
         sse_ping_s=settings.sse_ping_s,
+        doors=doors(settings, keys),
         version=__version__,
     )

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from pydantic import (
     Field,
     PrivateAttr,
+    SecretStr,
     StringConstraints,
     ValidationInfo,
     field_validator,
@@ -26,6 +27,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from app.settings_doors import HostName, Origin
 from app.settings_profiles import ProfileSetting, absolute, refuse_repeated_names
 
 ENV_PREFIX = "DISTILLER_LLM_"
@@ -73,6 +75,29 @@ class Settings(BaseSettings):
         "auto",
         description="form of log lines; auto is journal under systemd, console on a terminal, "
         "else json",
+    )
+
+    api_keys: SecretStr | None = Field(
+        None, description="keys of which clients must show one, NAME:KEY with commas between them"
+    )
+    api_keys_file: Path | None = Field(None, description="file of such keys, one NAME:KEY a line")
+    allow_unauthenticated: bool = Field(
+        False, description="answer other machines though no key is needed"
+    )
+    allowed_hosts: Annotated[list[HostName], NoDecode] = Field(
+        [], description="names of this server that clients without keys may use, besides its own"
+    )
+    cors_origins: Annotated[list[Origin], NoDecode] = Field(
+        [], description="web pages of other servers that may ask"
+    )
+    max_connections: int = Field(
+        512, ge=1, le=16_000, description="connections that may be open at the same time"
+    )
+    max_client_requests: int = Field(
+        64, ge=1, le=16_000, description="requests that one client may have open at the same time"
+    )
+    max_header_bytes: int = Field(
+        8192, ge=1024, le=16_384, description="largest header of a request, in bytes"
     )
     max_body_bytes: int = Field(
         8 * 1024 * 1024, ge=1024, le=32 * 1024**2, description="largest request body, in bytes"
@@ -236,9 +261,9 @@ class Settings(BaseSettings):
             raise ValueError("no path")
         if get_origin(kind) is list:
             return from_json(value)
-        return value if kind in (str, Path) else value.strip()
+        return value if kind in (str, Path, SecretStr) else value.strip()
 
-    @field_validator("models_dir", "cache_dir", "unix_socket")
+    @field_validator("models_dir", "cache_dir", "unix_socket", "api_keys_file")
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return path and absolute(path)

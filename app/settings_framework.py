@@ -104,10 +104,11 @@ def _address(url: object, path: Path) -> dict[str, Any]:
             "must be an address such as http://127.0.0.1:8000"
         )
     named: dict[str, Any] = {} if port is None else {"port": port}
-    return named | ({"host": host} if _is_loopback(host) else {})
+    return named | ({"host": host} if is_loopback(host) else {})
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by its name or address, is this device and nothing else."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

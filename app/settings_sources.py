@@ -30,6 +30,7 @@ from app.settings import (
     kind_of,
     setting_names,
 )
+from app.settings_doors import HostName, Origin
 from app.settings_framework import VARIABLE, FrameworkPart, read_framework
 from app.settings_profiles import FILE_FIELDS, ProfileSetting, explain
 
@@ -40,6 +41,11 @@ CONFIG_SEARCH = (Path("/etc/distiller-llm/config.toml"), Path("distiller-llm.tom
 def is_switch(name: str) -> bool:
     """Return whether a setting is true or false and nothing else."""
     return kind_of(name) == (bool, False)
+
+
+def is_secret(name: str) -> bool:
+    """Return whether nobody may see a setting's value; a command line can be seen by all."""
+    return kind_of(name)[0] is SecretStr
 
 
 def allowed_values(name: str) -> str:
@@ -199,6 +205,8 @@ _KINDS: dict[Any, str] = {
     Path: "a path",
     SecretStr: "a text",
     list[ProfileSetting]: "a list of tables",
+    list[HostName]: "a list of names or addresses without a port",
+    list[Origin]: "a list of origins such as https://example.org, or * for all",
     list[SequenceBreaker]: "a list of 1 to 8 texts, each of 1 to 20 characters",
 }
 
@@ -242,7 +250,7 @@ def _problem(details: ErrorDetails, values: Mapping[str, Any], sources: Mapping[
     if name == "profiles" and (len(details["loc"]) > 1 or "fault" in context):
         return f"{explain(details)} ({source})"
     allowed = context.get("allowed") or allowed_values(name)
-    given = "********" if kind_of(name)[0] is SecretStr else _as_toml(values.get(name))
+    given = "********" if is_secret(name) else _as_toml(values.get(name))
     if len(given) > 80:
         given = given[:80] + "…"
     return f"{name} = {given} ({source}): must be {allowed}"

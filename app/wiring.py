@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from sanic.config import Config
 
 from app.api.defaults import Defaults
+from app.api.doors import Doors
+from app.api_keys import ApiKeys
 from app.protocol import CacheParams, LoadParams, QueueParams, ReasoningParams, SamplingParams
 from app.settings import Settings
 
@@ -46,11 +49,24 @@ def cache_params(settings: Settings) -> CacheParams:
     )
 
 
+def doors(settings: Settings, keys: ApiKeys) -> Doors:
+    """Return who is let in; the device's own name is one of the server's."""
+    hostname = socket.gethostname().lower()
+    own = {hostname, f"{hostname.partition('.')[0]}.local"}
+    return Doors(
+        keys=keys,
+        allowed_hosts=frozenset(own.union(settings.allowed_hosts)),
+        cors_origins=frozenset(settings.cors_origins),
+        max_client_requests=settings.max_client_requests,
+    )
+
+
 def sanic_config(settings: Settings) -> Config:
     """Return Sanic's configuration; its own time limit on answers is off."""
     return Config(
         {
             "REQUEST_MAX_SIZE": settings.max_body_bytes,
+            "REQUEST_MAX_HEADER_SIZE": settings.max_header_bytes,
             "REQUEST_TIMEOUT": settings.request_timeout_s,
             "RESPONSE_TIMEOUT": _NEVER_S,
             "KEEP_ALIVE_TIMEOUT": settings.keep_alive_s,

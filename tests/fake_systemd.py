@@ -106,9 +106,9 @@ def handing_over(*listeners: socket.socket) -> tuple[str, ...]:
     return ("-c", _HAND_OVER, ",".join(str(listener.fileno()) for listener in listeners))
 
 
-def tcp_listener() -> socket.socket:
-    """Return a socket that listens on a free port of the loopback address."""
-    listener = socket.create_server(("127.0.0.1", 0))
+def tcp_listener(address: str = "127.0.0.1") -> socket.socket:
+    """Return a socket that listens on a free port of an address."""
+    listener = socket.create_server((address, 0))
     os.set_inheritable(listener.fileno(), True)
     return listener
 

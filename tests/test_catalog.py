@@ -138,7 +138,11 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(folder: Path) -> N
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../outside.gguf", "../outside", "./m.gguf", "sub/inner.gguf", "m.gguf/",
-     "m.gguf\0", "\0", "..\\outside.gguf", "~", "*.gguf", "M.GGUF", " m.gguf", ".gguf", "x" * 9999],
+     "m.gguf\0", "\0", "..\\outside.gguf", "~", "*.gguf", "M.GGUF", "M",
+     "m.Gguf", " m.gguf", "m.gguf ", "m.gguf\n", ".gguf", "x" * 9999,
+     "..%2foutside.gguf", "%2e%2e/outside.gguf", "..\uff0foutside.gguf", "\uff4d.gguf",
+     "m\u200b.gguf", "sub", "sub/../m.gguf", "//m.gguf", "file:m.gguf", "m.gguf:stream",
+     "\ud800.gguf"],
 )  # fmt: skip
 def test_a_name_that_is_no_plain_file_of_the_folder_is_refused(folder: Path, name: str) -> None:
     put(folder, "m.gguf")
@@ -148,6 +152,27 @@ def test_a_name_that_is_no_plain_file_of_the_folder_is_refused(folder: Path, nam
     with pytest.raises(ModelNotFound) as caught:
         Catalog(folder).find(name)
     assert len(caught.value.message) < 500
+
+
+def test_a_link_out_of_the_folder_is_not_found_by_any_way(folder: Path) -> None:
+    put(folder, "m.gguf")
+    put(folder.parent, "outside.gguf")
+    (folder / "link.gguf").symlink_to("../outside.gguf")
+    (folder / "chain.gguf").symlink_to("link.gguf")
+    (folder / "up").symlink_to("..")
+    (folder / "round.gguf").symlink_to("up/outside.gguf")
+    (folder / "device.gguf").symlink_to("/dev/zero")
+    for name in ("link.gguf", "link", "chain.gguf", "round.gguf", "up/outside.gguf", "device"):
+        with pytest.raises(ModelNotFound):
+            Catalog(folder).find(name)
+    assert Catalog(folder).names() == ["m.gguf"]
+
+
+def test_names_that_differ_in_how_unicode_writes_them_are_different_models(folder: Path) -> None:
+    put(folder, "caf\u00e9.gguf")
+    assert Catalog(folder).find("caf\u00e9").name == "caf\u00e9.gguf"
+    with pytest.raises(ModelNotFound):
+        Catalog(folder).find("cafe\u0301")
 
 
 def test_an_absolute_path_is_refused_even_into_the_folder(folder: Path) -> None:

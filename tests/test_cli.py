@@ -57,15 +57,49 @@ def test_options_are_taken_in_both_spellings(spelling: str, joined: bool, capsys
     assert "n_ctx = 512  # command line --n-ctx\n" in printed(capsys, "print-config", *option)
 
 
-def test_every_setting_is_an_option_in_both_spellings(capsys: Capture) -> None:
+def test_every_setting_is_an_option_in_both_spellings_but_secrets(capsys: Capture) -> None:
     values = dict(load_settings({}, search=()))
-    for name in setting_names():
+    for name in [name for name in setting_names() if name != "api_keys"]:
         value = "auto" if values[name] is None else str(values[name])
         if isinstance(values[name], list):
             value = json.dumps(values[name])
         for option in {f"--{name}", f"--{name.replace('_', '-')}"}:
             out = printed(capsys, "print-config", option, value)
             assert f"# command line --{name.replace('_', '-')}\n" in out
+
+
+def test_a_key_is_no_option_as_everybody_on_the_machine_could_read_it(capsys: Capture) -> None:
+    assert main(["check-config", "--api-keys", "laptop:0123456789abcdef"]) == 2
+    assert "--api-keys" not in printed(capsys, "serve", "--help").split("--api-keys-file")[0]
+
+
+def test_a_wrong_file_of_keys_is_a_wrong_setting(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("laptop:0123456789abcdef\nnonsense\n")
+    told = complaint(capsys, "check-config", "--api-keys-file", str(tmp_path / "keys"))
+    assert "line 2: must be NAME:KEY" in told
+    assert "nonsense" not in told
+
+
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [
+        (["--host", "0.0.0.0"], True),
+        (["--host", "box.lan"], True),
+        (["--host", "::1"], False),
+        (["--host", "localhost"], False),
+        (["--host", "0.0.0.0", "--allow-unauthenticated"], False),
+    ],
+)
+def test_a_host_that_others_reach_without_a_key_is_told_beforehand(
+    options: list[str], is_warned: bool, capsys: Capture
+) -> None:
+    assert main(["check-config", *options]) == 0
+    assert ("needs an API key" in capsys.readouterr().err) is is_warned
+
+
+def test_print_config_shows_no_key(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILLER_LLM_API_KEYS", "laptop:0123456789abcdef")
+    assert "0123456789abcdef" not in printed(capsys, "print-config")
 
 
 def test_a_switch_needs_no_value(capsys: Capture) -> None:

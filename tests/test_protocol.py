@@ -154,6 +154,7 @@ COMMANDS: list[Command] = [
         constraint=protocol.Constraint(kind="regex", text="[0-9]+", param="regex", is_strict=False),
         reasoning=protocol.ReasoningParams(is_split=False, budget=64),
         speculate=False,
+        resumes=[[5, 6], [], [7]],
         sent_s=1.25,
     ),
     protocol.Prefill(
@@ -197,6 +198,8 @@ EVENTS: list[Event] = [
         decode_tokens_per_s=10.5,
         cache=COUNTS,
     ),
+    protocol.Accepted(request_id="r"),
+    protocol.Chosen(request_id="r", tokens=[5, 6], choice=1),
     protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2, miss=MISS),
     protocol.PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5),
     protocol.TokenLogprobs(request_id="r", tokens=[TOKEN], choice=1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -208,6 +209,12 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
         ("repeat_penalty", "0", "a number above 0, at most 10"),
         ("rope_freq_base", "0", "a number above 0, or auto"),
         ("max_body_bytes", "1023", "a whole number from 1024"),
+        ("allowed_hosts", '["box.lan:8000"]', "a list of names or addresses without a port"),
+        ("allowed_hosts", '["http://box.lan"]', "a list of names or addresses without a port"),
+        ("allowed_hosts", "box.lan", "a list of names or addresses without a port"),
+        ("cors_origins", '["example.org"]', "a list of origins such as https://example.org"),
+        ("cors_origins", '["https://example.org/"]', "a list of origins such as"),
+        ("cors_origins", '["null"]', "a list of origins such as https://example.org"),
         ("models_dir", "", "a path"),
         ("models_dir", "a\0b", "a path"),
         ("models_dir", "~no-such-user-here/m", "a path"),
@@ -220,6 +227,26 @@ def test_a_wrong_value_is_reported_with_what_is_allowed(
     assert line.startswith(f"{name} = ")
     assert f"(command line --{name.replace('_', '-')}): must be {allowed}" in line
     assert len(line) < 250
+
+
+def test_hosts_and_origins_are_compared_in_lower_case_and_one_form() -> None:
+    settings = load({"allowed_hosts": '["Box.LAN.", "[FE80::1]", "fe80::2"]'})
+    assert settings.allowed_hosts == ["box.lan", "fe80::1", "fe80::2"]
+    origins = ["https://Chat.example.org:8443", "tauri://localhost", "http://[::1]:3000", "*"]
+    assert load({"cors_origins": json.dumps(origins)}).cors_origins == [
+        origin.lower() for origin in origins
+    ]
+
+
+def test_a_secret_is_taken_from_the_environment_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DISTILLER_LLM_API_KEYS", "laptop:0123456789abcdef")
+    settings = load()
+    assert settings.api_keys is not None
+    assert settings.api_keys.get_secret_value() == "laptop:0123456789abcdef"
+    (shown,) = [value for name, value, _ in describe(settings) if name == "api_keys"]
+    assert shown == '"**********"'
 
 
 def test_every_wrong_value_has_a_line_with_its_source(
@@ -336,7 +363,14 @@ def test_every_setting_says_what_it_is_for_and_what_it_may_be() -> None:
 
 def test_switches_are_the_settings_that_are_only_true_or_false() -> None:
     switches = [name for name in setting_names() if is_switch(name)]
-    assert switches == ["use_mmap", "use_mlock", "verbose", "ignore_eos", "speculation"]
+    assert switches == [
+        "allow_unauthenticated",
+        "use_mmap",
+        "use_mlock",
+        "verbose",
+        "ignore_eos",
+        "speculation",
+    ]
 
 
 def test_the_documentation_has_a_row_for_every_setting_with_its_allowed_values() -> None:

@@ -27,6 +27,7 @@ log = get_logger("access")
 def install(app: Sanic[Any, Any]) -> None:
     """Give every request an id and a log line."""
     app.register_middleware(_begin, "request", priority=100)
+    app.register_middleware(_read_body, "request", priority=10)
     app.register_middleware(_end, "response")
 
 
@@ -39,11 +40,10 @@ async def _begin(request: Request) -> None:
     request.ctx.logged = False
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
-    await _read_body(request)
 
 
 async def _read_body(request: Request) -> None:
-    """Read the body here, as Sanic sets no time limit on it.
+    """Read the body here, as Sanic sets no time limit on it and would not ask the doors first.
 
     Raises:
         RequestTimeout: the client takes too long to send it.

@@ -41,14 +41,14 @@ td, th {{ padding: .3rem .6rem; border-bottom: 1px solid #ddd }}
 @blueprint.get("/openapi.json", name="openapi")
 async def openapi(request: Request) -> HTTPResponse:
     """Return the OpenAPI document."""
-    return json_response(_document(service_of(request).version))
+    return json_response(_described(request))
 
 
 @blueprint.get("/docs", name="docs")
 async def docs(request: Request) -> HTTPResponse:
     """Return the page for people."""
     version = service_of(request).version
-    described = _document(version)
+    described = _described(request)
     rows = "".join(
         _row(described, path, method, operation)
         for path, methods in described["paths"].items()
@@ -58,9 +58,14 @@ async def docs(request: Request) -> HTTPResponse:
     return html(_PAGE.format(version=escape(version), base=base, rows=rows))
 
 
+def _described(request: Request) -> dict[str, Any]:
+    service = service_of(request)
+    return _document(service.version, needs_key=bool(service.doors.keys))
+
+
 @cache
-def _document(version: str) -> dict[str, Any]:
-    return document(version)
+def _document(version: str, *, needs_key: bool) -> dict[str, Any]:
+    return document(version, needs_key=needs_key)
 
 
 def _row(described: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> str:

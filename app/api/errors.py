@@ -7,6 +7,7 @@ after it (as the body of an SSE event).
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,6 +26,10 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.GrammarFailed: 400,
     errors.ModelNotFound: 404,
     errors.LoadParamsRefused: 400,
+    errors.KeyRefused: 401,
+    errors.HostRefused: 403,
+    errors.OriginRefused: 403,
+    errors.TooManyRequests: 429,
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelLoadFailed: 500,
@@ -46,11 +51,27 @@ _SANIC_CODES = {
     413: "request_too_large",
     415: "unsupported_media_type",
     417: "expectation_failed",
+    431: "request_header_too_large",
     503: "service_unavailable",
 }
 _BY_NAME = {kind.__name__: kind for kind in STATUS}
 
+_KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
+_HEADER_TOO_LARGE = "Request header exceeds the size limit"  # Sanic's words
+
 log = get_logger("api")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes that Sanic's own errors do not tell."""
+
+    max_body_bytes: int
+    max_header_bytes: int
 
 
 def status_of(error: BaseException) -> int:
@@ -58,11 +79,11 @@ def status_of(error: BaseException) -> int:
     if isinstance(error, errors.DistillerError):
         return STATUS.get(type(error), 500)
     if isinstance(error, SanicException):
-        return int(error.status_code)
+        return 431 if str(error) == _HEADER_TOO_LARGE else int(error.status_code)
     return STATUS_CLIENT_GONE if isinstance(error, asyncio.CancelledError) else 500
 
 
-def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[str, Any]:
+def body_of(error: BaseException, limits: Limits | None = None) -> dict[str, Any]:
     """Return the JSON body of an error."""
     status = status_of(error)
     param: str | None = None
@@ -72,10 +93,14 @@ def body_of(error: BaseException, *, max_body_bytes: int | None = None) -> dict[
         message, param, code = error.message, error.param, error.code
     elif isinstance(error, SanicException):
         message, code = str(error), _SANIC_CODES.get(status, "http_error")
-        if status == 413 and "body" in message and max_body_bytes is not None:
-            message = f"Request body is larger than {max_body_bytes} bytes"
+        if limits and status == 413:
+            message = f"Request body is larger than {limits.max_body_bytes} bytes"
+            message, param = f"{message} (setting max_body_bytes)", "body"
+        if limits and status == 431:
+            message = f"Request header is larger than {limits.max_header_bytes} bytes"
+            message += " (setting max_header_bytes)"
     kind = "invalid_request_error" if status < 500 else "server_error"
-    kind = "rate_limit_error" if status == 429 else kind
+    kind = _KINDS.get(status, kind)
     message = message.encode(errors="backslashreplace").decode()  # may quote bytes that are no text
     return {
         "error": {"message": message, "type": kind, "param": param, "code": code},
@@ -114,6 +139,9 @@ def _headers(error: BaseException, status: int) -> dict[str, str]:
     if status in (429, 503):
         seconds = getattr(error, "retry_after_s", _RETRY_AFTER_S)
         headers["Retry-After"] = str(seconds)
+    if isinstance(error, errors.KeyRefused):
+        wrong = ' error="invalid_token"' if error.is_wrong else ""
+        headers["WWW-Authenticate"] = f"Bearer{wrong}"
     return headers
 
 
@@ -125,7 +153,9 @@ class JsonErrorHandler(ErrorHandler):
         status = status_of(exception)
         if status == 500 and not isinstance(exception, errors.DistillerError):
             log.error("unhandled_error", exc_info=exception)
-        body = body_of(exception, max_body_bytes=request.app.config.REQUEST_MAX_SIZE)
+        config = request.app.config
+        limits = Limits(config.REQUEST_MAX_SIZE, config.REQUEST_MAX_HEADER_SIZE)
+        body = body_of(exception, limits)
         note_error(request, exception)
         return HTTPResponse(
             msgspec.json.encode(body),

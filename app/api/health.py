@@ -10,7 +10,10 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from app.api.bodies import json_response
 from app.api.cache_state import disk_state
-from app.api.service import service_of
+from app.api.gate import is_known
+from app.api.service import Service, service_of
+
+_LOAD_FAILED = "The model did not load; clients with an API key are told why"
 
 blueprint = Blueprint("health")
 
@@ -34,6 +37,43 @@ async def root(request: Request) -> HTTPResponse:
 async def health(request: Request) -> HTTPResponse:
     """Say whether a model serves, and what is going on otherwise."""
     service = service_of(request)
+    body = _state(service)
+    if is_known(request):
+        body |= await _details(service)
+    response = json_response(body, status=200 if body["model_loaded"] else 503)
+    if not body["model_loaded"]:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _state(service: Service) -> dict[str, Any]:
+    """Return what everybody may know: what clients poll for."""
+    status, serving = service.supervisor.status, service.supervisor.serving
+    return {
+        "status": status.name,
+        "message": _LOAD_FAILED if status.name == "error" else status.message,
+        "model_loaded": serving is not None,
+        "current_model": serving.name if serving else None,
+    }
+
+
+async def _details(service: Service) -> dict[str, Any]:
+    supervisor = service.supervisor
+    disk, trouble = disk_state(supervisor)
+    device = await service.device.fresh()
+    return {
+        "message": supervisor.status.message,
+        "warnings": [*service.device.warnings(), *supervisor.status.warnings()],
+        "version": service.version,
+        "uptime_s": round(time.monotonic() - service.started_s, 1),
+        "engine": _engine(service),
+        "cache": {"disk": disk, "message": trouble},
+        "profiles": msgspec.to_builtins(list(supervisor.profiles)),
+        "device": msgspec.to_builtins(device),
+    }
+
+
+def _engine(service: Service) -> dict[str, Any]:
     supervisor = service.supervisor
     status, serving = supervisor.status, supervisor.serving
     engine: dict[str, Any] = {
@@ -57,25 +97,7 @@ async def health(request: Request) -> HTTPResponse:
             "has_chat_template": info.has_chat_template,
             "load_ms": info.load_ms,
         }
-    disk, trouble = disk_state(supervisor)
-    device = await service.device.fresh()
-    body = {
-        "status": status.name,
-        "message": status.message,
-        "warnings": [*service.device.warnings(), *status.warnings()],
-        "model_loaded": serving is not None,
-        "current_model": serving.name if serving else None,
-        "version": service.version,
-        "uptime_s": round(time.monotonic() - service.started_s, 1),
-        "engine": engine,
-        "cache": {"disk": disk, "message": trouble},
-        "profiles": msgspec.to_builtins(list(supervisor.profiles)),
-        "device": msgspec.to_builtins(device),
-    }
-    response = json_response(body, status=200 if serving else 503)
-    if not serving:
-        response.headers["Retry-After"] = "1"
-    return response
+    return engine
 
 
 @blueprint.head("/health/live", name="live_head")

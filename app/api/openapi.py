@@ -11,11 +11,11 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.schemas import answer, cache, chat, common, service
 
-_VALIDATED = (400, 405, 408, 413)
-_READ = (405,)
-_NEEDS_ENGINE = (*_VALIDATED, 503)
-_LOADS = (*_NEEDS_ENGINE, 404, 500, 507)
-_QUEUES = (*_LOADS, 429, 504)
+_OPEN = (400, 403, 405, 408, 413, 431)  # what the gate and the connection may answer to anything
+_GUARDED = (*_OPEN, 401, 429, 503)
+_LOADS = (*_GUARDED, 404, 500, 507)
+_QUEUES = (*_LOADS, 504)
+_KEY = "apiKey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Route:
         aliases: further paths that answer alike.
         query: query parameters, none of them required, and what they are.
         response: None where the answer is plain text.
+        brief: what clients without a key get instead, where keys are needed.
         errors: statuses that answer with the error body.
     """
 
@@ -36,14 +37,28 @@ class Route:
     request: type[BaseModel] | None = None
     aliases: tuple[str, ...] = ()
     query: Mapping[str, str] = field(default_factory=dict)
-    errors: tuple[int, ...] = _READ
+    errors: tuple[int, ...] = _GUARDED
     streams: bool = False
+    brief: type[BaseModel] | None = None
 
 
 ROUTES = (
     Route("get", "/", "Say that the server runs", service.RootResponse),
-    Route("get", "/health", "Say whether a model serves", service.HealthResponse),
-    Route("get", "/health/live", "Say that the HTTP process turns", service.LiveResponse),
+    Route(
+        "get",
+        "/health",
+        "Say whether a model serves",
+        service.HealthResponse,
+        errors=_OPEN,
+        brief=service.HealthState,
+    ),
+    Route(
+        "get",
+        "/health/live",
+        "Say that the HTTP process turns",
+        service.LiveResponse,
+        errors=(*_OPEN, 503),
+    ),
     Route("get", "/metrics", "Return numbers for Prometheus", None),
     Route(
         "get", "/models", "List the model files", service.ModelsResponse, aliases=("/v1/models",)
@@ -54,7 +69,7 @@ ROUTES = (
         "Describe one model file",
         service.ModelEntry,
         aliases=("/v1/models/{model_id}",),
-        errors=(404, 405),
+        errors=(*_GUARDED, 404),
     ),
     Route(
         "post",
@@ -82,14 +97,14 @@ ROUTES = (
         chat.RestoreCacheRequest,
         errors=_QUEUES,
     ),
-    Route("get", "/cache", "Say what is cached", cache.CacheResponse, errors=(405, 503)),
+    Route("get", "/cache", "Say what is cached", cache.CacheResponse),
     Route(
         "delete",
         "/cache",
         "Forget what is cached, of all models or of one",
         cache.ClearCacheResponse,
         query={"model": "File name of the model; left out: all of them."},
-        errors=(404, 405, 503),
+        errors=(*_GUARDED, 404),
     ),
     Route(
         "post",
@@ -98,7 +113,6 @@ ROUTES = (
         service.TokenizeResponse,
         service.TokenizeRequest,
         aliases=("/v1/tokenize",),
-        errors=_NEEDS_ENGINE,
     ),
     Route(
         "post",
@@ -107,7 +121,6 @@ ROUTES = (
         service.DetokenizeResponse,
         service.DetokenizeRequest,
         aliases=("/v1/detokenize",),
-        errors=_NEEDS_ENGINE,
     ),
     Route(
         "post",
@@ -120,12 +133,15 @@ ROUTES = (
     ),
 )
 _REASONS = {
-    400: "A field is wrong; `error.param` names it",
+    400: "A field is wrong, `error.param` names it; or there is no Host header",
+    401: "Keys are configured, and the request shows none of them",
+    403: "Host is no name of this server, or a web page of another server asks",
     404: "No such model",
     405: "The path does not take this method",
     408: "The client took too long to send the request",
     413: "The body is too large",
-    429: "Too many requests wait; `Retry-After` says when to ask again",
+    429: "Too many requests wait or are open; `Retry-After` says when to ask again",
+    431: "The header is too large",
     500: "The model could not be loaded, or the service failed",
     504: "The request took longer than its deadline",
     507: "The model does not fit into memory, however short its context",
@@ -133,9 +149,10 @@ _REASONS = {
 }
 
 
-def document(version: str) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of the service."""
+def document(version: str, *, needs_key: bool) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document of the service, as it is configured."""
     used = {route.response for route in ROUTES if route.response} | {common.ErrorBody}
+    used |= {route.brief for route in ROUTES if route.brief}
     used |= {route.request for route in ROUTES if route.request}
     ordered = sorted(used, key=lambda schema: schema.__name__)
     _, definitions = models_json_schema(
@@ -149,15 +166,24 @@ def document(version: str) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Distiller LLM", "version": version, "license": {"name": "MIT"}},
+        "security": [{_KEY: []}] if needs_key else [{}, {_KEY: []}],
         "paths": paths,
-        "components": {"schemas": definitions["$defs"]},
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {_KEY: _scheme(needs_key=needs_key)},
+        },
     }
+
+
+def _scheme(*, needs_key: bool) -> dict[str, str]:
+    state = "One of the configured API keys." if needs_key else "No key is needed as configured."
+    return {"type": "http", "scheme": "bearer", "description": state}
 
 
 def _operation(route: Route) -> dict[str, Any]:
     content: dict[str, Any] = {"text/plain": {"schema": {"type": "string"}}}
     if route.response:
-        content = {"application/json": {"schema": _reference(route.response)}}
+        content = {"application/json": {"schema": _answer(route.response, route.brief)}}
     if route.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
@@ -172,7 +198,15 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": body}
     if parameters := _parameters(route):
         operation["parameters"] = parameters
+    if 401 not in route.errors:
+        operation["security"] = [{}, {_KEY: []}] if route.brief else []
     return operation
+
+
+def _answer(response: type[BaseModel], brief: type[BaseModel] | None) -> dict[str, Any]:
+    if brief is None:
+        return _reference(response)
+    return {"anyOf": [_reference(response), _reference(brief)]}
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

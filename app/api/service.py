@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sanic import Request
 
 from app.api.defaults import Defaults
+from app.api.doors import Doors
 from app.api.meters import Metrics
 from app.catalog import Catalog
 from app.host.device_watch import DeviceWatch
@@ -22,6 +24,8 @@ class Service:
         defaults: what a chat request gets that does not say otherwise.
         sse_ping_s: seconds of silence after which a stream sends a comment.
         device: knows how the device is.
+        doors: who is let in.
+        open_requests: returns the requests that are being answered.
     """
 
     catalog: Catalog
@@ -31,6 +35,8 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
+    doors: Doors = field(default_factory=Doors)
+    open_requests: Callable[[], Iterable[Request]] = tuple
     started_s: float = field(default_factory=time.monotonic)
 
 

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app.settings import ENV_PREFIX
+
 _ENGINE_MODULE = "app.engine.main"
+# Where API keys may stand. The engine reads hostile files and has no use for them.
+_NOT_INHERITED = (ENV_PREFIX, "CREDENTIALS_DIRECTORY")
 _PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -27,7 +31,11 @@ class SpawnedEngine:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(_PROJECT_ROOT), "PYTHONUNBUFFERED": "1"},
+            env={
+                **{k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)},
+                "PYTHONPATH": str(_PROJECT_ROOT),
+                "PYTHONUNBUFFERED": "1",
+            },
         )
         theirs.close()
         self.socket = ours

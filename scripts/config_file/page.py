@@ -18,6 +18,8 @@ _GIVEN = ("models_dir", "cache_dir")
 _NOTES = {
     "host": "Under systemd, distiller-llm.socket decides this.",
     "port": "Under systemd, distiller-llm.socket decides this.",
+    "api_keys": "The installed service has keys from /etc/distiller-llm/api-keys; this file here "
+    "can be read by all.",
     "profiles": "Written as tables at the end of this file:\n"
     '#   [[profiles]]\n#   name = "kitchen"\n'
     '#   messages = [{ role = "system", content = "You help in the kitchen." }]',

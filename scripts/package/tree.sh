@@ -50,6 +50,9 @@ lay_out_tree() {
   printf 'home = /usr/bin\ninclude-system-site-packages = false\n' >"$home/pyvenv.cfg"
   install_llama_files "$llama" "$home/llama"
   install_other_files "$root" "$llama"
+  (cd "$ROOT" && "$VENV/bin/python" -s -m scripts.supply_chain sbom --python "$(python_of "$suite")" \
+    --out "$root/usr/share/doc/distiller-llm/sbom.cdx.json")
+  chmod 0644 "$root/usr/share/doc/distiller-llm/sbom.cdx.json"
   write_debian_folder "$tree" "$suite" "$arch"
 }
 

@@ -19,7 +19,7 @@ QUEUED = ("/chat/completions", "/restore_cache")
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document("1.2.3")
+    return document("1.2.3", needs_key=True)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_every_post_describes_its_body_and_how_a_wrong_one_is_refused(
 ) -> None:
     for (method, _), operation in operations(described).items():
         assert ("requestBody" in operation) == (method == "post")
-        assert ("400" in operation["responses"]) == (method == "post")
+        assert "400" in operation["responses"]
 
 
 @pytest.mark.parametrize("path", QUEUED)
@@ -150,3 +150,24 @@ def test_only_chat_completions_stream(described: dict[str, Any]) -> None:
 def test_the_document_names_its_version(described: dict[str, Any]) -> None:
     assert described["openapi"] == "3.1.0"
     assert described["info"]["version"] == "1.2.3"
+
+
+def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, Any]) -> None:
+    assert described["security"] == [{"apiKey": []}]
+    assert described["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
+    open_paths = {path for (_, path), found in operations(described).items() if "security" in found}
+    assert open_paths == {"/health", "/health/live"}
+    for (_, path), operation in operations(described).items():
+        assert ("401" in operation["responses"]) == (path not in open_paths)
+
+
+def test_without_keys_none_is_needed() -> None:
+    assert {} in document("1.2.3", needs_key=False)["security"]
+
+
+def test_health_is_described_with_and_without_details(described: dict[str, Any]) -> None:
+    responses = described["paths"]["/health"]["get"]["responses"]
+    for status in ("200", "503"):
+        (details, brief) = responses[status]["content"]["application/json"]["schema"]["anyOf"]
+        assert details["$ref"].endswith("/HealthResponse")
+        assert brief["$ref"].endswith("/HealthState")

@@ -7,6 +7,7 @@ import asyncio
 from app.host.silence import SilenceTimer
 
 IDLE_S = 0.05
+CLOCK_S = 0.001  # what timers of an event loop are exact to
 
 
 async def test_silence_is_told_again_and_again_until_the_end() -> None:
@@ -29,4 +30,4 @@ async def test_what_happens_puts_the_silence_off() -> None:
     timer.reset()
     told_s = await asyncio.wait_for(told.get(), timeout=10)
     timer.close()
-    assert told_s >= reset_s + IDLE_S
+    assert told_s >= reset_s + IDLE_S - CLOCK_S

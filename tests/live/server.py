@@ -24,6 +24,7 @@ NANO = "distiller-nano-3m-q8_0.gguf"
 SERVE = ("-m", "app", "serve")
 START_S = 60.0
 _UNWANTED = (
+    "CREDENTIALS_DIRECTORY",
     "DISTILLER_LLM_",
     "JOURNAL_STREAM",
     "LISTEN_",

@@ -95,6 +95,17 @@ def test_a_model_name_cannot_leave_the_folder(server: LiveServer, name: str) -> 
     error_of(server.http.post("/setModel", json={"model_name": name}), 404)
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["..%2Fsecret.gguf", "%2Fetc%2Fpasswd", "..%5Csecret.gguf", "%2e%2e", "x%00.gguf", "%FF.gguf"],
+)
+@pytest.mark.parametrize("prefix", ["/models/", "/v1/models/"])
+def test_a_model_in_the_path_cannot_leave_the_folder_either(
+    server: LiveServer, prefix: str, path: str
+) -> None:
+    error_of(server.http.get(prefix + path), 404)
+
+
 def test_an_unknown_path_is_not_found(server: LiveServer) -> None:
     assert error_of(server.http.get("/no/such/path"), 404)["code"] == "not_found"
 

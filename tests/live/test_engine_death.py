@@ -188,7 +188,7 @@ def test_a_client_that_goes_away_in_the_queue_leaves_the_queue(own_server: LiveS
     end = own_server.http.post("/tokenize", json={"content": "<|im_end|>"}).json()["tokens"]
     endless = LONG | {"logit_bias": {str(token): -100 for token in end}}
     body = json.dumps(endless).encode()
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nX-Request-ID: gone\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: gone\r\n"
     with own_server.http.stream("POST", CHAT, json=endless) as running:
         pieces = chunks(running)
         next(pieces)

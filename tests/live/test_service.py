@@ -139,7 +139,7 @@ def test_a_model_that_does_not_load_leaves_the_old_one_serving(two_models: Path)
 
 def test_a_switch_is_finished_though_its_client_goes_away(two_models: Path) -> None:
     body = b'{"model_name":"second.gguf"}'
-    request = b"POST /setModel HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+    request = b"POST /setModel HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
     with LiveServer("--models-dir", str(two_models), "--model-name", "first.gguf") as live:
         live.wait_healthy()
         with live.connect() as connection:

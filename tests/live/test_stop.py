@@ -19,6 +19,7 @@ import pytest
 
 from tests.live.server import NANO, LiveServer, user
 
+CHAT = "/v1/chat/completions"
 STORY = {
     "messages": [user("Tell me a story.")],
     "stream": True,
@@ -45,7 +46,9 @@ def held_up(live: LiveServer) -> Iterator[Callable[[], None]]:
 def ask(live: LiveServer, body: dict[str, Any]) -> socket.socket:
     """Send a chat request over a connection of its own."""
     data = json.dumps(body).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    head = (
+        f"POST /chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
     connection = live.connect()
     connection.sendall(head.encode() + data)
     return connection
@@ -182,7 +185,9 @@ def test_a_request_on_a_connection_that_was_just_made_is_refused_not_cut(
         terminate(patient_server)
         patient_server.wait_for_log("stopping")
         body = b'{"messages":[{"role":"user","content":"Hi"}]}'
-        request = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+        request = (
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
+        )
         connection.sendall(request % (len(body), body))
         head, _, answer = rest_of(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 503")
@@ -194,7 +199,9 @@ def test_a_client_that_reads_no_more_keeps_nobody(own_server: LiveServer) -> Non
     with own_server.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         data = json.dumps(STORY | {"n": 4}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}"
+        )
         connection.sendall(head.encode() + b"\r\n\r\n" + data)
         own_server.wait_until(lambda: own_server.health["engine"]["requests"] == 1)
         assert own_server.stop() == 0

@@ -64,7 +64,7 @@ def test_a_client_that_comes_between_two_instances_waits_for_the_next(tmp_path: 
         assert first.stop() == 0
         assert stat.S_ISSOCK(path.lstat().st_mode)
         with socket.create_connection(tcp.getsockname()) as early:
-            early.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            early.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with LiveServer(command=command, pass_fds=fds):
                 assert early.recv(4096).startswith(b"HTTP/1.1 200")
 

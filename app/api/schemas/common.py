@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.settings import CacheType
 
-StopStrings = (
-    Annotated[str, Field(min_length=1)]
-    | Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=16)]
-)
+MAX_STOPS = 16
+MAX_STOP_CHARS = 1024
 SEED_MAX = 2**63 - 1
 MISFIT = "misfit"
+
+StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
+
+
+def _form_of_stop(value: Any) -> str:
+    return "(several)" if isinstance(value, list) else "(one)"
+
+
+# Tags of unions stand in brackets: app/api/validation.py leaves them out of a field's name.
+StopStrings = Annotated[
+    Annotated[StopString, Tag("(one)")]
+    | Annotated[list[StopString], Field(max_length=MAX_STOPS), Tag("(several)")],
+    Discriminator(_form_of_stop),
+]
 
 
 def misfit(param: str, reason: str) -> PydanticCustomError:

@@ -10,6 +10,7 @@ from app.api.schemas.common import SEED_MAX, StopStrings
 from app.settings import SequenceBreakers
 
 MAX_TOKENS = 1_000_000
+MAX_BIASED_TOKENS = 1024
 
 
 def _is_not_zero(value: int) -> int:
@@ -57,7 +58,9 @@ class Sampling(BaseModel):
     mirostat_eta: float | None = Field(None, ge=0, le=1)
     ignore_eos: bool | None = Field(None, description="Never end before max_tokens.")
     seed: int | None = Field(None, ge=-1, le=SEED_MAX, description="-1 is a random one.")
-    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = None
+    logit_bias: dict[str, Annotated[float, Field(ge=-100, le=100)]] | None = Field(
+        None, max_length=MAX_BIASED_TOKENS
+    )
     max_tokens: MaxTokens | None = Field(None, description="-1 is up to the context's end.")
     max_completion_tokens: MaxTokens | None = Field(None, description="Another name of max_tokens.")
     n_predict: MaxTokens | None = Field(None, description="Another name of max_tokens.")

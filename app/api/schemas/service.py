@@ -54,14 +54,19 @@ class DeviceHealth(BaseModel):
     load_average: list[float] | None
 
 
-class HealthResponse(BaseModel):
-    """Answer of `GET /health`: 200 where a model serves, else 503."""
+class HealthState(BaseModel):
+    """Answer of `GET /health` without a key where keys are needed."""
 
     status: Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
     message: str
-    warnings: list[str]
     model_loaded: bool
     current_model: str | None
+
+
+class HealthResponse(HealthState):
+    """Answer of `GET /health`: 200 where a model serves, else 503."""
+
+    warnings: list[str]
     version: str
     uptime_s: float
     engine: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Says what the package is made of: its parts, their licences, what is known against them."""
