@@ -124,9 +124,14 @@ class Catalog:
         """Check the files of a split model behind its first.
 
         Raises:
-            GgufError: one is missing or no usable GGUF file; the message names it.
+            GgufError: one is missing, a link that leads out of the folder, or no usable GGUF file;
+                the message names it.
         """
-        for name in part_names(entry.name)[1:]:
+        names = part_names(entry.name)[1:]
+        found = self._scan() if names else {}
+        for name in names:
+            if name not in found:
+                raise GgufError(f"its part {name} is missing")
             try:
                 with entry.path.with_name(name).open("rb") as file:
                     read_header(file, os.fstat(file.fileno()).st_size)

@@ -51,6 +51,11 @@ class MemoryEstimate:
     compute_bytes: int
     total_bytes: int
 
+    @property
+    def bare_bytes(self) -> int:
+        """The parts without `HEADROOM`."""
+        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+
 
 def kv_bytes(facts: ModelFacts, n_ctx: int, type_k: str, type_v: str) -> int:
     """Return the bytes of a full KV cache.
@@ -130,19 +135,11 @@ def clamp_n_ctx(
 
 def shortage(needed: MemoryEstimate, n_ctx: int, available: int) -> str:
     """Return how much memory a model needs for what, and how much there is."""
-    total, weights, kv, compute, free = (
-        f"{n_bytes / _GIB:.1f}"
-        for n_bytes in (
-            needed.total_bytes,
-            needed.weights_bytes,
-            needed.kv_bytes,
-            needed.compute_bytes,
-            max(0, available),
-        )
-    )
+    parts = (needed.bare_bytes, needed.weights_bytes, needed.kv_bytes, needed.compute_bytes)
+    total, weights, kv, compute = (f"{n_bytes / _GIB:.1f}" for n_bytes in parts)
     return (
         f"even with a context of {n_ctx} tokens it needs {total} GiB of memory (weights {weights}, "
-        f"KV cache {kv}, compute buffers {compute}, and {HEADROOM:.0%} more), {free} GiB are "
+        f"KV cache {kv}, compute buffers {compute}), {max(0, available) / _GIB:.1f} GiB are "
         "available"
     )
 

@@ -100,8 +100,8 @@ def _plan(
         return plan
     available = free + (before.needed_bytes - mapped if before else 0)
     plan = _fitted(facts, file, requested, available)
-    if plan.needed_bytes > available and not requested.n_gpu_layers:  # a GPU has its own memory
-        needed = fit.estimate(facts, file.size_bytes, plan.params)
+    needed = fit.estimate(facts, file.size_bytes, plan.params)
+    if needed.bare_bytes > available and not requested.n_gpu_layers:  # a GPU has its own memory
         why = fit.shortage(needed, plan.params.n_ctx, available)
         raise ModelTooLarge(f"{file.name} does not fit: {why}", param="model")
     return replace(plan, fits_beside=False)

@@ -14,12 +14,14 @@ import msgspec
 from app.promptcache.entry_file import read_entry
 from app.promptcache.entry_header import LENGTH, MAGIC, PREAMBLE_BYTES, BadEntry, Header
 from app.promptcache.files import Files
-from scripts.fault_trials.entry_damage import damage_file, damaged
+from scripts.fault_trials.entry_damage import damage_file, damaged, forge
 from scripts.fault_trials.tally import Tally
 from scripts.fault_trials.target import CHAT, Target
 
 _CONVERSATIONS = 48
 _KEPT_WHOLE = 0.2
+_FORGED = 0.25
+_QUARANTINED = '"code":"request_quarantined"'
 _WRITTEN_S = 30.0
 _SETTINGS = {
     "n_ctx": 1024,
@@ -34,6 +36,7 @@ def cache(times: int, seed: int, n_conversations: int = _CONVERSATIONS) -> list[
     """Damage real entries; have them read one by one, then by servers that start or run on them."""
     files = Tally("damaged files of the prompt cache, read one by one")
     served = Tally("damaged files of the prompt cache under a server")
+    forged = Tally("files of the prompt cache with a damaged state and fitting checksums")
     with TemporaryDirectory() as folder:
         models, good = Path(folder) / "models", Path(folder) / "good"
         models.mkdir()
@@ -44,7 +47,10 @@ def cache(times: int, seed: int, n_conversations: int = _CONVERSATIONS) -> list[
         while served.tried < times:
             _round(models, good, answers, served, random.Random(f"{seed}/round/{number}"))
             number += 1
-    return [files, served]
+        while forged.tried < times * _FORGED:
+            _forged_round(models, good, len(answers), forged, random.Random(f"{seed}/{number}"))
+            number += 1
+    return [files, served, forged]
 
 
 def _conversation(number: int) -> dict[str, Any]:
@@ -144,3 +150,26 @@ def _damage_all(folder: Path, good: Path, tally: Tally, rng: random.Random) -> N
         if rng.random() > _KEPT_WHOLE:
             damage_file(path, others, rng)
             tally.note("entries damaged")
+
+
+def _forged_round(
+    models: Path, good: Path, n_conversations: int, tally: Tally, rng: random.Random
+) -> None:
+    """Have a server use states that nobody can tell from whole ones.
+
+    It may say what it likes, and an engine may die of one, but not the service.
+    """
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "cache"
+        shutil.copytree(good, folder)
+        for path in sorted(folder.rglob("*.kv")):
+            forge(path, _fingerprint(path), rng)
+            tally.note("entries forged")
+        with Target(models, {**_SETTINGS, "cache_dir": str(folder)}) as target:
+            for answer in _answers(target, n_conversations):
+                if _QUARANTINED in answer:
+                    tally.seen["requests refused as two engines died of them"] += 1
+                elif answer.startswith('{"error"'):
+                    tally.lose(answer)
+            tally.seen["of them taken"] += _disk(target)["hits"]
+            target.check(tally, "forged states")

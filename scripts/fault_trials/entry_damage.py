@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.promptcache.entry_header import PREAMBLE_BYTES
+import msgspec
+
+from app.promptcache.entry_file import read_entry
+from app.promptcache.entry_header import PREAMBLE_BYTES, encode_front
+from app.promptcache.files import Files
 from scripts.fault_trials.bytes_damage import flip_bits, insert_or_remove, overwrite, put_number
 
 _FRONT_BYTES = 400
@@ -40,6 +45,24 @@ def _damage(data: bytearray, rng: random.Random) -> None:
         data += rng.randbytes(rng.choice((1, 4096)))
     else:
         overwrite(data, rng, at)
+
+
+def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
+    """Damage the state in an entry and make the checksums fit."""
+    head, state = read_entry(path, fingerprint, Files())
+    draw = rng.random()
+    if draw < 0.4:
+        put_number(state, rng, rng.randrange(0, 64, 4), 4)
+    elif draw < 0.6:
+        flip_bits(state, rng, 0, len(state), most=1000)
+    elif draw < 0.8:
+        del state[rng.randrange(1, len(state)) :]
+    else:
+        state[:] = rng.randbytes(len(state))
+    header = msgspec.structs.replace(
+        head.header, n_state_bytes=len(state), state_sha256=hashlib.sha256(state).digest()
+    )
+    path.write_bytes(encode_front(header) + head.tokens + head.extra + state)
 
 
 def damage_file(path: Path, others: Sequence[Path], rng: random.Random) -> None:

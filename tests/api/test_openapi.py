@@ -114,6 +114,16 @@ def test_what_waits_for_the_engine_may_find_the_queue_full_or_take_too_long(
     assert status in described["paths"][path]["post"]["responses"]
 
 
+def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any]) -> None:
+    loading = {
+        path
+        for (_, path), operation in operations(described).items()
+        if "507" in operation["responses"]
+    }
+    loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
+    assert {path.removeprefix("/v1") for path in loading} == loads
+
+
 def test_every_path_parameter_is_described(described: dict[str, Any]) -> None:
     for (_, path), operation in operations(described).items():
         parameters = [

@@ -50,9 +50,9 @@ def test_the_same_seed_does_the_same_damage(seed: int) -> None:
 def test_damage_to_bodies_leaves_the_body_and_the_hostile_values_alone() -> None:
     body = {"messages": [{"role": "user", "content": "Hi"}], "stop": ["a"]}
     before = json.dumps([body, json_damage.VALUES, json_damage.SCHEMAS])
-    made = {json_damage.damaged(body, random.Random(seed)) for seed in range(500)}
+    made = {json_damage.damaged(body, random.Random(seed)) for seed in range(150)}
     assert json.dumps([body, json_damage.VALUES, json_damage.SCHEMAS]) == before
-    assert len(made) > 250
+    assert len(made) > 75
 
 
 def test_a_row_says_what_was_tried_lost_and_seen() -> None:

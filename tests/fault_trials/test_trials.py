@@ -10,7 +10,7 @@ from scripts.fault_trials import cli, models
 from scripts.fault_trials.bodies import bodies
 from scripts.fault_trials.cache import cache
 from scripts.fault_trials.openapi import openapi
-from scripts.fault_trials.raw import send_bytes
+from scripts.fault_trials.raw import REQUEST_TIMEOUT_S, send_bytes, stall
 from scripts.fault_trials.tally import Tally
 from scripts.fault_trials.target import Target
 
@@ -39,13 +39,21 @@ def test_bytes_that_are_no_http_hurt_nobody(tmp_path: Path) -> None:
         assert_nothing_lost(send_bytes(target, 60, seed=12))
 
 
+def test_clients_that_stop_in_the_middle_of_a_request_are_hung_up_on(tmp_path: Path) -> None:
+    settings = {"request_timeout_s": REQUEST_TIMEOUT_S}
+    with Target(tmp_path, settings, hang_s=PATIENT_S) as target:
+        tally = stall(target, 5)
+    assert_nothing_lost(tally)
+    assert tally.seen["408"] == 5
+
+
 def test_hostile_bodies_are_answered() -> None:
     assert_nothing_lost(*bodies(60, seed=13, hang_s=PATIENT_S))
 
 
 def test_damaged_entries_are_misses() -> None:
-    files, served = cache(12, seed=14, n_conversations=8)
-    assert_nothing_lost(files, served)
+    files, *served = cache(12, seed=14, n_conversations=8)
+    assert_nothing_lost(files, *served)
     assert files.seen["refused"] > 8
 
 

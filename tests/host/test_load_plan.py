@@ -10,6 +10,7 @@ import pytest
 
 from app.catalog import Catalog, ModelFile
 from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
+from app.host import fit
 from app.host.load_plan import LoadPlan, plan_load
 from app.protocol import LoadParams
 from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
@@ -106,6 +107,18 @@ async def test_a_model_that_fits_with_no_context_at_all_is_refused_with_the_figu
         await planned(catalog, model(catalog, **HOPELESS))
     assert "GiB are available" in caught.value.message
     assert "KV cache" in caught.value.message
+
+
+async def test_a_model_that_takes_the_last_of_the_memory_is_not_refused(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = model(catalog, padding=10_000_000)
+    roomy = await planned(catalog, file, n_ctx=256)
+    monkeypatch.setattr(fit, "available_bytes", lambda: int(roomy.needed_bytes / 1.05))
+    assert (await planned(catalog, file, n_ctx=256)).params.n_ctx == 256
+    monkeypatch.setattr(fit, "available_bytes", lambda: int(roomy.needed_bytes / 1.15))
+    with pytest.raises(ModelTooLarge):
+        await planned(catalog, file, n_ctx=256)
 
 
 async def test_memory_of_a_gpu_is_not_judged(catalog: Catalog) -> None:
@@ -206,3 +219,13 @@ async def test_all_parts_of_a_split_model_have_to_be_whole(catalog: Catalog) -> 
         await planned(catalog, file)
     second.write_bytes(with_tensors(tensor("a"), data=128))
     assert (await planned(catalog, file)).fits_beside
+
+
+async def test_no_part_of_a_split_model_leads_out_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    catalog = Catalog(tmp_path / "models")
+    file = model(catalog, "big-00001-of-00002.gguf")
+    write_llama(tmp_path / "elsewhere.gguf")
+    (catalog.models_dir / "big-00002-of-00002.gguf").symlink_to(tmp_path / "elsewhere.gguf")
+    with pytest.raises(ModelLoadFailed, match="00002-of-00002"):
+        await planned(catalog, file)

@@ -200,6 +200,21 @@ def test_a_tool_format_can_be_chosen_and_a_wrong_name_is_told_the_right_ones(
     assert answer["finish_reason"] == "tool_calls"
 
 
+def test_a_context_that_does_not_fit_is_lowered_or_refused_as_the_request_says(
+    own_server: LiveServer,
+) -> None:
+    name = own_server.health["current_model"]
+    too_much = {"model_name": name, "load_model_configs": {"n_ctx": 2**24}}
+    lowered = own_server.http.post("/setModel", json=too_much).json()
+    assert lowered["n_ctx"] < 2**24
+    assert lowered["notes"][0].startswith(f"n_ctx is {lowered['n_ctx']}: ")
+    too_much["load_model_configs"]["fit"] = "strict"
+    error = error_of(own_server.http.post("/setModel", json=too_much), 400)
+    assert error["param"] == "load_model_configs.n_ctx"
+    assert f"can be at most {lowered['n_ctx']}: " in error["message"]
+    assert own_server.health["engine"]["n_ctx"] == lowered["n_ctx"]
+
+
 def test_a_chat_template_as_large_as_allowed_reaches_the_engine(own_server: LiveServer) -> None:
     padding = "{# " + "x" * 262_000 + " #}"
     template = padding + "{% for m in messages %}{{ m.content }}{% endfor %}"
