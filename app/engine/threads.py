@@ -24,6 +24,16 @@ def default_threads(cpus: set[int] | None = None, root: Path = _ROOT) -> int:
     return max(1, min([len(cores), *_quotas(root)]))
 
 
+def usable_threads(requested: int | None, n_cpus: int | None = None) -> int | None:
+    """Return as many of the requested threads as can run at once; None stays None.
+
+    Threads beyond that wait for each other at every operation: 1024 on 2 cores take ten times as
+    long as 2.
+    """
+    most = len(os.sched_getaffinity(0)) if n_cpus is None else n_cpus
+    return min(requested, most) if requested else None
+
+
 def _siblings(cpu: int, root: Path) -> str:
     try:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.threads import default_threads
+from app.engine.threads import default_threads, usable_threads
 
 
 @pytest.fixture
@@ -66,3 +66,10 @@ def test_a_quota_of_a_cgroup_above_counts_too(root: Path) -> None:
 
 def test_on_this_machine_it_is_a_number_that_it_can_run() -> None:
     assert 1 <= default_threads() <= len(os.sched_getaffinity(0))
+
+
+def test_more_threads_than_processors_are_not_used() -> None:
+    assert usable_threads(1024, 4) == 4
+    assert usable_threads(3, 4) == 3
+    assert usable_threads(None, 4) is None
+    assert usable_threads(100_000) == len(os.sched_getaffinity(0))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from app.engine.llama.library import because
 from app.engine.llama.model import Model
+from app.engine.threads import usable_threads
 from app.errors import ModelLoadFailed
 from app.protocol import LoadParams
 
@@ -64,7 +65,7 @@ class Context:
         model: what it runs.
         params: its size and types.
         n_seq_max: sequences in the KV cache.
-        n_threads: to compute with, unless `params` says.
+        n_threads: to compute with, unless `params` says; never more than there are processors.
         n_more_outputs: rows of logits a step may have besides one for each sequence.
     """
 
@@ -83,8 +84,9 @@ class Context:
         raw.n_ubatch = min(params.n_ubatch, raw.n_batch)
         raw.n_seq_max = n_seq_max
         raw.n_outputs_max = n_seq_max + n_more_outputs
-        raw.n_threads = params.n_threads or n_threads
-        raw.n_threads_batch = params.n_threads_batch or params.n_threads or n_threads
+        wanted, wanted_batch = map(usable_threads, (params.n_threads, params.n_threads_batch))
+        raw.n_threads = wanted or n_threads
+        raw.n_threads_batch = wanted_batch or wanted or n_threads
         raw.flash_attn_type = _FLASH_ATTN[params.flash_attn]
         raw.rope_freq_base = params.rope_freq_base or 0.0
         raw.rope_freq_scale = params.rope_freq_scale or 0.0
