@@ -7,6 +7,7 @@ becomes a serving model is `Loader`'s.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -28,6 +29,8 @@ from app.host.serving import Serving, Status
 from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import LoadParams, QueueParams
+
+_MOST_PATIENCE_S = 30.0
 
 Result = TypeVar("Result")
 
@@ -256,6 +259,7 @@ class Supervisor:
     async def _switch(
         self, file: ModelFile, overrides: Mapping[str, Any], *, reload: bool
     ) -> Serving:
+        await self._until_repaired()
         async with self._lock:
             if self.status.name == "stopping":
                 raise self.status.refusal()
@@ -274,6 +278,14 @@ class Supervisor:
             if before is None or plan.fits_beside:
                 return await self._replace(plan, before)
             return await self._stop_then_load(plan, before)
+
+    async def _until_repaired(self) -> None:
+        """Let requests whose engine died go on in the next one before another model takes over."""
+        with contextlib.suppress(DistillerError, TimeoutError):
+            async with asyncio.timeout(_MOST_PATIENCE_S):
+                if self.status.name == "restarting":
+                    await self.repair.done()
+                await self.quarantine.all_tried()
 
     async def _replace(self, plan: LoadPlan, before: Serving | None) -> Serving:
         try:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -32,6 +32,8 @@ OTHER = "other.gguf"
 _CLIENTS = 6
 _ROUND_S = 30.0
 _CACHE_MB = 64
+# Killed while another model takes its place, an engine takes its requests with it.
+_SWITCHING = threading.Lock()
 _SETTINGS = {"n_ctx": 2048, "disk_cache_mb": _CACHE_MB, "max_tokens": 256}
 
 
@@ -85,29 +87,26 @@ def _client(
     with httpx.Client(base_url=url, timeout=60.0) as client:
         while not is_over.is_set():
             question = dice.choice(known)
+            named = dice.choices((None, GOOD, OTHER), (98, 1, 1))[0]
             ask = dice.choices((_whole, _streamed, _gone), (4, 4, 1))[0]
             try:
-                tally.note(ask(client, question, tally, dice))
+                with _SWITCHING if named else nullcontext():
+                    body = question.body | ({"model": named} if named else {})
+                    tally.note(ask(client, Question(body, question.answer), tally, dice))
             except (httpx.HTTPError, StreamFailed) as error:
                 tally.note("a broken answer")
                 tally.lose(f"{question.body['messages'][-1]['content']!r}: {error!r}")
 
 
-def _body(question: Question, dice: random.Random) -> dict[str, object]:
-    """Return a question, now and then to one of the models by name."""
-    named = dice.choices((None, GOOD, OTHER), (98, 1, 1))[0]
-    return question.body | ({"model": named} if named else {})
-
-
-def _whole(client: httpx.Client, question: Question, tally: Tally, dice: random.Random) -> str:
-    response = client.post(CHAT, json=_body(question, dice))
+def _whole(client: httpx.Client, question: Question, tally: Tally, _dice: random.Random) -> str:
+    response = client.post(CHAT, json=question.body)
     if response.status_code != 200:
         return _refused(response.status_code, response.text, tally)
     return _judged(question, said(response.json()["choices"][0]["message"]), tally)
 
 
-def _streamed(client: httpx.Client, question: Question, tally: Tally, dice: random.Random) -> str:
-    answer = message(client, _body(question, dice) | {"stream": True})
+def _streamed(client: httpx.Client, question: Question, tally: Tally, _dice: random.Random) -> str:
+    answer = message(client, question.body | {"stream": True})
     return _judged(question, said(answer), tally)
 
 
@@ -163,6 +162,6 @@ def _clear(target: Target) -> None:
 
 def _kill(target: Target) -> None:
     """engine killed"""
-    pid = target.engine.get("pid")
-    if pid:
-        os.kill(int(pid), signal.SIGKILL)
+    with _SWITCHING:
+        if pid := target.engine.get("pid"):
+            os.kill(int(pid), signal.SIGKILL)

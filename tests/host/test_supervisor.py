@@ -205,6 +205,20 @@ async def test_nobody_waits_for_a_model_that_does_not_come_back(
             await supervisor.use(None, {})
 
 
+async def test_another_model_waits_until_the_one_that_died_is_back(
+    catalog: Catalog, supervisor: Supervisor
+) -> None:
+    serving = await supervisor.use("first.gguf", {})
+    for _ in range(2):  # the second time there is a pause before the restart
+        serving.engine.kill()
+        await serving.engine.ended()
+        switching = asyncio.create_task(supervisor.switch(catalog.find("second.gguf"), {}))
+        serving = await supervisor.use(None, {})
+        assert serving.name == "first.gguf"
+        assert (await switching).name == "second.gguf"
+        serving = await supervisor.switch(catalog.find("first.gguf"), {})
+
+
 async def test_nothing_is_taken_on_once_the_service_stops(supervisor: Supervisor) -> None:
     await supervisor.use("first.gguf", {})
     supervisor.begin_stop()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.server import LiveServer, chunks, user
+from tests.live.server import MODELS, NANO, LiveServer, chunks, user
 
 CHAT = "/v1/chat/completions"
 LONG = {"messages": [user("Tell me a long story.")], "temperature": 2.0, "stream": True}
@@ -127,6 +129,27 @@ def test_all_that_runs_and_waits_is_answered_when_the_engine_is_killed(
     assert [answer.status_code for answer in answers] == [200] * len(bodies)
     usages = [answer.json()["usage"] for answer in answers]
     assert [usage["completion_tokens"] for usage in usages] == [400] * len(bodies)
+
+
+def test_an_answer_goes_on_though_another_model_is_asked_for_meanwhile(tmp_path: Path) -> None:
+    for name in ("first.gguf", "second.gguf"):
+        shutil.copy(MODELS / NANO, tmp_path / name)
+    with LiveServer("--models-dir", str(tmp_path), "--model-name", "first.gguf") as live:
+        live.wait_healthy()
+        expected = whole(list(told(live.stream_of(STORY))))
+        with live.http.stream("POST", CHAT, json=STORY | {"stream": True}) as response:
+            pieces = chunks(response)
+            read = list(told(itertools.islice(pieces, 2)))
+            os.kill(live.engine_pid, signal.SIGKILL)
+            live.wait_for_log("engine_exited")
+            with ThreadPoolExecutor(1) as other:
+                switched = other.submit(
+                    live.http.post, "/setModel", json={"model_name": "second.gguf"}
+                )
+                read += told(pieces)
+            assert switched.result().status_code == 200
+        assert whole(read) == expected
+        assert live.health["current_model"] == "second.gguf"
 
 
 def test_a_request_that_ends_two_engines_is_not_tried_again(own_server: LiveServer) -> None:
