@@ -3,6 +3,7 @@
 client.py ask tcp|unix           print the answer to one question
 client.py load SECONDS           ask all the time, whole and streamed; print the outcomes
 client.py broken engine|service  kill that process in the middle of a stream; print the end
+client.py alive SECONDS          ask all the time whether the server turns; print the outcomes
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 ADDRESS = ("127.0.0.1", 8000)
 SOCKET = "/run/distiller-llm.sock"
-PATIENCE_S = 90
+PATIENCE_S = 90 * int(os.environ.get("PATIENCE", "1"))
 QUESTION = {
     "messages": [{"role": "user", "content": "What is the capital of France?"}],
     "temperature": 0,
@@ -172,11 +173,33 @@ def broken(name: str) -> None:
         sys.exit(1)
 
 
+def alive(seconds: float) -> None:
+    """Print how often `/health/live` answered, how often not, and the longest wait."""
+    until = time.monotonic() + seconds
+    counts: Counter[str] = Counter()
+    longest_s = 0.0
+    while time.monotonic() < until:
+        started = time.monotonic()
+        try:
+            link = connection()
+            link.request("GET", "/health/live")
+            counts[f"status {link.getresponse().status}"] += 1
+            link.close()
+        except (OSError, http.client.HTTPException) as error:
+            counts[type(error).__name__] += 1
+        longest_s = max(longest_s, time.monotonic() - started)
+        time.sleep(0.1)
+    print(json.dumps({**counts, "longest_s": round(longest_s, 2)}, sort_keys=True))
+    sys.exit(0 if {"status 200"} == set(counts) else 1)
+
+
 def main(command: str, argument: str) -> None:
     if command == "ask":
         print(ask(argument))
     elif command == "load":
         load(float(argument))
+    elif command == "alive":
+        alive(float(argument))
     else:
         broken(argument)
 

@@ -43,12 +43,12 @@ explain_inactive() {
   inside 'systemctl status --no-pager -l distiller-llm.service distiller-llm.socket; journalctl --no-pager -n 30 -u distiller-llm' >&2 || true
 }
 
-# wait_for SECONDS COMMAND: until the command succeeds in the machine.
+# wait_for SECONDS COMMAND: until the command succeeds in the machine. A slow machine gets PATIENCE times as long.
 wait_for() {
-  local until=$(($(now_ms) + $1 * 1000))
+  local until=$(($(now_ms) + $1 * 1000 * ${PATIENCE:-1}))
   until inside "$2" >/dev/null 2>&1; do
     (($(now_ms) < until)) || {
-      echo "not within $1 s: $2"
+      echo "not within $(($1 * ${PATIENCE:-1})) s: $2"
       return 1
     }
     sleep 0.1
