@@ -19,7 +19,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 ADDRESS = ("127.0.0.1", 8000)
@@ -51,9 +50,13 @@ def connection(kind: str = "tcp") -> http.client.HTTPConnection:
     return http.client.HTTPConnection(*ADDRESS, timeout=PATIENCE_S)
 
 
-def post(body: dict[str, Any], kind: str = "tcp") -> http.client.HTTPResponse:
+def post(
+    body: dict[str, Any], kind: str = "tcp", request_id: str | None = None
+) -> http.client.HTTPResponse:
     link = connection(kind)
     headers = {"Content-Type": "application/json", "Connection": "close"}
+    if request_id:
+        headers["X-Request-ID"] = request_id
     link.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     return link.getresponse()
 
@@ -141,13 +144,13 @@ def process_of(name: str) -> int:
     main = int(subprocess.run(shown, check=True, capture_output=True).stdout)
     if name == "service":
         return main
-    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-    return int(children[0])
+    children = ["pgrep", "-P", str(main), "-f", "app.engine.main"]
+    return int(subprocess.run(children, check=True, capture_output=True).stdout)
 
 
 def broken(name: str) -> None:
     """Kill a process in the middle of a stream, then wait for the next good answer."""
-    stream = events(post(STORY | {"max_tokens": 4000}))
+    stream = events(post(STORY | {"max_tokens": 4000}, request_id=f"broken-{name}"))
     for _ in range(5):
         next(stream)
     os.kill(process_of(name), signal.SIGKILL)

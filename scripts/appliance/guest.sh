@@ -6,6 +6,8 @@ shopt -s inherit_errexit
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 # shellcheck source=scripts/appliance/results.sh
 source results.sh
+# shellcheck source=scripts/appliance/package_tests.sh
+source package_tests.sh
 # shellcheck source=scripts/appliance/tests.sh
 source tests.sh
 # shellcheck source=scripts/appliance/guest_tests.sh

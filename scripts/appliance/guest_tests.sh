@@ -14,7 +14,7 @@ run_guest_tests() {
     try "memory gets short" memory_short
     try "memory ends" memory_ends
   fi
-  try "restart" restart_time
+  try "idle stop, and start to ready" restart_time
   try "no illegal instruction" no_illegal_instruction
 }
 
@@ -140,16 +140,6 @@ memory_ends() {
     return 1
   }
   echo "\"$line\"; good answers again after $back ms; meanwhile $(</run/guest.alive)"
-}
-
-restart_time() {
-  local began stopped
-  began=$(now_ms)
-  systemctl stop distiller-llm.service
-  stopped=$(since_ms "$began")
-  began=$(now_ms)
-  systemctl start distiller-llm.service
-  echo "idle stop $stopped ms, start to ready $(since_ms "$began") ms"
 }
 
 no_illegal_instruction() {
