@@ -1,7 +1,8 @@
 """A client that runs inside the machine, with the standard library of its Python only.
 
 client.py ask tcp|unix           print the answer to one question
-client.py load SECONDS           ask all the time, whole and streamed; print the outcomes
+client.py load SECONDS LEAST     ask all the time, whole and streamed, and until LEAST are answered;
+                                 print the outcomes
 client.py broken engine|service  kill that process in the middle of a stream; print the end
 client.py alive SECONDS          ask all the time whether the server turns; print the outcomes
 """
@@ -112,14 +113,14 @@ def outcome_of_stream() -> str:
     return "complete" if last == "[DONE]" else f"ended with {last[:60]!r}"
 
 
-def load(seconds: float) -> None:
+def load(seconds: float, least: int) -> None:
     """Print how many requests and streams were complete, refused, put off, broken."""
     until = time.monotonic() + seconds
     counts: Counter[str] = Counter()
     longest = [0.0]
 
     def go(name: str, outcome: Any) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until or counts.total() < least:
             started = time.monotonic()
             counts[f"{name} {outcome()}"] += 1
             longest[0] = max(longest[0], time.monotonic() - started)
@@ -196,11 +197,11 @@ def alive(seconds: float) -> None:
     sys.exit(0 if {"status 200"} == set(counts) else 1)
 
 
-def main(command: str, argument: str) -> None:
+def main(command: str, argument: str, least: str = "0") -> None:
     if command == "ask":
         print(ask(argument))
     elif command == "load":
-        load(float(argument))
+        load(float(argument), int(least))
     elif command == "alive":
         alive(float(argument))
     else:

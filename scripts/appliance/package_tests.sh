@@ -17,7 +17,7 @@ upgrade_under_load() {
     rm /tmp/older.deb; test -e /usr/lib/distiller-llm/old || exit 1
     cp /etc/distiller-llm/config.toml /tmp/config.toml
     echo "max_tokens = 300 # mine" >>/etc/distiller-llm/config.toml'
-  inside "$CLIENT load $2 >/tmp/load.txt 2>&1 & load=\$!
+  inside "$CLIENT load $2 $LEAST_LOAD >/tmp/load.txt 2>&1 & load=\$!
     sleep 1; dpkg -i $1 >/tmp/dpkg.log 2>&1 || { tail -n 3 /tmp/dpkg.log; exit 1; }
     wait \$load; status=\$?; cat /tmp/load.txt; exit \$status"
   inside 'test ! -e /usr/lib/distiller-llm/old || { echo "a file of the older version is left"; exit 1; }
