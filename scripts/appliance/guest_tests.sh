@@ -99,13 +99,19 @@ without_limits() {
 
 # Above MemoryHigh whoever needs memory has to wait, which the service notices.
 memory_short() {
+  local told
   answers tcp >/dev/null
   wait_for 20 "curl -fs http://127.0.0.1:8000/cache | python3 -c 'import json, sys; sys.exit(not json.load(sys.stdin)[\"tiers\"][\"memory\"][\"bytes\"])'"
   with_room 16 400
-  hog memory_short || echo "hog: $?"
+  hog memory_short || {
+    without_limits
+    return 1
+  }
   without_limits
   wait_for 20 'journalctl -u distiller-llm -o cat --no-pager EVENT=memory_short | grep -q .'
-  journalctl -u distiller-llm -o cat --no-pager EVENT=memory_short | head -n 1
+  told='it looks at its control group'
+  if tr '\0' '\n' <"/proc/$(main_pid)/environ" | grep -q ^MEMORY_PRESSURE_WATCH=/sys; then told='systemd tells it where'; fi
+  echo "$told: $(journalctl -u distiller-llm -o cat --no-pager EVENT=memory_short | head -n 1)"
 }
 
 # At MemoryMax the kernel ends the engine, the service goes on, says so, and answers again.
@@ -115,7 +121,7 @@ memory_ends() {
   with_room 60 64
   $CLIENT alive 30 >/run/guest.alive 2>&1 &
   hog oom_kill || {
-    echo "the hog ended with status $?"
+    without_limits
     return 1
   }
   began=$(now_ms)

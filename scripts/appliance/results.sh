@@ -53,7 +53,7 @@ take_results() {
 write_report() {
   mkdir -p "${1%/*}"
   {
-    echo "Debian $2, $(nproc) processors; $(basename -- "$3"), $(($(stat -c %s "$3") / 1000000)) MB"
+    echo "Debian $2, $(nproc) processors with a load of $(cut -d" " -f1 /proc/loadavg); $(basename -- "$3"), $(($(stat -c %s "$3") / 1000000)) MB"
     echo
     echo '| test | result | seen |'
     echo '|---|---|---|'

@@ -299,12 +299,16 @@ wrong_setting_at_reload() {
   [[ $said == *temperature* ]]
 }
 
+# The gap: how long someone waits who asks in the first moment of a restart.
 restart_time() {
-  local began stopped
+  local began stopped started
   began=$(now_ms)
   inside 'systemctl stop distiller-llm.service 2>/dev/null'
   stopped=$(since_ms "$began")
   began=$(now_ms)
   inside 'systemctl start distiller-llm.service'
-  echo "stopped after $stopped ms, ready after $(since_ms "$began") ms"
+  started=$(since_ms "$began")
+  began=$(now_ms)
+  inside "systemctl restart distiller-llm.service & sleep 0.05; $CLIENT ask tcp >/dev/null && wait"
+  echo "stopped after $stopped ms, ready after $started ms; a request that comes in a restart is answered after $(since_ms "$began") ms"
 }
