@@ -1,8 +1,10 @@
 """A client that runs inside the machine, with the standard library of its Python only.
 
 client.py ask tcp|unix           print the answer to one question
-client.py load SECONDS           ask all the time, whole and streamed; print the outcomes
+client.py load SECONDS LEAST     ask all the time, whole and streamed, and until LEAST are answered;
+                                 print the outcomes
 client.py broken engine|service  kill that process in the middle of a stream; print the end
+client.py alive SECONDS          ask all the time whether the server turns; print the outcomes
 """
 
 from __future__ import annotations
@@ -18,12 +20,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 ADDRESS = ("127.0.0.1", 8000)
 SOCKET = "/run/distiller-llm.sock"
-PATIENCE_S = 90
+PATIENCE_S = 90 * int(os.environ.get("PATIENCE", "1"))
 QUESTION = {
     "messages": [{"role": "user", "content": "What is the capital of France?"}],
     "temperature": 0,
@@ -50,9 +51,13 @@ def connection(kind: str = "tcp") -> http.client.HTTPConnection:
     return http.client.HTTPConnection(*ADDRESS, timeout=PATIENCE_S)
 
 
-def post(body: dict[str, Any], kind: str = "tcp") -> http.client.HTTPResponse:
+def post(
+    body: dict[str, Any], kind: str = "tcp", request_id: str | None = None
+) -> http.client.HTTPResponse:
     link = connection(kind)
     headers = {"Content-Type": "application/json", "Connection": "close"}
+    if request_id:
+        headers["X-Request-ID"] = request_id
     link.request("POST", "/v1/chat/completions", json.dumps(body), headers)
     return link.getresponse()
 
@@ -108,14 +113,14 @@ def outcome_of_stream() -> str:
     return "complete" if last == "[DONE]" else f"ended with {last[:60]!r}"
 
 
-def load(seconds: float) -> None:
+def load(seconds: float, least: int) -> None:
     """Print how many requests and streams were complete, refused, put off, broken."""
     until = time.monotonic() + seconds
     counts: Counter[str] = Counter()
     longest = [0.0]
 
     def go(name: str, outcome: Any) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until or counts.total() < least:
             started = time.monotonic()
             counts[f"{name} {outcome()}"] += 1
             longest[0] = max(longest[0], time.monotonic() - started)
@@ -140,43 +145,71 @@ def process_of(name: str) -> int:
     main = int(subprocess.run(shown, check=True, capture_output=True).stdout)
     if name == "service":
         return main
-    children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-    return int(children[0])
+    children = ["pgrep", "-P", str(main), "-f", "app.engine.main"]
+    return int(subprocess.run(children, check=True, capture_output=True).stdout)
 
 
 def broken(name: str) -> None:
-    """Kill a process in the middle of a stream, then wait for the next good answer."""
-    stream = events(post(STORY | {"max_tokens": 4000}))
+    """Kill a process in the middle of a stream, then wait for the next good answer.
+
+    A stream outlives its engine, and ends with the main process.
+    """
+    stream = events(post(STORY | {"max_tokens": 2000}, request_id=f"broken-{name}"))
     for _ in range(5):
         next(stream)
     os.kill(process_of(name), signal.SIGKILL)
     at = time.monotonic()
-    seen, end = [], "the stream ended"
+    last, end = "", "the stream ended"
+    pause_s, heard = 0.0, at
     try:
-        seen = list(stream)
+        for event in stream:
+            last, pause_s, heard = event, max(pause_s, time.monotonic() - heard), time.monotonic()
+            if '"error"' in event:
+                end = f"the stream ended with {event[:80]}"
     except (OSError, http.client.HTTPException) as error:
         end = f"the connection broke ({type(error).__name__})"
-    told = next((event for event in seen if '"error"' in event), "")
-    noticed_s = time.monotonic() - at
+    is_whole = last == "[DONE]" and end == "the stream ended"
+    if is_whole:
+        end = f"the stream paused for {pause_s:.2f} s and went on to its end"
     meanwhile: Counter[str] = Counter()
     while (outcome := outcome_of_whole()) != "complete":
         meanwhile[outcome] += 1
         if time.monotonic() - at > PATIENCE_S:
             raise SystemExit(f"the service did not come back; meanwhile {dict(meanwhile)}")
         time.sleep(0.05)
-    print(
-        f"{end} after {noticed_s:.2f} s, {'with' if told else 'without'} an error event; "
-        f"good answers again after {time.monotonic() - at:.1f} s; meanwhile {dict(meanwhile)}"
-    )
-    if "refused" in meanwhile:
+    again = "" if is_whole else f"; good answers again after {time.monotonic() - at:.1f} s"
+    print(f"{end}{again}; meanwhile {dict(meanwhile)}")
+    if "refused" in meanwhile or is_whole != (name == "engine"):
         sys.exit(1)
 
 
-def main(command: str, argument: str) -> None:
+def alive(seconds: float) -> None:
+    """Print how often `/health/live` answered, how often not, and the longest wait."""
+    until = time.monotonic() + seconds
+    counts: Counter[str] = Counter()
+    longest_s = 0.0
+    while time.monotonic() < until:
+        started = time.monotonic()
+        try:
+            link = connection()
+            link.request("GET", "/health/live")
+            counts[f"status {link.getresponse().status}"] += 1
+            link.close()
+        except (OSError, http.client.HTTPException) as error:
+            counts[type(error).__name__] += 1
+        longest_s = max(longest_s, time.monotonic() - started)
+        time.sleep(0.1)
+    print(json.dumps({**counts, "longest_s": round(longest_s, 2)}, sort_keys=True))
+    sys.exit(0 if {"status 200"} == set(counts) else 1)
+
+
+def main(command: str, argument: str, least: str = "0") -> None:
     if command == "ask":
         print(ask(argument))
     elif command == "load":
-        load(float(argument))
+        load(float(argument), int(least))
+    elif command == "alive":
+        alive(float(argument))
     else:
         broken(argument)
 

@@ -18,9 +18,16 @@ result() {
 
 # try NAME FUNCTION ARGUMENT…: what the function prints last is the detail; a function that fails is a failed test.
 try() {
-  local name=$1 detail status=0
+  local name=$1 detail status
   shift
-  detail=$("$@" 2>&1) || status=$?
+  # Not with `|| status=$?`: within such a command nothing ends at its first failure.
+  set +e
+  detail=$(
+    set -e
+    "$@" 2>&1
+  )
+  status=$?
+  set -e
   detail=$(tail -n 1 <<<"$detail")
   if [[ $detail == missing:* ]]; then
     result "$name" missing "${detail#missing: }"
@@ -31,11 +38,22 @@ try() {
   fi
 }
 
-# write_report FILE SUITE ARCH DEB
+# take_results FILE: what guest.sh printed in the virtual machine.
+take_results() {
+  local line
+  grep -aE '^(ok|missing|FAILED) ' "$1" || true
+  while IFS= read -r line; do
+    RESULTS+=("$line")
+    n_results=$((n_results + 1))
+    if [[ $line == *'| FAILED |'* ]]; then n_failed=$((n_failed + 1)); fi
+  done < <(sed -n 's/^row: //p' "$1")
+}
+
+# write_report FILE WHERE DEB
 write_report() {
   mkdir -p "${1%/*}"
   {
-    echo "Debian $2 on $3, $(nproc) processors, kernel $(uname -r); $(basename -- "$4"), $(($(stat -c %s "$4") / 1000000)) MB"
+    echo "Debian $2, $(nproc) processors with a load of $(cut -d" " -f1 /proc/loadavg); $(basename -- "$3"), $(($(stat -c %s "$3") / 1000000)) MB"
     echo
     echo '| test | result | seen |'
     echo '|---|---|---|'

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What must be true of the installed appliance, in the order in which a device lives through it. Each function prints what
-# it saw and fails when that is wrong. Sourced, after machine.sh and results.sh; `console` is a file for notes beside it.
+# it saw and fails when that is wrong. Sourced, after machine.sh, results.sh, package_tests.sh and drop_in_tests.sh;
+# `console` is a file for notes beside it.
 # shellcheck disable=SC2016,SC2154 # what stands in single quotes is for the shell in the machine
 
 CLIENT='python3 -I /mnt/appliance/client.py'
@@ -8,7 +9,8 @@ CLIENT='python3 -I /mnt/appliance/client.py'
 # run_tests DEB FAST
 run_tests() {
   local deb=$1 load_s=12
-  if [[ -n $2 ]]; then load_s=5; fi
+  LEAST_LOAD=200
+  if [[ -n $2 ]]; then load_s=5 LEAST_LOAD=0; fi
   list_paths >"$console.before"
   try "installs, and is active" installs "$deb"
   if ! is_active; then
@@ -25,12 +27,17 @@ run_tests() {
   try "foreign PYTHONPATH and LD_LIBRARY_PATH change nothing" foreign_environment
   try "three restarts under load" restarts_under_load "$load_s"
   try "engine killed in a stream" killed engine
+  try "one request in both processes' lines" one_request
   try "service killed in a stream" killed service
   try "watchdog" watchdog
   try "wrong setting" wrong_setting
   try "missing keys file" credentials
   try "reload" reloads
-  try "installing again under load" upgrade_under_load "$deb" "$load_s"
+  try "wrong setting at a reload" wrong_setting_at_reload
+  try "idle stop, and start to ready" restart_time
+  try "drop-in for a local network" local_network
+  try "drop-in for a GPU" gpu
+  try "upgrade from the version before, under load" upgrade_under_load "$deb" "$load_s"
   try "disabled stays disabled" stays_disabled "$deb"
   try "removing keeps models, cache and settings" removes
   try "purging leaves nothing" purges "$deb"
@@ -43,12 +50,12 @@ explain_inactive() {
   inside 'systemctl status --no-pager -l distiller-llm.service distiller-llm.socket; journalctl --no-pager -n 30 -u distiller-llm' >&2 || true
 }
 
-# wait_for SECONDS COMMAND: until the command succeeds in the machine.
+# wait_for SECONDS COMMAND: until the command succeeds in the machine. A slow machine gets PATIENCE times as long.
 wait_for() {
-  local until=$(($(now_ms) + $1 * 1000))
+  local until=$(($(now_ms) + $1 * 1000 * ${PATIENCE:-1}))
   until inside "$2" >/dev/null 2>&1; do
     (($(now_ms) < until)) || {
-      echo "not within $1 s: $2"
+      echo "not within $(($1 * ${PATIENCE:-1})) s: $2"
       return 1
     }
     sleep 0.1
@@ -179,13 +186,22 @@ foreign_environment_steps() {
 }
 
 restarts_under_load() {
-  inside "$CLIENT load $1 >/tmp/load.txt 2>&1 & load=\$!
+  inside "$CLIENT load $1 $LEAST_LOAD >/tmp/load.txt 2>&1 & load=\$!
     for i in 1 2 3; do sleep $(($1 / 5)); systemctl restart distiller-llm.service || exit 1; done
     wait \$load; status=\$?; cat /tmp/load.txt; exit \$status"
 }
 
 killed() {
   inside "$CLIENT broken $1" && is_socket_up
+}
+
+# The stream whose engine was killed: the line on the engine's end has its id as well as the one on the request.
+one_request() {
+  local events
+  events=$(inside 'journalctl -u distiller-llm -o json --no-pager --output-fields=EVENT REQUEST_ID=broken-engine |
+    python3 -I -c "import json, sys; print(*sorted(json.loads(line)[\"EVENT\"] for line in sys.stdin), sep=\", \")"')
+  echo "REQUEST_ID=broken-engine finds $events"
+  [[ $events == *engine_exited*request* ]]
 }
 
 is_socket_up() {
@@ -237,7 +253,7 @@ wrong_setting() {
 credentials() {
   inside 'pid=$(systemctl show -P MainPID distiller-llm.service)
     ls /etc/distiller-llm/api-keys 2>/dev/null && exit 1
-    tr "\0" "\n" </proc/$pid/environ | grep -q ^CREDENTIALS_DIRECTORY=
+    tr "\0" "\n" </proc/$pid/environ | grep -q ^CREDENTIALS_DIRECTORY= || exit 1
     install -m 0600 /dev/null /etc/distiller-llm/api-keys
     systemctl restart distiller-llm.service; status=$?
     rm -f /etc/distiller-llm/api-keys
@@ -246,66 +262,53 @@ credentials() {
     exit $status'
 }
 
-reloads() {
-  local before
+# reload_with LINE EVENT: reloads with this line in the settings and waits for what the service says of it; prints that.
+# The settings are right again afterwards, and the process is the same.
+reload_with() {
+  local before said
   before=$(main_pid)
-  inside 'systemctl reload distiller-llm.service' || {
+  inside "cp /etc/distiller-llm/config.toml /tmp/config.toml
+    echo '$1' >>/etc/distiller-llm/config.toml
+    systemctl reload distiller-llm.service" || {
     echo "systemctl reload failed"
     return 1
   }
-  sleep 1
+  wait_for 10 "journalctl -u distiller-llm -o cat --no-pager EVENT=$2 | grep -q ."
+  said=$(inside "journalctl -u distiller-llm -o cat --no-pager EVENT=$2 | tail -n 1")
   answers tcp >/dev/null
-  if [[ $(main_pid) != "$before" ]]; then
-    echo "missing: SIGHUP ends the process"
-  else
-    echo "the same process goes on"
-  fi
-}
-
-upgrade_under_load() {
-  inside "$CLIENT load $2 >/tmp/load.txt 2>&1 & load=\$!
-    sleep 1; dpkg -i $1 >/tmp/dpkg.log 2>&1 || { tail -n 3 /tmp/dpkg.log; exit 1; }
-    wait \$load; status=\$?; cat /tmp/load.txt; exit \$status"
-}
-
-stays_disabled() {
-  inside "systemctl disable --now distiller-llm.service distiller-llm.socket 2>/dev/null
-    dpkg -i $1 >/tmp/dpkg.log 2>&1 || exit 1
-    systemctl is-enabled distiller-llm.service distiller-llm.socket | sort -u; systemctl is-active distiller-llm.service distiller-llm.socket | sort -u" \
-    | paste -sd' ' | tee "$console.disabled"
-  [[ $(<"$console.disabled") == "disabled inactive" ]] || return 1
-  rm -f "$console.disabled"
-  inside 'systemctl enable --now distiller-llm.socket distiller-llm.service 2>/dev/null'
-  answers tcp
-  echo "disabled and inactive after an upgrade"
-}
-
-removes() {
-  inside 'echo mine >/var/lib/distiller-llm/models/mine.txt
-    dpkg -r distiller-llm >/tmp/dpkg.log 2>&1 || { tail -n 3 /tmp/dpkg.log; exit 1; }
-    systemctl is-active --quiet distiller-llm.socket && exit 1
-    [ -f /var/lib/distiller-llm/models/mine.txt ] || { echo "the models are gone"; exit 1; }
-    [ -d /var/cache/private/distiller-llm ] || { echo "the cache is gone"; exit 1; }
-    [ -f /etc/distiller-llm/config.toml ] || { echo "the settings are gone"; exit 1; }
-    [ ! -e /usr/lib/distiller-llm ] || { echo "left: $(find /usr/lib/distiller-llm | head -n 3 | paste -sd" ")"; exit 1; }
-    echo "models, cache and settings are kept, everything else is gone"'
-}
-
-purges() {
-  local left
-  inside "dpkg -i $1 >/dev/null 2>&1 && mkdir -p /etc/systemd/system/distiller-llm.service.d && dpkg -P distiller-llm >/tmp/dpkg.log 2>&1 || { tail -n 3 /tmp/dpkg.log; exit 1; }
-    rm -f /tmp/dpkg.log /tmp/load.txt /tmp/config.toml"
-  left=$(list_paths | comm -13 "$console.before" -)
-  if [[ -n $left ]]; then
-    echo "left: $(head -n 5 <<<"$left" | paste -sd' ')"
+  inside 'cp /tmp/config.toml /etc/distiller-llm/config.toml; systemctl reload distiller-llm.service'
+  answers tcp >/dev/null
+  [[ $(main_pid) == "$before" ]] || {
+    echo "it is another process"
     return 1
-  fi
-  echo "the same $(grep -c . "$console.before") paths as before the installation"
+  }
+  echo "$said"
 }
 
-# Everything but what the kernel, the journal, dpkg's own books and mounts of this test put there.
-list_paths() {
-  inside 'find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /mnt -o -path /var/log -o -path /var/lib/dpkg/info -o -path /var/lib/dpkg/triggers -o -path /run/systemd -o -path /run/udev -o -path /run/dbus -o -path /run/lock \) -prune -o -print;
-    find /var/lib/dpkg/info /run /var/lib/systemd /etc /tmp -name "*distiller*"' 2>/dev/null \
-    | grep -vE '^/(tmp|var/tmp)/systemd-private|^/var/lib/dpkg/[a-z-]+(-old)?$|^/var/cache/ldconfig' | LC_ALL=C sort -u
+reloads() {
+  local said
+  said=$(reload_with 'max_tokens = 7' setting_changed)
+  echo "the same process goes on: $said"
+  [[ $said == *max_tokens* ]]
+}
+
+wrong_setting_at_reload() {
+  local said
+  said=$(reload_with 'temperature = "warm"' reload_refused)
+  echo "the same process goes on with what it had: $said"
+  [[ $said == *temperature* ]]
+}
+
+# The gap: how long someone waits who asks in the first moment of a restart.
+restart_time() {
+  local began stopped started
+  began=$(now_ms)
+  inside 'systemctl stop distiller-llm.service 2>/dev/null'
+  stopped=$(since_ms "$began")
+  began=$(now_ms)
+  inside 'systemctl start distiller-llm.service'
+  started=$(since_ms "$began")
+  began=$(now_ms)
+  inside "systemctl restart distiller-llm.service & sleep 0.05; $CLIENT ask tcp >/dev/null && wait"
+  echo "stopped after $stopped ms, ready after $started ms; a request that comes in a restart is answered after $(since_ms "$began") ms"
 }

@@ -50,6 +50,15 @@ def memory_bytes(live: LiveServer) -> int:
     return n_bytes
 
 
+def test_where_memory_ends_the_kernel_ends_the_engine_first(server: LiveServer) -> None:
+    assert oom_score_adj(server.engine_pid) > oom_score_adj("self")
+
+
+def oom_score_adj(pid: int | str) -> int:
+    """Return what the kernel adds to a process's score before it ends the highest."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 def test_limits_for_systemd_are_printed_alone_on_stdout() -> None:
     command = [sys.executable, "-m", "app", "recommend-memory"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
