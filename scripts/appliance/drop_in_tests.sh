@@ -37,7 +37,7 @@ local_network_steps() {
     return 1
   }
   for address in 127.0.0.1 192.168.1.10; do
-    [[ $(lan_status "$address") == 401 && $(lan_status "$address" -H "Authorization: Bearer $LAN_KEY") == 200 ]] || {
+    [[ $(lan_status "$address") == 401 && $(lan_status "$address" "$LAN_KEY") == 200 ]] || {
       echo "at $address not 401 without the key and 200 with it"
       return 1
     }
@@ -49,12 +49,9 @@ local_network_steps() {
   echo "does not start without a key; listens on $listening: 401 without, 200 with it; the processes have no network as before"
 }
 
-# lan_status ADDRESS [CURL OPTION…]
+# lan_status ADDRESS [KEY]
 lan_status() {
-  local address=$1 options
-  shift
-  options=$(printf ' %q' "$@")
-  inside "curl -s -o /dev/null -w '%{http_code}' $options http://$address:8000/v1/models"
+  inside "curl -s -o /dev/null -w '%{http_code}' ${2:+-H 'Authorization: Bearer $2'} http://$1:8000/v1/models"
 }
 
 # No GPU is here: only that systemd takes it, that the service answers with it, and what it costs.
