@@ -77,17 +77,13 @@ def test_each_key_is_a_client_of_its_own() -> None:
 
 
 def test_there_are_so_many_connections_and_no_more() -> None:
-    with LiveServer("--max-connections", "2") as live, contextlib.ExitStack() as stack:
+    with LiveServer("--max-connections", "2") as live:
         live.wait_healthy()
-        held = [stack.enter_context(live.connect()) for _ in range(2)]
-        for connection in held:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")  # and no more
-        with live.connect() as refused:
+        with streaming(live, 2), live.connect() as refused:
             answer = rest_of(refused)
         assert answer.startswith(b"HTTP/1.1 503")
         assert error_in(answer)["code"] == "too_many_connections"
         assert "max_connections" in error_in(answer)["message"]
-        held[0].close()
         live.wait_until(lambda: live.http.get("/health").status_code == 200)
 
 
