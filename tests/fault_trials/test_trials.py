@@ -9,6 +9,7 @@ import pytest
 from scripts.fault_trials import cli, models
 from scripts.fault_trials.bodies import bodies
 from scripts.fault_trials.cache import cache
+from scripts.fault_trials.kills import kill_engine
 from scripts.fault_trials.openapi import openapi
 from scripts.fault_trials.raw import REQUEST_TIMEOUT_S, send_bytes, stall
 from scripts.fault_trials.tally import Tally
@@ -20,6 +21,12 @@ PATIENT_S = 30.0  # on a machine that is busy with other tests
 def assert_nothing_lost(*tallies: Tally) -> None:
     assert [line for tally in tallies for line in tally.loss_lines()] == []
     assert all(tally.tried for tally in tallies)
+
+
+def test_streams_outlive_killed_engines() -> None:
+    ended, knocks = kill_engine(2, seed=10)
+    assert ended.seen["the same answer, word for word"] == 2
+    assert knocks.seen["answered"] > 0
 
 
 def test_damaged_model_files_are_refused_by_the_reader_or_hurt_one_engine_at_most() -> None:
