@@ -81,7 +81,9 @@ def test_there_are_so_many_connections_and_no_more() -> None:
         live.wait_healthy()
         held = [stack.enter_context(live.connect()) for _ in range(2)]
         for connection in held:
-            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")  # and no more
+            whole = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            connection.sendall(whole + b"GET / HTTP/1.1\r\nHost: localhost\r\n")  # and no more
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
         with live.connect() as refused:
             answer = rest_of(refused)
         assert answer.startswith(b"HTTP/1.1 503")
@@ -168,6 +170,17 @@ def test_the_body_of_a_refused_request_is_not_swallowed_for_ever(impatient: Live
         connection.sendall(head.encode())
         answer = fed_until_the_end(connection, drop=b" ")
     assert answer.startswith(b"HTTP/1.1 403")
+
+
+def test_who_asks_and_never_reads_does_not_hold_a_connection_for_ever(
+    impatient: LiveServer,
+) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with impatient.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        connection.settimeout(30)
+        with pytest.raises(ConnectionError):
+            connection.sendall(request * 1_000_000)  # more than is buffered on the way
 
 
 def test_a_client_that_stops_reading_loses_its_stream_and_the_engine_its_request(
