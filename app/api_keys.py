@@ -75,15 +75,17 @@ def read_api_keys(settings: Settings) -> ApiKeys:
             raise SettingsInvalid(f"api_keys_file {path}: holds no key")
         entries += found
     folder = os.environ.get(_CREDENTIALS)
-    if folder and (credential := Path(folder, CREDENTIAL)).exists():
-        entries += _read(credential)
+    if folder:
+        entries += _read(Path(folder, CREDENTIAL), may_be_missing=True)
     return _joined(entries)
 
 
-def _read(path: Path) -> list[tuple[str, str]]:
+def _read(path: Path, *, may_be_missing: bool = False) -> list[tuple[str, str]]:
     try:
-        text = path.read_text()
+        text = path.read_text("utf-8-sig")
     except OSError as error:
+        if may_be_missing and isinstance(error, FileNotFoundError):
+            return []
         raise SettingsInvalid(f"api keys {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SettingsInvalid(f"api keys {path}: is no text") from None

@@ -1,7 +1,7 @@
-"""Owns what connections may take: how many there are, and how long a request is on its way.
+"""Owns what connections may take: how many there are, and how long requests and answers wait.
 
-Sanic measures silence only: who sends a byte now and then keeps a connection for days. It must not
-know what is asked or answered.
+Sanic measures silence only: who sends a byte now and then keeps a connection for days, and so does
+who asks and never reads. It must not know what is asked or answered.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any
 
 from sanic.exceptions import RequestTimeout
 from sanic.http.constants import Stage
-from sanic.server.protocols.http_protocol import HttpProtocol
+
+from app.http_protocol import Connection
 
 _LOOK_EVERY_S = 1.0
 _LAST_WORDS_S = 1.0
 
 
 class ConnectionGuard:
-    """Makes the protocol of each new connection, and ends those that take too long to ask.
+    """Makes the protocol of each new connection, and ends those that take too long to ask or read.
 
     Where there are too many, the longest idle one makes room for a new one.
 
@@ -35,7 +36,7 @@ class ConnectionGuard:
         self,
         connections: Callable[[], Iterable[Any]],
         most: Callable[[], int],
-        serve: Callable[..., Any] = HttpProtocol,
+        serve: Callable[..., Any] = Connection,
     ) -> None:
         self._connections = connections
         self._most = most
@@ -55,17 +56,17 @@ class ConnectionGuard:
         """Look at the connections again and again; runs until it is cancelled.
 
         Args:
-            timeout_s: tells how long a request may be on its way.
+            timeout_s: tells how long a request may be on its way, and an answer unread.
         """
         while True:
             await asyncio.sleep(min(_LOOK_EVERY_S, timeout_s() / 2))
             self.look(time.monotonic(), timeout_s())
 
     def look(self, now_s: float, timeout_s: float) -> None:
-        """End the connections whose request is on its way for longer than the timeout."""
+        """End the connections where one request or answer waits longer for the client."""
         seen, self._arriving = self._arriving, {}
         for connection in list(self._connections()):
-            phase = _arrival(connection)
+            phase = _waited_for(connection)
             if phase is None:
                 continue
             before, since_s = seen.get(connection, (phase, now_s))
@@ -78,28 +79,33 @@ class ConnectionGuard:
 
 def _make_room(connections: list[Any]) -> bool:
     """Close the connection on which nothing happened for the longest time, if one is idle."""
-    idle = [
-        connection
-        for connection in connections
-        if connection.http is not None
-        and connection.http.stage is Stage.IDLE
-        and not connection.http.request_body
-    ]
+    idle = [connection for connection in connections if _is_idle(connection)]
     if not idle:
         return False
     min(idle, key=lambda connection: float(connection._time)).close()
     return True
 
 
-def _arrival(connection: Any) -> tuple[Stage, int] | None:
-    """Return which part of which request is on its way, or None.
+def _is_idle(connection: Any) -> bool:
+    """Return whether a connection can make room; one that is closed already makes none."""
+    http = connection.http
+    if http is None or connection.transport is None or connection.transport.is_closing():
+        return False
+    return http.stage is Stage.IDLE and not http.request_body
 
-    That is its header, or the rest of a body that is only read to be thrown away.
+
+def _waited_for(connection: Any) -> tuple[Stage, int] | None:
+    """Return which part of which request or answer waits for the client, or None.
+
+    That is a request's header, the rest of a body that is only read to be thrown away, or an answer
+    that cannot be written as long as the client does not read those before it.
     """
     http = connection.http
     if http is None:
         return None
-    if http.stage is Stage.REQUEST or (http.stage is Stage.IDLE and http.request_body):
+    is_arriving = http.stage is Stage.REQUEST or (http.stage is Stage.IDLE and http.request_body)
+    is_answered = http.stage in (Stage.HANDLER, Stage.RESPONSE)
+    if is_arriving or (is_answered and not connection._can_write.is_set()):
         return http.stage, connection.state["requests_count"]
     return None
 

@@ -50,6 +50,13 @@ def test_a_file_holds_a_key_a_line_with_comments_and_space(tmp_path: Path) -> No
     assert read_api_keys(in_file(tmp_path / "keys", text)).names == ["laptop", "phone"]
 
 
+def test_a_file_may_come_from_an_editor_that_marks_utf_8_and_ends_lines_its_own_way(
+    tmp_path: Path,
+) -> None:
+    text = f"\ufefflaptop:{LAPTOP}\r\nphone:{PHONE}\r\n"
+    assert read_api_keys(in_file(tmp_path / "keys", text)).names == ["laptop", "phone"]
+
+
 def test_the_setting_holds_keys_between_commas_or_lines() -> None:
     assert read_api_keys(given(f"laptop:{LAPTOP}, phone:{PHONE}")).names == ["laptop", "phone"]
     assert read_api_keys(given(f"laptop:{LAPTOP}\nphone:{PHONE}\n")).names == ["laptop", "phone"]
@@ -74,6 +81,14 @@ def test_a_credential_may_be_empty_or_missing(
     assert not read_api_keys(Settings())
     (tmp_path / "api-keys").write_text(text)
     assert not read_api_keys(Settings())
+
+
+def test_a_credential_that_is_there_and_cannot_be_read_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "api-keys").symlink_to("api-keys")
+    assert "cannot be read" in refusal(Settings())
 
 
 @pytest.mark.parametrize("text", ["", "\n", "# nothing yet\n"])

@@ -23,11 +23,15 @@ class FakeConnection:
     stage: Stage = Stage.IDLE
     unread_body: bool = False
     last_s: float = 0.0
+    is_closing: bool = False
+    is_read: bool = True
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.state = {"requests_count": 0}
         self.http: Any = SimpleNamespace(stage=self.stage, request_body=self.unread_body)
+        self.transport = SimpleNamespace(is_closing=lambda: self.is_closing)
+        self._can_write = SimpleNamespace(is_set=lambda: self.is_read)
         self._time = self.last_s
         self._task = SimpleNamespace(cancel=lambda: self.ended.append("cancelled"))
 
@@ -59,6 +63,15 @@ def test_an_unread_body_that_takes_too_long_ends_the_connection() -> None:
 @pytest.mark.parametrize("stage", [Stage.IDLE, Stage.HANDLER, Stage.RESPONSE])
 def test_waiting_working_and_answering_take_as_long_as_they_take(stage: Stage) -> None:
     assert looked_at(FakeConnection(stage), 0, 100) == []
+
+
+@pytest.mark.parametrize("stage", [Stage.HANDLER, Stage.RESPONSE])
+def test_an_answer_that_waits_too_long_for_earlier_ones_to_be_read_ends_the_connection(
+    stage: Stage,
+) -> None:
+    connection = FakeConnection(stage, is_read=False)
+    assert looked_at(connection, 0, 5, 10) == []
+    assert looked_at(connection, 0, 10.1) == ["aborted"]
 
 
 def test_each_request_has_the_whole_time() -> None:
@@ -98,6 +111,14 @@ def test_the_longest_idle_connection_makes_room() -> None:
     younger, older = FakeConnection(last_s=9.0), FakeConnection(last_s=5.0)
     assert not refuses(busy, younger, older, most=3)
     assert (busy.ended, younger.ended, older.ended) == ([], [], ["closed"])
+
+
+def test_a_connection_that_is_closing_makes_no_room_again() -> None:
+    closing = FakeConnection(is_closing=True)
+    assert refuses(closing, most=1)
+    idle = FakeConnection(last_s=9.0)
+    assert not refuses(closing, idle, most=2)
+    assert (closing.ended, idle.ended) == ([], ["closed"])
 
 
 def test_what_still_reads_a_body_away_is_not_idle() -> None:

@@ -57,6 +57,7 @@ def _admit(request: Request, doors: Doors) -> HTTPResponse | None:
     if request.ctx.key_name:
         access_log.note(request, key_name=request.ctx.key_name)
     if request.path in _OPEN_PATHS:
+        _check_no_body(request)
         return None
     if doors.keys and not request.ctx.key_name:
         raise KeyRefused(is_wrong=bool(token))
@@ -93,6 +94,17 @@ def _check_host(request: Request, doors: Doors) -> None:
 def _shown_key(request: Request) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     return token.strip() or None if scheme.lower() == _SCHEME else None
+
+
+def _check_no_body(request: Request) -> None:
+    """Refuse a body where strangers are let in as often as they like: it would be kept in memory.
+
+    Raises:
+        BadRequest: there is one.
+    """
+    http: Any = request.stream
+    if http is not None and (http.request_body == "chunked" or http.request_bytes_left):
+        raise BadRequest(f"{request.path} takes no body")
 
 
 def _check_share(request: Request, in_work: Iterable[Request], most: int) -> None:

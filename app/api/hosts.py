@@ -30,12 +30,14 @@ def is_own_name(name: str, reached_at: str, allowed: Set[str]) -> bool:
     if name in allowed or name == "localhost" or name.endswith(".localhost"):
         return True
     address = _address(name)
-    return address is not None and (address.is_loopback or address == _address(reached_at))
+    if address is None:
+        return False
+    return address.is_loopback or address == _address(reached_at.partition("%")[0])
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None

@@ -66,6 +66,7 @@ def test_the_address_of_the_connection_is_our_own(name: str, reached_at: str) ->
         "0.0.0.0",
         "2130706433",
         "0x7f.1",
+        "127.0.0.1%.evil.example",
     ],
 )
 def test_other_names_and_addresses_are_not(name: str) -> None:

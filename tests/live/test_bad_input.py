@@ -160,6 +160,23 @@ def test_garbage_instead_of_http_gets_an_answer_and_harms_nobody(server: LiveSer
     assert server.http.get("/health").status_code == 200
 
 
+@pytest.mark.parametrize("target", ["models", "?", "localhost:80"])
+def test_a_target_that_is_no_url_is_refused_and_no_failure_of_the_service(
+    server: LiveServer, target: str
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+    assert not [line for line in server.lines if "uncaught" in line["event"]]
+
+
+@pytest.mark.parametrize("target", ["http://localhost", "http://localhost?a=b"])
+def test_an_address_without_a_path_is_the_roots(server: LiveServer, target: str) -> None:
+    with server.connect() as connection:
+        connection.sendall(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("line", [b"PO\xf3T /health", b"GET /\xff\xfe", b"GET /models/\xff"])
 def test_bytes_that_are_no_text_are_refused_like_others(server: LiveServer, line: bytes) -> None:
     with server.connect() as connection:

@@ -147,6 +147,16 @@ def test_health_is_polled_without_a_key_and_tells_no_details(
     assert guarded.http.get("/health/live").json() == {"status": "ok"}
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 5000000", "Transfer-Encoding: chunked"])
+def test_health_takes_no_body_of_anybody(guarded: Guarded, framing: str) -> None:
+    with guarded.live.connect() as connection:
+        connection.sendall(f"GET /health HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n".encode())
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"connection: close" in answer
+    assert guarded.http.get("/health", headers={"Content-Length": "0"}).status_code == 200
+
+
 def test_health_has_its_details_for_a_key(guarded: Guarded) -> None:
     body = guarded.http.get("/health", headers=bearer(LAPTOP)).json()
     assert body.keys() > POLLED

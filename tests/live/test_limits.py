@@ -166,6 +166,17 @@ def test_the_body_of_a_refused_request_is_not_swallowed_for_ever(impatient: Live
     assert answer.startswith(b"HTTP/1.1 403")
 
 
+def test_who_asks_and_never_reads_does_not_hold_a_connection_for_ever(
+    impatient: LiveServer,
+) -> None:
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with impatient.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        connection.settimeout(30)
+        with pytest.raises(ConnectionError):
+            connection.sendall(request * 1_000_000)  # more than is buffered on the way
+
+
 def test_a_client_that_stops_reading_loses_its_stream_and_the_engine_its_request(
     impatient: LiveServer,
 ) -> None:
