@@ -18,17 +18,21 @@ result() {
 
 # try NAME FUNCTION ARGUMENT…: what the function prints last is the detail; a function that fails is a failed test.
 try() {
-  local name=$1 detail status
+  local name=$1 detail status where
   shift
+  where=$(mktemp)
   # Not with `|| status=$?`: within such a command nothing ends at its first failure.
   set +e
   detail=$(
-    set -e
+    set -eE
+    trap 'echo "$BASH_COMMAND" >>"$where"' ERR
     "$@" 2>&1
   )
   status=$?
   set -e
   detail=$(tail -n 1 <<<"$detail")
+  ((status == 0)) || detail=${detail:-ended with $status at: $(head -n 1 "$where")}
+  rm "$where"
   if [[ $detail == missing:* ]]; then
     result "$name" missing "${detail#missing: }"
   elif ((status == 0)); then
