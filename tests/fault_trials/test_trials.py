@@ -73,7 +73,7 @@ def test_what_was_lost_makes_the_command_fail(
 ) -> None:
     for losses, status in (([], 0), (["it broke"], 1)):
         tally = Tally("a fault", tried=1, losses=losses)
-        trial = ("try it", 1, lambda _, tally=tally: [tally])
+        trial = ("try it", 1, lambda _times, _seed, tally=tally: [tally])
         monkeypatch.setitem(cli.TRIALS, "cache", trial)
         assert cli.main(["cache"]) == status
         printed = capsys.readouterr()
