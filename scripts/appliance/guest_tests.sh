@@ -121,6 +121,7 @@ memory_ends() {
   with_room 60 64
   $CLIENT alive 30 >/run/guest.alive 2>&1 &
   hog oom_kill || {
+    echo "what takes memory ended with $?; $(systemctl show -p Result -p NRestarts -p MainPID distiller-llm.service | paste -sd' '), before $before; $(journalctl -u distiller-llm -p warning -o cat --no-pager -n 3 | paste -sd' ')"
     without_limits
     return 1
   }
