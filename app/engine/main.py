@@ -6,7 +6,6 @@ FD is the inherited end of a socketpair. The first command is `Load`; the proces
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import socket
 import sys
@@ -46,15 +45,12 @@ from app.protocol import (
 )
 
 _PROGRESS_STEP = 0.02
-_OOM_SCORE = Path("/proc/self/oom_score_adj")
-_OOM_SCORE_AHEAD, _OOM_SCORE_MOST = 200, 1000
 
 
 def main(argv: list[str]) -> int:
     """Serve one model on the socket whose descriptor is `argv[1]`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _offer_to_end_first()
     channel = Channel(socket.socket(fileno=int(argv[1])))
     try:
         command, *rest = channel.wait()
@@ -70,13 +66,6 @@ def main(argv: list[str]) -> int:
     except ChannelClosed:
         pass
     return 0
-
-
-def _offer_to_end_first() -> None:
-    """Have the kernel end this process where memory ends, not the one that would start it again."""
-    with contextlib.suppress(OSError, ValueError):
-        score = int(_OOM_SCORE.read_text()) + _OOM_SCORE_AHEAD
-        _OOM_SCORE.write_text(str(min(score, _OOM_SCORE_MOST)))
 
 
 def _load(command: Load, channel: Channel) -> EngineLoop | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from app.settings import ENV_PREFIX
 
+_OOM_SCORE_AHEAD, _OOM_SCORE_MOST = 200, 1000  # proc_pid_oom_score_adj(5)
 _ENGINE_MODULE = "app.engine.main"
 # Where API keys may stand. The engine reads hostile files and has no use for them.
 _NOT_INHERITED = (ENV_PREFIX, "CREDENTIALS_DIRECTORY")
@@ -39,6 +41,7 @@ class SpawnedEngine:
         )
         theirs.close()
         self.socket = ours
+        _end_first(self.process.pid)
 
     def discard(self) -> None:
         """End a process that is not needed after all."""
@@ -47,3 +50,13 @@ class SpawnedEngine:
         self.process.wait()
         if self.process.stderr is not None:
             self.process.stderr.close()
+
+
+def _end_first(pid: int) -> None:
+    """Have the kernel end a process where memory ends, before the one that would start it again.
+
+    From its first moment on: while it imports it is still the smaller one.
+    """
+    score = Path(f"/proc/{pid}/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        score.write_text(str(min(int(score.read_text()) + _OOM_SCORE_AHEAD, _OOM_SCORE_MOST)))
