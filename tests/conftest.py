@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.live.server import LiveServer
 
@@ -21,3 +23,16 @@ def own_server() -> Iterator[LiveServer]:
     """A server of the test's own, to be broken."""
     with LiveServer() as live:
         yield live.wait_healthy()
+
+
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Undo what a test sets up of logging."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

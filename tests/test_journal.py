@@ -22,6 +22,8 @@ from app import journal, logs
 from app.journal import JournalSocket, encode, field_name
 from app.journal_record import message_of, record_of
 
+pytestmark = pytest.mark.usefixtures("logging_as_before")
+
 # ---------------------------------------------------------------- bytes
 
 
@@ -191,18 +193,6 @@ def receiver(path: Path) -> Iterator[Journal]:
     made = Journal(path)
     yield made
     made.socket.close()
-
-
-@pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def test_lines_of_every_logger_arrive_as_records(

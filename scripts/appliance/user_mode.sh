@@ -24,15 +24,15 @@ tidy_up() {
 # The Debian as it is, with the package unpacked over it in memory.
 lay_over() {
   mount -t tmpfs none "$work"
-  mkdir "$work"/{upper,work,root}
-  mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/work" none "$work/root"
-  mount -t proc proc "$work/root/proc"
-  mount --bind /dev "$work/root/dev"
-  dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$work/root"
+  mkdir "$work"/{upper,work,debian}
+  mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/work" none "$work/debian"
+  mount -t proc proc "$work/debian/proc"
+  mount --bind /dev "$work/debian/dev"
+  dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C "$work/debian"
 }
 
 serve() {
-  exec chroot "$work/root" /usr/bin/env -i "QEMU_CPU=$cpu" HOME=/root "$home/bin/python3" -I -m app serve \
+  exec chroot "$work/debian" /usr/bin/env -i "QEMU_CPU=$cpu" HOME=/root "$home/bin/python3" -I -m app serve \
     --models-dir /var/lib/distiller-llm/models --cache-dir /tmp/cache >"$work/log" 2>&1
 }
 

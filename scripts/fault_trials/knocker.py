@@ -5,16 +5,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
+from scripts.benchmark.processes import ClosedAtExit
 from scripts.fault_trials.tally import Tally
 
 _EVERY_S = 0.01
 _TIMEOUT_S = 5.0
 
 
-class Knocker:
+class Knocker(ClosedAtExit):
     """Asks a server whether it lives, in a thread, each time over a new connection.
 
     Args:
@@ -31,17 +30,10 @@ class Knocker:
         self._thread = threading.Thread(target=self._knock, daemon=True)
         self._refused: list[str] = []
         self.times_s: list[float] = []
-
-    def __enter__(self) -> Self:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop asking."""
         self._is_over.set()
         self._thread.join()
 

@@ -151,6 +151,16 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+async def at_work(names: str, *content: str) -> tuple[Host, list[Client]]:
+    """Return clients whose requests an engine works on, one for each letter."""
+    host = Host()
+    clients = [Client(host, name, *content) for name in names]
+    await turns()
+    for name in names:
+        await host.engine.say(name, Accepted, Started)
+    return host, clients
+
+
 async def test_one_is_tried_at_a_time() -> None:
     host = Host()
     clients = [Client(host, name) for name in "ab"]
@@ -168,11 +178,7 @@ async def test_one_is_tried_at_a_time() -> None:
 
 
 async def test_a_trial_goes_on_in_the_next_engine_where_one_dies_unasked() -> None:
-    host = Host()
-    clients = [Client(host, name) for name in "ab"]
-    await turns()
-    for name in "ab":
-        await host.engine.say(name, Accepted, Started)
+    host, clients = await at_work("ab")
     await host.die()
     host.serving = Served(Engine())
     host.engine.is_alive = False  # it was there, and is gone before anybody could ask
@@ -186,11 +192,7 @@ async def test_a_trial_goes_on_in_the_next_engine_where_one_dies_unasked() -> No
 
 
 async def test_copies_of_a_request_that_is_given_up_are_given_up_too() -> None:
-    host = Host()
-    clients = [Client(host, name, "the same") for name in "abc"]
-    await turns()
-    for name in "abc":
-        await host.engine.say(name, Accepted, Started)
+    host, clients = await at_work("abc", "the same")
     await host.die()
     await host.restart()
     await host.engine.say("a", Accepted, Started)
@@ -202,11 +204,7 @@ async def test_copies_of_a_request_that_is_given_up_are_given_up_too() -> None:
 
 
 async def test_who_is_tried_is_not_blamed_while_it_waits() -> None:
-    host = Host()
-    clients = [Client(host, name) for name in "ab"]
-    await turns()
-    for name in "ab":
-        await host.engine.say(name, Accepted, Started)
+    host, clients = await at_work("ab")
     for _ in range(3):
         await host.die()
         await host.restart()
@@ -277,11 +275,7 @@ async def test_nothing_new_begins_beside_a_trial() -> None:
 
 async def test_a_trial_that_takes_long_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.host.lasting._MOST_PATIENCE_S", 0.0)
-    host = Host()
-    clients = [Client(host, name) for name in "ab"]
-    await turns()
-    for name in "ab":
-        await host.engine.say(name, Accepted, Started)
+    host, clients = await at_work("ab")
     await host.die()
     await host.restart()
     clients.append(Client(host, "new"))
