@@ -6,6 +6,7 @@ The HTTP process sends commands, the engine answers with events; everything that
 one request carries its `request_id`.
 """
 
+from app.base.json_types import JsonObject
 from app.protocol.commands import (
     Cancel,
     ClearCache,
@@ -63,7 +64,6 @@ from app.protocol.parts import (
     CacheParams,
     Constraint,
     DiskEntry,
-    JsonObject,
     LoadParams,
     ModelInfo,
     PromptEnd,
@@ -100,7 +100,6 @@ __all__ = [
     "FrameError",
     "FrameReader",
     "Generate",
-    "JsonObject",
     "KeepProfiles",
     "Load",
     "LoadFailed",
