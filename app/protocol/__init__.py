@@ -6,7 +6,6 @@ The HTTP process sends commands, the engine answers with events; everything that
 one request carries its `request_id`.
 """
 
-from app.base.json_types import JsonObject
 from app.protocol.commands import (
     Cancel,
     ClearCache,
