@@ -14,7 +14,7 @@ from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.speculation import BatchCost
 from app.engine.ipc.channel import Channel
 from app.engine.ipc.outbox import Outbox
-from app.engine.kv.disk_tier import Disk, DiskTier
+from app.engine.kv.disk_tier import Disk, DiskCacheTier
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy
@@ -201,7 +201,9 @@ class Engine:
         interrupt = Interrupt(channel, poll_every_s=0.0)
         context = cast(Context, self.cells)
         store = MemoryStore(idle_bytes, can_cut=can_cut)
-        kv_cache = KvCache(context, self.pool, store, DiskTier(disk), throughput, can_cut=can_cut)
+        kv_cache = KvCache(
+            context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
+        )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
         prompts = cast(PromptBuilder, TokenPrompts())
         self.command_handler = SamplingCommands(

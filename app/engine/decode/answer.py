@@ -13,10 +13,10 @@ from typing import Any
 from app.chat.parsing.stream_parser import (
     CallArguments,
     CallStart,
-    Reasoning,
+    ReasoningPiece,
     StreamEvent,
     StreamParser,
-    Text,
+    TextPiece,
 )
 from app.engine.decode.logprobs import HeldLogprobs
 from app.engine.decode.stop_strings import StopMatcher, Utf8Assembler
@@ -84,9 +84,9 @@ class Answer:
             if self.logprobs is not None:
                 yield from self.logprobs.take()
             match event:
-                case Text(text=text):
+                case TextPiece(text=text):
                     yield TextDelta(text=text, **at)
-                case Reasoning(text=text):
+                case ReasoningPiece(text=text):
                     yield ReasoningDelta(text=text, **at)
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True

@@ -69,7 +69,7 @@ class LogBuffer:
         return lines
 
 
-class DiskTier:
+class DiskCacheTier:
     """What is kept on disk.
 
     Args:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.base.prefix import common_prefix
-from app.engine.kv.disk_tier import DiskTier
+from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemoryStore
 from app.engine.kv.sequences import Lease, SequencePool, Slot
 from app.engine.llama import Context
@@ -60,7 +60,7 @@ class KvCache:
         context: Context,
         pool: SequencePool,
         store: MemoryStore,
-        disk: DiskTier,
+        disk: DiskCacheTier,
         throughput: Throughput,
         *,
         can_cut: bool = True,

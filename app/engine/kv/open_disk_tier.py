@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from app.engine.kv.disk_tier import Disk, DiskTier, LogBuffer
+from app.engine.kv.disk_tier import Disk, DiskCacheTier, LogBuffer
 from app.engine.llama import Model, build_version
 from app.engine.prompt.generated_turns import GeneratedTurns, from_bytes, to_bytes
 from app.engine.system.file_digest import file_digest
@@ -23,7 +23,7 @@ _STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_
 
 def open_disk(
     command: Load, model: Model, turns: GeneratedTurns, *, is_busy: Callable[[], bool]
-) -> DiskTier:
+) -> DiskCacheTier:
     """Return the disk tier of a model, and let `turns` know the answers that are in it.
 
     Args:
@@ -31,7 +31,7 @@ def open_disk(
     """
     cache, path = command.cache, Path(command.model_path)
     if not cache.folder or not cache.capacity_mb:
-        return DiskTier(trouble=cache.refused)
+        return DiskCacheTier(trouble=cache.refused)
     log = LogBuffer()
     store = DiskStore(
         Path(cache.folder),
@@ -49,7 +49,9 @@ def open_disk(
         turn = from_bytes(extra, tokens)
         if turn is not None:
             turns.remember(turn)
-    return DiskTier(Disk(store, writer), log=log, extra_of=lambda tokens: _extra(turns, tokens))
+    return DiskCacheTier(
+        Disk(store, writer), log=log, extra_of=lambda tokens: _extra(turns, tokens)
+    )
 
 
 def fingerprint(path: Path, model: Model, params: LoadParams) -> str:

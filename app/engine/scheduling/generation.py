@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 
 from app.base.prefix import common_prefix
-from app.engine.constrain import Taken
+from app.engine.constrain import GuidedTokens
 from app.engine.decode.speculation import MOST_GUESSED, BatchCost, Speculator
 from app.engine.ipc.outbox import Outbox
 from app.engine.llama import Context, Model
@@ -125,7 +125,7 @@ class Generation:
             reason, n_last = self._append(request, taken), len(taken.tokens)
         return reason, n_last
 
-    def _choose(self, request: Request, row: int) -> Taken:
+    def _choose(self, request: Request, row: int) -> GuidedTokens:
         guide, sampler, answer = request.guide, request.sampler, request.answer
         if sampler is None or answer is None:
             raise RuntimeError("a request without an answer is not sampled")
@@ -156,14 +156,14 @@ class Generation:
         sampler.accept([token])
         return token
 
-    def _taken(self, request: Request, token: int) -> Taken:
+    def _taken(self, request: Request, token: int) -> GuidedTokens:
         """Return what a chosen token leads to."""
         guide = request.guide
         if guide is None:
-            return Taken([token])
+            return GuidedTokens([token])
         return guide.take_end(token) if self._model.is_end(token) else guide.take(token)
 
-    def _append(self, request: Request, taken: Taken) -> str:
+    def _append(self, request: Request, taken: GuidedTokens) -> str:
         """Add tokens to an answer and send what they complete; return why it ends, if it does."""
         answer = request.answer
         if answer is None:
@@ -195,9 +195,9 @@ class Generation:
 
     def _close_step(self, request: Request, reason: str, n_last: int) -> None:
         request.n_last = max(1, min(n_last, MOST_AT_ONCE))
-        trouble = request.guide.trouble if request.guide is not None else ""
-        if trouble:
-            message = f"the answer could not be held to its grammar: {trouble}"
+        error = request.guide.error if request.guide is not None else ""
+        if error:
+            message = f"the answer could not be held to its grammar: {error}"
             self._completion.fail(request, GrammarFailed, message)
         elif reason:
             self._completion.finish(request, reason)
