@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from app.engine.kv.memory_store import MemoryEntry
-from app.promptcache import DiskStore, DiskWriter, Found, Role, Snapshot, WriteJob
+from app.promptcache import DiskStore, DiskWriter, EntryContent, PrefixMatch, Role, WriteJob
 from app.protocol import CacheCounts, DiskEntry, LogLine
 
 _MOST_LOG_LINES = 32
@@ -115,11 +115,11 @@ class DiskCacheTier:
         """Whether there is anything to be found."""
         return self._disk is not None and self._disk.store.newest_tokens() is not None
 
-    def find(self, tokens: Sequence[int], skip: Collection[str] = ()) -> Found | None:
+    def find(self, tokens: Sequence[int], skip: Collection[str] = ()) -> PrefixMatch | None:
         """Return the entry that shares the longest useful prefix with `tokens`."""
         return self._disk.store.find(tokens, skip=skip) if self._disk else None
 
-    def read(self, found: Found) -> Snapshot | None:
+    def read(self, found: PrefixMatch) -> EntryContent | None:
         """Return what `find` found; None where it was bad or is gone."""
         return self._disk.store.read(found) if self._disk else None
 
@@ -196,10 +196,10 @@ class DiskCacheTier:
         if self._disk and save.job:
             self._disk.writer.wait(save.job, timeout_s=timeout_s)
 
-    def hurry(self) -> None:
+    def unthrottle(self) -> None:
         """Write at full speed from now on."""
         if self._disk:
-            self._disk.writer.hurry()
+            self._disk.writer.unthrottle()
 
     def keep_profiles(self, names: set[str]) -> None:
         """Let the entries of other profiles, and what these were before, be evicted."""
@@ -235,7 +235,7 @@ class DiskCacheTier:
             disk_waiting=self._disk.writer.pending,
             written_today_bytes=status.written_today_bytes,
             daily_write_bytes=status.daily_write_bytes,
-            trouble=status.trouble,
+            trouble=status.write_error,
         )
 
     def entries(self) -> list[DiskEntry]:

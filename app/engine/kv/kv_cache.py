@@ -18,7 +18,7 @@ from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemorySto
 from app.engine.kv.sequences import Lease, SequencePool, Slot
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput
-from app.promptcache import Found
+from app.promptcache import PrefixMatch
 
 _MOST_TRIES = 3
 _READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
@@ -141,7 +141,7 @@ class KvCache:
                 return n_tokens
         return 0
 
-    def _pays(self, found: Found, n_memory: int) -> bool:
+    def _pays(self, found: PrefixMatch, n_memory: int) -> bool:
         """Whether reading an entry is quicker than the prefill that it saves."""
         saved_s = (found.n_shared - n_memory) / self._throughput.prefill_tokens_per_s
         return found.n_bytes / _READ_BYTES_PER_S < saved_s

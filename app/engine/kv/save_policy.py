@@ -171,7 +171,7 @@ class SavePolicy:
         if not disk.is_on:
             return
         ends_s = time.monotonic() + _LAST_WRITES_S
-        disk.hurry()
+        disk.unthrottle()
         entries = [list(entry.tokens) for entry in self._kv_cache.store]
         for tokens in [*self._kv_cache.unsaved(), *reversed(entries)]:
             self._save_before(ends_s, tokens, "turn")
