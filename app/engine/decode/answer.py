@@ -19,7 +19,8 @@ from app.chat.parsing.stream_parser import (
     TextPiece,
 )
 from app.engine.decode.logprobs import HeldLogprobs
-from app.engine.decode.stop_strings import StopMatcher, Utf8Assembler
+from app.engine.decode.stop_strings import StopMatcher
+from app.engine.decode.utf8 import Utf8Assembler
 from app.protocol import (
     Delta,
     ReasoningDelta,
