@@ -138,7 +138,7 @@ def test_mirostat_takes_the_place_of_all_but_bias_and_temperature() -> None:
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    path = Path(__file__).parents[2] / "models" / "distiller-nano-3m-q8_0.gguf"
+    path = Path(__file__).parents[3] / "models" / "distiller-nano-3m-q8_0.gguf"
     return Model(path, LoadParams(n_ctx=256), lambda _: None)
 
 

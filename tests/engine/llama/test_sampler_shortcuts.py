@@ -12,7 +12,7 @@ from app.engine.decode.sampling import stages
 from app.engine.llama import BatchPart, Context, Model, Sampler
 from app.protocol import LoadParams, SamplingParams
 
-NANO = Path(__file__).resolve().parents[2] / "models" / "distiller-nano-3m-q8_0.gguf"
+NANO = Path(__file__).resolve().parents[3] / "models" / "distiller-nano-3m-q8_0.gguf"
 PROMPT = [5, 6, 7]
 SAMPLING = [
     SamplingParams(temperature=0.0),
