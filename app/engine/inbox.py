@@ -185,6 +185,8 @@ class Inbox:
     def _trim_memory(self, request_id: str) -> None:
         entries, n_bytes = self._keeper.trim()
         self._guidance.forget()
+        self._prompts.forget()
+        self._model.dry.forget()
         give_back_memory()
         self._channel.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))
 
