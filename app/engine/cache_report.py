@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from app.engine.difference import explain
 from app.engine.residency import Residency
+from app.engine.sequences import Lease
 from app.protocol import CacheCounts, CacheMiss, CacheReport
 
 
@@ -34,8 +35,14 @@ def cache_report(residency: Residency, request_id: str) -> CacheReport:
 
 
 def cache_miss(
-    residency: Residency, tokens: Sequence[int], render: Callable[[list[int]], str]
+    residency: Residency,
+    lease: Lease,
+    tokens: Sequence[int],
+    render: Callable[[list[int]], str],
 ) -> CacheMiss | None:
-    """Return where a prompt leaves the cached one that is most like it; None where it does not."""
-    closest = residency.closest(tokens)
+    """Return where a prompt leaves the cached one that is most like it; None where it does not.
+
+    To be asked when the request starts, before its sequence is brought to what the lease promises.
+    """
+    closest = residency.closest(lease, tokens)
     return explain(tokens, closest, render) if closest else None

@@ -7,7 +7,7 @@ import time
 import msgspec
 
 from app.engine.answer import Answer
-from app.engine.cache_report import cache_miss, cache_report
+from app.engine.cache_report import cache_report
 from app.engine.channel import Channel
 from app.engine.constraint import Guide
 from app.engine.guidance import Guidance
@@ -25,7 +25,6 @@ from app.errors import DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
     Accepted,
     CacheCleared,
-    CacheMiss,
     Cancel,
     ClearCache,
     Command,
@@ -142,8 +141,7 @@ class Inbox:
                 request.sampling = msgspec.structs.replace(request.sampling, ignore_eos=False)
             request.choice = choice
             request.leader = requests[0] if requests else None
-            if command.explain_cache and choice == 0:
-                request.miss = self._explain(prompt.tokens)
+            request.explains = command.explain_cache and choice == 0
             request.report_progress = command.report_progress and choice == 0
             request.answer = self._answer(command, choice, prompt.text)
             request.guide = Guide(plan) if plan is not None else None
@@ -160,9 +158,6 @@ class Inbox:
             logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
         parser = self._prompts.parser(command, prompt_text)
         return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
-
-    def _explain(self, tokens: list[int]) -> CacheMiss | None:
-        return cache_miss(self._residency, tokens, self._model.detokenize)
 
     def remember(self, request: Request) -> None:
         """Keep a finished answer, so that its tokens are known when it comes back as text."""

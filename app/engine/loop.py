@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from app.engine.cache_report import cache_counts
+from app.engine.cache_report import cache_counts, cache_miss
 from app.engine.channel import Channel
 from app.engine.endings import Endings
 from app.engine.generation import Generation
@@ -187,12 +187,15 @@ class EngineLoop:
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
         known = request.tokens[:-1] if request.max_new else request.tokens
+        is_first = not request.clock.started_s
+        if request.explains and is_first:
+            detokenize = self._model.detokenize
+            request.miss = cache_miss(self._residency, lease, request.tokens, detokenize)
         hit = self._residency.bring(lease, known)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
         if self._model.is_recurrent and request.n_past < request.n_head < len(known):
             request.checkpoint = request.n_head
-        is_first = not request.clock.started_s
         if is_first:
             self._announce(request, hit)
         if request.max_new == 0:
