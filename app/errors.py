@@ -25,7 +25,7 @@
         ├── DeadlineExceeded        the request took longer than the deadline setting
         └── ServiceStopping         the service is shutting down
 
-The HTTP status of each leaf stands in one table in `app/api/errors.py`.
+The HTTP status of each leaf stands in one table in `app/web/errors.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Owns reading the settings again while the service runs: what can change does, the rest is told.
 
-Which settings can change is `app.live_settings`'s. Whatever goes wrong, the service goes on with
+Which settings can change is `app.config.changes`'s. Whatever goes wrong, the service goes on with
 the settings it has.
 """
 
@@ -14,14 +14,14 @@ from sanic import Sanic
 from app import logs
 from app.api.profiles import read_profiles
 from app.api.service import Service
-from app.api_keys import ApiKeys, read_api_keys
+from app.config.changes import changes, live_part
+from app.config.settings import Settings
 from app.errors import SettingsInvalid
 from app.host.profiles import Profile
-from app.listeners import Listener, refuse_strangers
-from app.live_settings import changes, live_part
 from app.logs import get_logger
-from app.settings import Settings
-from app.wiring import answer_defaults, doors, load_params, queue_params, sanic_config
+from app.web.api_keys import ApiKeys, read_api_keys
+from app.web.listeners import Listener, require_api_key
+from app.wiring import access_policy, answer_defaults, load_params, queue_params, sanic_config
 
 log = get_logger("settings")
 
@@ -54,7 +54,7 @@ class Reloader:
             wanted = self._read_again()
             profiles = read_profiles(wanted)
             keys = read_api_keys(wanted)
-            refuse_strangers(self._listeners, wanted, keys)
+            require_api_key(self._listeners, wanted, keys)
         except SettingsInvalid as error:
             for line in error.message.splitlines():
                 log.error("reload_refused", error=line)
@@ -80,9 +80,9 @@ class Reloader:
         logs.configure(settings.log_level, settings.log_format)
         self._app.config.update(sanic_config(settings))
         service: Service = self._app.ctx.service
-        if keys != service.doors.keys:
+        if keys != service.access_policy.keys:
             log.info("api_keys_changed", names=keys.names)
-        service.doors = doors(settings, keys)
+        service.access_policy = access_policy(settings, keys)
         service.defaults = answer_defaults(settings)
         service.sse_ping_s = settings.sse_ping_s
         supervisor = service.supervisor

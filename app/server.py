@@ -21,31 +21,40 @@ from typing import Any
 from sanic import Sanic
 
 from app import __version__, logs
-from app.api import access_log, cache, chat, documentation, gate, health, metrics, models, tokens
-from app.api.errors import JsonErrorHandler
-from app.api.meters import Metrics
+from app.api.dialects.chat_completions import handler as chat
+from app.api.endpoints import cache, documentation, health, metrics, models, tokens
+from app.api.metric_registry import Metrics
 from app.api.profiles import read_profiles
 from app.api.service import Service
-from app.api_keys import ApiKeys, read_api_keys
-from app.catalog import Catalog
+from app.config.settings import Settings
+from app.config.sources import load_settings
+from app.device.memory_pressure import find_source
+from app.device.readings import read_device
+from app.device.watch import DeviceWatch
 from app.errors import SettingsInvalid
 from app.host.cache_folder import CacheFolder
-from app.host.device import read_device
-from app.host.device_watch import DeviceWatch
-from app.host.liveness import Liveness
-from app.host.pressure import find_source
-from app.host.relief import PressureWatch, Relief
-from app.host.spawn import SpawnedEngine
+from app.host.memory_relief import MemoryRelief, PressureWatch
+from app.host.process.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
-from app.http_server import HttpServer
-from app.listeners import CannotListen, Listener, open_listeners, refuse_strangers
 from app.logs import get_logger
+from app.models.catalog import Catalog
 from app.reload import Reloader
-from app.sd_notify import ServiceManager
-from app.settings import Settings
-from app.settings_sources import load_settings
-from app.systemd_feed import SystemdFeed
-from app.wiring import answer_defaults, cache_params, doors, load_params, queue_params, sanic_config
+from app.systemd.notify import ServiceManager
+from app.systemd.status import SystemdStatus
+from app.systemd.watchdog import SupervisorHealth
+from app.web import access_control, access_log
+from app.web.api_keys import ApiKeys, read_api_keys
+from app.web.errors import JsonErrorHandler
+from app.web.listeners import CannotListen, Listener, open_listeners, require_api_key
+from app.web.server import HttpServer
+from app.wiring import (
+    access_policy,
+    answer_defaults,
+    cache_params,
+    load_params,
+    queue_params,
+    sanic_config,
+)
 
 BLUEPRINTS = (
     health.blueprint,
@@ -88,9 +97,9 @@ def compose(settings: Settings, keys: ApiKeys, spawned: SpawnedEngine | None = N
     )
     service = _build_service(settings, keys)
     app.ctx.service = service
-    pressure = PressureWatch(lambda: find_source(os.environ), Relief(service.supervisor))
+    pressure = PressureWatch(lambda: find_source(os.environ), MemoryRelief(service.supervisor))
     access_log.install(app)
-    gate.install(app)
+    access_control.install(app)
     for blueprint in BLUEPRINTS:
         app.blueprint(blueprint)
     for route in app.router.routes:
@@ -140,7 +149,7 @@ def serve(
         return _give_up(spawned, EXIT_WRONG_SETTING)
     app = compose(settings, keys, spawned)
     supervisor = app.ctx.service.supervisor
-    feed = SystemdFeed(manager, supervisor, Liveness(supervisor))
+    feed = SystemdStatus(manager, supervisor, SupervisorHealth(supervisor))
     reloader = Reloader(app, settings, read_again or (lambda: settings), listeners)
 
     @app.after_server_start
@@ -174,7 +183,7 @@ def serve(
 def _open_doors(settings: Settings, keys: ApiKeys, manager: ServiceManager) -> list[Listener]:
     listeners = open_listeners(settings, manager.fds)
     try:
-        refuse_strangers(listeners, settings, keys)
+        require_api_key(listeners, settings, keys)
     except SettingsInvalid:
         for listener in listeners:
             listener.close()
@@ -208,6 +217,6 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         device=device,
         defaults=answer_defaults(settings),
         sse_ping_s=settings.sse_ping_s,
-        doors=doors(settings, keys),
+        access_policy=access_policy(settings, keys),
         version=__version__,
     )

@@ -8,10 +8,10 @@ from typing import Any
 from sanic.config import Config
 
 from app.api.defaults import Defaults
-from app.api.doors import Doors
-from app.api_keys import ApiKeys
+from app.config.settings import Settings
 from app.protocol import CacheParams, LoadParams, QueueParams, ReasoningParams, SamplingParams
-from app.settings import Settings
+from app.web.access_policy import AccessPolicy
+from app.web.api_keys import ApiKeys
 
 _NEVER_S = 10_000_000
 
@@ -49,11 +49,11 @@ def cache_params(settings: Settings) -> CacheParams:
     )
 
 
-def doors(settings: Settings, keys: ApiKeys) -> Doors:
+def access_policy(settings: Settings, keys: ApiKeys) -> AccessPolicy:
     """Return who is let in; the device's own name is one of the server's."""
     hostname = socket.gethostname().lower()
     own = {hostname, f"{hostname.partition('.')[0]}.local"}
-    return Doors(
+    return AccessPolicy(
         keys=keys,
         allowed_hosts=frozenset(own.union(settings.allowed_hosts)),
         cors_origins=frozenset(settings.cors_origins),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.host.device import DeviceState
-from app.host.device_watch import DeviceWatch
+from app.device.readings import DeviceState
+from app.device.watch import DeviceWatch
 
 _PREFIX = "distiller_llm_device"
 _HZ = 1_000_000

@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.schemas import answer, cache, chat, common, service
+from app.api.dialects.chat_completions import answer
+from app.api.dialects.chat_completions import schemas as chat
+from app.api.schemas import cache, common, service
 
 _OPEN = (400, 403, 405, 408, 413, 431)  # what the gate and the connection may answer to anything
 _GUARDED = (*_OPEN, 401, 429, 503)

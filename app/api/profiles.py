@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from app.api.schemas.chat import RestoreCacheRequest
-from app.api.validation import explain
+from app.api.dialects.chat_completions.schemas import RestoreCacheRequest
+from app.config.profiles import ProfileSetting
+from app.config.settings import Settings
 from app.errors import InvalidRequest, SettingsInvalid
 from app.host.profiles import Profile
-from app.settings import Settings
-from app.settings_profiles import ProfileSetting
+from app.web.validation import explain
 
 
 def read_profiles(settings: Settings) -> list[Profile]:

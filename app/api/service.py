@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from sanic import Request
 
 from app.api.defaults import Defaults
-from app.api.doors import Doors
-from app.api.meters import Metrics
-from app.catalog import Catalog
-from app.host.device_watch import DeviceWatch
+from app.api.metric_registry import Metrics
+from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
+from app.models.catalog import Catalog
+from app.web.access_policy import AccessPolicy
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
-    doors: Doors = field(default_factory=Doors)
+    access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     open_requests: Callable[[], Iterable[Request]] = tuple
     started_s: float = field(default_factory=time.monotonic)
 

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from app.engine.channel import Channel
-from app.engine.constraint import Compiler
-from app.engine.endings import Endings
-from app.engine.generation import Generation
-from app.engine.guidance import Guidance
-from app.engine.idle_store import IdleStore
-from app.engine.inbox import Inbox
-from app.engine.keeper import Keeper
+from app.engine.constrain import Compiler
+from app.engine.constrain.planner import ConstraintPlanner
+from app.engine.ipc.channel import Channel
+from app.engine.kv.kv_cache import KvCache
+from app.engine.kv.memory_store import MemoryStore
+from app.engine.kv.open_disk_tier import open_disk
+from app.engine.kv.save_policy import SavePolicy
+from app.engine.kv.sequences import SequencePool
 from app.engine.llama import Context, Model
-from app.engine.loop import EngineLoop
-from app.engine.open_disk import open_disk
-from app.engine.pace import Pace
-from app.engine.prompts import PromptBuilder
-from app.engine.residency import Residency
-from app.engine.scheduler import Scheduler
-from app.engine.sequences import SequencePool
+from app.engine.prompt.builder import PromptBuilder
+from app.engine.scheduling.command_handler import CommandHandler
+from app.engine.scheduling.completion import RequestCompletion
+from app.engine.scheduling.generation import Generation
+from app.engine.scheduling.loop import EngineLoop
+from app.engine.scheduling.scheduler import Scheduler
+from app.engine.system.throughput import Throughput
 from app.protocol import Load
 
 _MIB = 1024 * 1024
@@ -41,30 +41,32 @@ def build_loop(
         n_batch=context.n_batch,
         n_ctx=n_ctx,
     )
-    pace = Pace(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
+    throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     can_cut = not model.is_recurrent
-    store = IdleStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
+    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
-    residency = Residency(context, pool, store, disk, pace, can_cut=can_cut)
-    keeper = Keeper(residency, save_after_s=command.cache.save_after_s)
-    guidance = Guidance(model, compiler, prompts.tool_format, prompts.reasoning)
-    inbox = Inbox(
-        model, prompts, guidance, scheduler, channel, pace, residency, keeper, n_ctx=n_ctx
+    kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
+    save_policy = SavePolicy(kv_cache, save_after_s=command.cache.save_after_s)
+    planner = ConstraintPlanner(model, compiler, prompts.tool_format, prompts.reasoning)
+    command_handler = CommandHandler(
+        model, prompts, planner, scheduler, channel, throughput, kv_cache, save_policy, n_ctx=n_ctx
     )
     deadline_s = queue.request_deadline_s
-    endings = Endings(channel, scheduler, keeper, pace, inbox.remember, deadline_s=deadline_s)
+    completion = RequestCompletion(
+        channel, scheduler, save_policy, throughput, command_handler.remember, deadline_s=deadline_s
+    )
     can_guess = can_cut and not model.n_swa
-    generation = Generation(model, context, channel, endings, can_guess=can_guess)
+    generation = Generation(model, context, channel, completion, can_guess=can_guess)
     return EngineLoop(
         model,
         context,
         channel,
-        inbox,
+        command_handler,
         scheduler,
-        residency,
-        keeper,
-        pace,
-        endings,
+        kv_cache,
+        save_policy,
+        throughput,
+        completion,
         generation,
         stream_interval_s=queue.stream_interval_ms / 1000.0,
     )

@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from app.engine.assembly import build_loop
-from app.engine.channel import Channel, ChannelClosed
-from app.engine.constraint import Compiler, build_tokenizer
-from app.engine.digest import file_digest
-from app.engine.heap import give_back_memory
+from app.engine.constrain import Compiler, build_tokenizer
+from app.engine.decode.sampling import stages
+from app.engine.decode.speculation import MOST_GUESSED
+from app.engine.ipc.channel import Channel, ChannelClosed
+from app.engine.ipc.log_relay import LogRelay
 from app.engine.llama import (
     BatchPart,
     Context,
@@ -27,12 +28,11 @@ from app.engine.llama import (
     build_version,
     route_logs,
 )
-from app.engine.log_relay import LogRelay
-from app.engine.loop import EngineLoop
-from app.engine.prompts import PromptBuilder
-from app.engine.sampling import stages
-from app.engine.speculation import MOST_GUESSED
-from app.engine.threads import default_threads
+from app.engine.prompt.builder import PromptBuilder
+from app.engine.scheduling.loop import EngineLoop
+from app.engine.system.file_digest import file_digest
+from app.engine.system.heap import give_back_memory
+from app.engine.system.threads import default_threads
 from app.errors import DistillerError, LoadParamsRefused, TemplateRefused
 from app.protocol import (
     Load,

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from app.catalog import Catalog, ModelFile
 from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
-from app.gguf import GgufError
-from app.host import fit
-from app.model_facts import ModelFacts
+from app.host import memory_estimate
+from app.models.catalog import Catalog, ModelFile
+from app.models.facts import ModelFacts
+from app.models.gguf import GgufError
 from app.protocol import LoadParams
 
 _UNLIMITED = 1 << 62
@@ -93,25 +93,27 @@ def _plan(
         catalog.check_parts(file)
     except (GgufError, OSError) as error:
         raise ModelLoadFailed(f"{file.name} is no readable GGUF file: {error}") from error
-    free = fit.available_bytes()
+    free = memory_estimate.available_bytes()
     mapped = before.mapped_bytes if before else 0
     plan = _fitted(facts, file, requested, _UNLIMITED)
     if plan.needed_bytes <= free - mapped:
         return plan
     available = free + (before.needed_bytes - mapped if before else 0)
     plan = _fitted(facts, file, requested, available)
-    needed = fit.estimate(facts, file.size_bytes, plan.params)
+    needed = memory_estimate.estimate(facts, file.size_bytes, plan.params)
     if needed.bare_bytes > available and not requested.n_gpu_layers:  # a GPU has its own memory
-        why = fit.shortage(needed, plan.params.n_ctx, available)
+        why = memory_estimate.shortage(needed, plan.params.n_ctx, available)
         raise ModelTooLarge(f"{file.name} does not fit: {why}", param="model")
     return replace(plan, fits_beside=False)
 
 
 def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int) -> LoadPlan:
     """Clamp the context to the model's training and to `available` bytes."""
-    n_ctx, reason = fit.clamp_n_ctx(requested.n_ctx, facts, file.size_bytes, requested, available)
+    n_ctx, reason = memory_estimate.clamp_n_ctx(
+        requested.n_ctx, facts, file.size_bytes, requested, available
+    )
     params = msgspec.structs.replace(requested, n_ctx=n_ctx)
-    estimate = fit.estimate(facts, file.size_bytes, params)
+    estimate = memory_estimate.estimate(facts, file.size_bytes, params)
     return LoadPlan(
         file=file,
         requested=requested,

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 from app.errors import EngineDied, ModelLoadFailed
 from app.host.cache_folder import CacheFolder
-from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan
-from app.host.profiles import Profile, ProfileState, Restoration
+from app.host.process.engine_process import EngineProcess
+from app.host.process.spawn import SpawnedEngine
+from app.host.profiles import Profile, ProfileRestore, ProfileState
 from app.host.serving import Serving, Status
-from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
 from app.protocol import Load, ModelInfo, QueueParams
 
@@ -115,7 +115,7 @@ class Loader:
         self.cache.release()
 
     async def _load_once(
-        self, plan: LoadPlan, spawned: SpawnedEngine, restoration: Restoration
+        self, plan: LoadPlan, spawned: SpawnedEngine, restoration: ProfileRestore
     ) -> Serving:
         engine = EngineProcess(spawned, self._ended, silence_s=self._engine_timeout_s)
         self._engines.add(engine)
@@ -139,8 +139,8 @@ class Loader:
             self._loading = None
         return Serving(plan, info, engine, time.monotonic(), cache, restoration.states)
 
-    def _restoration(self, model_name: str) -> Restoration:
-        return Restoration(self._profiles, model_name, self._say)
+    def _restoration(self, model_name: str) -> ProfileRestore:
+        return ProfileRestore(self._profiles, model_name, self._say)
 
     def _say(self, message: str) -> None:
         """Say what is going on, unless a model serves meanwhile."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from app.base.json_types import JsonObject
 from app.errors import DistillerError, EngineDied
-from app.host.engine_process import EngineProcess
+from app.host.process.engine_process import EngineProcess
 from app.logs import get_logger
-from app.protocol import Failed, Finished, JsonObject, KeepProfiles, Prefill
+from app.protocol import Failed, Finished, KeepProfiles, Prefill
 
 log = get_logger("profiles")
 
@@ -41,7 +42,7 @@ class ProfileState:
     message: str = ""
 
 
-class Restoration:
+class ProfileRestore:
     """The profiles while one model is loaded.
 
     A profile that fails is skipped; so is one that ended the engine, when that is loaded again.

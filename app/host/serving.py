@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.errors import DistillerError, EngineUnavailable, NoModelLoaded, ServiceStopping
-from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan
+from app.host.process.engine_process import EngineProcess
 from app.host.profiles import ProfileState
 from app.protocol import CacheParams, ModelInfo
 

@@ -11,23 +11,23 @@ import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from app.catalog import Catalog, ModelFile
 from app.errors import (
     DistillerError,
     LoadParamsRefused,
     ModelLoadFailed,
 )
-from app.host.background import BackgroundWork
+from app.host.background_tasks import BackgroundWork
 from app.host.cache_folder import CacheFolder
-from app.host.engine_process import EngineProcess
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
+from app.host.process.engine_process import EngineProcess
+from app.host.process.spawn import SpawnedEngine
 from app.host.profiles import Profile, ProfileState
 from app.host.quarantine import Quarantine
-from app.host.repair import Repair
+from app.host.restart import EngineRestart
 from app.host.serving import Serving, Status
-from app.host.spawn import SpawnedEngine
 from app.logs import get_logger
+from app.models.catalog import Catalog, ModelFile
 from app.protocol import LoadParams, QueueParams
 
 _MOST_PATIENCE_S = 30.0
@@ -84,7 +84,7 @@ class Supervisor:
             status=self.status,
             on_exit=self._on_exit,
         )
-        self.repair = Repair(
+        self.engine_restart = EngineRestart(
             self._loader,
             self.status,
             self._lock,
@@ -164,7 +164,7 @@ class Supervisor:
         """Use other values from the next load on; what serves goes on as it is."""
         self._defaults = defaults
         self._drain_timeout_s = drain_timeout_s
-        self.repair.max_waiting = queue.max_queue
+        self.engine_restart.max_waiting = queue.max_queue
         self._loader.reconfigure(
             queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
         )
@@ -231,7 +231,7 @@ class Supervisor:
         if serving and (file is None or file.name == serving.name):
             return serving
         if file is None or file.name == self._wanted:
-            return await self.repair.served_again()
+            return await self.engine_restart.served_again()
         return await self._outcome(self._switch(file, overrides, reload=False))
 
     # ------------------------------------------------------------ load and switch
@@ -284,7 +284,7 @@ class Supervisor:
         with contextlib.suppress(DistillerError, TimeoutError):
             async with asyncio.timeout(_MOST_PATIENCE_S):
                 if self.status.name == "restarting":
-                    await self.repair.done()
+                    await self.engine_restart.done()
                 await self.quarantine.all_tried()
 
     async def _replace(self, plan: LoadPlan, before: Serving | None) -> Serving:
@@ -328,7 +328,7 @@ class Supervisor:
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} ended right after loading")
         self._serving, self._wanted = serving, None
-        self.repair.succeeded()
+        self.engine_restart.succeeded()
         self.status.set("ok", "Server is healthy and model is loaded")
 
     def _fail(self, error: DistillerError) -> None:
@@ -355,8 +355,8 @@ class Supervisor:
         if self.status.name == "stopping":
             return
         self._wanted = serving.name
-        self.repair.begin(serving)
-        self._work.start(self.repair.run(serving))
+        self.engine_restart.begin(serving)
+        self._work.start(self.engine_restart.run(serving))
 
 
 def _with_outcome(

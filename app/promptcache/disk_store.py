@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from app.promptcache.answers import DiskStatus, EntryInfo, Found, Snapshot
 from app.promptcache.entries import Entry
 from app.promptcache.entry_header import Bytes, Draft, Role
 from app.promptcache.entry_writer import EntryWriter
 from app.promptcache.files import Files
 from app.promptcache.folders import folder_name
-from app.promptcache.ledger import WriteLedger
-from app.promptcache.outage import Outage
-from app.promptcache.packed import pack, unpack
+from app.promptcache.model_folder import ModelFolder
 from app.promptcache.prefix_index import BLOCK_TOKENS
-from app.promptcache.shelf import Shelf
+from app.promptcache.reports import DiskStatus, EntryInfo, Found, Snapshot
+from app.promptcache.token_bytes import pack, unpack
+from app.promptcache.write_budget import WriteBudget
+from app.promptcache.write_errors import WriteErrors
 
 
 def _nothing() -> None:
@@ -66,9 +66,9 @@ class DiskStore:
         self._daily_write_bytes = daily_write_bytes
         self._clock = clock
         self._n_hits = 0
-        self._ledger = WriteLedger(root, daily_write_bytes, clock)
-        self._outage = Outage(notify, clock)
-        self._shelf = Shelf(
+        self._write_budget = WriteBudget(root, daily_write_bytes, clock)
+        self._write_errors = WriteErrors(notify, clock)
+        self._model_folder = ModelFolder(
             root / folder_name(model_folder),
             fingerprint,
             can_cut=can_cut,
@@ -78,9 +78,9 @@ class DiskStore:
         )
         self._writer = EntryWriter(
             root,
-            self._shelf,
-            self._ledger,
-            self._outage,
+            self._model_folder,
+            self._write_budget,
+            self._write_errors,
             capacity_bytes=capacity_bytes,
             min_tokens=self._min_tokens,
         )
@@ -95,9 +95,9 @@ class DiskStore:
             skip: ids of entries that are of no use to the caller.
         """
         packed = pack(tokens)
-        self._shelf.refresh()
-        with self._shelf.lock:
-            best = self._shelf.table.best(packed, form, skip)
+        self._model_folder.refresh()
+        with self._model_folder.lock:
+            best = self._model_folder.table.best(packed, form, skip)
             if best is None or best[1] < self._min_tokens:
                 return None
             entry, n_shared = best
@@ -110,8 +110,8 @@ class DiskStore:
     def covers(self, tokens: Sequence[int], *, form: str = "") -> bool:
         """Whether an entry can serve in the place of one of these tokens."""
         packed = pack(tokens)
-        with self._shelf.lock:
-            return bool(self._shelf.table.covering(packed, form))
+        with self._model_folder.lock:
+            return bool(self._model_folder.table.covering(packed, form))
 
     def read(self, found: Found) -> Snapshot | None:
         """Return an entry's content.
@@ -120,12 +120,12 @@ class DiskStore:
             None where it is gone or bad; a second `find` gives the next best one. (None also
             where the memory does not suffice.)
         """
-        with self._shelf.lock:
-            entry = self._shelf.table.get(found.entry_id)
-        content = None if entry is None else self._shelf.read(entry)
+        with self._model_folder.lock:
+            entry = self._model_folder.table.get(found.entry_id)
+        content = None if entry is None else self._model_folder.read(entry)
         if content is None:
             return None
-        with self._shelf.lock:
+        with self._model_folder.lock:
             self._n_hits += 1
         head, state = content
         return Snapshot(unpack(head.tokens), state, head.extra)
@@ -165,7 +165,7 @@ class DiskStore:
             tokens=pack(tokens),
             state=state,
             extra=extra,
-            fingerprint=self._shelf.fingerprint,
+            fingerprint=self._model_folder.fingerprint,
             form=form,
             role="profile" if profile else role,
             profile=profile,
@@ -186,7 +186,7 @@ class DiskStore:
         packed = {
             name: None if tokens is None else pack(tokens) for name, tokens in profiles.items()
         }
-        self._shelf.unpin_except(packed)
+        self._model_folder.unpin_except(packed)
 
     def clear(self) -> tuple[int, int]:
         """Remove all entries of this model; a write in progress comes to nothing.
@@ -194,7 +194,7 @@ class DiskStore:
         Returns:
             The number of entries removed and their bytes.
         """
-        return self._shelf.clear()
+        return self._model_folder.clear()
 
     def list_entries(self) -> list[EntryInfo]:
         """Return all entries, the most recently used one first."""
@@ -202,14 +202,14 @@ class DiskStore:
 
     def tokens_of(self, found: Found) -> list[int] | None:
         """Return all tokens of an entry, None where it is gone."""
-        with self._shelf.lock:
-            entry = self._shelf.table.get(found.entry_id)
+        with self._model_folder.lock:
+            entry = self._model_folder.table.get(found.entry_id)
         return None if entry is None else unpack(entry.tokens)
 
     def newest_tokens(self, *, form: str = "") -> list[int] | None:
         """Return the tokens of the most recently used entry, None where there is none."""
-        with self._shelf.lock:
-            newest = self._shelf.table.newest(form)
+        with self._model_folder.lock:
+            newest = self._model_folder.table.newest(form)
         return None if newest is None else unpack(newest.tokens)
 
     def extras(self, limit: int, *, form: str = "") -> list[tuple[list[int], bytes]]:
@@ -217,27 +217,27 @@ class DiskStore:
         with_extra = [
             each for each in self._newest_first() if each.form == form and each.n_extra_bytes
         ]
-        heads = [self._shelf.read_head(entry) for entry in with_extra[:limit]]
+        heads = [self._model_folder.read_head(entry) for entry in with_extra[:limit]]
         return [(unpack(head.tokens), head.extra) for head in heads if head is not None]
 
     def _newest_first(self) -> list[Entry]:
-        with self._shelf.lock:
-            return self._shelf.table.newest_first()
+        with self._model_folder.lock:
+            return self._model_folder.table.newest_first()
 
     def status(self) -> DiskStatus:
         """Return figures on the store."""
-        with self._shelf.lock:
-            sizes = [entry.n_bytes for entry in self._shelf.table]
+        with self._model_folder.lock:
+            sizes = [entry.n_bytes for entry in self._model_folder.table]
         return DiskStatus(
             n_entries=len(sizes),
             n_bytes=sum(sizes),
             capacity_bytes=self._writer.capacity_bytes,
             n_hits=self._n_hits,
-            n_bad=self._shelf.n_bad,
+            n_bad=self._model_folder.n_bad,
             n_evicted=self._writer.n_evicted,
-            written_today_bytes=self._ledger.written_today,
+            written_today_bytes=self._write_budget.written_today,
             daily_write_bytes=self._daily_write_bytes,
-            trouble=self._outage.trouble,
+            trouble=self._write_errors.trouble,
         )
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from app.promptcache.entry_header import Head, Role
 from app.promptcache.folders import file_name
-from app.promptcache.packed import TOKEN_BYTES, n_shared
 from app.promptcache.prefix_index import PrefixIndex
+from app.promptcache.token_bytes import TOKEN_BYTES, n_shared
 
 
 @dataclass(slots=True, eq=False)

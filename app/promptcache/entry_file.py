@@ -31,7 +31,7 @@ from app.promptcache.entry_header import (
     encode_front,
 )
 from app.promptcache.files import Files
-from app.promptcache.packed import TOKEN_BYTES
+from app.promptcache.token_bytes import TOKEN_BYTES
 
 PIECE_BYTES = 256 * 1024
 

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from app.promptcache.packed import TOKEN_BYTES
+from app.promptcache.token_bytes import TOKEN_BYTES
 
 VERSION = 1
 MAX_HEADER_BYTES = 64 * 1024

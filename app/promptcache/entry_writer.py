@@ -11,10 +11,10 @@ from app.promptcache.entry_file import write_temporary
 from app.promptcache.entry_header import Draft, Head
 from app.promptcache.eviction import choose_victims
 from app.promptcache.folders import EntryOnDisk, entries_on_disk, temporary_name
-from app.promptcache.ledger import WriteLedger
-from app.promptcache.outage import Outage
-from app.promptcache.packed import TOKEN_BYTES
-from app.promptcache.shelf import Shelf
+from app.promptcache.model_folder import ModelFolder
+from app.promptcache.token_bytes import TOKEN_BYTES
+from app.promptcache.write_budget import WriteBudget
+from app.promptcache.write_errors import WriteErrors
 
 
 class EntryWriter:
@@ -32,9 +32,9 @@ class EntryWriter:
     def __init__(
         self,
         root: Path,
-        shelf: Shelf,
-        ledger: WriteLedger,
-        outage: Outage,
+        model_folder: ModelFolder,
+        write_budget: WriteBudget,
+        write_errors: WriteErrors,
         *,
         capacity_bytes: int,
         min_tokens: int,
@@ -42,9 +42,9 @@ class EntryWriter:
         self.capacity_bytes = capacity_bytes
         self.n_evicted = 0
         self._root = root
-        self._shelf = shelf
-        self._ledger = ledger
-        self._outage = outage
+        self._model_folder = model_folder
+        self._write_budget = write_budget
+        self._write_errors = write_errors
         self._min_tokens = min_tokens
         self._one_at_a_time = threading.Lock()
 
@@ -54,22 +54,22 @@ class EntryWriter:
             try:
                 self._open()
             except OSError as error:
-                self._outage.begin(error)
+                self._write_errors.begin(error)
 
     def _open(self) -> None:
-        if self._shelf.open():
+        if self._model_folder.open():
             self._make_room(0, frozenset())
 
     def write(self, draft: Draft, *, replaces: bool, between: Callable[[], None]) -> bool:
         """Write an entry; see `DiskStore.write`."""
         with self._one_at_a_time:
             try:
-                is_written = self._outage.may_try() and self._write(draft, replaces, between)
+                is_written = self._write_errors.may_try() and self._write(draft, replaces, between)
             except OSError as error:
-                self._outage.begin(error)
+                self._write_errors.begin(error)
                 return False
             if is_written:
-                self._outage.end()
+                self._write_errors.end()
             return is_written
 
     def _write(self, draft: Draft, replaces: bool, between: Callable[[], None]) -> bool:
@@ -77,25 +77,25 @@ class EntryWriter:
         if len(draft.tokens) < self._min_tokens * TOKEN_BYTES:
             return False
         n_bytes = draft.n_bytes()
-        with self._shelf.lock:
-            generation = self._shelf.generation
+        with self._model_folder.lock:
+            generation = self._model_folder.generation
             if n_bytes > self.capacity_bytes or not self._wants(draft):
                 return False
             outdated = self._outdated(draft) if replaces else frozenset()
-        if not self._ledger.allows(n_bytes) or not self._make_room(n_bytes, outdated):
+        if not self._write_budget.allows(n_bytes) or not self._make_room(n_bytes, outdated):
             return False
-        temporary = self._shelf.folder / temporary_name(id_of(draft.tokens, draft.form))
+        temporary = self._model_folder.folder / temporary_name(id_of(draft.tokens, draft.form))
         self._fill(temporary, draft, between)
         head = Head(draft.header(), draft.tokens, draft.extra, n_bytes)
         entry = entry_of(head, is_pinned=bool(draft.profile), used_s=draft.created_s)
-        if not self._shelf.put(temporary, entry, generation):
+        if not self._model_folder.put(temporary, entry, generation):
             return False
-        self._shelf.remove(outdated)
-        self._shelf.files.sync_folder(self._shelf.folder)
+        self._model_folder.remove(outdated)
+        self._model_folder.files.sync_folder(self._model_folder.folder)
         return True
 
     def _wants(self, draft: Draft) -> bool:
-        covering = self._shelf.table.covering(draft.tokens, draft.form)
+        covering = self._model_folder.table.covering(draft.tokens, draft.form)
         if not draft.profile:
             return not covering
         return not any(entry.profile and entry.tokens == draft.tokens for entry in covering)
@@ -106,7 +106,7 @@ class EntryWriter:
             return frozenset()
         return frozenset(
             entry.entry_id
-            for entry in self._shelf.table.whole_in(draft.tokens, draft.form)
+            for entry in self._model_folder.table.whole_in(draft.tokens, draft.form)
             if entry.role == "turn" and entry.tokens != draft.tokens
         )
 
@@ -119,19 +119,19 @@ class EntryWriter:
             between()
 
         try:
-            write_temporary(temporary, draft, self._shelf.files, on_piece)
+            write_temporary(temporary, draft, self._model_folder.files, on_piece)
         finally:
-            self._ledger.spend(n_written)
+            self._write_budget.spend(n_written)
 
     def _make_room(self, n_bytes: int, outdated: frozenset[str]) -> bool:
         """Evict until so much fits: what is outdated first, then what was not used longest."""
         on_disk = list(entries_on_disk(self._root))
         excess = sum(each.n_bytes for each in on_disk) + n_bytes - self.capacity_bytes
-        with self._shelf.lock:
-            own = {entry.file_name: entry for entry in self._shelf.table}
+        with self._model_folder.lock:
+            own = {entry.file_name: entry for entry in self._model_folder.table}
 
         def order(each: EntryOnDisk) -> float:
-            entry = own.get(each.name) if each.folder == self._shelf.folder.name else None
+            entry = own.get(each.name) if each.folder == self._model_folder.folder.name else None
             if entry is None:
                 return each.last_used_s
             return float("-inf") if entry.entry_id in outdated else entry.last_used_s
@@ -140,9 +140,9 @@ class EntryWriter:
         if n_bytes and not is_enough:
             return False
         for victim in victims:
-            if victim.folder == self._shelf.folder.name and victim.name in own:
-                self._shelf.remove([own[victim.name].entry_id])
+            if victim.folder == self._model_folder.folder.name and victim.name in own:
+                self._model_folder.remove([own[victim.name].entry_id])
             else:
-                self._shelf.files.remove(self._root / victim.folder / victim.name)
+                self._model_folder.files.remove(self._root / victim.folder / victim.name)
         self.n_evicted += len(victims)
         return True

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 
-from app.promptcache.packed import TOKEN_BYTES
+from app.promptcache.token_bytes import TOKEN_BYTES
 
 BLOCK_TOKENS = 32
 MAX_CANDIDATES = 16

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.promptcache.entry_header import Bytes, Role
-from app.promptcache.packed import pack
+from app.promptcache.token_bytes import pack
 
 # A piece is 256 KiB to hash or to write: eight pieces a MiB, so 50 MiB take at most 6 s longer.
 MAX_PAUSE_S = 0.015

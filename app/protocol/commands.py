@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from app.base.json_types import JsonObject
 from app.protocol.parts import (
     CacheParams,
     Constraint,
-    JsonObject,
     LoadParams,
     Message,
     PromptEnd,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-JsonObject = dict[str, Any]
 PromptEnd = Literal["opened", "closed", "continued"]
 """Where a prompt ends: with the opening of the answer, after the last message, or inside it."""
 

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from app.gguf import read_header
+from app.models.gguf import read_header
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.http_client import HttpClient
 from scripts.benchmark.streamed import Streamed

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from app.engine.threads import default_threads
+from app.engine.system.threads import default_threads
 from scripts.benchmark.console import BenchFailed, say, say_failure
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.measurements import GROUPS, MEASUREMENTS, names_of

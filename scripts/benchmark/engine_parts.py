@@ -6,10 +6,10 @@ import json
 from functools import cached_property
 from pathlib import Path
 
-from app.engine.constraint import Compiler, Guide, GuidePlan, build_tokenizer
-from app.engine.guidance import Guidance
+from app.engine.constrain import Compiler, Guide, GuidePlan, build_tokenizer
+from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.llama import Model, route_logs
-from app.engine.prompts import PromptBuilder
+from app.engine.prompt.builder import PromptBuilder
 from app.protocol import Constraint, Generate, LoadParams, SamplingParams, ToolChoice
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.structured_tasks import JsonObject
@@ -33,10 +33,12 @@ class EngineParts:
         self.model.show_special(self.prompts.tags)
 
     @cached_property
-    def guidance(self) -> Guidance:
+    def planner(self) -> ConstraintPlanner:
         """Plans what answers are held to; the first use builds a tokenizer."""
         compiler = Compiler(build_tokenizer(self.model))
-        return Guidance(self.model, compiler, self.prompts.tool_format, self.prompts.reasoning)
+        return ConstraintPlanner(
+            self.model, compiler, self.prompts.tool_format, self.prompts.reasoning
+        )
 
     def plan(self, command: Generate) -> GuidePlan:
         """Return what the answer to a command is held to.
@@ -44,7 +46,7 @@ class EngineParts:
         Raises:
             BenchFailed: to nothing.
         """
-        plan = self.guidance.plan(command, "")
+        plan = self.planner.plan(command, "")
         if plan is None:
             raise BenchFailed("the engine holds the answer to nothing")
         return plan

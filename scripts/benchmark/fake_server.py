@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from app.cli import main
-from app.host import spawn
+from app.cli.main import main
+from app.host.process import spawn
 
 if __name__ == "__main__":
     spawn._ENGINE_MODULE = "scripts.benchmark.fake_engine"

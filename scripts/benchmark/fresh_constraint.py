@@ -25,7 +25,7 @@ def main(path: Path) -> None:
     figures = {"load_ms": _ms(lambda: loaded.append(EngineParts(path, LoadParams(n_ctx=1024))))}
     parts = loaded[0]
     before_mb, _ = memory_mb([os.getpid()])
-    figures["build_ms"] = _ms(lambda: parts.guidance)
+    figures["build_ms"] = _ms(lambda: parts.planner)
     after_mb, _ = memory_mb([os.getpid()])
     figures["build_mb"] = after_mb - before_mb
     figures["first_ms"] = _ms(lambda: parts.plan(call_command(TOOLS)))

@@ -17,7 +17,9 @@ def main(arguments: list[str]) -> int:
         return 0
     if FILE.is_file() and FILE.read_text() == page():
         return 0
-    print("deploy/config.toml does not show app/settings.py any more: run scripts/config-file")
+    print(
+        "deploy/config.toml does not show app/config/settings.py any more: run scripts/config-file"
+    )
     return 1
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.settings import Settings, setting_names
-from app.settings_sources import allowed_values, describe
+from app.config.settings import Settings, setting_names
+from app.config.sources import allowed_values, describe
 
 _HEAD = """\
 # Settings of Distiller LLM. A line without the number sign in front takes effect after

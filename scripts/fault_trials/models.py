@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 import httpx
 
-from app.gguf import GgufError, read_header
-from app.model_facts import model_facts
+from app.models.facts import model_facts
+from app.models.gguf import GgufError, read_header
 from scripts.fault_trials.gguf_damage import damaged
 from scripts.fault_trials.gguf_fields import layout_of
 from scripts.fault_trials.tally import Tally

@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.chat.conversation import normalise
-from app.chat.generic_tools import format_for, presented
-from app.chat.templates import ChatTemplate
+from app.chat.template.chat_template import ChatTemplate
+from app.chat.template.messages import normalise
+from app.chat.tools_as_text import format_for, presented
 from app.errors import TemplateRefused
 from scripts.template_table.shapes import SHAPES, Rendering, Shape
 

@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 from sanic import Request
 
-from app.api.bodies import parse
 from app.api.defaults import Defaults
-from app.api.openai import to_generate
-from app.api.schemas.chat import ChatRequest
+from app.api.dialects.chat_completions.reader import to_generate
+from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.errors import InvalidRequest
 from app.protocol import Generate, ReasoningParams, SamplingParams
+from app.web.json_body import parse
 
 USER = {"role": "user", "content": "Hi"}
 

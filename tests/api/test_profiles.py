@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from app.api.profiles import read_profiles
-from app.cli import main
+from app.cli.main import main
+from app.config.settings import Settings
+from app.config.sources import load_settings
 from app.errors import SettingsInvalid
-from app.settings import Settings
-from app.settings_sources import load_settings
 
 SYSTEM = {"role": "system", "content": "You are careful.", "extra": [1, None]}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}

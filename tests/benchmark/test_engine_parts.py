@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.engine.constraint import GuidePlan
+from app.engine.constrain import GuidePlan
 from scripts.benchmark.console import BenchFailed
 from scripts.benchmark.engine_parts import EngineParts, Walk, call_command, json_command
 from scripts.benchmark.structured_tasks import OBJECT_SCHEMA, PERSON, PERSON_SCHEMA, TOOLS

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from app.gguf import Skipped, ValueType, read_header
+from app.models.gguf import Skipped, ValueType, read_header
 from scripts.benchmark.gguf_writer import ALIGNMENT_BYTES, F16, F32, GgufWriter, TensorInfo, Value
 
 METADATA: dict[str, Value] = {

@@ -6,8 +6,8 @@ import random
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
-from app.engine.disk_tier import Disk
-from app.engine.sequences import common_prefix
+from app.base.prefix import common_prefix
+from app.engine.kv.disk_tier import Disk
 from app.promptcache import DiskStatus, DiskStore, DiskWriter, EntryInfo, Found, Snapshot, WriteJob
 
 MIN_TOKENS = 4

@@ -9,24 +9,24 @@ import random
 from collections.abc import Sequence
 from typing import cast
 
-from app.engine.channel import Channel
-from app.engine.constraint import GuidePlan
-from app.engine.disk_tier import Disk, DiskTier
-from app.engine.endings import Endings
-from app.engine.generation import Generation
-from app.engine.guidance import Guidance
-from app.engine.idle_store import IdleStore
-from app.engine.inbox import Inbox
-from app.engine.keeper import Keeper
+from app.engine.constrain import GuidePlan
+from app.engine.constrain.planner import ConstraintPlanner
+from app.engine.decode.speculation import BatchCost
+from app.engine.ipc.channel import Channel
+from app.engine.kv.disk_tier import Disk, DiskTier
+from app.engine.kv.kv_cache import KvCache
+from app.engine.kv.memory_store import MemoryStore
+from app.engine.kv.save_policy import SavePolicy
+from app.engine.kv.sequences import SequencePool
 from app.engine.llama import Context, Model
-from app.engine.loop import EngineLoop
-from app.engine.pace import Pace
-from app.engine.prompts import PromptBuilder
-from app.engine.request import Request
-from app.engine.residency import Residency
-from app.engine.scheduler import Scheduler
-from app.engine.sequences import SequencePool
-from app.engine.speculation import BatchCost
+from app.engine.prompt.builder import PromptBuilder
+from app.engine.scheduling.command_handler import CommandHandler
+from app.engine.scheduling.completion import RequestCompletion
+from app.engine.scheduling.generation import Generation
+from app.engine.scheduling.loop import EngineLoop
+from app.engine.scheduling.request import Request
+from app.engine.scheduling.scheduler import Scheduler
+from app.engine.system.throughput import Throughput
 from app.protocol import (
     Command,
     Event,
@@ -91,29 +91,29 @@ class TroubledGuidance(NoGuidance):
         return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=whole)
 
 
-class SamplingInbox(Inbox):
+class SamplingInbox(CommandHandler):
     """Gives each request its sampler as it comes."""
 
     def __init__(
         self,
         scheduler: Scheduler,
         channel: Channel,
-        pace: Pace,
-        residency: Residency,
-        keeper: Keeper,
+        throughput: Throughput,
+        kv_cache: KvCache,
+        save_policy: SavePolicy,
         n_ctx: int,
-        guidance: NoGuidance,
+        planner: NoGuidance,
     ) -> None:
         model, prompts = LetterModel(is_recurrent=False), TokenPrompts()
         super().__init__(
             cast(Model, model),
             cast(PromptBuilder, prompts),
-            cast(Guidance, guidance),
+            cast(ConstraintPlanner, planner),
             scheduler,
             channel,
-            pace,
-            residency,
-            keeper,
+            throughput,
+            kv_cache,
+            save_policy,
             n_ctx=n_ctx,
         )
         self._queue = scheduler
@@ -131,7 +131,7 @@ class SamplingInbox(Inbox):
         return found
 
 
-class DicePace(Pace):
+class DicePace(Throughput):
     """Budgets from dice instead of a clock, so that a run can be repeated."""
 
     def __init__(self, dice: random.Random, n_batch: int) -> None:
@@ -180,9 +180,9 @@ class Engine:
         stream_interval_s: float = 0.0,
         disk: Disk | None = None,
         dice: random.Random | None = None,
-        guidance: NoGuidance | None = None,
+        planner: NoGuidance | None = None,
     ) -> None:
-        self._guidance = guidance or NoGuidance()
+        self._planner = planner or NoGuidance()
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
         self._n_quiet = 0
@@ -194,41 +194,46 @@ class Engine:
         self.scheduler = Scheduler(
             self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
         )
-        pace = DicePace(dice, n_batch) if dice else Pace(target_s=1.0, n_batch=n_batch)
+        throughput = DicePace(dice, n_batch) if dice else Throughput(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)
         tier = DiskTier()
         if disk:
             tier.use(disk)
-        residency = Residency(
+        kv_cache = KvCache(
             cast(Context, self.cells),
             self.pool,
-            IdleStore(idle_bytes, can_cut=can_cut),
+            MemoryStore(idle_bytes, can_cut=can_cut),
             tier,
-            pace,
+            throughput,
             can_cut=can_cut,
         )
-        keeper = Keeper(residency, save_after_s=0.0, min_boundary_tokens=4)
-        self.inbox = SamplingInbox(
-            self.scheduler, channel, pace, residency, keeper, n_ctx, self._guidance
+        save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
+        self.command_handler = SamplingInbox(
+            self.scheduler, channel, throughput, kv_cache, save_policy, n_ctx, self._planner
         )
-        endings = Endings(
-            channel, self.scheduler, keeper, pace, self.inbox.remember, deadline_s=deadline_s
+        completion = RequestCompletion(
+            channel,
+            self.scheduler,
+            save_policy,
+            throughput,
+            self.command_handler.remember,
+            deadline_s=deadline_s,
         )
         model = cast(Model, LetterModel(is_recurrent=not can_cut))
         self.generation = Generation(
-            model, cast(Context, self.cells), channel, endings, can_guess=can_cut
+            model, cast(Context, self.cells), channel, completion, can_guess=can_cut
         )
         self.generation.cost = FlatCost()
         self.loop = EngineLoop(
             model,
             cast(Context, self.cells),
             channel,
-            self.inbox,
+            self.command_handler,
             self.scheduler,
-            residency,
-            keeper,
-            pace,
-            endings,
+            kv_cache,
+            save_policy,
+            throughput,
+            completion,
             self.generation,
             stream_interval_s=stream_interval_s,
             poll_every_s=0.0,
@@ -238,7 +243,7 @@ class Engine:
         self.loop.run([])
         self.check()
         assert self.scheduler.is_idle
-        assert all(sampler.n_closed == 1 for sampler in self.inbox.samplers)
+        assert all(sampler.n_closed == 1 for sampler in self.command_handler.samplers)
         assert not any(slot.busy for slot in self.pool.slots)
         return self
 
@@ -308,7 +313,7 @@ class Engine:
         assert [end.choice for end in ends] == list(range(command.n))
         for end in ends:
             limit = min(command.max_tokens or room, room)
-            answer = self._guidance.solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
+            answer = self._planner.solo(prompt, (command.sampling.seed or 0) + end.choice, limit)
             assert self.text(request_id, end.choice) == shown(answer)
             assert end.usage.completion_tokens == len(answer)
             assert end.usage.prompt_tokens == len(prompt)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.chat.stream_parser import PlainParser
+from app.chat.parsing.stream_parser import PlainParser
 from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart
-from app.engine.prompts import Prompt
-from app.engine.turns import Turns
+from app.engine.prompt.builder import Prompt
+from app.engine.prompt.generated_turns import GeneratedTurns
 from app.protocol import (
     Generate,
     Prefill,
@@ -272,7 +272,7 @@ class TokenPrompts:
     """A conversation is one message whose content is the prompt's tokens."""
 
     def __init__(self) -> None:
-        self.turns = Turns(str)
+        self.turns = GeneratedTurns(str)
         self.n_forgotten = 0
 
     def build(self, command: Generate | Prefill) -> Prompt:

@@ -11,8 +11,8 @@ from scripts.fault_trials import entry_damage, gguf_damage, json_damage
 from scripts.fault_trials.gguf_fields import layout_of
 from scripts.fault_trials.raw_requests import KINDS
 from scripts.fault_trials.tally import Tally
-from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors
 from tests.live.server import MODELS, NANO
+from tests.models.gguf_files import LLAMA_VALUES, tensor, with_tensors
 
 SEEDS = range(30)
 GGUF = with_tensors(tensor("a", (4, 8)), data=128, values=LLAMA_VALUES)

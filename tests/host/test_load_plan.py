@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.catalog import Catalog, ModelFile
 from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
-from app.host import fit
+from app.host import memory_estimate
 from app.host.load_plan import LoadPlan, plan_load
+from app.models.catalog import Catalog, ModelFile
 from app.protocol import LoadParams
-from tests.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
+from tests.models.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
 
 DEFAULTS = LoadParams(n_ctx=1024, n_threads=2)
 TRAINED = 2048  # tokens, in the header that write_llama writes
@@ -114,9 +114,9 @@ async def test_a_model_that_takes_the_last_of_the_memory_is_not_refused(
 ) -> None:
     file = model(catalog, padding=10_000_000)
     roomy = await planned(catalog, file, n_ctx=256)
-    monkeypatch.setattr(fit, "available_bytes", lambda: int(roomy.needed_bytes / 1.05))
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: int(roomy.needed_bytes / 1.05))
     assert (await planned(catalog, file, n_ctx=256)).params.n_ctx == 256
-    monkeypatch.setattr(fit, "available_bytes", lambda: int(roomy.needed_bytes / 1.15))
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: int(roomy.needed_bytes / 1.15))
     with pytest.raises(ModelTooLarge):
         await planned(catalog, file, n_ctx=256)
 

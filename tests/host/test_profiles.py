@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from app.catalog import Catalog
-from app.host import spawn
 from app.host.cache_folder import CacheFolder
+from app.host.process import spawn
 from app.host.profiles import Profile
 from app.host.supervisor import Supervisor
+from app.models.catalog import Catalog
 from app.protocol import CacheParams, DescribeCache, LoadParams, QueueParams
-from tests.gguf_files import write_llama
+from tests.models.gguf_files import write_llama
 
 
 def profile(name: str, content: str = "ready", **fields: Any) -> Profile:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog import Catalog
 from app.errors import (
     EngineUnavailable,
     ModelLoadFailed,
@@ -18,11 +17,12 @@ from app.errors import (
     QueueFull,
     ServiceStopping,
 )
-from app.host import fit
+from app.host import memory_estimate
 from app.host.cache_folder import CacheFolder
 from app.host.load_plan import plan_load
-from app.host.spawn import SpawnedEngine
+from app.host.process.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
+from app.models.catalog import Catalog
 from app.protocol import CacheParams, LoadParams, QueueParams
 from tests.live.server import MODELS, NANO
 
@@ -59,7 +59,7 @@ async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
 @pytest.fixture
 async def no_room_for_two(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = await plan_load(catalog, catalog.find("first.gguf"), DEFAULTS, {})
-    monkeypatch.setattr(fit, "available_bytes", lambda: plan.needed_bytes)
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: plan.needed_bytes)
 
 
 async def test_a_named_model_is_loaded_and_then_serves_unnamed_requests(
@@ -113,7 +113,7 @@ async def test_a_model_that_does_not_fit_at_all_stops_nothing(
     supervisor: Supervisor, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await supervisor.use("first.gguf", {})
-    monkeypatch.setattr(fit, "available_bytes", lambda: -first.plan.needed_bytes)
+    monkeypatch.setattr(memory_estimate, "available_bytes", lambda: -first.plan.needed_bytes)
     with pytest.raises(ModelTooLarge, match="second"):
         await supervisor.switch(catalog.find("second.gguf"), {})
     assert await supervisor.use(None, {}) is first

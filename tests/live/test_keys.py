@@ -11,9 +11,9 @@ import httpx
 import openai
 import pytest
 
-from tests.fake_systemd import handing_over, tcp_listener
 from tests.live.server import NANO, SERVE, LiveServer, user
 from tests.live.test_bad_input import error_of
+from tests.systemd.fake_systemd import handing_over, tcp_listener
 
 LAPTOP = "laptop-key-0123456789"
 PHONE = "phone-key-9876543210"

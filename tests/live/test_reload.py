@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fake_systemd import FakeSystemd
 from tests.live.server import MODELS, NANO, LiveServer
+from tests.systemd.fake_systemd import FakeSystemd
 
 
 class Configured:

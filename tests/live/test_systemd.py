@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fake_systemd import FakeSystemd, handing_over, tcp_listener, unix_listener
 from tests.live.server import MODELS, NANO, SERVE, LiveServer
+from tests.systemd.fake_systemd import FakeSystemd, handing_over, tcp_listener, unix_listener
 
 
 @pytest.fixture(params=["path", "abstract"])

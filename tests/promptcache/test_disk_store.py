@@ -10,7 +10,7 @@ import pytest
 from app.promptcache import Found
 from app.promptcache.entries import EntryTable, entry_of
 from app.promptcache.entry_header import Draft, Head
-from app.promptcache.packed import pack
+from app.promptcache.token_bytes import pack
 from tests.promptcache.stores import Bench, fetch, is_kept, put, words
 
 SHARED = words(0, 100)

@@ -21,7 +21,7 @@ from app.promptcache.entry_header import (
     Draft,
 )
 from app.promptcache.files import Files
-from app.promptcache.packed import pack
+from app.promptcache.token_bytes import pack
 
 FILES = Files()
 TOKENS = list(range(40))

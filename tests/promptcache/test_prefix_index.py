@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from app.promptcache.packed import n_shared, pack, unpack
 from app.promptcache.prefix_index import BLOCK_TOKENS, MAX_CANDIDATES, PrefixIndex
+from app.promptcache.token_bytes import n_shared, pack, unpack
 from tests.promptcache.stores import words
 
 BLOCK = list(range(BLOCK_TOKENS))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.settings import CacheType
+from app.config.settings import CacheType
 
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1024
@@ -21,7 +21,7 @@ def _form_of_stop(value: Any) -> str:
     return "(several)" if isinstance(value, list) else "(one)"
 
 
-# Tags of unions stand in brackets: app/api/validation.py leaves them out of a field's name.
+# Tags of unions stand in brackets: app/web/validation.py leaves them out of a field's name.
 StopStrings = Annotated[
     Annotated[StopString, Tag("(one)")]
     | Annotated[list[StopString], Field(max_length=MAX_STOPS), Tag("(several)")],

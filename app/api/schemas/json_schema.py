@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from app.base.json_types import JsonObject
+
 MAX_SCHEMA_BYTES = 128 * 1024
 MAX_LEVELS = 64
-
-JsonObject = dict[str, Any]
 
 
 def written(value: JsonObject | list[str]) -> str:

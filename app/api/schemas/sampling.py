@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.schemas.common import SEED_MAX, StopStrings
-from app.settings import SequenceBreakers
+from app.config.settings import SequenceBreakers
 
 MAX_TOKENS = 1_000_000
 MAX_BIASED_TOKENS = 1024

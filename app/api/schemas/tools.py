@@ -73,7 +73,7 @@ def _schema_bytes(parameters: dict[str, Any], index: int) -> int:
 
 
 # ---------------------------------------------------------------- what may be called
-# Tags of unions stand in brackets: app/api/validation.py leaves them out of a field's name.
+# Tags of unions stand in brackets: app/web/validation.py leaves them out of a field's name.
 
 
 class FunctionName(Lenient):

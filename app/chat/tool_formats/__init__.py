@@ -10,22 +10,16 @@ from app.chat.tool_formats import (
     deepseek,
     functionary,
     gemma,
-    glm,
-    harmony,
     hermes,
-    invoke,
     json_lists,
     kimi,
-    kimi_k3,
     lfm2,
     llama,
-    minimax_m3,
     mistral,
-    muse,
-    solar,
-    xml_functions,
 )
 from app.chat.tool_formats.base import Offered, ToolFormat
+from app.chat.tool_formats.channels import harmony, kimi_k3, muse, solar
+from app.chat.tool_formats.xml import glm, invoke, minimax_m3, xml_functions
 
 __all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from app.chat.grammar import Grammar, sequence
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import NoCall, Step
+from app.chat.parsing.json_value import SPACE
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import call_list, headed_call
-from app.chat.tool_formats.json_value import SPACE
-from app.chat.tool_formats.reading import NoCall, Step
-from app.chat.tool_formats.scripted import ScriptedParser
+from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
+from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 OPEN = "<|tools_prefix|>"
 CLOSE = "<|tools_suffix|>"
@@ -56,7 +56,6 @@ def _name(json_text: str) -> str:
         name = str(json.loads(json_text))
     except ValueError:
         raise NoCall from None
-    # A lone surrogate cannot be sent to anyone.
     return name.strip().encode("utf-8", "replace").decode()
 
 

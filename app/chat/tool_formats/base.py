@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from app.chat.grammar import Grammar
-from app.chat.stream_parser import StreamParser
+from app.chat.grammar.lark import Grammar
+from app.chat.parsing.stream_parser import StreamParser
 
 Offered = Set[str] | Mapping[str, Any] | None
 """The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.chat.grammar import Grammar, sequence
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import call_list, headed_call
-from app.chat.tool_formats.reading import Step
-from app.chat.tool_formats.sections import SectionParser
+from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
+from app.chat.tool_formats.syntax.sections import SectionParser
 
 _FENCE = "```"
 

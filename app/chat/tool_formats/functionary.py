@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from app.chat.grammar import Grammar
+from app.chat.grammar.lark import Grammar
+from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import headed_call
-from app.chat.tool_formats.reading import NoCall, Step
-from app.chat.tool_formats.scripted import ScriptedParser
+from app.chat.tool_formats.syntax.json_blocks import headed_call
+from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 FUNCTION = "<function="
 _END = "</function>"

@@ -9,19 +9,19 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from app.chat.grammar import Grammar, sequence
-from app.chat.tool_formats.argument_blocks import Text, json_value, separated, text_value
+from app.base.json_types import JsonObject, without_lone_surrogates
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.parameters import (
-    JsonObject,
+from app.chat.tool_formats.syntax.argument_blocks import Text, json_value, separated, text_value
+from app.chat.tool_formats.syntax.parameters import (
     Parameter,
     fields_of,
     items_in,
     kind_of_option,
     parameters_of,
 )
-from app.chat.tool_formats.reading import NoCall, Step
-from app.chat.tool_formats.scripted import ScriptedParser
+from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 OPEN = "<|tool_call>"
 CLOSE = "<tool_call|>"
@@ -147,8 +147,7 @@ def _decoded(json_text: str) -> str:
 
 
 def _json(text: str) -> str:
-    # A lone surrogate cannot be sent to anyone.
-    return json.dumps(text.encode("utf-8", "replace").decode(), ensure_ascii=False)
+    return json.dumps(without_lone_surrogates(text), ensure_ascii=False)
 
 
 def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:

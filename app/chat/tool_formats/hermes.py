@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from app.chat.grammar import Grammar
-from app.chat.stream_parser import StreamEvent, Text, held_back, joined
+from app.chat.grammar.lark import Grammar
+from app.chat.parsing.stream_parser import StreamEvent, Text, held_back, joined
 from app.chat.tool_formats.base import CallBlock, Made, Offered, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import call_object
-from app.chat.tool_formats.json_call import JsonCallReader, Progress, call_text
+from app.chat.tool_formats.syntax.json_blocks import call_object
+from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress, call_text
 
 OPEN = "<tool_call>"
 CLOSE = "</tool_call>"

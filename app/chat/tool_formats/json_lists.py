@@ -10,13 +10,13 @@ from dataclasses import replace
 from itertools import starmap
 from typing import ClassVar
 
-from app.chat.grammar import Grammar, sequence
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import Step
+from app.chat.parsing.json_value import SPACE
 from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import call_list, call_object
-from app.chat.tool_formats.json_call import JsonCallReader, call_text
-from app.chat.tool_formats.json_value import SPACE
-from app.chat.tool_formats.reading import Step
-from app.chat.tool_formats.scripted import ScriptedParser
+from app.chat.tool_formats.syntax.json_blocks import call_list, call_object
+from app.chat.tool_formats.syntax.json_call import JsonCallReader, call_text
+from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 _FENCE = "```"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from app.chat.grammar import Grammar, sequence
+from app.chat.grammar.lark import Grammar, sequence
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import call_list, headed_call
-from app.chat.tool_formats.sections import SectionParser
+from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
+from app.chat.tool_formats.syntax.sections import SectionParser
 
 _NUMBER = re.compile(r":[0-9]+$")
 

@@ -11,19 +11,15 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from app.chat.grammar import Grammar, sequence
-from app.chat.tool_formats.argument_blocks import json_value, listed_texts, separated
+from app.base.json_types import JsonObject
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import call_list
-from app.chat.tool_formats.parameters import (
-    JsonObject,
-    Parameter,
-    kind_of_option,
-    parameters_of,
-)
-from app.chat.tool_formats.python_value import PythonValue
-from app.chat.tool_formats.reading import NoCall, Step
-from app.chat.tool_formats.scripted import ScriptedParser
+from app.chat.tool_formats.syntax.argument_blocks import json_value, listed_texts, separated
+from app.chat.tool_formats.syntax.json_blocks import call_list
+from app.chat.tool_formats.syntax.parameters import Parameter, kind_of_option, parameters_of
+from app.chat.tool_formats.syntax.python_value import PythonValue
+from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"

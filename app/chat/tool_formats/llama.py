@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from app.chat.grammar import Grammar
+from app.chat.grammar.lark import Grammar
+from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.json_blocks import headed_call
-from app.chat.tool_formats.json_call import JsonCallReader
 from app.chat.tool_formats.json_lists import JsonListParser
-from app.chat.tool_formats.reading import Step
+from app.chat.tool_formats.syntax.json_blocks import headed_call
+from app.chat.tool_formats.syntax.json_call import JsonCallReader
 
 PYTHON_TAG = "<|python_tag|>"
 _ASKS = '{"name": function name, "parameters": dictionary of argument name and its value}'

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from app.engine.llama.library import because
 from app.engine.llama.model import Model
-from app.engine.threads import usable_threads
+from app.engine.system.threads import usable_threads
 from app.errors import ModelLoadFailed
 from app.protocol import LoadParams
 

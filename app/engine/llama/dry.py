@@ -11,7 +11,7 @@ from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
-from app.engine.sampling import Stage
+from app.engine.decode.sampling import Stage
 
 _KEPT = 4  # 15 MB each where eight letters are the breakers, and 0.2 MB with llama.cpp's own
 

@@ -1,4 +1,4 @@
-"""Owns a chain of llama.cpp samplers; what goes into it is decided in `app.engine.sampling`.
+"""Owns a chain of llama.cpp samplers; what goes into it is decided in `app.engine.decode.sampling`.
 
 llama.cpp's own way to sample copies the logits of the whole vocabulary. Two shortcuts choose the
 same tokens: the best one is looked up in the logits, and where a grammar allows few, only those
@@ -16,9 +16,9 @@ import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
 
+from app.engine.decode.sampling import Stage
 from app.engine.llama.context import Context
 from app.engine.llama.model import Model
-from app.engine.sampling import Stage
 
 _FEW = 8192
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])

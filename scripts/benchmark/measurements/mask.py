@@ -7,9 +7,9 @@ import time
 from dataclasses import dataclass, field
 from statistics import mean
 
-from app.engine.constraint import GuidePlan
+from app.engine.constrain import GuidePlan
+from app.engine.decode.sampling import stages
 from app.engine.llama import BatchPart, Context, Sampler
-from app.engine.sampling import stages
 from app.protocol import LoadParams, SamplingParams
 from scripts.benchmark.console import say
 from scripts.benchmark.engine_parts import EngineParts, Walk, json_command

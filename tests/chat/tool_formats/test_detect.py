@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.chat.templates import CHATML
+from app.chat.template.chat_template import CHATML
 from app.chat.tool_formats import FORMATS, detect
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from app.chat.stream_parser import (
+from app.chat.parsing.stream_parser import (
     CallArguments,
     CallStart,
     ParsedAnswer,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.stream_parser import (
+from app.chat.parsing.stream_parser import (
     CallArguments,
     CallEnd,
     CallStart,

@@ -1,0 +1,1 @@
+"""Owns the dialects in which clients ask for answers, one folder each."""

@@ -1,0 +1,1 @@
+"""Owns the endpoints that generate nothing, one blueprint a module."""

@@ -1,0 +1,132 @@
+"""Owns the prompt cache's endpoints: have a prompt ready, look at what is kept, forget it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.exceptions import ServiceUnavailable
+
+from app.api.cache_status import disk_state, tiers_body
+from app.api.dialects.chat_completions.reader import to_prefill
+from app.api.dialects.chat_completions.schemas import RestoreCacheRequest
+from app.api.service import Service, service_of
+from app.errors import EngineDied, ModelNotFound
+from app.host.cache_folder import CacheFolder
+from app.host.serving import Serving
+from app.promptcache.folders import folder_name
+from app.promptcache.lock import FolderInUse
+from app.protocol import CacheCleared, CacheReport, ClearCache, DescribeCache, Finished
+from app.web import access_log
+from app.web.errors import raise_if_failed
+from app.web.json_body import json_response, parse
+
+blueprint = Blueprint("cache")
+
+
+@blueprint.post("/restore_cache", name="restore_cache")
+async def restore_cache(request: Request) -> HTTPResponse:
+    """Prefill a conversation and keep it, in memory and on disk; generates nothing."""
+    body = parse(request, RestoreCacheRequest)
+    overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
+    serving = await service_of(request).supervisor.use(body.model, overrides)
+    request_id = f"restore-{secrets.token_hex(8)}"
+    access_log.note(request, model=serving.name)
+    last = await serving.engine.ask(to_prefill(body, request_id), request_id)
+    raise_if_failed(last)
+    if not isinstance(last, Finished):
+        raise RuntimeError(f"an engine answered Prefill with {type(last).__name__}")
+    access_log.note_answer(request, last.usage, last.timings, last.reason)
+    return json_response(
+        {
+            "status": "ok",
+            "message": "cache is restored",
+            "model": serving.name,
+            "prompt_tokens": last.usage.prompt_tokens,
+            "cached_tokens": last.usage.cached_tokens,
+            "tier": last.timings.tier,
+            "saved": last.saved,
+        }
+    )
+
+
+@blueprint.get("/cache", name="show_cache")
+async def show_cache(request: Request) -> HTTPResponse:
+    """Say what is cached: of the model that serves, and on disk of all models."""
+    supervisor = service_of(request).supervisor
+    body: dict[str, Any] = {"model": None, "tiers": None, "misses": {}, "entries": []}
+    if serving := supervisor.serving:
+        report: CacheReport = await _ask(serving, DescribeCache(request_id=secrets.token_hex(8)))
+        disk = disk_state(supervisor, report.counts)
+        body = {
+            "model": serving.name,
+            "tiers": tiers_body(report.counts, disk, folder_name(serving.name)),
+            "misses": report.counts.misses,
+            "entries": msgspec.to_builtins(report.entries),
+        }
+    usage = await supervisor.cache.usage()
+    body["models"] = [
+        {"folder": folder, "entries": entries, "bytes": size}
+        for folder, (entries, size) in sorted(usage.items())
+    ]
+    return json_response(body)
+
+
+@blueprint.delete("/cache", name="clear_cache")
+async def clear_cache(request: Request) -> HTTPResponse:
+    """Forget what is cached, of all models or of one; what requests work on stays."""
+    service = service_of(request)
+    loaded = service.supervisor.loaded
+    folders = set(await service.supervisor.cache.usage())
+    whose = request.get_args(keep_blank_values=True).get("model")
+    if whose is not None:
+        whose = _known_model(service, whose, folders)
+        loaded = [serving for serving in loaded if serving.name == whose]
+        folders &= {folder_name(whose)}
+    entries, size = await _clear(service.supervisor.cache, loaded, folders)
+    access_log.note(request, model=whose or "all", entries=entries, bytes=size)
+    message = f"the cache of {whose or 'all models'} is empty"
+    return json_response({"status": "ok", "message": message, "entries": entries, "bytes": size})
+
+
+def _known_model(service: Service, named: str, folders: set[str]) -> str:
+    """Return the file name of a model; it may be gone if its folder is still there.
+
+    Raises:
+        ModelNotFound: there is neither.
+    """
+    try:
+        return service.catalog.find(named).name
+    except ModelNotFound:
+        if folder_name(named) in folders:
+            return named
+        raise
+
+
+async def _clear(
+    cache: CacheFolder, loaded: Iterable[Serving], folders: set[str]
+) -> tuple[int, int]:
+    """Have engines clear what is theirs, then the folders left; return entries and bytes."""
+    entries = size = 0
+    for serving in loaded:
+        try:
+            answer: CacheCleared = await _ask(serving, ClearCache(request_id=secrets.token_hex(8)))
+        except EngineDied:
+            continue
+        entries, size = entries + answer.entries, size + answer.bytes
+        if serving.cache.folder:
+            folders = folders - {folder_name(serving.name)}
+    try:
+        on_disk = await cache.clear(folders)
+    except FolderInUse as error:
+        raise ServiceUnavailable(str(error)) from None
+    return entries + on_disk[0], size + on_disk[1]
+
+
+async def _ask(serving: Serving, command: ClearCache | DescribeCache) -> Any:
+    answer = await serving.engine.ask(command, command.request_id)
+    raise_if_failed(answer)
+    return answer

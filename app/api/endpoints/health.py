@@ -1,0 +1,107 @@
+"""Owns the status endpoints; they never wait for an engine, nor for long for the device."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from sanic import Blueprint, HTTPResponse, Request
+
+from app.api.cache_status import disk_state
+from app.api.service import Service, service_of
+from app.web.access_control import is_known
+from app.web.json_body import json_response
+
+_LOAD_FAILED = "The model did not load; clients with an API key are told why"
+
+blueprint = Blueprint("health")
+
+
+@blueprint.head("/", name="root_head")
+@blueprint.get("/", name="root")
+async def root(request: Request) -> HTTPResponse:
+    """Say that the server runs."""
+    return json_response(
+        {
+            "message": "LLM Server is running",
+            "status": "ok",
+            "version": service_of(request).version,
+            "documentation": "/docs",
+        }
+    )
+
+
+@blueprint.head("/health", name="health_head")
+@blueprint.get("/health", name="health")
+async def health(request: Request) -> HTTPResponse:
+    """Say whether a model serves, and what is going on otherwise."""
+    service = service_of(request)
+    body = _state(service)
+    if is_known(request):
+        body |= await _details(service)
+    response = json_response(body, status=200 if body["model_loaded"] else 503)
+    if not body["model_loaded"]:
+        response.headers["Retry-After"] = "1"
+    return response
+
+
+def _state(service: Service) -> dict[str, Any]:
+    """Return what everybody may know: what clients poll for."""
+    status, serving = service.supervisor.status, service.supervisor.serving
+    return {
+        "status": status.name,
+        "message": _LOAD_FAILED if status.name == "error" else status.message,
+        "model_loaded": serving is not None,
+        "current_model": serving.name if serving else None,
+    }
+
+
+async def _details(service: Service) -> dict[str, Any]:
+    supervisor = service.supervisor
+    disk, trouble = disk_state(supervisor)
+    device = await service.device.fresh()
+    return {
+        "message": supervisor.status.message,
+        "warnings": [*service.device.warnings(), *supervisor.status.warnings()],
+        "version": service.version,
+        "uptime_s": round(time.monotonic() - service.started_s, 1),
+        "engine": _engine(service),
+        "cache": {"disk": disk, "message": trouble},
+        "profiles": msgspec.to_builtins(list(supervisor.profiles)),
+        "device": msgspec.to_builtins(device),
+    }
+
+
+def _engine(service: Service) -> dict[str, Any]:
+    supervisor = service.supervisor
+    status, serving = supervisor.status, supervisor.serving
+    engine: dict[str, Any] = {
+        "restarts": status.restarts,
+        "last_failure": status.last_failure,
+        "load_fraction": supervisor.load_fraction,
+    }
+    if serving:
+        info = serving.info
+        engine |= {
+            "pid": serving.engine.pid,
+            "requests": serving.engine.n_requests,
+            "description": info.description,
+            "n_ctx": info.n_ctx,
+            "n_threads": info.n_threads,
+            "n_ctx_train": info.n_ctx_train,
+            "n_params": info.n_params,
+            "size_bytes": info.size_bytes,
+            "n_gpu_layers": info.n_gpu_layers,
+            "n_threads_batch": info.n_threads_batch,
+            "has_chat_template": info.has_chat_template,
+            "load_ms": info.load_ms,
+        }
+    return engine
+
+
+@blueprint.head("/health/live", name="live_head")
+@blueprint.get("/health/live", name="live")
+async def live(_request: Request) -> HTTPResponse:
+    """Say that the HTTP process turns, whatever the engine does."""
+    return json_response({"status": "ok"})

@@ -1,0 +1,73 @@
+"""Owns the model endpoints: what lies in the models folder, and which of it serves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import Blueprint, HTTPResponse, Request
+
+from app.api.schemas.service import SetModelRequest
+from app.api.service import Service, service_of
+from app.models.catalog import ModelFile
+from app.web import access_log
+from app.web.json_body import json_response, parse
+
+blueprint = Blueprint("models")
+
+
+@blueprint.get("/models", name="models")
+@blueprint.get("/v1/models", name="v1_models")
+async def list_models(request: Request) -> HTTPResponse:
+    """List the model files, found anew on each call."""
+    service = service_of(request)
+    entries = service.catalog.entries()
+    return json_response(
+        {
+            "models": [entry.name for entry in entries],
+            "object": "list",
+            "data": [_entry(service, entry) for entry in entries],
+        }
+    )
+
+
+@blueprint.get("/models/<model_id:str>", name="model", unquote=True)
+@blueprint.get("/v1/models/<model_id:str>", name="v1_model", unquote=True)
+async def show_model(request: Request, model_id: str) -> HTTPResponse:
+    """Describe one model file."""
+    service = service_of(request)
+    return json_response(_entry(service, service.catalog.find(model_id)))
+
+
+@blueprint.post("/setModel", name="set_model")
+async def set_model(request: Request) -> HTTPResponse:
+    """Load a model and let it serve."""
+    service = service_of(request)
+    body = parse(request, SetModelRequest)
+    access_log.note(request, model=body.model_name)
+    file = service.catalog.find(body.model_name)
+    serving = await service.supervisor.switch(file, body.overrides())
+    return json_response(
+        {
+            "message": "Model loaded successfully",
+            "status": "ok",
+            "model": serving.name,
+            "n_ctx": serving.info.n_ctx,
+            "n_gpu_layers": serving.info.n_gpu_layers,
+            "load_ms": serving.info.load_ms,
+            "notes": list(serving.plan.notes),
+        }
+    )
+
+
+def _entry(service: Service, file: ModelFile) -> dict[str, Any]:
+    serving = service.supervisor.serving
+    loaded = serving is not None and serving.name == file.name
+    return {
+        "id": file.name,
+        "object": "model",
+        "created": int(file.modified_s),
+        "owned_by": "local",
+        "size_bytes": file.size_bytes,
+        "loaded": loaded,
+        "n_ctx": serving.info.n_ctx if serving and loaded else None,
+    }

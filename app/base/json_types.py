@@ -1,0 +1,12 @@
+"""Owns what JSON is to the other modules: the type of an object, and text it can carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+JsonObject = dict[str, Any]
+
+
+def without_lone_surrogates(text: str) -> str:
+    """Return `text` with `?` for each lone surrogate: UTF-8 has no bytes for them."""
+    return text.encode("utf-8", "replace").decode()

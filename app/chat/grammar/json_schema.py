@@ -1,0 +1,73 @@
+"""Owns preparing JSON schemas for generation; must not know grammars."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.base.json_types import JsonObject
+
+_DEFINITIONS = ("$defs", "definitions")
+_COMBINED = ("anyOf", "oneOf", "not", "if", "then", "else", "$ref", "dependentSchemas")
+_OPEN = ("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames")
+_SCHEMAS = ("items", "additionalItems", "contains")
+_SCHEMA_MAPS = ("properties", "patternProperties", *_DEFINITIONS)
+_SCHEMA_LISTS = ("prefixItems",)
+_UNIONS = ("anyOf", "oneOf")
+_NOTES = ("description", "title", "default", "examples", "deprecated", "$comment")
+_MAX_DEPTH = 64
+
+
+def closed(schema: JsonObject) -> JsonObject:
+    """Return a schema that allows no properties but those it names.
+
+    JSON Schema allows any others unless told not to, and a small model would make some up. What
+    the result allows, `schema` allows too. Left as they are: objects that say something about
+    other properties, that are combined with further schemas, or that require what they do not
+    name; and all of a schema that builds objects from several, of which each allows the others'.
+    """
+    return schema if _builds_from_parts(schema, _MAX_DEPTH) else _closed(schema, _MAX_DEPTH)
+
+
+def _builds_from_parts(schema: Any, depth: int) -> bool:
+    if isinstance(schema, list):
+        return any(_builds_from_parts(part, depth) for part in schema)
+    if not isinstance(schema, dict):
+        return False
+    if not depth or "allOf" in schema:
+        return True
+    if "$ref" in schema and schema.keys() - {"$ref", *_NOTES, *_DEFINITIONS}:
+        return True
+    return any(_builds_from_parts(part, depth - 1) for part in schema.values())
+
+
+def _closed(schema: Any, depth: int) -> Any:
+    if not isinstance(schema, dict) or not depth:
+        return schema
+    result = dict(schema)
+    for key in _SCHEMAS:
+        if key in result:
+            result[key] = _closed(result[key], depth - 1)
+    for key in _SCHEMA_MAPS:
+        if isinstance(result.get(key), dict):
+            named = result[key].items()
+            result[key] = {name: _closed(value, depth - 1) for name, value in named}
+    for key in _SCHEMA_LISTS:
+        if isinstance(result.get(key), list):
+            result[key] = [_closed(value, depth - 1) for value in result[key]]
+    for key in _UNIONS:
+        if isinstance(result.get(key), list) and "properties" not in result:
+            result[key] = [_closed(value, depth - 1) for value in result[key]]
+    if _is_plain_object(result):
+        result["additionalProperties"] = False
+    return result
+
+
+def _is_plain_object(schema: JsonObject) -> bool:
+    properties, required = schema.get("properties"), schema.get("required", [])
+    return (
+        isinstance(properties, dict)
+        and isinstance(required, list)
+        and all(name in properties for name in required if isinstance(name, str))
+        and not any(key in schema for key in (*_COMBINED, *_OPEN))
+        and "minProperties" not in schema
+    )

@@ -1,0 +1,1 @@
+"""Owns parsing an answer as it arrives."""

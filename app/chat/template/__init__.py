@@ -1,0 +1,1 @@
+"""Owns chat templates: the sandbox they run in and what they are given."""

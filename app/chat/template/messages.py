@@ -1,0 +1,131 @@
+"""Owns turning a client's messages into what a chat template can take.
+
+Must not know templates beyond their traits. The client's objects are never changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+from app.base.json_types import JsonObject
+from app.chat.template.traits import TemplateTraits
+from app.errors import InvalidRequest
+
+_REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")  # the first given one counts
+
+
+def normalise(messages: list[JsonObject], traits: TemplateTraits) -> list[JsonObject]:
+    """Return a copy of `messages` that a template with these `traits` renders as meant.
+
+    Content becomes text (parts are joined by newlines) unless the template takes parts; missing
+    content becomes ""; `developer` becomes `system` where the template does not know it; null
+    fields are dropped. Reasoning gets the names that templates know it by, as in transformers.
+
+    Tool arguments become objects, or text where the template wants text. Arguments that are no
+    JSON object stay text where the template shows text, and else become an object with the text
+    in it, `{"arguments": "…"}`: so nothing that the model once wrote is lost, and one malformed
+    call does not end a conversation. A tool result without a `name` gets that of its call.
+
+    Raises:
+        InvalidRequest: content that is neither text nor text parts; `param` names the place.
+    """
+    try:
+        copies = copy.deepcopy(messages)
+    except RecursionError:
+        raise InvalidRequest("messages are nested too deeply", param="messages") from None
+    result = [_message(message, index, traits) for index, message in enumerate(copies)]
+    _name_results(result)
+    return result
+
+
+def _message(message: JsonObject, index: int, traits: TemplateTraits) -> JsonObject:
+    result = _with_reasoning({key: value for key, value in message.items() if value is not None})
+    role = result.get("role")
+    if role == "developer" and not traits.knows_developer_role:
+        result["role"] = "system"
+    if "tool_calls" in result:
+        calls = result.pop("tool_calls")
+        if calls:
+            result["tool_calls"] = [_tool_call(call, traits) for call in calls]
+    # Tool results are handed over as text: templates that take parts often write them as JSON.
+    keep_parts = traits.takes_content_parts and role != "tool"
+    content = _content(result.get("content", ""), f"messages[{index}].content", keep_parts)
+    if not content and traits.wants_null_content and "tool_calls" in result:
+        content = None
+    result["content"] = content
+    if content and traits.refuses_thinking_beside_calls and "tool_calls" in result:
+        result.pop("thinking", None)
+    return result
+
+
+def _with_reasoning(message: JsonObject) -> JsonObject:
+    """Return a message whose reasoning has the two names that templates read."""
+    given = [message[name] for name in _REASONING_FIELDS if name in message]
+    return {"thinking": given[0], **message, "reasoning_content": given[0]} if given else message
+
+
+def _name_results(messages: list[JsonObject]) -> None:
+    names: dict[str, Any] = {}
+    for message in messages:
+        for call in message.get("tool_calls", ()):
+            if isinstance(call, dict) and isinstance(call.get("function"), dict):
+                names[str(call.get("id"))] = call["function"].get("name")
+        name = names.get(str(message.get("tool_call_id")))
+        if message.get("role") == "tool" and name:
+            message.setdefault("name", name)
+
+
+def _content(content: Any, where: str, keep_parts: bool) -> str | list[JsonObject] | None:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise InvalidRequest(f"{where} must be text or a list of parts", param=where)
+    texts = [_part_text(part, f"{where}[{index}]") for index, part in enumerate(content)]
+    if keep_parts:
+        return [{"type": "text", "text": text} for text in texts]
+    return "\n".join(texts)
+
+
+def _part_text(part: Any, where: str) -> str:
+    if not isinstance(part, dict):
+        raise InvalidRequest(f"{where} must be an object", param=where)
+    if part.get("type") != "text":
+        raise InvalidRequest(
+            f"{where}.type {part.get('type')!r} is not supported: only 'text' is",
+            param=f"{where}.type",
+        )
+    text = part.get("text")
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{where}.text must be text", param=f"{where}.text")
+    return text
+
+
+def _tool_call(call: Any, traits: TemplateTraits) -> Any:
+    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+        return call
+    function = call["function"]
+    function["arguments"] = _arguments(function.get("arguments"), traits)
+    return {**call, "type": call.get("type") or "function"}
+
+
+def _arguments(arguments: Any, traits: TemplateTraits) -> Any:
+    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
+        arguments = {}
+    if not traits.wants_object_arguments:
+        is_text = isinstance(arguments, str)
+        return arguments if is_text else json.dumps(arguments, ensure_ascii=False)
+    parsed = _parsed(arguments)
+    if isinstance(parsed, dict):
+        return parsed
+    return arguments if traits.takes_text_arguments else {"arguments": arguments}
+
+
+def _parsed(arguments: Any) -> Any:
+    if not isinstance(arguments, str):
+        return arguments
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments

@@ -1,0 +1,171 @@
+"""Owns finding out what a chat template can take; must not know how it is rendered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.base.json_types import JsonObject
+
+_MARK = "distillerprobe"
+_KEY = "probekey"
+_ASKED = "probeasked"
+_TOLD = "probetold"
+
+
+class Attempt(Protocol):
+    """Renders a conversation with tools; None where the template refuses it.
+
+    One that is only too slow must raise: a trait that a clock decides would change with the device.
+    """
+
+    def __call__(
+        self, conversation: list[JsonObject], tools: list[JsonObject] | None, /
+    ) -> str | None:
+        """Return the prompt or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class TemplateTraits:
+    """What a template can take; the defaults are what nearly every template takes.
+
+    Attributes:
+        takes_content_parts: message content may be a list of parts.
+        knows_developer_role: `developer` is a role of its own.
+        wants_object_arguments: tool-call arguments are objects, not JSON text.
+        wants_null_content: tool calls are shown only where `content` is null.
+        shows_tools: the tools that are offered are written.
+        shows_calls: calls in the history are written.
+        knows_system_role: a `system` message is written, and not refused.
+        takes_text_arguments: arguments that are text are shown too.
+        refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
+    """
+
+    takes_content_parts: bool = False
+    knows_developer_role: bool = False
+    wants_object_arguments: bool = True
+    wants_null_content: bool = False
+    shows_tools: bool = True
+    shows_calls: bool = True
+    knows_system_role: bool = True
+    takes_text_arguments: bool = True
+    refuses_thinking_beside_calls: bool = False
+
+
+def probe(attempt: Attempt, source: str) -> TemplateTraits:
+    """Return the traits of the template with this `source`; doubt gives the default."""
+    calls = _tool_call_traits(attempt)
+    shows_calls = _MARK in calls.written or _ASKED not in calls.written
+    return TemplateTraits(
+        takes_content_parts=_takes_content_parts(attempt),
+        knows_developer_role=_knows_developer_role(attempt, source),
+        wants_object_arguments=calls.wants_objects,
+        wants_null_content=calls.wants_null,
+        shows_tools=_shows_tools(attempt, calls.written),
+        shows_calls=shows_calls,
+        knows_system_role=_knows_system_role(attempt),
+        takes_text_arguments=calls.takes_text,
+        refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
+    )
+
+
+def _takes_content_parts(attempt: Attempt) -> bool:
+    def turn(role: str) -> JsonObject:
+        return {"role": role, "content": [{"type": "text", "text": f"{_MARK}-{role}"}]}
+
+    turns = [turn("user"), turn("assistant"), turn("user")]
+    for conversation in ([turn("system"), *turns], turns):
+        text = attempt(conversation, None)
+        if text is not None:
+            return all(_written_plainly(text, f"{_MARK}-{m['role']}") for m in conversation)
+    return False
+
+
+def _written_plainly(text: str, mark: str) -> bool:
+    return mark in text and f"'{mark}'" not in text and f'"{mark}"' not in text
+
+
+def _knows_developer_role(attempt: Attempt, source: str) -> bool:
+    if "'developer'" not in source and '"developer"' not in source:
+        return False
+    messages = [{"role": "developer", "content": _MARK}, {"role": "user", "content": "Hi"}]
+    return _MARK in (attempt(messages, None) or "")
+
+
+def _shows_tools(attempt: Attempt, written: str) -> bool:
+    """Say whether tools are shown, by what was `written` of conversations with some."""
+    if not written:
+        written = attempt([{"role": "user", "content": _ASKED}], _PROBE_TOOLS) or ""
+    return _TOLD in written or _ASKED not in written
+
+
+def _knows_system_role(attempt: Attempt) -> bool:
+    asked = {"role": "user", "content": _ASKED}
+    if _MARK in (attempt([{"role": "system", "content": _MARK}, asked], None) or ""):
+        return True
+    return _ASKED not in (attempt([asked], None) or "")
+
+
+def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
+    if "thinking" not in source:
+        return False
+    plain = _tool_conversation("So", {_KEY: _MARK})
+    thoughtful = _tool_conversation("So", {_KEY: _MARK})
+    thoughtful[1]["thinking"] = _MARK
+    refused = attempt(thoughtful, _PROBE_TOOLS) is None
+    return refused and attempt(plain, _PROBE_TOOLS) is not None
+
+
+@dataclass(frozen=True)
+class _CallTraits:
+    """How a template takes tool calls, and all that it wrote of the conversations with some."""
+
+    wants_objects: bool
+    wants_null: bool
+    takes_text: bool
+    written: str
+
+
+def _tool_call_traits(attempt: Attempt) -> _CallTraits:
+    written = ""
+    for content in ("", None):
+        as_object = attempt(_tool_conversation(content, {_KEY: _MARK}), _PROBE_TOOLS)
+        as_text = attempt(_tool_conversation(content, f'{{"{_KEY}": "{_MARK}"}}'), _PROBE_TOOLS)
+        written += (as_object or "") + (as_text or "")
+        object_shown = as_object is not None and _MARK in as_object
+        text_shown = as_text is not None and _MARK in as_text
+        if object_shown or text_shown:
+            written_as_python = as_object is not None and f"'{_KEY}': '{_MARK}'" in as_object
+            wants_objects = object_shown and not (written_as_python and text_shown)
+            return _CallTraits(wants_objects, content is None, text_shown, written)
+    return _CallTraits(True, False, True, written)
+
+
+def _tool_conversation(content: str | None, arguments: JsonObject | str) -> list[JsonObject]:
+    call = {
+        "id": "abcdefghi",  # nine letters or digits: the only ids that Mistral's templates take
+        "type": "function",
+        "function": {"name": "probe", "arguments": arguments},
+    }
+    return [
+        {"role": "user", "content": _ASKED},
+        {"role": "assistant", "content": content, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "name": "probe", "content": "done"},
+    ]
+
+
+_PROBE_TOOLS: list[JsonObject] = [
+    {
+        "type": "function",
+        "function": {
+            "name": "probe",
+            "description": _TOLD,
+            "parameters": {
+                "type": "object",
+                "properties": {_KEY: {"type": "string", "description": _TOLD}},
+                "required": [_KEY],
+            },
+        },
+    }
+]

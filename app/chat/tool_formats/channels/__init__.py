@@ -1,0 +1,1 @@
+"""Owns the formats whose answers are messages with a recipient or channel."""

@@ -1,0 +1,118 @@
+"""Owns the gpt-oss way to answer, "harmony": thoughts, calls and answer in messages by channel.
+
+`<|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>commentary to=functions.name
+<|constrain|>json<|message|>{…}<|call|>`; the prompt ends with `<|start|>assistant`. Pure; must not
+know templates beyond the words that give the format away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import NoCall, Step
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.syntax.json_blocks import headed_call
+from app.chat.tool_formats.syntax.messages import Body, MessagesParser
+
+START = "<|start|>"
+CHANNEL = "<|channel|>"
+MESSAGE = "<|message|>"
+_COMMENTARY = f"{CHANNEL}commentary"
+_END = "<|end|>"
+_END_CALL = "<|call|>"
+_CONSTRAIN = "<|constrain|>"
+_FOR = "to="
+_ASSISTANT = "assistant"
+_PEOPLE = ("", "all", "user", _ASSISTANT)  # recipients that are no tools
+_WORD = re.compile(r"[\w.:/-]*")
+_NAMESPACE = "functions."
+
+
+class HarmonyParser(MessagesParser):
+    """Parses messages by channel and recipient; see `MessagesParser`."""
+
+    openers = (START, CHANNEL)
+    closers = (_END, _END_CALL, "<|return|>")
+    inner = (MESSAGE, _CONSTRAIN)
+    _recipient = ""
+
+    def _head(self, opener: str) -> Step[Body]:
+        role, channel, self._recipient = _ASSISTANT, "", ""
+        if opener == START:
+            role = (yield from self._input.word(_WORD)) or _ASSISTANT
+        elif opener == CHANNEL:
+            channel = yield from self._word()
+        while True:
+            yield from self._input.skip()
+            tag = yield from self._input.literal(_FOR, CHANNEL, _CONSTRAIN, MESSAGE)
+            if tag == MESSAGE:
+                return self._kind(role, channel)
+            if tag == _FOR:
+                self._recipient = yield from self._word()
+            elif tag == CHANNEL:
+                channel = yield from self._word()
+            elif tag == _CONSTRAIN or channel:
+                yield from self._word()  # the type of the content
+            else:
+                raise NoCall
+
+    def _word(self) -> Step[str]:
+        yield from self._input.skip()
+        word = yield from self._input.word(_WORD)
+        if not word:
+            raise NoCall
+        return word
+
+    def _kind(self, role: str, channel: str) -> Body:
+        if role != _ASSISTANT:
+            return Body.NOTHING  # a tool's result, imagined
+        if self._recipient not in _PEOPLE:
+            return Body.CALL
+        return Body.REASONING if channel == "analysis" else Body.TEXT
+
+    def _block(self, opener: str) -> Step[None]:
+        name = self._recipient.removeprefix(_NAMESPACE)
+        yield from self._input.skip()
+        if (yield from self._input.peek()) == "{":
+            yield from self._named(name)
+            return
+        # What is no JSON goes to the client as it is, and the call does not count as complete.
+        self._begin(name)
+        yield from self._before(self.openers + self.closers, self._argue)
+
+
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    # The recipient comes after the channel, as models write, or before it, as in the history.
+    heads = (f" {_CONSTRAIN}json", f"{_COMMENTARY} json")
+    head = grammar.either([grammar.literal(text) for text in heads])
+    calls = [
+        sequence(grammar.literal(tool.name), head, headed_call(grammar, tool, MESSAGE, _END_CALL))
+        for tool in tools
+    ]
+    return CallBlock(
+        f" {_FOR}{_NAMESPACE}",
+        grammar.either(calls),
+        between=f"{START}{_ASSISTANT}{_COMMENTARY}",
+        before=_COMMENTARY,
+    )
+
+
+def _thoughts(grammar: Grammar) -> str:
+    head = grammar.literal(f"{CHANNEL}analysis{MESSAGE}")
+    message = sequence(head, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
+    return f"({message})?"
+
+
+FORMAT = ToolFormat(
+    name="harmony",
+    tags=(*HarmonyParser.openers, *HarmonyParser.inner, *HarmonyParser.closers),
+    recognises=lambda source: CHANNEL in source and MESSAGE in source,
+    parser=HarmonyParser,
+    block=_block,
+    always=True,
+    head=f"{CHANNEL}final{MESSAGE}",
+    thoughts=_thoughts,
+)

@@ -1,0 +1,77 @@
+"""Owns the Muse Glimmer way to answer: messages by recipient, calls in XML in those to tools.
+
+` to=self<|message|>…<|eom|><|start|>assistant to=name<|message|><atem:function_calls>…<|eot|>`; the
+prompt ends with `<|start|>assistant`. Pure; must not know templates beyond the words that give the
+format away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.incremental import NoCall, Step
+from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.syntax.messages import Body, MessagesParser
+from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call
+
+START = "<|start|>"
+MESSAGE = "<|message|>"
+_MARK = "atem:"
+_CALLS = f"<{_MARK}function_calls>"
+_END_CALLS = f"</{_MARK}function_calls>"
+_FOR = "to="
+_ASSISTANT = "assistant"
+_BODIES = {"": Body.TEXT, "user": Body.TEXT, "self": Body.REASONING}
+_WORD = re.compile(r"[\w.:/-]*")
+
+
+class MuseParser(MessagesParser, InvokeParser):
+    """Parses messages by recipient; see `MessagesParser`."""
+
+    call = f"{_MARK}invoke"
+    parameter = f"{_MARK}parameter"
+    openers = (START,)
+    closers = ("<|eom|>", "<|eot|>")
+    inner = (MESSAGE,)
+
+    def _head(self, opener: str) -> Step[Body]:
+        role = (yield from self._input.word(_WORD)) if opener else _ASSISTANT
+        recipient = ""
+        while True:
+            yield from self._input.skip()
+            tag = yield from self._input.literal(_FOR, MESSAGE)
+            if tag == MESSAGE:
+                is_own = role in ("", _ASSISTANT)
+                return _BODIES.get(recipient, Body.CALL) if is_own else Body.NOTHING
+            word = yield from self._input.word(_WORD)
+            if not word or (not tag and role in ("", _ASSISTANT)):
+                raise NoCall
+            recipient = word if tag else recipient
+
+    def _block(self, opener: str) -> Step[None]:
+        yield from self._input.skip()
+        yield from self._input.literal(_CALLS)
+        yield from super()._block(opener or _CALLS)
+
+
+def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    del one  # a block has one call
+    calls = [invoke_call(grammar, tool, _MARK) for tool in tools]
+    body = sequence(grammar.literal("\n"), grammar.either(calls), grammar.literal(_END_CALLS))
+    # The recipient is written before the tool is chosen; readers go by the name in the call.
+    recipient = tools[0].name if len(tools) == 1 else "tools"
+    before = f" {_FOR}{recipient}{MESSAGE}"
+    between = f"{MuseParser.closers[0]}{START}{_ASSISTANT}{before}"
+    return CallBlock(_CALLS, body, between=between, before=before)
+
+
+FORMAT = ToolFormat(
+    name="muse",
+    tags=(START, MESSAGE, *MuseParser.closers),
+    recognises=lambda source: f"<{MuseParser.call} " in source and MESSAGE in source,
+    parser=MuseParser,
+    block=_block,
+    always=True,
+)

@@ -1,0 +1,1 @@
+"""Owns what several tool formats share; knows no format."""

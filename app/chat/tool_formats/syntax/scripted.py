@@ -1,0 +1,215 @@
+"""Owns what all formats with marked calls share: text around calls, numbering, giving back.
+
+Pure; must not know any format. A format's parser says which tags open and close a block of calls
+and reads one block in the order in which the model writes it (see `reading`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import ClassVar
+
+from app.chat.parsing.incremental import Input, NoCall, Step, n_held
+from app.chat.parsing.stream_parser import (
+    CallArguments,
+    CallEnd,
+    CallStart,
+    StreamEvent,
+    Text,
+    joined,
+)
+from app.chat.tool_formats.base import Offered
+from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress
+
+_PIECE_CHARS = 4096  # reads copy what arrived and was not read yet
+
+
+class ScriptedParser:
+    """Parses an answer with blocks of tool calls.
+
+    Text is passed on at once, but for what may become a tag and the whitespace before it. A block
+    that holds no call is passed on as text, tags included; a call that breaks off after its name
+    was read, or whose arguments are no JSON, ends without `CallEnd`, and what is left of its
+    block is dropped.
+
+    Args:
+        offered: the tools.
+    """
+
+    openers: ClassVar[tuple[str, ...]] = ()
+    closers: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, offered: Offered = None) -> None:
+        self._offered = offered
+        self._input = Input()
+        self._events: list[StreamEvent] = []
+        self._space: list[str] = []  # whitespace that belongs to a tag, if one follows
+        self._just_after_block = False
+        self._n_calls = 0
+        self._arguments: list[str] = []
+        self._script = self._run()
+        self._resume()
+
+    def feed(self, text: str, /) -> list[StreamEvent]:
+        """Return the events that `text` makes certain."""
+        for start in range(0, len(text), _PIECE_CHARS):
+            self._input.add(text[start : start + _PIECE_CHARS])
+            self._resume()
+        return self._taken()
+
+    def finish(self) -> list[StreamEvent]:
+        """Return what was held back."""
+        self._input.over = True
+        self._resume()
+        if not self._just_after_block:
+            self._events.append(Text("".join(self._space)))
+        self._space = []
+        return self._taken()
+
+    def _resume(self) -> None:
+        next(self._script, None)
+
+    def _taken(self) -> list[StreamEvent]:
+        events, self._events = joined(self._events), []
+        return [event for event in events if event != Text("")]
+
+    # ------------------------------------------------------------ the answer
+
+    def _run(self) -> Step[None]:
+        while opener := (yield from self._text()):
+            yield from self._try_block(opener)
+
+    def _text(self) -> Step[str]:
+        """Pass text on up to the next opening tag, and return that; empty at the end."""
+        while True:
+            rest = self._input.rest
+            found = any_of(self.openers).search(rest)
+            held = 0 if self._input.over else n_held(rest, self.openers)
+            self._say(self._input.take(found.start() if found else len(rest) - held))
+            if found:
+                return self._input.take(len(found[0]))
+            if not (yield from self._input.more()):
+                return ""
+            if self._input.over and self._just_after_block:
+                self._input.take(n_held(self._input.rest, self.openers))
+
+    def _say(self, text: str) -> None:
+        shown = text.rstrip()
+        if not shown:
+            self._space.append(text)
+            return
+        whole = "".join(self._space) + shown
+        self._space = [text[len(shown) :]]
+        if self._just_after_block:
+            self._just_after_block = False
+            whole = whole.removeprefix("\r").removeprefix("\n")
+        self._events.append(Text(whole))
+
+    def _try_block(self, opener: str) -> Step[None]:
+        self._input.record("".join(self._space) + opener)
+        self._space = []
+        n_before = self._n_calls
+        try:
+            yield from self._block(opener)
+        except NoCall:
+            if self._n_calls == n_before:
+                self._say(self._input.forget())
+                return
+            yield from self._drop_block()
+        self._input.forget()
+        self._just_after_block = True
+
+    def _block(self, opener: str) -> Step[None]:
+        """Read what follows `opener`.
+
+        Raises:
+            NoCall: it is no call; what was read is given back unless a call has begun.
+        """
+        raise NotImplementedError
+
+    def _drop_block(self) -> Step[None]:
+        tags = self.openers + self.closers
+        while True:
+            rest = self._input.rest
+            found = any_of(tags).search(rest) if tags else None
+            if found:
+                closes = found[0] in self.closers
+                self._input.take(found.end() if closes else found.start())
+                return
+            self._input.take(len(rest) - n_held(rest, tags))
+            if not (yield from self._input.more()):
+                self._input.take(len(self._input.rest))
+                return
+
+    # ------------------------------------------------------------ calls
+
+    def _put(self, event: StreamEvent) -> None:
+        match event:
+            case CallStart():
+                self._n_calls += 1
+                self._arguments = []
+                self._input.forget()
+            case CallArguments(_, piece):
+                self._arguments.append(piece)
+            case CallEnd() if not _is_json("".join(self._arguments)):
+                return
+            case _:
+                pass
+        self._events.append(event)
+
+    def _begin(self, name: str) -> None:
+        if not name:
+            raise NoCall
+        self._put(CallStart(self._n_calls, name))
+
+    def _argue(self, json_text: str) -> None:
+        if json_text:
+            self._put(CallArguments(self._n_calls - 1, json_text))
+
+    def _end(self) -> None:
+        self._put(CallEnd(self._n_calls - 1))
+
+    def _named(self, name: str) -> Step[None]:
+        """Read the arguments of `name`, a JSON object."""
+        yield from self._input.skip()
+        if (yield from self._input.peek()) != "{":
+            raise NoCall
+        self._begin(name)
+        yield from self._input.json_value(self._argue)
+        self._end()
+
+    def _object(self, reader: JsonCallReader) -> Step[None]:
+        """Read a call that is a JSON object with its name and arguments."""
+        while True:
+            rest = self._input.rest
+            events, left = reader.feed(rest)
+            self._input.take(len(rest) - len(left))
+            self._put_all(events)
+            if reader.progress is not Progress.READING:
+                break
+            if not (yield from self._input.more()):
+                self._put_all(reader.finish())
+                break
+        if reader.progress is not Progress.COMPLETE:
+            raise NoCall
+
+    def _put_all(self, events: list[StreamEvent]) -> None:
+        for event in events:
+            self._put(event)
+
+
+@cache
+def any_of(tags: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern for the first of `tags`, the longest where several begin together."""
+    # The longest first: an alternation takes the first that matches.
+    return re.compile("|".join(map(re.escape, sorted(tags, key=len, reverse=True))) or r"(?!)")
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True

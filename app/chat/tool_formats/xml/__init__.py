@@ -1,0 +1,1 @@
+"""Owns the formats that write calls in XML."""

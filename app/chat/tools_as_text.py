@@ -1,0 +1,167 @@
+"""Owns showing tools, calls and results as text to a model whose template cannot show them.
+
+Pure; must not know how templates are rendered. The calls are asked for, and read, as Hermes has
+them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from app.base.json_types import JsonObject
+from app.chat.template.traits import TemplateTraits
+from app.chat.tool_formats import FORMATS, ToolFormat, detect, hermes
+from app.chat.tool_formats.base import Made
+
+GENERIC = replace(hermes.FORMAT, name="generic", recognises=lambda source: not source)
+
+_BEFORE_TOOLS = (
+    "# Tools\n\n"
+    "You can call these functions. Each is described in a line of JSON, its parameters by a "
+    "JSON schema:\n<tools>\n"
+)
+_AFTER_TOOLS = (
+    "\n</tools>\n\n"
+    "To call a function, write its name and its arguments as a JSON object between these tags, "
+    "and nothing after them. For several calls write several blocks.\n"
+    f'{hermes.OPEN}\n{{"name": <function name>, "arguments": <object>}}\n{hermes.CLOSE}\n'
+    "What a function returns comes back between <tool_response> and </tool_response>."
+)
+
+
+def format_for(template_source: str, traits: TemplateTraits, name: str | None = None) -> ToolFormat:
+    """Return the format that calls are read in.
+
+    It is the generic one where the template does not show tools, or in a way nobody here knows.
+
+    Args:
+        name: the format to take whatever the template shows; None leaves that to the template.
+
+    Raises:
+        KeyError: there is no format of that name; the message lists those there are.
+    """
+    if name is not None:
+        return _by_name(name)
+    known = detect(template_source)
+    return known if known and (traits.shows_tools or known.always) else GENERIC
+
+
+def _by_name(name: str) -> ToolFormat:
+    named = {known.name: known for known in (*FORMATS, GENERIC)}
+    if name not in named:
+        raise KeyError(f"'{name}' is no tool format; there are {', '.join(sorted(named))}")
+    return named[name]
+
+
+def presented(
+    messages: list[JsonObject],
+    tools: list[JsonObject] | None,
+    tool_format: ToolFormat,
+    traits: TemplateTraits,
+) -> tuple[list[JsonObject], list[JsonObject] | None]:
+    """Return the messages and tools to hand to a template, so that it shows all of them.
+
+    Args:
+        messages: as `app.chat.template.messages.normalise` returns them; not changed.
+        tools: OpenAI tool objects, if some are offered.
+        tool_format: what `format_for` returned.
+        traits: those of the template.
+    """
+    if tool_format is GENERIC:
+        messages = as_text(messages, tools or [])
+        tools = None
+    elif tool_format.write and not traits.shows_calls:
+        messages = [_with_calls(message, tool_format.write) for message in messages]
+    if not traits.knows_system_role:
+        messages = without_system(messages)
+    return messages, tools
+
+
+def as_text(messages: list[JsonObject], tools: list[JsonObject]) -> list[JsonObject]:
+    """Return messages that say the same without tools, calls and the role `tool`.
+
+    The tools follow the instructions of the first message, if that has some. Results become a
+    message of the user, one with what the user said next: many templates take no two in a row.
+    """
+    result: list[JsonObject] = []
+    after_result = False
+    for message in messages:
+        is_result = message["role"] == "tool"
+        shown = _shown(message)
+        joins = is_result or after_result
+        if joins and result and result[-1]["role"] == shown["role"] == "user":
+            result[-1] = _joined(result[-1], shown)
+        else:
+            result.append(shown)
+        after_result = is_result
+    if not tools:
+        return result
+    told: JsonObject = {"role": "system", "content": _told(tools)}
+    if result and result[0]["role"] in ("system", "developer"):
+        return [{**result[0], "content": _joined(result[0], told)["content"]}, *result[1:]]
+    return [told, *result]
+
+
+def without_system(messages: list[JsonObject]) -> list[JsonObject]:
+    """Return messages where the user says what the instructions at the beginning say."""
+    n_system = next((at for at, m in enumerate(messages) if m["role"] != "system"), len(messages))
+    if not n_system:
+        return messages
+    first, *others = ({**message, "role": "user"} for message in messages[:n_system])
+    rest = messages[n_system:]
+    if rest and rest[0]["role"] == "user":
+        others, rest = [*others, rest[0]], rest[1:]
+    for message in others:
+        first = _joined(first, message)
+    return [first, *rest]
+
+
+def _told(tools: list[JsonObject]) -> str:
+    return _BEFORE_TOOLS + "\n".join(map(_json, tools)) + _AFTER_TOOLS
+
+
+def _shown(message: JsonObject) -> JsonObject:
+    if message["role"] == "tool":
+        text = f"<tool_response>\n{message['content']}\n</tool_response>"
+        return {"role": "user", "content": text}
+    return _with_calls(message, hermes.write)
+
+
+def _with_calls(message: JsonObject, write: Callable[[Made], str]) -> JsonObject:
+    """Return a message that has its calls in its content."""
+    calls = message.get("tool_calls")
+    if not calls:
+        return message
+    shown = {key: value for key, value in message.items() if key != "tool_calls"}
+    made = {"role": "assistant", "content": write([_made(call) for call in calls])}
+    return _joined(shown, made, between="\n")
+
+
+def _made(call: Any) -> tuple[str, Any]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return "", call
+    return str(function.get("name", "")), function.get("arguments", {})
+
+
+def _joined(before: JsonObject, after: JsonObject, between: str = "\n\n") -> JsonObject:
+    """Return `before` with the content of `after` added; parts stay parts."""
+    first, second = before["content"] or "", after["content"] or ""
+    if isinstance(first, str) and isinstance(second, str):
+        content: Any = between.join(text for text in (first, second) if text)
+    else:
+        content = [*_parts(first), *_parts(between), *_parts(second)]
+    return {**before, "content": content}
+
+
+def _parts(content: Any) -> list[JsonObject]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

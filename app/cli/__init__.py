@@ -1,0 +1,1 @@
+"""Owns the command line: one module a group of commands."""

@@ -1,0 +1,1 @@
+"""Owns what the kernel tells of the device: temperature, memory, throttling."""

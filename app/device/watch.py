@@ -1,0 +1,103 @@
+"""Owns when the device is looked at, and what is said when it begins or ceases to suffer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+from app.device.episode import Episode
+from app.device.readings import DeviceState
+from app.logs import get_logger
+
+FRESH_S = 2.0
+_LOOK_EVERY_S = 5.0
+_CALM_S = 30.0
+_PATIENCE_S = 0.25
+
+log = get_logger("device")
+
+
+class DeviceWatch:
+    """Looks at the device now and then, and when asked.
+
+    Args:
+        read: returns how the device is; called in a thread, as a disk may hang.
+        look_every_s: seconds between two looks that nobody asked for.
+    """
+
+    def __init__(
+        self, read: Callable[[], DeviceState], *, look_every_s: float = _LOOK_EVERY_S
+    ) -> None:
+        self._read = read
+        self._look_every_s = look_every_s
+        self._reading: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._read_s = 0.0
+        self._throttled = Episode(_CALM_S)
+        self._under_voltage = Episode(_CALM_S)
+        self.state = DeviceState()
+
+    def start(self) -> None:
+        """Begin to look; needs a running event loop."""
+        self._task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Look no more."""
+        tasks = [task for task in (self._task, self._reading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def fresh(self) -> DeviceState:
+        """Return a state at most two seconds old, or an older one if the device does not answer."""
+        if self._read_s and time.monotonic() - self._read_s < FRESH_S:
+            return self.state
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._look())
+        await asyncio.wait([self._reading], timeout=_PATIENCE_S)
+        return self.state
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a sentence for each thing that is wrong with the device."""
+        if self._throttled.since_s is not None:
+            yield (
+                "The device slows its processor down because it is too hot or short of current"
+                f"{_heat(self.state)}; answers are slower"
+            )
+        if self._under_voltage.since_s is not None:
+            yield "The device gets too little voltage; use a stronger power supply or cable"
+
+    async def _watch(self) -> None:
+        while True:
+            await self.fresh()
+            await asyncio.sleep(self._look_every_s)
+
+    async def _look(self) -> None:
+        state = await asyncio.to_thread(self._read)
+        self._read_s = now_s = time.monotonic()
+        self.state = state
+        for condition, name, is_there in (
+            (self._throttled, "throttling", state.throttled),
+            (self._under_voltage, "under_voltage", state.under_voltage),
+        ):
+            since_s = condition.since_s
+            if condition.update(now_s, is_there=bool(is_there)):
+                _tell(name, state, None if since_s is None else now_s - since_s)
+
+
+def _tell(name: str, state: DeviceState, lasted_s: float | None) -> None:
+    facts = {
+        "temperature_c": state.temperature_c,
+        "cpu_mhz": state.cpu_mhz,
+        "cpu_max_mhz": state.cpu_max_mhz,
+    }
+    if lasted_s is None:
+        log.warning(f"{name}_began", **facts)
+    else:
+        log.info(f"{name}_ended", lasted_s=round(lasted_s, 1), **facts)
+
+
+def _heat(state: DeviceState) -> str:
+    return "" if state.temperature_c is None else f" ({state.temperature_c:.0f} °C)"

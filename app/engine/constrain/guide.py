@@ -1,0 +1,216 @@
+"""Owns what may come next in one answer: free text, thinking, or what a grammar admits.
+
+Pure but for the matchers, which it gets ready-made; must not know requests or llama.cpp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from app.engine.constrain.plan import Block, GuidePlan, Taken, Thinking
+
+
+class _Phase(Enum):
+    FREE = auto()
+    THINKING = auto()
+    BOUND = auto()
+
+
+class Guide:
+    """Follows one answer.
+
+    Args:
+        plan: what was made for the request.
+    """
+
+    def __init__(self, plan: GuidePlan) -> None:
+        self._plan = plan
+        self._matcher = plan.whole.copy() if plan.whole is not None else None
+        self._in_block = False
+        self._may_think = plan.thinking is not None and not plan.thinking.is_open
+        self._may_call = plan.block is not None
+        self._n_thought = 0
+        self._tail = b""  # what may be the beginning of a tag
+        self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
+        if plan.thinking is not None and plan.thinking.is_open:
+            self._phase = _Phase.THINKING
+
+    @property
+    def trouble(self) -> str:
+        """Why the grammar could not be followed; empty where it could."""
+        is_bound = self._phase is _Phase.BOUND and self._matcher is not None
+        return self._matcher.trouble if is_bound and self._matcher is not None else ""
+
+    def begin(self) -> Taken:
+        """Return what has to come first, before anything is chosen."""
+        thinking = self._plan.thinking
+        if self._phase is _Phase.THINKING and thinking is not None and thinking.budget == 0:
+            return self._stop_thinking(thinking, [])
+        may_choose = self._may_think and thinking is not None and thinking.opening_token is not None
+        return Taken() if may_choose else self._with_forced([])
+
+    def mask(self) -> bytes | None:
+        """Return which tokens may come next, a bit each; None is all of them."""
+        if self._phase is not _Phase.BOUND or self._matcher is None:
+            return None
+        mask = self._matcher.mask()
+        thinking = self._plan.thinking
+        if self._may_think and thinking is not None and thinking.opening_token is not None:
+            mask = _with_bit(mask, thinking.opening_token)
+        return mask
+
+    def n_allowed(self, tokens: Sequence[int]) -> int:
+        """Return how many tokens of a guess may come next."""
+        if self._phase is not _Phase.BOUND or self._matcher is None:
+            return len(tokens)
+        return 0 if self._may_think else self._matcher.n_allowed(tokens)
+
+    def take(self, token: int) -> Taken:
+        """Note a chosen token and return what it leads to."""
+        match self._phase:
+            case _Phase.FREE:
+                return self._take_free(token)
+            case _Phase.THINKING:
+                return self._take_thought(token)
+            case _Phase.BOUND:
+                return self._take_bound(token)
+
+    def take_end(self, token: int) -> Taken:
+        """Note a chosen token that ends the generation, and return what it leads to.
+
+        Where the whole answer is held to a grammar, it ends no more than the thoughts.
+        """
+        thinking = self._plan.thinking
+        if self._phase is _Phase.THINKING and thinking is not None and self._matcher is not None:
+            return self._stop_thinking(thinking, [])
+        return Taken([token])
+
+    # ------------------------------------------------------------ bound
+
+    def _take_bound(self, token: int) -> Taken:
+        thinking, may_think = self._plan.thinking, self._may_think
+        self._may_think = False
+        if may_think and thinking is not None and token == thinking.opening_token:
+            return self._start_thinking(thinking, [token])
+        if self._matcher is not None:
+            self._matcher.take(token)
+        return self._with_forced([token])
+
+    def _with_forced(self, tokens: list[int]) -> Taken:
+        """Return the tokens and those that the grammar forces after them."""
+        if self._phase is not _Phase.BOUND or self._matcher is None:
+            return Taken(tokens)
+        if self._plan.fast_forward:
+            tokens = tokens + self._matcher.take_forced()
+        if not self._matcher.is_over or self._matcher.trouble:
+            return Taken(tokens)
+        block = self._plan.block
+        if not self._in_block or block is None or block.is_last:
+            return Taken(tokens, is_over=True)
+        self._phase, self._matcher, self._in_block, self._tail = _Phase.FREE, None, False, b""
+        self._may_call = not block.only_at_start
+        return Taken(tokens)
+
+    # ------------------------------------------------------------ thinking
+
+    def _start_thinking(self, thinking: Thinking, tokens: list[int]) -> Taken:
+        self._phase, self._tail = _Phase.THINKING, b""
+        return self._stop_thinking(thinking, tokens) if thinking.budget == 0 else Taken(tokens)
+
+    def _stop_thinking(self, thinking: Thinking, tokens: list[int]) -> Taken:
+        self._end_thinking()
+        return self._with_forced([*tokens, *thinking.end])
+
+    def _end_thinking(self) -> None:
+        self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
+        self._may_think, self._tail = False, b""
+
+    def _take_thought(self, token: int) -> Taken:
+        thinking = self._plan.thinking
+        if thinking is None:
+            return Taken([token])
+        self._n_thought += 1
+        piece = self._plan.piece(token)
+        written = self._tail + piece
+        at, tag = _first_of((thinking.closing, *thinking.also_end), written)
+        if tag == thinking.closing:
+            self._end_thinking()
+            rest = written[at + len(tag) :]
+            gap = [] if rest or self._matcher is None else thinking.gap
+            return self._go_on_behind(token, rest.lstrip(), gap)
+        if tag:
+            return self._begin_answer(thinking, token, written[at : len(written) - len(piece)])
+        self._tail = written[-max(map(len, (thinking.closing, *thinking.also_end))) :]
+        is_closing = any(
+            written.endswith(thinking.closing[:n]) for n in range(1, len(thinking.closing))
+        )
+        if thinking.budget is not None and self._n_thought >= thinking.budget and not is_closing:
+            return self._stop_thinking(thinking, [token])
+        return Taken([token])
+
+    def _begin_answer(self, thinking: Thinking, token: int, before: bytes) -> Taken:
+        """End the thoughts with a token that the answer begins with, `before` of it written."""
+        if self._matcher is not None and self._matcher.n_allowed([token]) == 0:
+            return self._stop_thinking(thinking, [])
+        self._end_thinking()
+        self._tail = before
+        return self._take_bound(token) if self._matcher is not None else self._take_free(token)
+
+    # ------------------------------------------------------------ free
+
+    def _take_free(self, token: int) -> Taken:
+        if not (self._may_think or self._may_call):
+            return Taken([token])
+        written = self._tail + self._plan.piece(token)
+        begun = written.lstrip()
+        thinking, block = self._plan.thinking, self._plan.block
+        if self._may_think and thinking is not None:
+            if begun.startswith(thinking.opening):
+                self._may_think = False
+                return self._start_thinking(thinking, [token])
+            self._may_think = thinking.opening.startswith(begun)
+        at = -1
+        if self._may_call and block is not None:
+            at = self._find(block, written, begun)
+            if at >= 0:
+                self._may_think = False
+                self._phase, self._matcher = _Phase.BOUND, block.matcher.copy()
+                self._in_block = True
+                return self._go_on_behind(token, written[at + len(block.trigger) :])
+        is_start = self._may_think or (block is not None and block.only_at_start)
+        self._tail = written if is_start or block is None else written[-len(block.trigger) :]
+        return Taken([token])
+
+    def _find(self, block: Block, written: bytes, begun: bytes) -> int:
+        """Return where the trigger is; -1 where it is not."""
+        if not block.only_at_start:
+            return written.find(block.trigger)
+        if begun.startswith(block.trigger):
+            return len(written) - len(begun)
+        self._may_call = block.trigger.startswith(begun)
+        return -1
+
+    def _go_on_behind(self, token: int, rest: bytes, gap: Sequence[int] = ()) -> Taken:
+        """Begin what follows a tag that ended within `token`, `rest` being the token's end.
+
+        Where that is not what the grammar admits, only the token's beginning is used: it was
+        chosen before the grammar held.
+        """
+        tokens = [token]
+        is_bound = self._phase is _Phase.BOUND and self._matcher is not None
+        if rest and is_bound and self._matcher is not None and not self._matcher.take_text(rest):
+            tokens = self._plan.tokenize(self._plan.piece(token)[: -len(rest)])
+        return self._with_forced([*tokens, *gap])
+
+
+def _first_of(tags: Sequence[bytes], written: bytes) -> tuple[int, bytes]:
+    """Return where the first of `tags` is, and which it is; an empty one where there is none."""
+    found = [(at, tag) for tag in tags if (at := written.find(tag)) >= 0]
+    return min(found, default=(-1, b""))
+
+
+def _with_bit(mask: bytes, token: int) -> bytes:
+    changed = bytearray(mask)
+    changed[token // 8] |= 1 << token % 8
+    return bytes(changed)

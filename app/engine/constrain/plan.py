@@ -1,0 +1,114 @@
+"""Owns what a guide is made from; must not know what it does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class AnswerMatcher(Protocol):
+    """A grammar's state in one answer; see `app.engine.constrain.matcher`."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the grammar admits nothing more."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the matcher gave up; empty where it did not."""
+
+    def copy(self) -> AnswerMatcher:
+        """Return a matcher in the same state."""
+
+    def mask(self) -> bytes:
+        """Return which tokens may come next, a bit each."""
+
+    def take(self, token: int) -> None:
+        """Note that a token was chosen."""
+
+    def take_text(self, data: bytes) -> bool:
+        """Note that text was written, if the grammar admits it."""
+
+    def take_forced(self) -> list[int]:
+        """Return and note the tokens that have to come next."""
+
+    def n_allowed(self, tokens: Sequence[int]) -> int:
+        """Return how many of these tokens may come next."""
+
+
+@dataclass(frozen=True)
+class Thinking:
+    """How the model thinks before it answers.
+
+    Attributes:
+        opening: bytes of the tag before it.
+        closing: bytes of the tag after it.
+        opening_token: the token that the opening tag is; None where it is several.
+        end: tokens that end it, for a model that has thought enough.
+        gap: tokens between it and an answer that is held to a grammar.
+        is_open: whether the prompt ends within it.
+        also_end: further tags that end it, and belong to what follows.
+        budget: tokens of it; None is no limit.
+    """
+
+    opening: bytes
+    closing: bytes
+    opening_token: int | None
+    end: tuple[int, ...]
+    gap: tuple[int, ...]
+    is_open: bool
+    also_end: tuple[bytes, ...] = ()
+    budget: int | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """How a block of tool calls is held to its grammar once it has begun.
+
+    Attributes:
+        trigger: bytes that begin it.
+        matcher: at the beginning of what follows them.
+        only_at_start: the trigger counts only where the answer begins with it.
+        is_last: the answer ends with the first block.
+    """
+
+    trigger: bytes
+    matcher: AnswerMatcher
+    only_at_start: bool = False
+    is_last: bool = False
+
+
+@dataclass(frozen=True)
+class GuidePlan:
+    """What is made once for all answers to a request.
+
+    Attributes:
+        piece: returns the bytes of a token, those of tags too.
+        tokenize: returns the tokens of bytes.
+        whole: the grammar of the whole answer, at its beginning; None: it is free.
+        block: the grammar of tool calls in a free answer; None: they are free too.
+        thinking: None where the model does not think, or nobody needs to know.
+        fast_forward: whether forced tokens are taken without asking the model.
+    """
+
+    piece: Callable[[int], bytes]
+    tokenize: Callable[[bytes], list[int]]
+    whole: AnswerMatcher | None = None
+    block: Block | None = None
+    thinking: Thinking | None = None
+    fast_forward: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a chosen token leads to.
+
+    Attributes:
+        tokens: what comes next in the answer; the chosen token, unless only the beginning of it
+            could be used, and those that have to follow.
+        is_over: nothing may follow.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    is_over: bool = False

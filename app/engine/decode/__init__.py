@@ -1,0 +1,1 @@
+"""Owns the way from logits to the events of an answer."""

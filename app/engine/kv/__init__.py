@@ -1,0 +1,1 @@
+"""Owns the KV cache and its tiers in memory and on disk."""

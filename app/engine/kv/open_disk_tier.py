@@ -1,0 +1,72 @@
+"""Owns the start of the disk tier: which entries a context can use, and what was said in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from app.engine.kv.disk_tier import Disk, DiskTier
+from app.engine.llama import Model, PromptDiskCache, build_version
+from app.engine.prompt.generated_turns import GeneratedTurns, from_bytes, to_bytes
+from app.engine.system.file_digest import file_digest
+from app.promptcache import MAX_EXTRA_BYTES, DiskWriter
+from app.protocol import Load, LoadParams
+
+_MIB = 1024 * 1024
+_MOST_TURNS = 64
+_MOST_WAITING_BYTES = 64 * _MIB
+_STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_scale")
+
+
+def open_disk(
+    command: Load, model: Model, turns: GeneratedTurns, *, is_busy: Callable[[], bool]
+) -> DiskTier:
+    """Return the disk tier of a model, and let `turns` know the answers that are in it.
+
+    Args:
+        is_busy: whether requests run now, so that writing has to keep out of their way.
+    """
+    cache, path = command.cache, Path(command.model_path)
+    if not cache.folder or not cache.capacity_mb:
+        return DiskTier(trouble=cache.refused)
+    tier = DiskTier(extra_of=lambda tokens: _extra(turns, tokens))
+    store = PromptDiskCache(
+        cache.folder,
+        cache.capacity_mb * _MIB,
+        model_folder=path.name,
+        fingerprint=fingerprint(path, model, command.params),
+        daily_write_bytes=cache.daily_write_mb * _MIB,
+        can_cut=not model.is_recurrent,
+        notify=tier.note,
+    ).store
+    writer = DiskWriter(
+        store, is_busy=is_busy, notify=tier.note, max_pending_bytes=_MOST_WAITING_BYTES
+    )
+    tier.use(Disk(store, writer))
+    for tokens, extra in reversed(store.extras(_MOST_TURNS)):
+        turn = from_bytes(extra, tokens)
+        if turn is not None:
+            turns.remember(turn)
+    return tier
+
+
+def fingerprint(path: Path, model: Model, params: LoadParams) -> str:
+    """Return what has to be equal for a state to fit: the model, the build, the KV cache.
+
+    The context's size counts only where a model has two sets of rope factors to choose from.
+    """
+    chosen = {name: getattr(params, name) for name in _STATE_PARAMS}
+    n_short = model.n_ctx_short_rope
+    has_long_rope = n_short is not None and params.n_ctx > n_short
+    changed_ns = path.stat().st_mtime_ns
+    parts = (file_digest(path), changed_ns, build_version(), chosen, has_long_rope)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
+
+
+def _extra(turns: GeneratedTurns, tokens: Sequence[int]) -> bytes:
+    turn = turns.with_tokens(tokens)
+    record = to_bytes(turn, len(tokens)) if turn else b""
+    return record if len(record) <= MAX_EXTRA_BYTES else b""

@@ -1,0 +1,219 @@
+"""Owns what of the prompts is kept for later and when: in memory at once, on disk soon after."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+
+from app.engine.kv.disk_tier import Save
+from app.engine.kv.kv_cache import Hit, KvCache
+from app.engine.kv.memory_store import MemoryEntry
+from app.promptcache import Role
+
+MIN_BOUNDARY_TOKENS = 64
+_NEARBY_TOKENS = 32
+_MOST_BOUNDARIES = 64
+_MOST_BOUNDARY_BYTES = 2 * 1024 * 1024
+_REWRITE_PATIENCE = 10
+_MOSTLY = 0.75
+_DISK_CHECK_S = 0.25
+_RETRY_S = 30.0
+_LAST_WRITES_S = 8.0
+
+
+class SavePolicy:
+    """Saves what will be needed again.
+
+    Args:
+        residency: where the sequences are.
+        save_after_s: seconds until an idle conversation is written to disk. One that is mostly
+            there already waits ten times as long: it would be written anew after every turn.
+        min_boundary_tokens: shorter beginnings are not worth an entry of their own.
+        max_boundary_bytes: what the tokens of those that wait may take, at 4 bytes each.
+    """
+
+    def __init__(
+        self,
+        kv_cache: KvCache,
+        *,
+        save_after_s: float,
+        min_boundary_tokens: int = MIN_BOUNDARY_TOKENS,
+        max_boundary_bytes: int = _MOST_BOUNDARY_BYTES,
+    ) -> None:
+        self._kv_cache = kv_cache
+        self._save_after_s = save_after_s
+        self._min_boundary_tokens = min_boundary_tokens
+        self._max_boundary_bytes = max_boundary_bytes
+        self._boundaries: list[array[int]] = []
+        self._tried: list[bytes] = []
+        self._offered: list[tuple[MemoryEntry, Save]] = []
+        self._checked_s = 0.0
+        kv_cache.on_drop = self._offer
+
+    # ------------------------------------------------------------ beginnings
+
+    def note(self, tokens: Sequence[int], n_head: int, hit: Hit) -> None:
+        """Note where this prompt and others will part: after the head, and where it did."""
+        if not self._kv_cache.disk.is_on:
+            return
+        places = [n_head]
+        if abs(hit.n_branch - n_head) >= _NEARBY_TOKENS:
+            places.append(hit.n_branch)
+        for place in places:
+            boundary = array("i", tokens[:place])
+            if place >= self._min_boundary_tokens and boundary not in self._boundaries:
+                self._boundaries.append(boundary)
+        del self._boundaries[:-_MOST_BOUNDARIES]
+        while self.boundary_bytes > self._max_boundary_bytes:
+            del self._boundaries[0]
+
+    @property
+    def boundary_bytes(self) -> int:
+        """Memory that the tokens of the beginnings take that wait to be saved."""
+        return sum(len(boundary) * boundary.itemsize for boundary in self._boundaries)
+
+    def forget(self) -> None:
+        """Forget what was noted."""
+        self._boundaries.clear()
+        self._tried.clear()
+
+    # ------------------------------------------------------------ in quiet moments
+
+    def work_idle(self) -> bool:
+        """Do one thing that needs llama.cpp, while it has nothing else to do.
+
+        Returns:
+            Whether there may be more.
+        """
+        if self._kv_cache.save_idle():
+            return True
+        if self._boundaries:
+            self._save(self._boundaries.pop(0).tolist(), "boundary")
+            return True
+        return self._save_large()
+
+    def _save_large(self) -> bool:
+        """Write an idle conversation that memory has no room for."""
+        tokens = next(self._large(time.monotonic() - self._save_after_s), None)
+        if tokens is None:
+            return False
+        self._tried = [*self._tried[-_MOST_BOUNDARIES:], _digest(tokens)]
+        self._save(tokens, "turn")
+        return True
+
+    def _large(self, idle_before_s: float) -> Iterator[list[int]]:
+        disk = self._kv_cache.disk
+        for tokens in self._kv_cache.unsaved(idle_before_s) if disk.is_on else ():
+            is_long = len(tokens) >= self._min_boundary_tokens
+            if is_long and _digest(tokens) not in self._tried and not disk.covers(tokens):
+                yield tokens
+
+    def work_aside(self) -> None:
+        """Hand conversations to the disk tier that have been idle for long enough."""
+        now_s = time.monotonic()
+        if not self._kv_cache.disk.is_on or now_s - self._checked_s < _DISK_CHECK_S:
+            return
+        self._checked_s = now_s
+        self._kv_cache.disk.settle()
+        self._take_back(now_s)
+        for entry in self._kv_cache.store:
+            if not entry.was_offered and self._left_s(entry, now_s) <= 0:
+                self._offer(entry)
+
+    def _left_s(self, entry: MemoryEntry, now_s: float) -> float:
+        """Return for how long an entry stays in memory only."""
+        left_s = entry.since_s + self._save_after_s - now_s
+        if left_s > 0:
+            return left_s
+        found = self._kv_cache.disk.find(entry.tokens)
+        is_mostly_there = found is not None and found.n_shared >= _MOSTLY * len(entry.tokens)
+        return left_s + (_REWRITE_PATIENCE - 1) * self._save_after_s * is_mostly_there
+
+    def _offer(self, entry: MemoryEntry) -> None:
+        if entry.was_offered:
+            return
+        entry.was_offered = True
+        disk = self._kv_cache.disk
+        if disk.fits(entry.tokens, entry.state) and not disk.covers(entry.tokens):
+            save = disk.save(entry.tokens, entry.state, "turn")
+            if save is not None:
+                self._offered.append((entry, save))
+
+    def _take_back(self, now_s: float) -> None:
+        """Offer again later what the disk did not take."""
+        for entry, save in list(self._offered):
+            if save.is_done:
+                self._offered.remove((entry, save))
+                if not save.is_there:
+                    entry.was_offered = False
+                    entry.since_s = now_s + _RETRY_S - self._save_after_s
+
+    def quiet_s(self) -> float | None:
+        """Return how long there is nothing to do; None where that is for ever."""
+        disk = self._kv_cache.disk
+        if not disk.is_on:
+            return None
+        now_s = time.monotonic()
+        waits = [self._left_s(e, now_s) for e in self._kv_cache.store if not e.was_offered]
+        if disk.n_waiting or disk.has_news or self._offered:
+            waits.append(_DISK_CHECK_S)
+        if any(self._large(now_s)):
+            waits.append(self._save_after_s)
+        return max(_DISK_CHECK_S, min(waits)) if waits else None
+
+    # ------------------------------------------------------------ now
+
+    def trim(self) -> tuple[int, int]:
+        """Drop the idle conversations in memory, after offering them to the disk.
+
+        Those in the KV cache stay: its memory is there as long as the process. What the disk takes
+        is given back when it is written.
+
+        Returns:
+            Entries and bytes.
+        """
+        store = self._kv_cache.store
+        dropped = len(store), store.n_bytes
+        if self._kv_cache.disk.is_on:
+            for entry in store:
+                self._offer(entry)
+        store.clear()
+        return dropped
+
+    def save_prompt(self, tokens: Sequence[int], profile: str) -> Save | None:
+        """Have a prompt written now; None where there is no disk."""
+        return self._save(tokens, "profile" if profile else "boundary", profile)
+
+    def _save(self, tokens: Sequence[int], role: Role, profile: str = "") -> Save | None:
+        disk = self._kv_cache.disk
+        if not disk.is_on:
+            return None
+        is_there = disk.covers(tokens) and not profile
+        state = None if is_there else self._kv_cache.snapshot(tokens)
+        return disk.save(tokens, state, role, profile)
+
+    def save_all(self) -> None:
+        """Write what is only in memory, the latest first; the process is about to end."""
+        disk = self._kv_cache.disk
+        if not disk.is_on:
+            return
+        ends_s = time.monotonic() + _LAST_WRITES_S
+        disk.hurry()
+        entries = [list(entry.tokens) for entry in self._kv_cache.store]
+        for tokens in [*self._kv_cache.unsaved(), *reversed(entries)]:
+            self._save_before(ends_s, tokens, "turn")
+        for boundary in reversed(self._boundaries):
+            self._save_before(ends_s, boundary.tolist(), "boundary")
+        disk.close(max(0.0, ends_s - time.monotonic()))
+
+    def _save_before(self, ends_s: float, tokens: Sequence[int], role: Role) -> None:
+        left_s = ends_s - time.monotonic()
+        save = self._save(tokens, role) if left_s > 0 else None
+        if save is not None:
+            self._kv_cache.disk.wait(save, left_s)
+
+
+def _digest(tokens: Sequence[int]) -> bytes:
+    return hashlib.blake2b(array("i", tokens), digest_size=16).digest()

@@ -1,0 +1,1 @@
+"""Owns the way from a conversation to prompt tokens."""

@@ -1,0 +1,261 @@
+"""Owns the way from a conversation to prompt tokens; must not know scheduling or sockets."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from app.base.json_types import JsonObject
+from app.base.prefix import common_prefix
+from app.chat.parsing.reasoning import (
+    ReasoningParser,
+    ReasoningTags,
+    detect_reasoning,
+    opens_reasoning,
+)
+from app.chat.parsing.stream_parser import PlainParser, StreamParser
+from app.chat.template.chat_template import CHATML, ChatTemplate
+from app.chat.template.messages import normalise
+from app.chat.tool_formats import ToolFormat
+from app.chat.tools_as_text import format_for, presented
+from app.engine.prompt.conversation_date import ConversationDates
+from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
+from app.engine.prompt.system_prefix import SystemPrefixes
+from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
+from app.protocol import Generate, Prefill, PromptEnd, Render
+
+_ASKING_ROLES = ("user", "tool")
+
+
+class Tokenizer(Protocol):
+    """What prompts need of a model."""
+
+    @property
+    def bos_text(self) -> str:
+        """Text of the beginning-of-sequence token."""
+
+    @property
+    def eos_text(self) -> str:
+        """Text of the end-of-sequence token."""
+
+    @property
+    def end_texts(self) -> tuple[str, ...]:
+        """Texts of the tokens that usually end an answer."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the token ids of `text`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A rendered conversation.
+
+    Args:
+        tokens: what the model reads.
+        text: the same as the template wrote it.
+        n_head: leading tokens that the instructions and tools alone decide.
+    """
+
+    tokens: list[int]
+    text: str
+    n_head: int
+
+
+class PromptBuilder:
+    """Renders conversations with a model's chat template and tokenises them.
+
+    Args:
+        tokenizer: the model's vocabulary.
+        template_source: Jinja source; None means ChatML.
+        n_ctx: tokens the context window holds.
+        tool_format: name of the format of tool calls; None leaves that to the template.
+
+    Attributes:
+        tool_format: how the model writes tool calls.
+        reasoning: what stands around its thoughts; None where it does not think, or in messages
+            of their own.
+
+    Raises:
+        TemplateRefused: the template does not compile, or was too slow to be tried.
+        LoadParamsRefused: there is no tool format of that name.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template_source: str | None,
+        *,
+        n_ctx: int,
+        tool_format: str | None = None,
+    ) -> None:
+        source = CHATML if template_source is None else template_source
+        self._tokenizer = tokenizer
+        self._n_ctx = n_ctx
+        self._bos_text = tokenizer.bos_text
+        self._template = ChatTemplate(
+            source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
+        )
+        self._traits = self._template.traits
+        try:
+            self.tool_format: ToolFormat = format_for(source, self._traits, tool_format)
+        except KeyError as error:
+            param = "load_model_configs.tool_format"
+            raise LoadParamsRefused(error.args[0], param=param) from None
+        self.reasoning: ReasoningTags | None = detect_reasoning(source)
+        self._dates = ConversationDates()
+        self._heads = SystemPrefixes(self._shared)
+        self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Texts of special tokens that parsers of answers have to see."""
+        return (*self.tool_format.tags, *(self.reasoning.tokens if self.reasoning else ()))
+
+    def build(self, command: Generate | Prefill) -> Prompt:
+        """Return the prompt of a conversation.
+
+        A `Generate` prompt ends where the assistant's answer begins or goes on. A `Prefill` prompt
+        is what the next `Generate` with these messages begins with. Where the conversation has
+        answers that were generated here, their tokens are the generated ones. Nothing is kept of
+        a prompt that is refused.
+
+        Raises:
+            TemplateRefused: the template raised, ran too long or wrote too much.
+            InvalidRequest: a message has content that the service cannot show to the model.
+            ContextOverflow: the prompt leaves no room for an answer.
+        """
+        began = self._dates.of(command.messages)
+        text, tokens = "", self._ready(command, began)
+        is_head = bool(tokens)
+        if not is_head:
+            text, tokens = self._written(command, began)
+        if not tokens:
+            raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
+        if len(tokens) >= self._n_ctx:
+            raise ContextOverflow(len(tokens), self._n_ctx)
+        n_head = len(tokens) if is_head else self._heads.length(command, tokens, began)
+        self._dates.keep(command.messages, began)
+        return Prompt(tokens, text, n_head)
+
+    def render(self, command: Generate | Render) -> str:
+        """Return the prompt of a conversation as its template writes it.
+
+        Raises:
+            TemplateRefused: the template raised, ran too long or wrote too much.
+            InvalidRequest: a message has content that the service cannot show to the model.
+        """
+        began = self._dates.of(command.messages)
+        return self._render(command.messages, command, command.prompt_end, began)
+
+    def forget(self) -> None:
+        """Forget heads and dates, which cost little to find out anew."""
+        self._heads.forget()
+        self._dates.forget()
+
+    def _ready(self, command: Generate | Prefill, began: datetime.datetime) -> list[int]:
+        """Return what the conversations share that a prefill prepares for; else nothing."""
+        if isinstance(command, Generate) or _is_asking(command):
+            return []
+        return self._shared(command.messages, command, began)
+
+    def _written(
+        self, command: Generate | Prefill, began: datetime.datetime
+    ) -> tuple[str, list[int]]:
+        if isinstance(command, Generate):
+            text = self._render(command.messages, command, command.prompt_end, began)
+            return text, self._tokens(text)
+        end = command.prompt_end if _is_asking(command) else "closed"
+        text = self._render(command.messages, command, end, began)
+        tokens = self._tokens(text)
+        return text, tokens[:-1] if len(tokens) > 1 else tokens  # the last: with the answer
+
+    def _render(
+        self,
+        messages: list[JsonObject],
+        command: Generate | Prefill | Render,
+        end: PromptEnd,
+        began: datetime.datetime,
+    ) -> str:
+        shown, tools = presented(
+            normalise(messages, self._traits), command.tools or None, self.tool_format, self._traits
+        )
+        return self._template.render(
+            shown,
+            tools=tools,
+            add_generation_prompt=end == "opened",
+            continue_final_message=end == "continued",
+            template_kwargs=command.template_kwargs,
+            now=began,
+        )
+
+    def _tokens(self, text: str) -> list[int]:
+        spliced = self.turns.splice(text)
+        if spliced is not None:
+            rest = self._tokenizer.tokenize(spliced.rest, add_special=False, parse_special=True)
+            return [*spliced.tokens, *rest]
+        has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
+        return self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
+
+    def _shared(
+        self,
+        messages: Sequence[JsonObject],
+        command: Generate | Prefill,
+        began: datetime.datetime,
+    ) -> list[int]:
+        """Return the tokens that all conversations beginning with `messages` share.
+
+        They are found by going on in two ways that have nothing in common. Empty where the
+        template takes no user message there.
+
+        Raises:
+            TemplateTooSlow: the deadline came first, which tells nothing of the template.
+        """
+        try:
+            ways = [
+                self._tokens(
+                    self._render(
+                        [*messages, {"role": "user", "content": content}], command, "closed", began
+                    )
+                )
+                for content in ("Hello", "1")
+            ]
+        except TemplateTooSlow:
+            raise
+        except TemplateRefused:
+            return []
+        return ways[0][: common_prefix(*ways)]
+
+    def parser(self, command: Generate, prompt_text: str) -> StreamParser:
+        """Return a fresh parser for the answer to `command`, whose prompt is `prompt_text`.
+
+        Calls are looked for where tools are offered, and where the conversation has used some:
+        a model may call again although they are offered no longer.
+        """
+        used = any(message.get("tool_calls") for message in command.messages)
+        parser: StreamParser = PlainParser()
+        if self.tool_format.always or command.tools or used:
+            parser = self.tool_format.parser(dict(map(_signature, command.tools)))
+        if self.reasoning is None or not command.reasoning.is_split:
+            return parser
+        goes_on = command.prompt_end == "continued"
+        is_open = opens_reasoning(prompt_text, self.reasoning, goes_on=goes_on)
+        return ReasoningParser(parser, self.reasoning, is_open=is_open)
+
+    def _meaning(self, text: str) -> Meaning:
+        return meaning_of(text, self.tool_format.parser(None))
+
+
+def _is_asking(command: Prefill) -> bool:
+    """Return whether a prompt ends after these messages, and no further one is expected."""
+    return command.prompt_end == "continued" or command.messages[-1].get("role") in _ASKING_ROLES
+
+
+def _signature(tool: JsonObject) -> tuple[str, JsonObject]:
+    """Return a tool's name and the schema of its parameters."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return "", {}
+    schema = function.get("parameters")
+    return str(function.get("name", "")), schema if isinstance(schema, dict) else {}

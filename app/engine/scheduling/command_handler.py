@@ -1,0 +1,242 @@
+"""Owns what each command means: turns it into a queued request or answers it at once."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from app.engine.constrain import Guide
+from app.engine.constrain.planner import ConstraintPlanner
+from app.engine.decode.answer import Answer
+from app.engine.decode.logprobs import HeldLogprobs
+from app.engine.ipc.channel import Channel
+from app.engine.kv.cache_report import cache_report
+from app.engine.kv.kv_cache import KvCache
+from app.engine.kv.save_policy import SavePolicy
+from app.engine.llama import Model
+from app.engine.prompt.builder import Prompt, PromptBuilder
+from app.engine.prompt.generated_turns import GeneratedTurn
+from app.engine.scheduling.request import Clock, Request
+from app.engine.scheduling.scheduler import Scheduler
+from app.engine.system.heap import give_back_memory
+from app.engine.system.throughput import Throughput
+from app.errors import DistillerError, InvalidRequest, QueueFull
+from app.protocol import (
+    Accepted,
+    CacheCleared,
+    Cancel,
+    ClearCache,
+    Command,
+    DescribeCache,
+    Detokenize,
+    Failed,
+    Generate,
+    KeepProfiles,
+    Load,
+    MemoryTrimmed,
+    Prefill,
+    Render,
+    SamplingParams,
+    Shutdown,
+    Text,
+    TokenIds,
+    Tokenize,
+    TrimMemory,
+)
+
+_SEED_MASK = 0x7FFFFFFF
+
+
+class CommandHandler:
+    """Handles commands between two steps of the loop."""
+
+    def __init__(
+        self,
+        model: Model,
+        prompts: PromptBuilder,
+        planner: ConstraintPlanner,
+        scheduler: Scheduler,
+        channel: Channel,
+        throughput: Throughput,
+        kv_cache: KvCache,
+        save_policy: SavePolicy,
+        *,
+        n_ctx: int,
+    ) -> None:
+        self._model = model
+        self._kv_cache = kv_cache
+        self._save_policy = save_policy
+        self._prompts = prompts
+        self._planner = planner
+        self._scheduler = scheduler
+        self._channel = channel
+        self._throughput = throughput
+        self._n_ctx = n_ctx
+        self.shutdown = False
+
+    def handle(self, command: Command) -> list[Request]:
+        """Act on one command.
+
+        Returns:
+            Requests that were cancelled and are to be retired by the loop.
+        """
+        match command:
+            case Generate() | Prefill():
+                self._submit(command)
+            case Cancel():
+                return self._scheduler.find(command.request_id)
+            case Render():
+                self._render(command)
+            case Tokenize():
+                self._tokenize(command)
+            case Detokenize():
+                self._detokenize(command)
+            case DescribeCache():
+                self._channel.post(cache_report(self._kv_cache, command.request_id))
+            case ClearCache():
+                self._clear_cache(command.request_id)
+            case TrimMemory():
+                self._trim_memory(command.request_id)
+            case KeepProfiles():
+                self._kv_cache.disk.keep_profiles(set(command.names))
+            case Shutdown():
+                self.shutdown = True
+            case Load():
+                raise ValueError("an engine loads one model, once")
+        return []
+
+    def _submit(self, command: Generate | Prefill) -> None:
+        received_s = command.sent_s or time.monotonic()
+        n_requests = command.n if isinstance(command, Generate) else 1
+        is_known = isinstance(command, Generate) and command.resumes is not None
+        try:
+            if not is_known and not self._scheduler.can_take(n_requests):
+                raise QueueFull(self._throughput.retry_after_s(self._scheduler.waiting))
+            prompt = self._prompts.build(command)
+            requests = self._requests(command, prompt, received_s)
+        except DistillerError as error:
+            self._channel.post(_failed(command.request_id, error))
+            return
+        self._channel.post(Accepted(request_id=command.request_id))
+        for request in requests:
+            self._scheduler.submit(request)
+
+    def _requests(
+        self, command: Generate | Prefill, prompt: Prompt, received_s: float
+    ) -> list[Request]:
+        """Return a request for each answer that the command asks for; the first one leads."""
+        if isinstance(command, Prefill):
+            request = _request(command, prompt, received_s)
+            request.profile = command.profile
+            return [request]
+        room = self._n_ctx - len(prompt.tokens)
+        plan = self._planner.plan(command, prompt.text)
+        requests: list[Request] = []
+        for choice in range(command.n):
+            request = _request(command, prompt, received_s)
+            request.max_new = min(command.max_tokens or room, room)
+            request.sampling = _varied(command.sampling, choice)
+            if plan is not None and plan.whole is not None:  # it says where the answer ends
+                request.sampling = msgspec.structs.replace(request.sampling, ignore_eos=False)
+            request.choice = choice
+            request.leader = requests[0] if requests else None
+            request.explains = command.explain_cache and choice == 0
+            request.report_progress = command.report_progress and choice == 0
+            request.answer = self._answer(command, choice, prompt.text)
+            request.guide = Guide(plan) if plan is not None else None
+            request.speculates = command.speculate
+            if command.resumes is not None:
+                request.replay.extend(command.resumes[choice])
+            requests.append(request)
+        return requests
+
+    def _answer(self, command: Generate, choice: int, prompt_text: str) -> Answer:
+        request_id, n_top = command.request_id, command.n_logprobs
+        logprobs = None
+        if n_top is not None:
+            logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
+        parser = self._prompts.parser(command, prompt_text)
+        return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
+
+    def remember(self, request: Request) -> None:
+        """Keep a finished answer, so that its tokens are known when it comes back as text."""
+        generated = request.tokens[request.n_prompt :]
+        if request.answer is None or request.answer.stopped or not generated:
+            return
+        end_text = ""
+        if self._model.is_end(generated[-1]):
+            end_text = self._model.shown_piece(generated.pop()).decode("utf-8", "replace")
+        said = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
+        tokens = request.tokens[: request.n_prompt + len(generated)]
+        self._prompts.turns.remember(GeneratedTurn(request.prompt_text, tokens, said, end_text))
+
+    def _clear_cache(self, request_id: str) -> None:
+        self._prompts.turns.clear()
+        self._save_policy.forget()
+        entries, n_bytes = self._kv_cache.forget()
+        self._channel.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
+
+    def _trim_memory(self, request_id: str) -> None:
+        entries, n_bytes = self._save_policy.trim()
+        self._planner.forget()
+        self._prompts.forget()
+        self._model.dry.forget()
+        give_back_memory()
+        self._channel.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))
+
+    def _render(self, command: Render) -> None:
+        try:
+            text = self._prompts.render(command)
+        except DistillerError as error:
+            self._channel.post(_failed(command.request_id, error))
+            return
+        self._channel.post(Text(request_id=command.request_id, text=text))
+
+    def _tokenize(self, command: Tokenize) -> None:
+        tokens = self._model.tokenize(
+            command.text, add_special=command.add_special, parse_special=command.parse_special
+        )
+        pieces = (
+            [self._model.shown_piece(token) for token in tokens] if command.with_pieces else None
+        )
+        self._channel.post(TokenIds(request_id=command.request_id, tokens=tokens, pieces=pieces))
+
+    def _detokenize(self, command: Detokenize) -> None:
+        try:
+            text = self._model.detokenize(command.tokens)
+        except ValueError as error:
+            refused = InvalidRequest(str(error), param="tokens")
+            self._channel.post(_failed(command.request_id, refused))
+            return
+        self._channel.post(Text(request_id=command.request_id, text=text))
+
+
+def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> Request:
+    return Request(
+        request_id=command.request_id,
+        tokens=list(prompt.tokens),
+        n_prompt=len(prompt.tokens),
+        prompt_text=prompt.text,
+        n_head=prompt.n_head,
+        max_new=0,
+        sampling=SamplingParams(),
+        clock=Clock(received_s=received_s),
+    )
+
+
+def _varied(sampling: SamplingParams, choice: int) -> SamplingParams:
+    """Return the parameters of one of several answers: each draws with a seed of its own."""
+    if sampling.seed is None or choice == 0:
+        return sampling
+    return msgspec.structs.replace(sampling, seed=(sampling.seed + choice) & _SEED_MASK)
+
+
+def _failed(request_id: str, error: DistillerError) -> Failed:
+    return Failed(
+        request_id=request_id,
+        kind=type(error).__name__,
+        message=error.message,
+        param=error.param,
+        retry_after_s=error.retry_after_s if isinstance(error, QueueFull) else None,
+    )

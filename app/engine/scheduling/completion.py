@@ -1,0 +1,131 @@
+"""Owns how requests end: what their client is told, and what is kept of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from app.engine.ipc.channel import Channel
+from app.engine.kv.disk_tier import Save
+from app.engine.kv.save_policy import SavePolicy
+from app.engine.scheduling.request import Request
+from app.engine.scheduling.scheduler import Scheduler
+from app.engine.system.throughput import Throughput
+from app.errors import DeadlineExceeded, DistillerError
+from app.protocol import Chosen, Failed, Finished
+
+
+class RequestCompletion:
+    """Ends requests.
+
+    Args:
+        channel: where clients are told.
+        scheduler: which requests there are.
+        keeper: saves what will be needed again.
+        pace: learns how long answers are.
+        remember: takes a finished request, for its tokens.
+        deadline_s: seconds that a request may take; None is no limit.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        scheduler: Scheduler,
+        save_policy: SavePolicy,
+        throughput: Throughput,
+        remember: Callable[[Request], None],
+        *,
+        deadline_s: float | None,
+    ) -> None:
+        self._channel = channel
+        self._scheduler = scheduler
+        self._save_policy = save_policy
+        self._throughput = throughput
+        self._remember = remember
+        self._deadline_s = deadline_s
+        self._saving: list[tuple[Save, Finished]] = []
+        self.has_news = False
+
+    @property
+    def is_saving(self) -> bool:
+        """Whether a prefill waits for the disk."""
+        return bool(self._saving)
+
+    def finish(self, request: Request, reason: str) -> None:
+        """End a request that got what it asked for."""
+        finished = Finished(
+            request_id=request.request_id,
+            reason=reason,
+            usage=request.usage(),
+            timings=request.timings(time.monotonic()),
+            choice=request.choice,
+        )
+        if request.answer is None:
+            self._finish_prefill(request, finished)
+            return
+        for event in request.answer.finish():
+            self._channel.post(event)
+        if reason == "stop" and request.answer.has_tool_calls:
+            finished = msgspec.structs.replace(finished, reason="tool_calls")
+        self._throughput.finished(request.n_generated)
+        self.tell_chosen(request)
+        self._channel.post(finished)
+        self._remember(request)
+        self.retire(request)
+
+    def tell_chosen(self, request: Request) -> None:
+        """Tell the HTTP process which tokens were chosen since the last time."""
+        if request.chosen:
+            self._channel.post(
+                Chosen(request_id=request.request_id, tokens=request.chosen, choice=request.choice)
+            )
+            request.chosen = []
+
+    def _finish_prefill(self, request: Request, finished: Finished) -> None:
+        """End a prefill once its prompt is on disk, if there is one."""
+        save = self._save_policy.save_prompt(request.tokens, request.profile)
+        self.retire(request)
+        if save is None:
+            self._channel.post(finished)
+        else:
+            self._saving.append((save, finished))
+
+    def finish_saved(self) -> None:
+        """End the prefills whose prompts have been written."""
+        for save, finished in list(self._saving):
+            if save.is_done:
+                self._saving.remove((save, finished))
+                self._channel.post(msgspec.structs.replace(finished, saved=save.is_there))
+                self.has_news = True
+
+    def fail(self, request: Request, kind: type[DistillerError], message: str) -> None:
+        """End all answers to the command that a request belongs to."""
+        self._channel.post(
+            Failed(request_id=request.request_id, kind=kind.__name__, message=message)
+        )
+        for sibling in self._scheduler.find(request.request_id):
+            self.retire(sibling)
+
+    def retire(self, request: Request) -> None:
+        """Give back what a request holds."""
+        self.has_news = True
+        self._scheduler.remove(request)
+        if request.sampler is not None:
+            request.sampler.close()
+            request.sampler = None
+
+    def end_overdue(self, now_s: float) -> None:
+        """Fail the requests that take longer than they may; profiles take what they need."""
+        if self._deadline_s is None:
+            return
+        received_before_s = now_s - self._deadline_s
+        for request in (*self._scheduler.running, *self._scheduler.waiting):
+            is_late = request.clock.received_s < received_before_s and not request.profile
+            if is_late and self._is_known(request):
+                message = f"the request took longer than its deadline of {self._deadline_s:g} s"
+                self.fail(request, DeadlineExceeded, message)
+
+    def _is_known(self, request: Request) -> bool:
+        return request in self._scheduler.find(request.request_id)

@@ -1,0 +1,207 @@
+"""Owns how an answer grows: choosing tokens, what a grammar makes of them, and guesses at more.
+
+It works on rows of the step that was decoded; must not know who is decoded when.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from app.base.prefix import common_prefix
+from app.engine.constrain import Taken
+from app.engine.decode.speculation import MOST_GUESSED, BatchCost, Speculator
+from app.engine.ipc.channel import Channel
+from app.engine.llama import Context, Model
+from app.engine.scheduling.completion import RequestCompletion
+from app.engine.scheduling.request import Request, TokenSampler
+from app.engine.scheduling.scheduler import Work
+from app.errors import GrammarFailed
+
+# More tokens than these that follow by themselves are read like a prompt, in steps of its size.
+MOST_AT_ONCE = 32
+# Replayed one by one, tokens leave exactly what they left the first time: a batch rounds otherwise,
+# and a greedy answer could go on in other words. What takes longer is decoded in batches, but for
+# answers with logprobs, which need the logits of every token.
+EXACT_REPLAY_S = 0.5
+
+
+class Generation:
+    """Gets requests on by the tokens that a step makes known.
+
+    Args:
+        model: whose vocabulary it is.
+        context: has the logits of the step.
+        channel: takes what answers consist of.
+        endings: ends the requests whose answers are whole.
+        can_guess: whether sequences may lose their end, as wrong guesses have to be taken back.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        channel: Channel,
+        completion: RequestCompletion,
+        *,
+        can_guess: bool,
+    ) -> None:
+        self._model = model
+        self._context = context
+        self._channel = channel
+        self._completion = completion
+        self._can_guess = can_guess
+        self.cost = BatchCost()
+        self.is_urgent = False
+
+    def begin(self, request: Request) -> None:
+        """Write what the answer has to begin with, before anything is chosen."""
+        if request.speculates and self._can_guess:
+            request.speculator = Speculator(self.cost)
+        if request.guide is not None:
+            taken = request.guide.begin()
+            if taken.tokens or taken.is_over:
+                self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
+
+    def guess(self, work: Sequence[Work], room: int) -> None:
+        """Add guesses to the requests of a step.
+
+        Args:
+            work: the step, without prefill.
+            room: tokens that may be added to it.
+        """
+        room = min(room, MOST_GUESSED)
+        n_step = sum(item.n_tokens for item in work)
+        for item in work:
+            request = item.request
+            if request.speculator is None or not item.reaches_end or room < 1:
+                continue
+            most = min(room, request.max_new - request.n_generated - 1)
+            guessed = request.speculator.guess(request.tokens, n_step - 1, most)
+            if guessed and request.guide is not None:
+                guessed = guessed[: request.guide.n_allowed(guessed)]
+            request.guessed = guessed
+            room -= len(guessed)
+            n_step += len(guessed)
+
+    def advance(self, request: Request, row: int) -> None:
+        """Choose the next token from a row of the step, and go on as far as guesses were right.
+
+        Args:
+            row: of the request's last token; those of its guesses follow.
+        """
+        if request.sampler is None or request.answer is None:
+            self._completion.finish(request, "stop")
+            return
+        is_replay = bool(request.replay)
+        if is_replay and not request.clock.replay_s:
+            request.clock.replay_s = time.monotonic()
+        guessed, n_right = request.guessed, 0
+        while True:
+            n_before = len(request.tokens)
+            reason = self._append(request, self._choose(request, row + n_right))
+            added = request.tokens[n_before:]
+            n_same = common_prefix(added, guessed[n_right:])
+            n_right += n_same
+            if reason or not added or n_same < len(added):
+                break
+        if guessed:
+            self._settle_guess(request, n_right)
+        n_last = len(request.tokens) - request.n_past
+        if is_replay:
+            is_long = time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S
+            if is_long and not reason and request.answer.logprobs is None:
+                reason, n_last = self._replay_at_once(request)
+            request.n_replayed = request.n_generated
+        self._close_step(request, reason, n_last)
+
+    def _replay_at_once(self, request: Request) -> tuple[str, int]:
+        """Write the rest of what another engine chose; it is decoded like a prompt.
+
+        Returns:
+            Why the answer ends, if it does, and how many tokens to decode together at last.
+        """
+        reason, n_last = "", len(request.tokens) - request.n_past
+        while request.replay and not reason and request.sampler is not None:
+            token = self._replayed(request, request.sampler)
+            taken = self._taken(request, token)
+            request.sampler.accept(taken.tokens[1:])
+            reason, n_last = self._append(request, taken), len(taken.tokens)
+        return reason, n_last
+
+    def _choose(self, request: Request, row: int) -> Taken:
+        guide, sampler, answer = request.guide, request.sampler, request.answer
+        if sampler is None or answer is None:
+            raise RuntimeError("a request without an answer is not sampled")
+        mask = guide.mask() if guide is not None else None
+        logits = None
+        if answer.logprobs is not None:
+            logits = self._context.logits(row)
+            logits = logits if mask is None else logits.copy()  # as the model made them
+        if request.replay:
+            token = self._replayed(request, sampler)
+        else:
+            token = sampler.sample(self._context, row, mask)
+            request.chosen.append(token)
+            if not request.clock.first_token_s:
+                request.clock.first_token_s = time.monotonic()
+                self.is_urgent = True
+        if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
+            answer.logprobs.add(token, logits)
+        taken = self._taken(request, token)
+        if len(taken.tokens) > 1:
+            sampler.accept(taken.tokens[1:])
+        return taken
+
+    def _replayed(self, request: Request, sampler: TokenSampler) -> int:
+        """Return the token that another engine chose here, as if it had been chosen now."""
+        token = request.replay.popleft()
+        sampler.draw(1)
+        sampler.accept([token])
+        return token
+
+    def _taken(self, request: Request, token: int) -> Taken:
+        """Return what a chosen token leads to."""
+        guide = request.guide
+        if guide is None:
+            return Taken([token])
+        return guide.take_end(token) if self._model.is_end(token) else guide.take(token)
+
+    def _append(self, request: Request, taken: Taken) -> str:
+        """Add tokens to an answer and send what they complete; return why it ends, if it does."""
+        answer = request.answer
+        if answer is None:
+            raise RuntimeError("a request without an answer does not grow")
+        for at, token in enumerate(taken.tokens, start=1):
+            request.tokens.append(token)
+            if self._model.is_end(token):
+                return "stop"
+            for event in answer.feed(self._model.piece(token)):
+                self._channel.post(event)
+            if answer.stopped:
+                return "stop"
+            if request.n_generated >= request.max_new:
+                return "stop" if taken.is_over and at == len(taken.tokens) else "length"
+        return "stop" if taken.is_over else ""
+
+    def _settle_guess(self, request: Request, n_right: int) -> None:
+        """Keep of a guess what was right; the rest leaves the KV cache."""
+        guessed, request.guessed = request.guessed, []
+        if request.speculator is not None:
+            request.speculator.judged(len(guessed), n_right, len(request.tokens))
+        request.n_past += n_right
+        slot = request.slot
+        if slot is None:
+            return
+        slot.tokens += guessed[:n_right]
+        if n_right < len(guessed):
+            self._context.keep_prefix(slot.seq_id, request.n_past)
+
+    def _close_step(self, request: Request, reason: str, n_last: int) -> None:
+        request.n_last = max(1, min(n_last, MOST_AT_ONCE))
+        trouble = request.guide.trouble if request.guide is not None else ""
+        if trouble:
+            message = f"the answer could not be held to its grammar: {trouble}"
+            self._completion.fail(request, GrammarFailed, message)
+        elif reason:
+            self._completion.finish(request, reason)

@@ -1,0 +1,70 @@
+"""Owns the decision, in the middle of a step, whether the step is worth finishing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from app.engine.ipc.channel import Channel
+from app.protocol import Cancel, Command, Shutdown
+
+
+class Interrupt:
+    """Looks for a cancel while llama.cpp computes; everything that arrives is kept for later.
+
+    Two steps in a row are never given up, so that a client that keeps changing its mind cannot
+    keep the others' prompts from getting on.
+
+    Args:
+        channel: where commands come from.
+        poll_every_s: seconds between two looks.
+    """
+
+    def __init__(self, channel: Channel, poll_every_s: float) -> None:
+        self._channel = channel
+        self._poll_every_s = poll_every_s
+        self._polled_s = 0.0
+        self._commands: list[Command] = []
+        self._error: Exception | None = None
+        self._wanted: Collection[str] = ()
+        self._gave_up = False
+
+    def watch(self, request_ids: Collection[str]) -> None:
+        """Begin a step; it is given up when one of these requests is cancelled."""
+        self._wanted = () if self._gave_up else request_ids
+        self._gave_up = False
+
+    def gives_up(self) -> bool:
+        """Say whether the step is to end now; asked by llama.cpp, so it must not raise."""
+        now_s = time.monotonic()
+        if now_s - self._polled_s < self._poll_every_s:
+            return False
+        self._polled_s = now_s
+        try:
+            self._commands += self._channel.poll()
+        except Exception as error:
+            self._error = error
+            return True
+        self._gave_up = any(map(self._ends_step, self._commands))
+        return self._gave_up
+
+    def _ends_step(self, command: Command) -> bool:
+        match command:
+            case Shutdown():
+                return True
+            case Cancel(request_id=request_id):
+                return request_id in self._wanted
+            case _:
+                return False
+
+    def take(self) -> list[Command]:
+        """Return what has arrived during steps.
+
+        Raises:
+            ChannelClosed: the HTTP process is gone.
+            FrameError: it sent what is no command.
+        """
+        if self._error is not None:
+            raise self._error
+        commands, self._commands = self._commands, []
+        return commands

@@ -1,0 +1,183 @@
+"""Owns who works next and on how many tokens; pure policy that must not know llama.cpp.
+
+`submit` and `remove` change the queue, `admit` starts requests, `plan` says what the next step
+decodes, `hold_back` makes room. The loop does the work and reports it through `Request.n_past`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from app.engine.kv.sequences import Lease, SequencePool
+from app.engine.scheduling.request import Request
+
+_OLDEST_SHARE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one request gets of the next step.
+
+    Args:
+        request: whose tokens they are.
+        n_tokens: how many of its pending tokens are decoded.
+    """
+
+    request: Request
+    n_tokens: int
+
+    @property
+    def reaches_end(self) -> bool:
+        """Whether nothing is pending afterwards, so that a token can be sampled."""
+        return self.n_tokens == self.request.n_pending
+
+
+class Scheduler:
+    """A bounded queue in order of arrival in front of `parallel` running requests.
+
+    Args:
+        pool: the sequences requests work on.
+        parallel: how many run at once; at most half of `n_batch`, so that prefill has room.
+        max_queue: how many may wait.
+        n_batch: tokens one step may decode at most.
+        n_ctx: tokens all running requests may hold together.
+    """
+
+    def __init__(
+        self, pool: SequencePool, *, parallel: int, max_queue: int, n_batch: int, n_ctx: int
+    ) -> None:
+        self._pool = pool
+        self._parallel = max(1, min(parallel, n_batch // 2))
+        self._max_queue = max_queue
+        self._n_batch = n_batch
+        self._n_ctx = n_ctx
+        self.waiting: deque[Request] = deque()
+        self.running: list[Request] = []
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.waiting and not self.running
+
+    @property
+    def n_generating(self) -> int:
+        """How many running requests get a token in the next step."""
+        return sum(not request.n_prefill for request in self.running)
+
+    def can_take(self, n_requests: int) -> bool:
+        """Whether the queue has room for this many requests; an idle engine takes any number."""
+        free = max(0, self._parallel - len(self.running))
+        return self.is_idle or len(self.waiting) + n_requests <= self._max_queue + free
+
+    def submit(self, request: Request) -> None:
+        """Put a request at the end of the queue."""
+        self.waiting.append(request)
+
+    def admit(self) -> Iterator[tuple[Request, Lease]]:
+        """Start as many waiting requests as there is room for, in order of arrival.
+
+        The next one is looked at when the caller has done with the one before, so that leases
+        tell what the sequences really hold.
+
+        A request whose tokens do not fit beside the running ones waits, and those behind it
+        wait too: skipping it could starve it. One that shares the prompt of a request still in
+        prefill is passed over, as it only waits for that one.
+        """
+        for request in list(self.waiting):
+            if len(self.running) >= self._parallel or not self._fits(request):
+                break
+            if request not in self.waiting:  # the answer before it failed, and so did the command
+                continue
+            if request.leader is not None and not self._is_prefilled(request.leader):
+                continue
+            lease = self._pool.lease(request.tokens[:-1] if request.max_new else request.tokens)
+            if lease is None:
+                break
+            self.waiting.remove(request)
+            request.slot = lease.slot
+            self.running.append(request)
+            yield request, lease
+
+    def _fits(self, request: Request) -> bool:
+        return not self.running or _n_cells([*self.running, request]) < self._n_ctx
+
+    def _is_prefilled(self, leader: Request) -> bool:
+        if leader in self.running:
+            return not leader.n_prefill
+        return leader not in self.waiting
+
+    def plan(self, prefill_budget: int) -> list[Work]:
+        """Return the next step: the last tokens of each generating request, then prefill.
+
+        Args:
+            prefill_budget: tokens that the step may prefill at most, shared by all.
+        """
+        generating = [request for request in self.running if not request.n_prefill]
+        prefilling = [request for request in self.running if request.n_prefill]
+        room = self._n_batch - len(generating)
+        work = []
+        for request in generating:
+            n_more = min(request.n_pending - 1, room)
+            room -= n_more
+            work.append(Work(request, 1 + n_more))
+        return work + list(_share(prefilling, min(prefill_budget, room)))
+
+    def hold_back(self) -> Request | None:
+        """Send the youngest running request back to the head of the queue.
+
+        Its tokens stay; it goes on where it was once there is room. The last running request
+        is never held back.
+        """
+        if len(self.running) < 2:
+            return None
+        youngest = max(reversed(self.running), key=lambda request: request.clock.received_s)
+        self._leave(youngest)
+        youngest.n_past = 0
+        youngest.guessed = []
+        self.waiting.appendleft(youngest)
+        return youngest
+
+    def find(self, request_id: str) -> list[Request]:
+        """Return the requests of one command, waiting or running."""
+        everyone = (*self.running, *self.waiting)
+        return [request for request in everyone if request.request_id == request_id]
+
+    def remove(self, request: Request) -> None:
+        """Forget a request; the tokens of a running one stay in its slot for the next."""
+        if request in self.running:
+            self._leave(request)
+        else:
+            self.waiting.remove(request)
+
+    def _leave(self, request: Request) -> None:
+        self.running.remove(request)
+        if request.slot is not None:
+            self._pool.release(request.slot)
+            request.slot = None
+
+
+def _n_cells(requests: list[Request]) -> int:
+    """Return the cells of the KV cache that requests need; answers to one prompt share it."""
+    prompts = {request.request_id: request.n_prompt for request in requests}
+    return sum(prompts.values()) + sum(request.n_generated for request in requests)
+
+
+def _share(prefilling: list[Request], room: int) -> Iterable[Work]:
+    """Divide the prefill of a step: the shortest first, but always a part for the oldest.
+
+    So a short prompt does not wait for a long one, and a long one is never starved.
+    """
+    if not prefilling or room <= 0:
+        return
+    oldest = prefilling[0]
+    floor = max(1, room // _OLDEST_SHARE) if len(prefilling) > 1 else room
+    kept = min(floor, oldest.n_prefill)
+    room -= kept
+    for request in sorted(prefilling, key=lambda request: request.n_prefill):
+        n_tokens = min(room, request.n_prefill - (kept if request is oldest else 0))
+        room -= n_tokens
+        n_tokens += kept if request is oldest else 0
+        if n_tokens > 0:
+            yield Work(request, request.up_to_checkpoint(n_tokens))

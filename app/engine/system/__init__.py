@@ -1,0 +1,1 @@
+"""Owns what the engine asks of the operating system."""

@@ -1,0 +1,236 @@
+"""Owns the estimate of a model's memory; must know nothing of processes or of loading.
+
+All figures are estimates from the header alone, on the safe side: the engine learns the true
+ones only by allocating them. Layouts are llama.cpp's, see each function.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from app.device.kernel_files import fields, number, own_cgroups
+from app.models.facts import ModelFacts
+from app.protocol import LoadParams
+
+N_CTX_STEP = 256
+MIN_N_CTX = 256
+HEADROOM = 0.10
+
+_GIB = 1024**3
+_F32_BYTES = 4
+_TYPICAL_N_VOCAB = 152_000
+_ACTIVATIONS_PER_TOKEN = 24
+_MAX_OUTPUTS = 16
+
+# (bytes of a block, elements in it): the block structs in ggml's src/ggml-common.h.
+_CACHE_TYPES = {
+    "f32": (4, 1),
+    "f16": (2, 1),
+    "bf16": (2, 1),
+    "q8_0": (34, 32),
+    "q5_1": (24, 32),
+    "q5_0": (22, 32),
+    "q4_1": (20, 32),
+    "q4_0": (18, 32),
+    "iq4_nl": (18, 32),
+}
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """Bytes that an engine with one model takes; the total includes `HEADROOM`."""
+
+    weights_bytes: int
+    kv_bytes: int
+    compute_bytes: int
+    total_bytes: int
+
+    @property
+    def bare_bytes(self) -> int:
+        """The parts without `HEADROOM`."""
+        return self.weights_bytes + self.kv_bytes + self.compute_bytes
+
+
+def kv_bytes(facts: ModelFacts, n_ctx: int, type_k: str, type_v: str) -> int:
+    """Return the bytes of a full KV cache.
+
+    Layers with a sliding window count in full, as llama.cpp allocates them with `swa_full`.
+
+    Raises:
+        KeyError: a cache type that llama.cpp does not have.
+    """
+    n_rows = _padded(n_ctx) * facts.n_head_kv_total
+    return _cache_bytes(n_rows * facts.key_length, type_k) + _cache_bytes(
+        n_rows * facts.value_length, type_v
+    )
+
+
+def estimate(facts: ModelFacts, file_size: int, params: LoadParams) -> MemoryEstimate:
+    """Return the memory a model takes with these parameters.
+
+    Weights count in full although they are mapped from the file: decoding reads all of them for
+    every token, so that a device without room for them reads its disk instead.
+
+    Args:
+        file_size: bytes of the model's file, or of all its parts.
+    """
+    kv = kv_bytes(facts, params.n_ctx, params.type_k, params.type_v)
+    compute = _compute_bytes(facts, params)
+    total = math.ceil((file_size + kv + compute) * (1 + HEADROOM))
+    return MemoryEstimate(file_size, kv, compute, total)
+
+
+def largest_n_ctx(facts: ModelFacts, file_size: int, params: LoadParams, available: int) -> int:
+    """Return the largest context up to `params.n_ctx` that fits, in whole steps of 256 tokens.
+
+    Args:
+        available: bytes that may be used.
+
+    Returns:
+        0 where not even one step fits.
+    """
+    low, high = 0, params.n_ctx // N_CTX_STEP
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _total(facts, file_size, params, middle * N_CTX_STEP) <= available:
+            low = middle
+        else:
+            high = middle - 1
+    return low * N_CTX_STEP
+
+
+def clamp_n_ctx(
+    requested: int, facts: ModelFacts, file_size: int, params: LoadParams, available: int
+) -> tuple[int, str | None]:
+    """Return the context to load with, and why it is not the requested one.
+
+    The limits are what the model was trained for (stretched where `rope_freq_scale` asks for
+    it) and what fits. A clamped value is a multiple of 256 and never below 256.
+
+    Args:
+        params: all other parameters of the load; its `n_ctx` is not read.
+        available: bytes that may be used.
+    """
+    n_ctx, reason = requested, None
+    trained = _trained_n_ctx(facts, params)
+    if trained and n_ctx > trained:
+        n_ctx = _floored(trained)
+        reason = f"the model was trained for a context of {trained} tokens"
+    needed = _total(facts, file_size, params, n_ctx)
+    if needed > available:
+        wanted = _with_n_ctx(params, n_ctx)
+        reason = (
+            f"a context of {n_ctx} tokens needs {needed / _GIB:.1f} GiB of memory, "
+            f"{available / _GIB:.1f} GiB are available"
+        )
+        n_ctx = min(n_ctx, _floored(largest_n_ctx(facts, file_size, wanted, available)))
+    return (n_ctx, reason) if n_ctx < requested else (requested, None)
+
+
+def shortage(needed: MemoryEstimate, n_ctx: int, available: int) -> str:
+    """Return how much memory a model needs for what, and how much there is."""
+    parts = (needed.bare_bytes, needed.weights_bytes, needed.kv_bytes, needed.compute_bytes)
+    total, weights, kv, compute = (f"{n_bytes / _GIB:.1f}" for n_bytes in parts)
+    return (
+        f"even with a context of {n_ctx} tokens it needs {total} GiB of memory (weights {weights}, "
+        f"KV cache {kv}, compute buffers {compute}), {max(0, available) / _GIB:.1f} GiB are "
+        "available"
+    )
+
+
+def available_bytes(root: Path = Path("/")) -> int:
+    """Return the bytes this process may still use before the system or its cgroup is full.
+
+    Sources: `MemAvailable` in /proc/meminfo, and the limits of this process's cgroup and of all
+    above it (version 2: memory.max and memory.high; version 1: memory.limit_in_bytes), less
+    what is used. Page cache counts as free, because the kernel gives it back.
+
+    Args:
+        root: where /proc and /sys are found.
+
+    Returns:
+        `sys.maxsize` on a system that has neither source.
+    """
+    meminfo = fields(root / "proc/meminfo").get("MemAvailable")
+    system = sys.maxsize if meminfo is None else meminfo * 1024
+    return max(0, min([system, *_cgroup_rooms(root)]))
+
+
+# ---------------------------------------------------------------- estimating
+
+
+def _with_n_ctx(params: LoadParams, n_ctx: int) -> LoadParams:
+    return msgspec.structs.replace(params, n_ctx=n_ctx)
+
+
+def _total(facts: ModelFacts, file_size: int, params: LoadParams, n_ctx: int) -> int:
+    return estimate(facts, file_size, _with_n_ctx(params, n_ctx)).total_bytes
+
+
+def _padded(n_ctx: int) -> int:
+    """llama.cpp rounds a context up to whole steps."""
+    return max(MIN_N_CTX, math.ceil(n_ctx / N_CTX_STEP) * N_CTX_STEP)
+
+
+def _floored(n_ctx: int) -> int:
+    return max(MIN_N_CTX, n_ctx // N_CTX_STEP * N_CTX_STEP)
+
+
+def _cache_bytes(n_elements: int, cache_type: str) -> int:
+    block_bytes, block_elements = _CACHE_TYPES[cache_type]
+    return math.ceil(n_elements / block_elements) * block_bytes
+
+
+def _compute_bytes(facts: ModelFacts, params: LoadParams) -> int:
+    """Estimate llama.cpp's compute buffer, which it sizes for one full micro-batch.
+
+    Per token: activations as wide as the embedding and the feed-forward layer, and the attention
+    mask (16 bits with flash attention, else 32 and the scores of all heads). Logits only for the
+    few tokens that the engine asks them for. Held against llama.cpp's own figures for the shape
+    of Qwen2.5-0.5B it is 10 to 40 MiB too high (`tests/host/test_memory_estimate.py`).
+    """
+    n_ubatch = min(params.n_ubatch, params.n_batch)
+    n_ctx = _padded(params.n_ctx)
+    attention = n_ctx * (1 + facts.n_head) if params.flash_attn is False else n_ctx // 2
+    per_token = facts.n_embd * _ACTIVATIONS_PER_TOKEN + attention
+    logits = _MAX_OUTPUTS * (facts.n_vocab or _TYPICAL_N_VOCAB)
+    return (n_ubatch * per_token + logits) * _F32_BYTES
+
+
+def _trained_n_ctx(facts: ModelFacts, params: LoadParams) -> int:
+    scale = params.rope_freq_scale
+    if scale is not None and 0 < scale < 1:
+        return int(min(facts.n_ctx_train / scale, sys.maxsize))
+    return facts.n_ctx_train
+
+
+# ---------------------------------------------------------------- asking the system
+
+
+def _cgroup_rooms(root: Path) -> Iterator[int]:
+    """Yield the free bytes of each limited cgroup that this process is in."""
+    for cgroup in own_cgroups(root):
+        yield from (_room_v2 if cgroup.version == 2 else _room_v1)(cgroup.folder)
+
+
+def _room_v2(folder: Path) -> Iterator[int]:
+    limits = [number(folder / name) for name in ("memory.max", "memory.high")]
+    used = number(folder / "memory.current")
+    stat = fields(folder / "memory.stat")
+    cached = stat.get("inactive_file", 0) + stat.get("active_file", 0)
+    if used is not None:
+        yield from (limit - max(0, used - cached) for limit in limits if limit is not None)
+
+
+def _room_v1(folder: Path) -> Iterator[int]:
+    limit, used = (number(folder / f"memory.{name}_in_bytes") for name in ("limit", "usage"))
+    stat = fields(folder / "memory.stat")
+    cached = stat.get("total_inactive_file", 0) + stat.get("total_active_file", 0)
+    if limit is not None and used is not None:
+        yield limit - max(0, used - cached)

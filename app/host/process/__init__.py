@@ -1,0 +1,1 @@
+"""Owns one engine process from the HTTP process's side: start, pipe, exit."""

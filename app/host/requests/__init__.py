@@ -1,0 +1,1 @@
+"""Owns requests that outlive the engine that works on them."""

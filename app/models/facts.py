@@ -1,0 +1,143 @@
+"""Owns what a GGUF header says about its model; must know nothing of files or llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.models.gguf import GgufError, GgufHeader, Skipped, Value, shown
+
+# `llama_ftype` in llama.cpp's include/llama.h, where every file type but the first two is named
+# LLAMA_FTYPE_MOSTLY_<name>; the gaps are types that llama.cpp has removed.
+_FILE_TYPES = {
+    0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 7: "Q8_0", 8: "Q5_0", 9: "Q5_1", 10: "Q2_K",
+    11: "Q3_K_S", 12: "Q3_K_M", 13: "Q3_K_L", 14: "Q4_K_S", 15: "Q4_K_M", 16: "Q5_K_S",
+    17: "Q5_K_M", 18: "Q6_K", 19: "IQ2_XXS", 20: "IQ2_XS", 21: "Q2_K_S", 22: "IQ3_XS",
+    23: "IQ3_XXS", 24: "IQ1_S", 25: "IQ4_NL", 26: "IQ3_S", 27: "IQ3_M", 28: "IQ2_S", 29: "IQ2_M",
+    30: "IQ4_XS", 31: "IQ1_M", 32: "BF16", 36: "TQ1_0", 37: "TQ2_0", 38: "MXFP4_MOE", 39: "NVFP4",
+    40: "Q1_0", 41: "Q2_0",
+}  # fmt: skip
+_GUESSED_FILE_TYPE = 1024
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The shape of a model as its header states it; 0 where the header is silent.
+
+    Attributes:
+        n_ctx_train: tokens of the longest context in training.
+        n_head_kv: key/value heads of a layer; the largest where layers differ.
+        n_head_kv_total: key/value heads of all layers together, which sizes the KV cache.
+        key_length: elements of one head's key; likewise `value_length`.
+        n_vocab: tokens in the vocabulary, None where unknown.
+        file_type: name of the quantisation, None where unknown.
+        has_chat_template: None where the header was not read to its end.
+        sliding_window: tokens a windowed layer sees, None where there is none.
+    """
+
+    architecture: str
+    name: str | None
+    n_ctx_train: int
+    n_layer: int
+    n_embd: int
+    n_head: int
+    n_head_kv: int
+    n_head_kv_total: int
+    key_length: int
+    value_length: int
+    n_vocab: int | None
+    file_type: str | None
+    has_chat_template: bool | None
+    sliding_window: int | None
+
+
+def model_facts(header: GgufHeader) -> ModelFacts:
+    """Return what a header says about its model.
+
+    Key names: the GGUF specification, "Standardized key-value pairs".
+
+    Raises:
+        GgufError: no architecture is named, or a count is not a whole number.
+    """
+    values = header.values
+    architecture = values.get("general.architecture")
+    if not isinstance(architecture, str) or not architecture:
+        raise GgufError("the header names no architecture")
+    name = values.get("general.name")
+
+    def count(key: str, default: int = 0) -> int:
+        found = _count(values, f"{architecture}.{key}")
+        return default if found is None else found
+
+    n_layer, n_embd = count("block_count"), count("embedding_length")
+    n_head, n_head_total = _per_layer(values, f"{architecture}.attention.head_count", n_layer)
+    n_head_kv, n_head_kv_total = _per_layer(
+        values, f"{architecture}.attention.head_count_kv", n_layer, (n_head, n_head_total)
+    )
+    head_length = n_embd // n_head if n_head else 0
+    return ModelFacts(
+        architecture=architecture,
+        name=name if isinstance(name, str) else None,
+        n_ctx_train=count("context_length"),
+        n_layer=n_layer,
+        n_embd=n_embd,
+        n_head=n_head,
+        n_head_kv=n_head_kv,
+        n_head_kv_total=n_head_kv_total,
+        key_length=count("attention.key_length", head_length),
+        value_length=count("attention.value_length", head_length),
+        n_vocab=_n_vocab(values, architecture),
+        file_type=_file_type(values),
+        has_chat_template=_has_chat_template(header),
+        sliding_window=_sliding_window(values, architecture),
+    )
+
+
+def _count(values: Mapping[str, Value], key: str) -> int | None:
+    value = values.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise GgufError(f"{shown(key)} is not a whole number of 0 or more")
+    return value
+
+
+def _per_layer(
+    values: Mapping[str, Value], key: str, n_layer: int, default: tuple[int, int] = (0, 0)
+) -> tuple[int, int]:
+    """Return the largest and the sum over all layers of a number that layers may differ in."""
+    value = values.get(key)
+    if isinstance(value, tuple):
+        counts = [item for item in value if type(item) is int and item >= 0]
+        if len(counts) != len(value):
+            raise GgufError(f"{shown(key)} holds something else than whole numbers")
+        return max(counts, default=0), sum(counts)
+    every = _count(values, key)
+    return default if every is None else (every, every * n_layer)
+
+
+def _n_vocab(values: Mapping[str, Value], architecture: str) -> int | None:
+    tokens = values.get("tokenizer.ggml.tokens")
+    if isinstance(tokens, Skipped) and tokens.is_array:
+        return tokens.length
+    return _count(values, f"{architecture}.vocab_size")
+
+
+def _file_type(values: Mapping[str, Value]) -> str | None:
+    number = _count(values, "general.file_type")
+    if number is None:
+        return None
+    number &= ~_GUESSED_FILE_TYPE
+    return _FILE_TYPES.get(number, f"type {number}")
+
+
+def _has_chat_template(header: GgufHeader) -> bool | None:
+    template = header.values.get("tokenizer.chat_template")
+    if template is None and not header.complete:
+        return None
+    return bool(template)
+
+
+def _sliding_window(values: Mapping[str, Value], architecture: str) -> int | None:
+    key = f"{architecture}.attention.sliding_window"
+    return _per_layer(values, key, 1)[0] or None

@@ -1,0 +1,233 @@
+"""Owns one model's folder and the table of what it holds, kept in step; decides nothing.
+
+Its `lock` guards the table and every renaming of files in the folder; it is held for neither
+reading nor writing a state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from app.promptcache.entries import Entry, EntryTable
+from app.promptcache.entry_file import read_entry, read_head
+from app.promptcache.entry_header import BadEntry, Head
+from app.promptcache.files import Files
+from app.promptcache.folder_scan import PASSING_ERRORS, Findings, scan
+from app.promptcache.folders import clear_folder, file_name
+
+_TOUCH_EVERY_S = 60.0
+_LATER_S = 0.001
+
+
+class ModelFolder:
+    """The entries of one model.
+
+    Args:
+        folder: the model's folder.
+        fingerprint: entries with another one are removed.
+        can_cut: whether a restored state may lose its end.
+        notify: gets a level and a sentence.
+        clock: seconds since the epoch.
+        files: the system calls.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        *,
+        can_cut: bool,
+        notify: Callable[[str, str], None],
+        clock: Callable[[], float],
+        files: Files,
+    ) -> None:
+        self.folder = folder
+        self.fingerprint = fingerprint
+        self.files = files
+        self.lock = threading.RLock()
+        self.table = EntryTable(can_cut=can_cut)
+        self.generation = 0
+        """Rises with each `clear`: what was begun before is not to be put on the shelf."""
+        self.n_bad = 0
+        self._notify = notify
+        self._clock = clock
+        self._latest_s = 0.0
+        self._is_scanned = False
+        self._seen_ns = 0
+
+    def open(self) -> bool:
+        """Make the folder; the first time, look at all that is in it.
+
+        Returns:
+            Whether it was the first time.
+
+        Raises:
+            OSError: the folder cannot be made or read.
+        """
+        self.files.make_folder(self.folder)
+        if self._is_scanned:
+            return False
+        if summary := self._look().summary():
+            self._notify("warning", summary)
+        self._is_scanned = True
+        return True
+
+    def refresh(self) -> None:
+        """Take in what another process has put into the folder, if anything has changed there."""
+        with contextlib.suppress(OSError):
+            if self._is_scanned and self.folder.stat().st_mtime_ns != self._seen_ns:
+                findings = self._look()
+                if findings.removed:
+                    self._notify("warning", findings.summary())
+
+    def _look(self) -> Findings:
+        with self.lock:
+            self._seen_ns = self.folder.stat().st_mtime_ns
+            known = {entry.file_name for entry in self.table}
+            now_s = self._clock()
+            findings = scan(self.folder, self.fingerprint, self.files, now_s, known)
+            for entry in findings.entries:
+                self.table.add(entry)
+                self._latest_s = max(self._latest_s, entry.last_used_s)
+            self.n_bad += findings.removed.total()
+        return findings
+
+    def path(self, entry: Entry) -> Path:
+        """Return the path of an entry's file."""
+        return self.folder / entry.file_name
+
+    def next_use_s(self) -> float:
+        """Return a time that is later than all before, even when the clock was set back."""
+        self._latest_s = max(self._clock(), self._latest_s + _LATER_S)
+        return self._latest_s
+
+    def read_head(self, entry: Entry) -> Head | None:
+        """Return an entry without its state; None where it is gone or bad."""
+        path = self.path(entry)
+        try:
+            head = read_head(path, self.fingerprint, self.files)
+            _check_same(entry, head)
+        except (BadEntry, OSError) as error:
+            self._give_up(entry, path, error)
+            return None
+        return head
+
+    def read(self, entry: Entry) -> tuple[Head, bytearray] | None:
+        """Return an entry and its state, and count that as a use; None where it is gone or bad."""
+        path = self.path(entry)
+        try:
+            head, state = read_entry(path, self.fingerprint, self.files)
+            _check_same(entry, head)
+        except MemoryError:
+            return None
+        except (BadEntry, OSError) as error:
+            self._give_up(entry, path, error)
+            return None
+        self._note_use(entry, path)
+        return head, state
+
+    def _note_use(self, entry: Entry, path: Path) -> None:
+        now_s = self._clock()
+        with self.lock:
+            if self.table.get(entry.entry_id) is not entry:
+                return
+            self.table.mark_used(entry, self.next_use_s())
+            if 0 <= now_s - entry.touched_s < _TOUCH_EVERY_S:
+                return
+            entry.touched_s = now_s
+        with contextlib.suppress(OSError):
+            self.files.touch(path, entry.last_used_s)
+
+    def _give_up(self, entry: Entry, path: Path, error: BadEntry | OSError) -> None:
+        if isinstance(error, OSError) and error.errno in PASSING_ERRORS:
+            return
+        with self.lock:
+            if self.table.get(entry.entry_id) is not entry or self.path(entry) != path:
+                return  # replaced or renamed meanwhile
+            self.table.pop(entry.entry_id)
+            if isinstance(error, FileNotFoundError):
+                return  # evicted by another process
+            self.n_bad += 1
+            is_gone = self.files.try_remove(path)
+        reason = error.reason if isinstance(error, BadEntry) else "unreadable"
+        what = "removed" if is_gone else "ignored, for it cannot be removed"
+        self._notify("warning", f"A prompt in the cache cannot be used ({reason}) and was {what}.")
+
+    def put(self, temporary: Path, entry: Entry, generation: int) -> bool:
+        """Give a finished file its name.
+
+        Returns:
+            False where the shelf was cleared meanwhile; the file is gone then.
+
+        Raises:
+            OSError: as the system gives it; the file is gone then.
+        """
+        try:
+            with self.lock:
+                if generation != self.generation:
+                    self.files.remove(temporary)
+                    return False
+                entry.last_used_s = self.next_use_s()
+                self.files.touch(temporary, entry.last_used_s)
+                self.files.rename(temporary, self.path(entry))
+                self.table.add(entry)
+        except FileNotFoundError:  # cleared by another process
+            return False
+        except BaseException:
+            self.files.try_remove(temporary)
+            raise
+        if entry.profile:  # there may be an ordinary one of the same tokens
+            self.files.try_remove(self.folder / file_name(entry.entry_id, is_pinned=False))
+        return True
+
+    def remove(self, entry_ids: Iterable[str]) -> None:
+        """Remove entries that are no longer wanted.
+
+        Raises:
+            OSError: a file cannot be removed; its entry stays.
+        """
+        for entry_id in entry_ids:
+            entry = self.table.get(entry_id)
+            if entry is not None:
+                self.files.remove(self.path(entry))
+                with self.lock:
+                    if self.table.get(entry_id) is entry:
+                        self.table.pop(entry_id)
+
+    def unpin_except(self, profiles: Mapping[str, bytes | None]) -> None:
+        """Make the entries that are pinned for anything else ordinary ones.
+
+        Args:
+            profiles: the packed tokens of each; None stands for whatever it has.
+        """
+        with self.lock:
+            for entry in self.table:
+                is_unknown = profiles.get(entry.profile, b"") is None
+                if entry.profile and not is_unknown and entry.tokens not in profiles.values():
+                    with contextlib.suppress(OSError):
+                        ordinary = self.folder / file_name(entry.entry_id, is_pinned=False)
+                        self.files.rename(self.path(entry), ordinary)
+                        entry.unpin()
+
+    def clear(self) -> tuple[int, int]:
+        """Remove all entries, and keep out what is being written.
+
+        Returns:
+            The number of files removed and their bytes.
+        """
+        with self.lock:
+            self.generation += 1
+            for entry in self.table:
+                self.table.pop(entry.entry_id)
+        try:
+            return clear_folder(self.folder.parent, self.folder.name)
+        except OSError:
+            return 0, 0
+
+
+def _check_same(entry: Entry, head: Head) -> None:
+    if head.tokens != entry.tokens or head.header.form != entry.form:
+        raise BadEntry("misnamed")

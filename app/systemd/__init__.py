@@ -1,0 +1,1 @@
+"""Owns what the service and systemd say to each other."""

@@ -1,0 +1,1 @@
+"""Owns the HTTP transport: sockets, connections, access control, framing; knows no model."""

@@ -1,0 +1,108 @@
+"""Owns request ids and the one log line per request; no message text ever goes in."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from typing import Any
+
+import structlog
+from sanic import Request, Sanic
+from sanic.exceptions import RequestTimeout
+from sanic.response import BaseHTTPResponse
+
+from app.api.dialects.chat_completions.writer import decode_per_second
+from app.api.service import service_of
+from app.logs import get_logger
+from app.protocol import Timings, Usage
+
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
+_QUIET_PATHS = ("/health", "/health/live")
+
+log = get_logger("access")
+
+
+def install(app: Sanic[Any, Any]) -> None:
+    """Give every request an id and a log line."""
+    app.register_middleware(_begin, "request", priority=100)
+    app.register_middleware(_read_body, "request", priority=10)
+    app.register_middleware(_end, "response")
+
+
+async def _begin(request: Request) -> None:
+    offered = request.headers.get("x-request-id", "")
+    request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else secrets.token_hex(8)
+    request.ctx.request_id = request_id
+    request.ctx.began_s = time.monotonic()
+    request.ctx.facts = {}
+    request.ctx.logged = False
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+
+
+async def _read_body(request: Request) -> None:
+    """Read the body here, as Sanic sets no time limit on it and would not ask the doors first.
+
+    Raises:
+        RequestTimeout: the client takes too long to send it.
+    """
+    try:
+        async with asyncio.timeout(request.app.config.REQUEST_TIMEOUT):
+            await request.receive_body()  # type: ignore[no-untyped-call]  # Sanic has no types here
+    except TimeoutError:
+        raise RequestTimeout("The request body did not arrive in time") from None
+
+
+async def _end(request: Request, response: BaseHTTPResponse) -> None:
+    request_id = getattr(request.ctx, "request_id", None)
+    if request_id is None:
+        return
+    response.headers["X-Request-ID"] = request_id
+    if not getattr(request.ctx, "streams", False):
+        write(request, response.status)
+
+
+def begin_stream(request: Request) -> None:
+    """Say that the handler writes the log line itself, at the end of its stream."""
+    request.ctx.streams = True
+
+
+def note(request: Request, **facts: Any) -> None:
+    """Add facts to the request's log line."""
+    request.ctx.facts.update(facts)
+
+
+def note_answer(request: Request, usage: Usage, timings: Timings, finish_reason: str) -> None:
+    """Add token counts and times to the request's log line and to the metrics."""
+    service_of(request).metrics.count_answer(usage, timings)
+    note(
+        request,
+        finish_reason=finish_reason,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        tier=timings.tier,
+        restore_ms=timings.restore_ms,
+        queue_ms=timings.queue_ms,
+        ttft_ms=timings.ttft_ms,
+        tokens_per_s=decode_per_second(timings),
+    )
+
+
+def write(request: Request, status: int) -> None:
+    """Write the request's log line, once."""
+    if request.ctx.logged:
+        return
+    request.ctx.logged = True
+    service_of(request).metrics.count_request(status)
+    level = "debug" if request.path in _QUIET_PATHS else "info"
+    getattr(log, level)(
+        "request",
+        method=request.method,
+        path=request.path,
+        status=status,
+        total_ms=round((time.monotonic() - request.ctx.began_s) * 1000.0, 1),
+        **request.ctx.facts,
+    )

@@ -1,0 +1,197 @@
+"""Owns the sockets the service listens on: handed over by systemd, or opened as settings say.
+
+It must not know what is served on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.base.ip_address import is_loopback
+from app.config.settings import Settings
+from app.errors import SettingsInvalid
+from app.logs import get_logger
+from app.systemd.notify import HandedFd
+from app.web.api_keys import ApiKeys
+
+BACKLOG = 128
+_UNIX_MODE = 0o660
+_PROBE_S = 1.0
+
+log = get_logger("server")
+
+
+class CannotListen(Exception):
+    """An address cannot be listened on; the message says which and why."""
+
+
+@dataclass(slots=True)
+class Listener:
+    """A listening socket.
+
+    Args:
+        url: where clients find it, such as `http://127.0.0.1:8000` or `unix:/run/x.sock`.
+        is_local: whether no other machine can reach it.
+        path: the file to be removed in the end; None where it is somebody else's.
+    """
+
+    socket: socket.socket
+    url: str
+    is_local: bool = True
+    path: Path | None = None
+    inode: int = 0
+
+    def remove_file(self) -> None:
+        """Remove the file of a unix socket, unless another service has put its own there."""
+        with contextlib.suppress(OSError):
+            if self.path and self.path.lstat().st_ino == self.inode:
+                self.path.unlink()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self.remove_file()
+        self.socket.close()
+
+
+def open_listeners(settings: Settings, handed: list[HandedFd]) -> list[Listener]:
+    """Return every socket to serve: those handed over, or else the ones of the settings.
+
+    Raises:
+        CannotListen: an address is taken or not allowed.
+    """
+    listeners = [listener for item in handed if (listener := _taken_over(item))]
+    if listeners:
+        return listeners
+    listeners = [_listen_tcp(settings.host, settings.port)]
+    if settings.unix_socket:
+        try:
+            listeners.append(_listen_unix(settings.unix_socket))
+        except CannotListen:
+            listeners[0].close()
+            raise
+    return listeners
+
+
+def require_api_key(listeners: Sequence[Listener], settings: Settings, keys: ApiKeys) -> None:
+    """Make sure that what other machines can reach needs a key, unless the settings say otherwise.
+
+    Raises:
+        SettingsInvalid: it does not.
+    """
+    reached = [listener.url for listener in listeners if not listener.is_local]
+    if reached and not keys and not settings.allow_unauthenticated:
+        raise SettingsInvalid(
+            f"other machines could use {', '.join(reached)} without a key: give clients keys "
+            "(api_keys_file, or /etc/distiller-llm/api-keys of the installed service), listen on "
+            "127.0.0.1 only, or set allow_unauthenticated"
+        )
+
+
+def _taken_over(item: HandedFd) -> Listener | None:
+    """Return the socket handed over as a descriptor; None if it is no socket to be served."""
+    try:
+        found = socket.socket(fileno=item.fd)
+    except OSError as error:
+        log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=error.strerror)
+        os.close(item.fd)
+        return None
+    listens = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    if found.type == socket.SOCK_STREAM and listens:
+        if found.family == socket.AF_UNIX:
+            return Listener(found, _unix_url(found))
+        if found.family in (socket.AF_INET, socket.AF_INET6):
+            _notice_vanished_clients(found)
+            return Listener(found, _tcp_url(found), is_local=_is_local(found))
+    reason = "it is no socket that listens for TCP or unix streams"
+    log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=reason)
+    found.close()
+    return None
+
+
+def _unix_url(listener: socket.socket) -> str:
+    name: str | bytes = listener.getsockname()
+    return f"unix:{name if isinstance(name, str) else '@' + name[1:].decode(errors='replace')}"
+
+
+def _listen_tcp(host: str, port: int) -> Listener:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(f"{host}:{port}: {error}") from error
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _notice_vanished_clients(listener)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise CannotListen(f"{host}:{port}: {error}") from error
+    return Listener(listener, _tcp_url(listener), is_local=_is_local(listener))
+
+
+def _tcp_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}"
+
+
+def _is_local(listener: socket.socket) -> bool:
+    return is_loopback(str(listener.getsockname()[0]))
+
+
+def _notice_vanished_clients(listener: socket.socket) -> None:
+    """Have the kernel probe silent connections; accepted ones inherit it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+# ---------------------------------------------------------------- unix sockets
+
+
+def _listen_unix(path: Path) -> Listener:
+    """Listen on a path; a socket that nobody serves any more is replaced, nothing else is."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _refuse_what_is_there(path)
+        listener.bind(str(passing))
+        passing.chmod(_UNIX_MODE)
+        listener.listen(BACKLOG)
+        inode = passing.lstat().st_ino
+        passing.rename(path)  # clients see it only when it listens
+    except OSError as error:
+        listener.close()
+        with contextlib.suppress(OSError):
+            passing.unlink()
+        raise CannotListen(f"unix_socket {path}: {error.strerror or error}") from error
+    return Listener(listener, f"unix:{path}", path=path, inode=inode)
+
+
+def _refuse_what_is_there(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise OSError(0, "there is something that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_S)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            return
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be tried: {error.strerror or error}") from error
+    raise OSError(0, "another service listens there")

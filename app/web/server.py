@@ -1,0 +1,185 @@
+"""Owns the event loop: serves a Sanic application on several sockets, and ends it gracefully.
+
+Sanic's own runner serves one socket, waits in steps of 100 ms and cuts open streams in the middle
+of a chunk. It must not know what the application does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import uvloop
+from sanic import Request, Sanic
+
+from app.logs import get_logger
+from app.web.connections import ConnectionGuard
+from app.web.listeners import BACKLOG, Listener
+
+# Connections that are open and have sent nothing yet may have a request on its way.
+_FIRST_REQUEST_S = 0.25
+_LAST_WORDS_S = 0.5
+_LOOK_EVERY_S = 0.02
+
+log = get_logger("server")
+
+
+class HttpServer:
+    """Serves until it is told to stop.
+
+    Args:
+        app: its `before_server_*` and `after_server_*` listeners are called.
+        listeners: the sockets; this server closes them.
+        stop_timeout_s: tells how many seconds open requests get in the end.
+        end_requests: has every open request end with an error of its own.
+        on_stop: called at once when the end begins.
+        ready: what is waited for before connections are taken; until then they wait in the
+            sockets' queues, which is for sockets that somebody else keeps open. None: nothing.
+        max_connections: tells how many connections may be open.
+    """
+
+    def __init__(
+        self,
+        app: Sanic[Any, Any],
+        listeners: Sequence[Listener],
+        *,
+        stop_timeout_s: Callable[[], float],
+        end_requests: Callable[[], None],
+        on_stop: Callable[[], None] = lambda: None,
+        ready: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        max_connections: Callable[[], int] = lambda: 1_000_000,
+    ) -> None:
+        self._app = app
+        self._listeners = listeners
+        self._stop_timeout_s = stop_timeout_s
+        self._end_requests = end_requests
+        self._on_stop = on_stop
+        self._ready = ready
+        self._guard = ConnectionGuard(self._connections, max_connections)
+        self._servers: list[Any] = []
+        self._stopping = asyncio.Event()
+        self._hurried = asyncio.Event()
+        app.register_middleware(self._keep_no_connection, "response")
+
+    def run(self, on_hangup: Callable[[], None] | None = None) -> None:
+        """Serve until SIGTERM or SIGINT; a second one leaves open requests no more time.
+
+        Args:
+            on_hangup: what SIGHUP does; without it, that ends the service too.
+        """
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._serve(on_hangup or self._stop))
+
+    async def _serve(self, on_hangup: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
+        self._servers = [await self._server(listener) for listener in self._listeners]
+        first = self._servers[0]
+        await first.startup()
+        watch = asyncio.create_task(self._guard.watch(lambda: self._app.config.REQUEST_TIMEOUT))
+        try:
+            await first.before_start()
+            if self._ready is None:
+                await self._accept()
+            await first.after_start()
+            if self._ready is not None:
+                await self._until_ready(self._ready())
+                await self._accept()
+            await self._stopping.wait()
+        finally:
+            self._on_stop()
+            self._stop_accepting()
+            log.info("stopping", connections=len(self._connections()))
+            await first.before_stop()
+            await self._finish_requests()
+            await first.after_stop()
+            watch.cancel()
+
+    async def _accept(self) -> None:
+        if not self._stopping.is_set():
+            for server in self._servers:
+                await server.start_serving()
+
+    async def _until_ready(self, ready: Coroutine[Any, Any, None]) -> None:
+        tasks = [asyncio.create_task(ready), asyncio.create_task(self._stopping.wait())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+
+    async def _server(self, listener: Listener) -> Any:
+        return await self._app.create_server(
+            sock=listener.socket,
+            protocol=self._guard.protocol,  # type: ignore[arg-type]  # called, not subclassed
+            backlog=BACKLOG,
+            access_log=False,
+            return_asyncio_server=True,
+            asyncio_server_kwargs={"start_serving": False},
+        )
+
+    def _stop(self) -> None:
+        if self._stopping.is_set():
+            self._hurried.set()
+        self._stopping.set()
+
+    async def _keep_no_connection(self, request: Request, _: Any) -> None:
+        """Let clients know that the next request needs a new connection: to the next instance."""
+        http: Any = request.stream
+        if self._stopping.is_set() and http is not None:
+            http.keep_alive = False
+
+    def _stop_accepting(self) -> None:
+        """Close our sockets; who wants to connect finds the next instance's or systemd's."""
+        for server in self._servers:
+            if server.server is not None:
+                server.server.close()
+        for listener in self._listeners:
+            listener.close()
+
+    # ------------------------------------------------------------ open requests
+
+    def open_requests(self) -> list[Request]:
+        """Return the requests that are being answered."""
+        return [connection.http.request for connection in self._connections() if connection.http]
+
+    def _connections(self) -> list[Any]:
+        return [connection for server in self._servers for connection in server.connections]
+
+    async def _finish_requests(self) -> None:
+        began_s = time.monotonic()
+        await self._until_closed(self._stop_timeout_s(), self._hurried)
+        if connections := self._connections():
+            open_requests = sum(1 for connection in connections if _is_busy(connection))
+            log.info(
+                "ending_requests",
+                requests=open_requests,
+                waited_s=round(time.monotonic() - began_s, 1),
+            )
+            self._end_requests()
+            await self._until_closed(_LAST_WORDS_S)
+        for connection in self._connections():
+            connection.abort()
+
+    async def _until_closed(self, timeout_s: float, cut_short: asyncio.Event | None = None) -> None:
+        """Close connections as they become idle, until none is left or the time is up."""
+        began_s = time.monotonic()
+        waiting = cut_short or asyncio.Event()
+        while not waiting.is_set():
+            passed_s = time.monotonic() - began_s
+            for connection in self._connections():
+                if connection.state["requests_count"] or passed_s >= _FIRST_REQUEST_S:
+                    connection.close_if_idle()
+            if not self._connections() or passed_s >= timeout_s:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_EVERY_S, timeout_s)):
+                    await waiting.wait()
+
+
+def _is_busy(connection: Any) -> bool:
+    return bool(connection.http)
