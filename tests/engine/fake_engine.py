@@ -104,13 +104,10 @@ class SamplingInbox(CommandHandler):
         n_ctx: int,
         planner: NoGuidance,
     ) -> None:
-        model, prompts = (
-            cast(Model, LetterModel(is_recurrent=False)),
-            cast(PromptBuilder, TokenPrompts()),
-        )
+        model, prompts = LetterModel(is_recurrent=False), TokenPrompts()
         super().__init__(
-            model,
-            prompts,
+            cast(Model, model),
+            cast(PromptBuilder, prompts),
             cast(ConstraintPlanner, planner),
             scheduler,
             channel,
@@ -120,6 +117,8 @@ class SamplingInbox(CommandHandler):
             n_ctx=n_ctx,
         )
         self._queue = scheduler
+        self.prompts = prompts
+        self.dry = model.dry
         self.samplers: list[HistorySampler] = []
 
     def handle(self, command: Command) -> list[Request]:

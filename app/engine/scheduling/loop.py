@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from app.engine.decode.sampling import looks_back, stages
 from app.engine.ipc.channel import Channel
-from app.engine.kv.cache_report import cache_counts
+from app.engine.kv.cache_report import cache_counts, cache_miss
 from app.engine.kv.kv_cache import Hit, KvCache
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import Lease
@@ -189,12 +189,15 @@ class EngineLoop:
     def _start(self, request: Request, lease: Lease) -> None:
         """Bring the KV cache to what the lease promises and announce the request."""
         known = request.tokens[:-1] if request.max_new else request.tokens
+        is_first = not request.clock.started_s
+        if request.explains and is_first:
+            detokenize = self._model.detokenize
+            request.miss = cache_miss(self._kv_cache, lease, request.tokens, detokenize)
         hit = self._kv_cache.bring(lease, known)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
         if self._model.is_recurrent and request.n_past < request.n_head < len(known):
             request.checkpoint = request.n_head
-        is_first = not request.clock.started_s
         if is_first:
             self._announce(request, hit)
         if request.max_new == 0:
