@@ -5,6 +5,7 @@
     │   ├── InvalidRequest          a field is missing, of the wrong type or out of range
     │   ├── ContextOverflow         prompt (plus answer) does not fit the context window
     │   ├── TemplateRefused         the chat template raised on this conversation
+    │   │   └── TemplateTooSlow     it was cut off; a quicker device might have had its prompt
     │   ├── GrammarFailed           an answer could not be held to the request's grammar to its end
     │   ├── ModelNotFound           no such file in the models folder
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
@@ -81,6 +82,16 @@ class TemplateRefused(CallerError):
     """The model's chat template raised, ran too long or wrote too much."""
 
     code = "chat_template_error"
+
+
+class TemplateTooSlow(TemplateRefused):
+    """The chat template was cut off by its deadline.
+
+    Unlike a refusal this tells nothing of the template: the device may have been short of memory.
+    Nothing that outlives the request may be concluded from it.
+    """
+
+    code = "chat_template_too_slow"
 
 
 class GrammarFailed(CallerError):

@@ -11,14 +11,19 @@ def parse_address(text: str) -> IpAddress | None:
     """Return an address, an IPv4 one that is mapped into IPv6 as IPv4; None where it is none.
 
     Args:
-        text: without brackets or port; a zone such as `%eth0` is ignored.
+        text: without brackets, port or zone: a name such as `127.0.0.1%.example` is no address.
     """
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = None if "%" in text else ipaddress.ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def without_zone(address: str) -> str:
+    """Return an address that a socket reported without its zone, such as `%eth0`."""
+    return address.partition("%")[0]
 
 
 def is_loopback(text: str) -> bool:

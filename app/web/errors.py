@@ -23,6 +23,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.InvalidRequest: 400,
     errors.ContextOverflow: 400,
     errors.TemplateRefused: 400,
+    errors.TemplateTooSlow: 400,
     errors.GrammarFailed: 400,
     errors.ModelNotFound: 404,
     errors.LoadParamsRefused: 400,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 
-from app.base.ip_address import parse_address
+from app.base.ip_address import parse_address, without_zone
 
 _HEADER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(:\d{0,5})?")
 
@@ -33,4 +33,4 @@ def is_own_name(name: str, reached_at: str, allowed: Set[str]) -> bool:
     address = parse_address(name)
     if address is None:
         return False
-    return address.is_loopback or address == parse_address(reached_at)
+    return address.is_loopback or address == parse_address(without_zone(reached_at))

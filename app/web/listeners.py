@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.base.ip_address import is_loopback
+from app.base.ip_address import is_loopback, without_zone
 from app.config.settings import Settings
 from app.errors import SettingsInvalid
 from app.logs import get_logger
@@ -146,7 +146,7 @@ def _tcp_url(listener: socket.socket) -> str:
 
 
 def _is_local(listener: socket.socket) -> bool:
-    return is_loopback(str(listener.getsockname()[0]))
+    return is_loopback(without_zone(str(listener.getsockname()[0])))
 
 
 def _notice_vanished_clients(listener: socket.socket) -> None:

@@ -100,7 +100,7 @@ class SamplingCommands(CommandHandler):
 
     def __init__(
         self,
-        prompts: PromptBuilder,
+        prompts: TokenPrompts,
         scheduler: Scheduler,
         outbox: Outbox,
         throughput: Throughput,
@@ -109,9 +109,10 @@ class SamplingCommands(CommandHandler):
         n_ctx: int,
         planner: NoGuidance,
     ) -> None:
+        model = LetterModel(is_recurrent=False)
         super().__init__(
-            cast(Model, LetterModel(is_recurrent=False)),
-            prompts,
+            cast(Model, model),
+            cast(PromptBuilder, prompts),
             cast(ConstraintPlanner, planner),
             scheduler,
             outbox,
@@ -121,6 +122,8 @@ class SamplingCommands(CommandHandler):
             n_ctx=n_ctx,
         )
         self._queue = scheduler
+        self.prompts = prompts
+        self.dry = model.dry
         self.samplers: list[HistorySampler] = []
 
     def handle(self, command: Command) -> None:
@@ -205,7 +208,7 @@ class Engine:
             context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
-        prompts = cast(PromptBuilder, TokenPrompts())
+        prompts = TokenPrompts()
         self.command_handler = SamplingCommands(
             prompts,
             self.scheduler,

@@ -238,11 +238,22 @@ class HistorySampler:
         self.n_closed += 1
 
 
+class NoPrototypes:
+    """There are no samplers to be copied."""
+
+    def __init__(self) -> None:
+        self.n_forgotten = 0
+
+    def forget(self) -> None:
+        self.n_forgotten += 1
+
+
 class LetterModel:
     """Each token is a letter."""
 
     def __init__(self, *, is_recurrent: bool) -> None:
         self.is_recurrent = is_recurrent
+        self.dry = NoPrototypes()
 
     def is_end(self, token: int) -> bool:
         return token == END
@@ -262,10 +273,14 @@ class TokenPrompts:
 
     def __init__(self) -> None:
         self.turns = GeneratedTurns(str)
+        self.n_forgotten = 0
 
     def build(self, command: Generate | Prefill) -> Prompt:
         tokens = list(command.messages[0]["content"])
         return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
+
+    def forget(self) -> None:
+        self.n_forgotten += 1
 
     def parser(self, command: Generate, prompt_text: str) -> PlainParser:
         return PlainParser()

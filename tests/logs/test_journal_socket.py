@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 from app import logs
-from app.logs import journal_socket
+from app.logs import journal_socket, setup
 from app.logs.journal_record import message_of, record_of
 from app.logs.journal_socket import JournalSocket, encode, field_name
 
@@ -185,7 +185,7 @@ def content_of(descriptor: int) -> bytes:
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with closing(JournalSocket(tmp_path / "socket")) as sender:
-        monkeypatch.setattr(logs, "_journal", sender)
+        monkeypatch.setattr(setup, "_journal", sender)
         yield tmp_path / "socket"
 
 
@@ -242,7 +242,7 @@ def test_without_a_journal_lines_are_json_and_it_is_tried_again_later(
     is_tried: bool,
 ) -> None:
     with closing(JournalSocket(tmp_path / "socket", retry_s=retry_s)) as sender:
-        monkeypatch.setattr(logs, "_journal", sender)
+        monkeypatch.setattr(setup, "_journal", sender)
         logs.configure("info", "journal")
         log = logs.get_logger("ours")
         log.info("first")
@@ -282,8 +282,8 @@ def test_stderr_is_the_journals_where_device_and_inode_are_the_named_ones() -> N
 def test_auto_takes_the_journal_where_stderr_leads_there(tmp_path: Path, is_journal: bool) -> None:
     receiver = Journal(tmp_path / "socket")
     code = (
-        "import sys; from pathlib import Path; from app import journal, logs;"
-        "logs._journal = journal.JournalSocket(Path(sys.argv[1]));"
+        "import sys; from pathlib import Path; from app import logs; from app.logs import journal_socket, setup;"
+        "setup._journal = journal_socket.JournalSocket(Path(sys.argv[1]));"
         "logs.configure('info'); logs.get_logger('t').info('hello', n=1)"
     )
     with (tmp_path / "stderr").open("w") as stderr:

@@ -1,6 +1,7 @@
 """Owns a model's chat template: compiling it and rendering a conversation into a prompt.
 
-Templates come from model files, so from strangers: every way they fail is `TemplateRefused`.
+Templates come from model files, so from strangers: every way they fail is `TemplateRefused`, and
+`TemplateTooSlow` where only the clock says so.
 The names they see are those that `apply_chat_template` of Hugging Face transformers gives them.
 """
 
@@ -19,7 +20,7 @@ from app.chat.template.deadline import DeadlinePassed, run_with_deadline
 from app.chat.template.helpers import functions_variables, wants_functions
 from app.chat.template.sandbox import ChatSandbox
 from app.chat.template.traits import TemplateTraits, probe
-from app.errors import TemplateRefused
+from app.errors import TemplateRefused, TemplateTooSlow
 
 T = TypeVar("T")
 
@@ -27,7 +28,7 @@ MAX_OUTPUT_BYTES = 4 * 1024 * 1024
 DEADLINE_S = 5.0
 _MAX_SOURCE_CHARS = 1024 * 1024
 _MAX_DATE_FORMAT_CHARS = 200
-_PROBE_DEADLINE_S = 1.0
+_PROBE_DEADLINE_S = 30.0  # a probe takes milliseconds: this ends templates that never do
 
 CHATML = """\
 {%- set talk = namespace(system='', turns=messages) %}
@@ -83,6 +84,7 @@ class ChatTemplate:
 
     Raises:
         TemplateRefused: the text does not compile; the message names the line.
+        TemplateTooSlow: compiling it, or rendering a few words with it, took too long.
     """
 
     def __init__(self, source: str, *, bos_token: str, eos_token: str) -> None:
@@ -107,7 +109,12 @@ class ChatTemplate:
 
     @cached_property
     def traits(self) -> TemplateTraits:
-        """What the template can take, found by rendering small conversations; computed once."""
+        """What the template can take, found by rendering small conversations; computed once.
+
+        Raises:
+            TemplateTooSlow: a rendering was cut off. That decides no trait, as the prompts would
+                then depend on how quick the device was when the model was loaded.
+        """
         return probe(self._attempt, self.source)
 
     def _attempt(
@@ -122,6 +129,8 @@ class ChatTemplate:
                 now=datetime.datetime(2024, 7, 26),
                 deadline_s=_PROBE_DEADLINE_S,
             )
+        except TemplateTooSlow as error:
+            raise TemplateTooSlow(f"{error.message} on a conversation of a few words") from None
         except TemplateRefused:
             return None
 
@@ -152,8 +161,9 @@ class ChatTemplate:
             max_output_bytes: limit of the prompt as UTF-8.
 
         Raises:
-            TemplateRefused: the template raised, ran too long or wrote too much, or it changes the
-                text of the message that is to be continued.
+            TemplateRefused: the template raised or wrote too much, or it changes the text of the
+                message that is to be continued.
+            TemplateTooSlow: it ran for longer than the deadline.
         """
         date = now or datetime.datetime.now()
 
@@ -191,10 +201,11 @@ class ChatTemplate:
 
 def _guarded(work: Callable[[], T], deadline_s: float, *, param: str | None) -> T:
     """Return `work()`; whatever a template can make it raise becomes `TemplateRefused`."""
+    kind = TemplateRefused
     try:
         return run_with_deadline(work, deadline_s)
     except DeadlinePassed:
-        reason = f"it ran for more than {deadline_s:g} s"
+        kind, reason = TemplateTooSlow, f"it ran for more than {deadline_s:g} s"
     except TemplateSyntaxError as error:
         reason = f"line {error.lineno}: {error.message}"
     except SecurityError as error:
@@ -205,4 +216,4 @@ def _guarded(work: Callable[[], T], deadline_s: float, *, param: str | None) -> 
         reason = "it needs too much memory"
     except Exception as error:  # a template can raise anything
         reason = str(error) or type(error).__name__
-    raise TemplateRefused(f"Chat template: {reason}", param=param)
+    raise kind(f"Chat template: {reason}", param=param)

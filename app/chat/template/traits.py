@@ -14,7 +14,10 @@ _TOLD = "probetold"
 
 
 class Attempt(Protocol):
-    """Renders a conversation with tools; None where the template refuses it."""
+    """Renders a conversation with tools; None where the template refuses it.
+
+    One that is only too slow must raise: a trait that a clock decides would change with the device.
+    """
 
     def __call__(
         self, conversation: list[JsonObject], tools: list[JsonObject] | None, /

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import threading
@@ -9,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from typing import NamedTuple
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.gbnf_to_lark import any_to_lark
@@ -16,7 +18,9 @@ from llguidance.gbnf_to_lark import any_to_lark
 from app.engine.constrain.matcher import Matcher
 from app.errors import InvalidRequest
 
-_KEPT = 16  # each may hold tens of megabytes
+_KEPT = 16
+# Of texts; what is compiled holds 0.3 MB, and 35 times as much as its text (llguidance 1.x).
+_KEPT_BYTES = 1024 * 1024
 _MOST_REASON_CHARS = 400
 # Compiling goes down a level for each rule or `$ref` that stands for another one: 4 KB each, and a
 # request has room for 20,000. The main thread's 8 MB end the process at 2,000.
@@ -42,16 +46,26 @@ _QUOTED = re.compile(r"\n +\d+ \|")
 _Begun = tuple[LLMatcher, str]
 
 
+class _Made(NamedTuple):
+    matcher: Matcher
+    n_bytes: int  # of its text
+
+
 class Compiler:
     """Compiles grammars for one vocabulary.
 
     Args:
         tokenizer: llguidance's view of the vocabulary.
+        max_bytes: texts that the grammars which are kept may have together.
     """
 
-    def __init__(self, tokenizer: LLTokenizer) -> None:
+    def __init__(self, tokenizer: LLTokenizer, *, max_bytes: int = _KEPT_BYTES) -> None:
         self._tokenizer = tokenizer
-        self._made: OrderedDict[str, Matcher] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._made: OrderedDict[bytes, _Made] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._made)
 
     def matcher(self, grammar: str, param: str) -> Matcher:
         """Return a matcher at the beginning of a grammar, not to be moved but copied.
@@ -64,18 +78,25 @@ class Compiler:
             InvalidRequest: the grammar is broken, or says what cannot be enforced.
         """
         self._forget_failed()
-        found = self._made.pop(grammar, None)
+        text = grammar.encode("utf-8", "surrogatepass")
+        key = hashlib.blake2b(text, digest_size=16).digest()
+        found = self._made.pop(key, None)
         if found is None:
-            found = self._compiled(grammar, param)
-        self._made[grammar] = found
-        if len(self._made) > _KEPT:
+            found = _Made(self._compiled(grammar, param), len(text))
+        if found.n_bytes <= self._max_bytes:
+            self._made[key] = found
+        while len(self._made) > _KEPT or self._n_bytes > self._max_bytes:
             self._made.popitem(last=False)
-        return found
+        return found.matcher
+
+    @property
+    def _n_bytes(self) -> int:
+        return sum(made.n_bytes for made in self._made.values())
 
     def _forget_failed(self) -> None:
         """Forget grammars that grew beyond the limits in some answer, and hold much memory now."""
-        for grammar in [grammar for grammar, made in self._made.items() if made.has_failed]:
-            del self._made[grammar]
+        for key in [key for key, made in self._made.items() if made.matcher.has_failed]:
+            del self._made[key]
 
     def _compiled(self, grammar: str, param: str) -> Matcher:
         if _n_remainders(grammar) > _MOST_REMAINDERS:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from app.base.prefix import common_prefix
 from app.engine.kv.kv_cache import KvCache
+from app.engine.kv.sequences import Lease
 from app.protocol import CacheCounts, CacheMiss, CacheReport
 
 
@@ -34,10 +35,16 @@ def cache_report(kv_cache: KvCache, request_id: str) -> CacheReport:
 
 
 def cache_miss(
-    kv_cache: KvCache, tokens: Sequence[int], render: Callable[[list[int]], str]
+    kv_cache: KvCache,
+    lease: Lease,
+    tokens: Sequence[int],
+    render: Callable[[list[int]], str],
 ) -> CacheMiss | None:
-    """Return where a prompt leaves the cached one that is most like it; None where it does not."""
-    closest = kv_cache.closest(tokens)
+    """Return where a prompt leaves the cached one that is most like it; None where it does not.
+
+    To be asked when the request starts, before its leased sequence is restored.
+    """
+    closest = kv_cache.closest(lease, tokens)
     return first_difference(tokens, closest, render) if closest else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -30,7 +30,8 @@ class Save:
     Args:
         disk: where to.
         tokens: which entry.
-        job: what the writer does for it; None where there is nothing to do.
+        job: names what the writer does for it, without the state, which is the writer's alone:
+            where several ask for one entry, one of them is kept. None: there is nothing to do.
     """
 
     disk: Disk
@@ -164,6 +165,7 @@ class DiskCacheTier:
                 replaces=role == "turn" and self._disk.store.can_cut,
             )
             self._disk.writer.submit(job)
+            job = replace(job, state=b"", extra=b"")
         save = Save(self._disk, tokens, job)
         if job is not None:
             self._saves.append(save)
@@ -203,6 +205,7 @@ class DiskCacheTier:
 
     def keep_profiles(self, names: set[str]) -> None:
         """Let the entries of other profiles, and what these were before, be evicted."""
+        self._profiles = {name: kept for name, kept in self._profiles.items() if name in names}
         if self._disk:
             self._disk.store.unpin_except({name: self._profiles.get(name) for name in names})
 

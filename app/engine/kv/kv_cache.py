@@ -306,12 +306,17 @@ class KvCache:
         self._context.clear(self._spare.seq_id)
         return state
 
-    def closest(self, tokens: Sequence[int]) -> Sequence[int] | None:
-        """Return the cached prompt that shares the most with this one, or the latest one."""
-        latest = max(self._pool.slots, key=lambda slot: slot.last_used)
-        held: list[Sequence[int]] = [slot.tokens for slot in self._pool.slots if slot.tokens]
+    def closest(self, lease: Lease, tokens: Sequence[int]) -> Sequence[int] | None:
+        """Return the cached prompt that shares the most with this one, or the latest one.
+
+        Args:
+            lease: of a request that is about to start; its sequence counts as what it still holds.
+            tokens: the request's prompt.
+        """
+        slots = sorted(self._pool.slots, key=lambda slot: slot.last_used)
+        held = [_held(slot, lease) for slot in reversed(slots)]
         held += [entry.tokens for entry in reversed(list(self.store))]
-        held.sort(key=lambda other: other is not latest.tokens)
+        held = [other for other in held if other]
         on_disk = self.disk.tokens_like(tokens)
         if on_disk is not None:
             held.append(on_disk)
@@ -345,3 +350,10 @@ class KvCache:
             if not self.make_room():
                 return 0
         return self._context.keep_prefix(slot.seq_id, n_keep)
+
+
+def _held(slot: Slot, lease: Lease) -> Sequence[int]:
+    """Return what a sequence holds while the lease of one is not made true yet."""
+    if slot is not lease.slot:
+        return slot.tokens
+    return lease.displaced or ([] if lease.source else slot.tokens)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 
 from app.engine.kv.disk_tier import Save
@@ -13,6 +15,7 @@ from app.promptcache import Role
 MIN_BOUNDARY_TOKENS = 64
 _NEARBY_TOKENS = 32
 _MOST_BOUNDARIES = 64
+_MOST_BOUNDARY_BYTES = 2 * 1024 * 1024
 _REWRITE_PATIENCE = 10
 _MOSTLY = 0.75
 _DISK_CHECK_S = 0.25
@@ -28,6 +31,7 @@ class SavePolicy:
         save_after_s: seconds until an idle conversation is written to disk. One that is mostly
             there already waits ten times as long: it would be written anew after every turn.
         min_boundary_tokens: shorter beginnings are not worth an entry of their own.
+        max_boundary_bytes: what the tokens of those that wait may take, at 4 bytes each.
     """
 
     def __init__(
@@ -36,12 +40,14 @@ class SavePolicy:
         *,
         save_after_s: float,
         min_boundary_tokens: int = MIN_BOUNDARY_TOKENS,
+        max_boundary_bytes: int = _MOST_BOUNDARY_BYTES,
     ) -> None:
         self._kv_cache = kv_cache
         self._save_after_s = save_after_s
         self._min_boundary_tokens = min_boundary_tokens
-        self._boundaries: list[list[int]] = []
-        self._tried: list[list[int]] = []
+        self._max_boundary_bytes = max_boundary_bytes
+        self._boundaries: list[array[int]] = []
+        self._tried: list[bytes] = []
         self._checked_s = 0.0
 
     # ------------------------------------------------------------ beginnings
@@ -54,9 +60,17 @@ class SavePolicy:
         if abs(hit.n_branch - n_head) >= _NEARBY_TOKENS:
             places.append(hit.n_branch)
         for place in places:
-            if place >= self._min_boundary_tokens and tokens[:place] not in self._boundaries:
-                self._boundaries.append(list(tokens[:place]))
+            boundary = array("i", tokens[:place])
+            if place >= self._min_boundary_tokens and boundary not in self._boundaries:
+                self._boundaries.append(boundary)
         del self._boundaries[:-_MOST_BOUNDARIES]
+        while self.boundary_bytes > self._max_boundary_bytes:
+            del self._boundaries[0]
+
+    @property
+    def boundary_bytes(self) -> int:
+        """Memory that the tokens of the beginnings take that wait to be saved."""
+        return sum(len(boundary) * boundary.itemsize for boundary in self._boundaries)
 
     def forget(self) -> None:
         """Forget what was noted."""
@@ -74,7 +88,7 @@ class SavePolicy:
         if self._kv_cache.save_idle():
             return True
         if self._boundaries:
-            self._save(self._boundaries.pop(0), "boundary")
+            self._save(self._boundaries.pop(0).tolist(), "boundary")
             return True
         return self._save_large()
 
@@ -83,7 +97,7 @@ class SavePolicy:
         tokens = next(self._large(time.monotonic() - self._save_after_s), None)
         if tokens is None:
             return False
-        self._tried = [*self._tried[-_MOST_BOUNDARIES:], tokens]
+        self._tried = [*self._tried[-_MOST_BOUNDARIES:], _digest(tokens)]
         self._save(tokens, "turn")
         return True
 
@@ -91,7 +105,7 @@ class SavePolicy:
         disk = self._kv_cache.disk
         for tokens in self._kv_cache.unsaved(idle_before_s) if disk.is_on else ():
             is_long = len(tokens) >= self._min_boundary_tokens
-            if is_long and tokens not in self._tried and not disk.covers(tokens):
+            if is_long and _digest(tokens) not in self._tried and not disk.covers(tokens):
                 yield tokens
 
     def work_aside(self) -> None:
@@ -175,8 +189,8 @@ class SavePolicy:
         entries = [list(entry.tokens) for entry in self._kv_cache.store]
         for tokens in [*self._kv_cache.unsaved(), *reversed(entries)]:
             self._save_before(ends_s, tokens, "turn")
-        for tokens in reversed(self._boundaries):
-            self._save_before(ends_s, tokens, "boundary")
+        for boundary in reversed(self._boundaries):
+            self._save_before(ends_s, boundary.tolist(), "boundary")
         disk.close(max(0.0, ends_s - time.monotonic()))
 
     def _save_before(self, ends_s: float, tokens: Sequence[int], role: Role) -> None:
@@ -184,3 +198,7 @@ class SavePolicy:
         save = self._save(tokens, role) if left_s > 0 else None
         if save is not None:
             self._kv_cache.disk.wait(save, left_s)
+
+
+def _digest(tokens: Sequence[int]) -> bytes:
+    return hashlib.blake2b(array("i", tokens), digest_size=16).digest()

@@ -12,7 +12,7 @@ from typing import Any
 from app.engine.decode.sampling import Stage
 from app.engine.llama.bindings import lib
 
-_KEPT = 4
+_KEPT = 4  # 15 MB each where eight letters are the breakers, and 0.2 MB with llama.cpp's own
 
 
 class DryPrototypes:
@@ -33,6 +33,12 @@ class DryPrototypes:
         if len(self._made) > _KEPT:
             lib.llama_sampler_free(self._made.pop(next(iter(self._made))))
         return lib.llama_sampler_clone(prototype)
+
+    def forget(self) -> None:
+        """Free them; copies stay."""
+        for prototype in self._made.values():
+            lib.llama_sampler_free(prototype)
+        self._made.clear()
 
     def _make(self, stage: Stage) -> Any:
         texts = [text.encode() for text in dict.fromkeys(stage.texts)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +23,7 @@ from app.chat.tools_as_text import format_for, presented
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
 from app.engine.prompt.system_prefix import SystemPrefixes
-from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused
+from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
 from app.protocol import Generate, Prefill, PromptEnd, Render
 
 _ASKING_ROLES = ("user", "tool")
@@ -77,7 +78,7 @@ class PromptBuilder:
             of their own.
 
     Raises:
-        TemplateRefused: the template does not compile.
+        TemplateRefused: the template does not compile, or was too slow to be tried.
         LoadParamsRefused: there is no tool format of that name.
     """
 
@@ -117,19 +118,26 @@ class PromptBuilder:
 
         A `Generate` prompt ends where the assistant's answer begins or goes on. A `Prefill` prompt
         is what the next `Generate` with these messages begins with. Where the conversation has
-        answers that were generated here, their tokens are the generated ones.
+        answers that were generated here, their tokens are the generated ones. Nothing is kept of
+        a prompt that is refused.
 
         Raises:
             TemplateRefused: the template raised, ran too long or wrote too much.
             InvalidRequest: a message has content that the service cannot show to the model.
             ContextOverflow: the prompt leaves no room for an answer.
         """
-        prompt = self._build(command)
-        if not prompt.tokens:
+        began = self._dates.of(command.messages)
+        text, tokens = "", self._ready(command, began)
+        is_head = bool(tokens)
+        if not is_head:
+            text, tokens = self._written(command, began)
+        if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
-        if len(prompt.tokens) >= self._n_ctx:
-            raise ContextOverflow(len(prompt.tokens), self._n_ctx)
-        return prompt
+        if len(tokens) >= self._n_ctx:
+            raise ContextOverflow(len(tokens), self._n_ctx)
+        n_head = len(tokens) if is_head else self._heads.length(command, tokens, began)
+        self._dates.keep(command.messages, began)
+        return Prompt(tokens, text, n_head)
 
     def render(self, command: Generate | Render) -> str:
         """Return the prompt of a conversation as its template writes it.
@@ -138,28 +146,37 @@ class PromptBuilder:
             TemplateRefused: the template raised, ran too long or wrote too much.
             InvalidRequest: a message has content that the service cannot show to the model.
         """
-        return self._render(command.messages, command, command.prompt_end)
+        began = self._dates.of(command.messages)
+        return self._render(command.messages, command, command.prompt_end, began)
 
-    def _build(self, command: Generate | Prefill) -> Prompt:
-        messages = command.messages
-        end = command.prompt_end
-        if isinstance(command, Prefill) and not _is_asking(command):
-            shared = self._shared(messages, command)
-            if shared:
-                return Prompt(shared, "", len(shared))
-            end = "closed"
-        text = self._render(messages, command, end)
+    def forget(self) -> None:
+        """Forget heads and dates, which cost little to find out anew."""
+        self._heads.forget()
+        self._dates.forget()
+
+    def _ready(self, command: Generate | Prefill, began: datetime.datetime) -> list[int]:
+        """Return what the conversations share that a prefill prepares for; else nothing."""
+        if isinstance(command, Generate) or _is_asking(command):
+            return []
+        return self._shared(command.messages, command, began)
+
+    def _written(
+        self, command: Generate | Prefill, began: datetime.datetime
+    ) -> tuple[str, list[int]]:
+        if isinstance(command, Generate):
+            text = self._render(command.messages, command, command.prompt_end, began)
+            return text, self._tokens(text)
+        end = command.prompt_end if _is_asking(command) else "closed"
+        text = self._render(command.messages, command, end, began)
         tokens = self._tokens(text)
-        if isinstance(command, Prefill) and len(tokens) > 1:
-            tokens = tokens[:-1]  # the last one is decoded with the answer
-        day = self._dates.of(messages).date().isoformat()
-        return Prompt(tokens, text, self._heads.length(command, tokens, day))
+        return text, tokens[:-1] if len(tokens) > 1 else tokens  # the last: with the answer
 
     def _render(
         self,
         messages: list[JsonObject],
         command: Generate | Prefill | Render,
         end: PromptEnd,
+        began: datetime.datetime,
     ) -> str:
         shown, tools = presented(
             normalise(messages, self._traits), command.tools or None, self.tool_format, self._traits
@@ -170,7 +187,7 @@ class PromptBuilder:
             add_generation_prompt=end == "opened",
             continue_final_message=end == "continued",
             template_kwargs=command.template_kwargs,
-            now=self._dates.of(command.messages),
+            now=began,
         )
 
     def _tokens(self, text: str) -> list[int]:
@@ -181,21 +198,31 @@ class PromptBuilder:
         has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
         return self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
 
-    def _shared(self, messages: Sequence[JsonObject], command: Generate | Prefill) -> list[int]:
+    def _shared(
+        self,
+        messages: Sequence[JsonObject],
+        command: Generate | Prefill,
+        began: datetime.datetime,
+    ) -> list[int]:
         """Return the tokens that all conversations beginning with `messages` share.
 
         They are found by going on in two ways that have nothing in common. Empty where the
         template takes no user message there.
+
+        Raises:
+            TemplateTooSlow: the deadline came first, which tells nothing of the template.
         """
         try:
             ways = [
                 self._tokens(
                     self._render(
-                        [*messages, {"role": "user", "content": content}], command, "closed"
+                        [*messages, {"role": "user", "content": content}], command, "closed", began
                     )
                 )
                 for content in ("Hello", "1")
             ]
+        except TemplateTooSlow:
+            raise
         except TemplateRefused:
             return []
         return ways[0][: common_prefix(*ways)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ MAX_RECORD_BYTES = 16 * 1024 * 1024
 MOST_UNDECODED = 32
 _MOST_CHARS_FOR_ONE = 16  # JSON may write one character as two escapes, and spread itself out
 _PIECE_CHARS = 4096
+_TOKEN_BYTES = array("i").itemsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,10 @@ class GeneratedTurn:
     end_text: str
 
     @property
-    def n_chars(self) -> int:
-        """Characters of all its texts."""
-        return len(self.prompt_text) + len(self.answer_text) + len(self.end_text)
+    def n_bytes(self) -> int:
+        """Memory that it takes, with its tokens at 4 bytes each."""
+        texts = (self.prompt_text, self.answer_text, self.end_text)
+        return sum(map(sys.getsizeof, texts)) + _TOKEN_BYTES * len(self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class GeneratedTurns:
             of them anyway; the others serve answers that were cut off or ended in another way
             than the template writes it.
         max_turns: turns to keep.
-        max_chars: characters that the texts of all turns together may have.
+        max_bytes: memory that all turns together may take.
     """
 
     def __init__(
@@ -80,44 +83,44 @@ class GeneratedTurns:
         ends: Iterable[str] = (),
         *,
         max_turns: int = 64,
-        max_chars: int = 8 * 1024 * 1024,
+        max_bytes: int = 16 * 1024 * 1024,
     ) -> None:
         self._meaning = meaning
         self._ends = frozenset(ends)
         self._max_turns = max_turns
-        self._max_chars = max_chars
+        self._max_bytes = max_bytes
         self._turns: dict[tuple[str, str, str], GeneratedTurn] = {}
-        self._n_chars = 0
+        self._n_bytes = 0
 
     def __len__(self) -> int:
         return len(self._turns)
 
     @property
-    def n_chars(self) -> int:
-        """Characters of all texts."""
-        return self._n_chars
+    def n_bytes(self) -> int:
+        """Memory that all turns take."""
+        return self._n_bytes
 
     def remember(self, turn: GeneratedTurn) -> None:
         """Take a turn in; the least recently used make room. Of the same texts, one is kept."""
         if not turn.answer_text and not turn.end_text:
             return  # any text would match
         self._forget(_key(turn))
-        if turn.n_chars > self._max_chars:
+        if turn.n_bytes > self._max_bytes:
             return
         self._turns[_key(turn)] = replace(turn, tokens=array("i", turn.tokens))
-        self._n_chars += turn.n_chars
-        while len(self._turns) > self._max_turns or self._n_chars > self._max_chars:
+        self._n_bytes += turn.n_bytes
+        while len(self._turns) > self._max_turns or self._n_bytes > self._max_bytes:
             self._forget(next(iter(self._turns)))
 
     def _forget(self, key: tuple[str, str, str]) -> None:
         forgotten = self._turns.pop(key, None)
         if forgotten is not None:
-            self._n_chars -= forgotten.n_chars
+            self._n_bytes -= forgotten.n_bytes
 
     def clear(self) -> None:
         """Forget all turns."""
         self._turns.clear()
-        self._n_chars = 0
+        self._n_bytes = 0
 
     def with_tokens(self, tokens: Sequence[int]) -> GeneratedTurn | None:
         """Return the turn that has these tokens, or a few more: the last are never decoded."""

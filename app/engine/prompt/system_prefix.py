@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
@@ -10,12 +12,14 @@ import msgspec
 
 from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
+from app.errors import TemplateTooSlow
 from app.protocol import Generate, Prefill
 
 _MOST_HEADS = 32
+_MOST_BYTES = 1024 * 1024
 _HEAD_ROLES = ("system", "developer")
 
-Shared = Callable[[Sequence[JsonObject], Generate | Prefill], list[int]]
+Shared = Callable[[Sequence[JsonObject], Generate | Prefill, datetime.datetime], list[int]]
 
 
 class SystemPrefixes:
@@ -23,17 +27,29 @@ class SystemPrefixes:
 
     Args:
         shared: returns the tokens that all conversations beginning with some messages share.
+        max_bytes: what the tokens of all heads together may take, at 4 bytes each.
     """
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, *, max_bytes: int = _MOST_BYTES) -> None:
         self._shared = shared
-        self._heads: OrderedDict[bytes, list[int]] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._heads: OrderedDict[bytes, array[int]] = OrderedDict()
+        self._n_bytes = 0
 
-    def length(self, command: Generate | Prefill, tokens: Sequence[int], day: str) -> int:
+    @property
+    def n_bytes(self) -> int:
+        """Memory that the tokens take."""
+        return self._n_bytes
+
+    def length(
+        self, command: Generate | Prefill, tokens: Sequence[int], began: datetime.datetime
+    ) -> int:
         """Return how many leading tokens of a prompt its instructions and tools alone decide.
 
+        0 where the template was too slow to tell, and then nothing is kept.
+
         Args:
-            day: the date that the template sees.
+            began: the date that the template sees.
         """
         messages = command.messages
         n_head = next(
@@ -43,14 +59,40 @@ class SystemPrefixes:
         if n_head == 0 and not command.tools:
             return 0
         head = messages[:n_head]
-        key = _key(head, command, day)
-        known = self._heads.pop(key, None)
+        key = _key(head, command, began.date().isoformat())
+        known = self._heads.get(key)
         if known is None:
-            known = self._shared(head, command)
-        self._heads[key] = known
-        if len(self._heads) > _MOST_HEADS:
-            self._heads.popitem(last=False)
-        return common_prefix(known, tokens)
+            try:
+                known = array("i", self._shared(head, command, began))
+            except TemplateTooSlow:
+                return 0
+        self._keep(key, known)
+        return common_prefix(known, array("i", tokens[: len(known)]))
+
+    def _keep(self, key: bytes, head: array[int]) -> None:
+        """Keep a head as the last used one; the longest unused ones make room."""
+        self._drop(key)
+        n_bytes = _n_bytes(head)
+        if n_bytes > self._max_bytes:
+            return
+        self._heads[key] = head
+        self._n_bytes += n_bytes
+        while len(self._heads) > _MOST_HEADS or self._n_bytes > self._max_bytes:
+            self._drop(next(iter(self._heads)))
+
+    def _drop(self, key: bytes) -> None:
+        dropped = self._heads.pop(key, None)
+        if dropped is not None:
+            self._n_bytes -= _n_bytes(dropped)
+
+    def forget(self) -> None:
+        """Forget all heads."""
+        self._heads.clear()
+        self._n_bytes = 0
+
+
+def _n_bytes(head: array[int]) -> int:
+    return len(head) * head.itemsize
 
 
 def _key(head: list[JsonObject], command: Generate | Prefill, day: str) -> bytes:

@@ -6,6 +6,7 @@ import time
 
 from app.engine.decode.sampling import looks_back, stages
 from app.engine.ipc.outbox import Outbox
+from app.engine.kv.cache_report import cache_miss
 from app.engine.kv.kv_cache import Hit, KvCache
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import Lease
@@ -60,12 +61,15 @@ class Admission:
     def _start(self, request: Request, lease: Lease) -> None:
         """Restore the request's known prefix, announce it and give it a sampler."""
         known = request.tokens[:-1] if request.max_new else request.tokens
+        is_first = not request.clock.started_s
+        if request.explains and is_first:
+            detokenize = self._model.detokenize
+            request.miss = cache_miss(self._kv_cache, lease, request.tokens, detokenize)
         hit = self._kv_cache.bring(lease, known)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
         if not self._kv_cache.can_cut and request.n_past < request.n_head < len(known):
             request.checkpoint = request.n_head
-        is_first = not request.clock.started_s
         if is_first:
             self._announce(request, hit)
         if request.max_new == 0:

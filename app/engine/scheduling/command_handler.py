@@ -11,7 +11,7 @@ from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.answer import Answer
 from app.engine.decode.logprobs import HeldLogprobs
 from app.engine.ipc.outbox import Outbox
-from app.engine.kv.cache_report import cache_miss, cache_report
+from app.engine.kv.cache_report import cache_report
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.llama import Model
@@ -24,7 +24,6 @@ from app.errors import DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
     Accepted,
     CacheCleared,
-    CacheMiss,
     ClearCache,
     Command,
     DescribeCache,
@@ -135,8 +134,7 @@ class CommandHandler:
                 request.sampling = msgspec.structs.replace(request.sampling, ignore_eos=False)
             request.choice = choice
             request.leader = requests[0] if requests else None
-            if command.explain_cache and choice == 0:
-                request.miss = self._explain(prompt.tokens)
+            request.explains = command.explain_cache and choice == 0
             request.report_progress = command.report_progress and choice == 0
             request.answer = self._answer(command, choice, prompt.text)
             request.guide = Guide(plan) if plan is not None else None
@@ -154,9 +152,6 @@ class CommandHandler:
         parser = self._prompts.parser(command, prompt_text)
         return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
 
-    def _explain(self, tokens: list[int]) -> CacheMiss | None:
-        return cache_miss(self._kv_cache, tokens, self._model.detokenize)
-
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
         self._save_policy.forget()
@@ -166,6 +161,8 @@ class CommandHandler:
     def _trim_memory(self, request_id: str) -> None:
         entries, n_bytes = self._save_policy.trim()
         self._planner.forget()
+        self._prompts.forget()
+        self._model.dry.forget()
         give_back_memory()
         self._outbox.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))
 

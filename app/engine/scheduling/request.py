@@ -55,7 +55,8 @@ class Request:
         prompt_text: the prompt as the template wrote it.
         n_head: leading tokens that the instructions and tools alone decide.
         profile: the profile that a prefill belongs to.
-        miss: where the prompt parts from the cached ones, for those who want to know.
+        explains: whether the client wants to know where the prompt parts from the cached ones.
+        miss: where that is, as the request found them when it started.
         n_past: tokens whose keys and values are in the KV cache.
         n_cached: prompt tokens that were there before the request came.
         tier: where these were.
@@ -88,6 +89,7 @@ class Request:
     prompt_text: str = ""
     n_head: int = 0
     profile: str = ""
+    explains: bool = False
     miss: CacheMiss | None = None
     n_past: int = 0
     n_cached: int = 0

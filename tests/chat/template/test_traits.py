@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.chat.template import chat_template
 from app.chat.template.chat_template import CHATML, ChatTemplate
+from app.chat.template.deadline import DeadlinePassed, run_with_deadline
 from app.chat.template.traits import TemplateTraits, probe
+from app.errors import TemplateTooSlow
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
 PARTS = (
@@ -85,6 +89,36 @@ def test_a_template_that_refuses_or_leaves_out_instructions_does_not_know_them(h
         "{{ m.content }}{% endif %}{% endfor %}"
     )
     assert not traits(source).knows_system_role
+
+
+@pytest.mark.parametrize("first_slow", range(1, 6))
+def test_a_rendering_that_the_deadline_cuts_off_decides_no_trait(
+    monkeypatch: pytest.MonkeyPatch, first_slow: int
+) -> None:
+    template = ChatTemplate(CHATML, bos_token="", eos_token="")
+    n_rendered = 0
+
+    def slow(work: Callable[[], Any], deadline_s: float) -> Any:
+        nonlocal n_rendered
+        n_rendered += 1
+        if n_rendered == first_slow:
+            raise DeadlinePassed
+        return run_with_deadline(work, deadline_s)
+
+    monkeypatch.setattr(chat_template, "run_with_deadline", slow)
+    with pytest.raises(TemplateTooSlow, match="few words"):
+        _ = template.traits
+    monkeypatch.undo()
+    assert template.traits == TemplateTraits(), "nothing of it is kept"
+
+
+def test_a_template_that_is_too_slow_without_tools_is_not_taken_for_one_that_wants_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endless = "{% for i in range(9999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    monkeypatch.setattr(chat_template, "_PROBE_DEADLINE_S", 0.05)
+    with pytest.raises(TemplateTooSlow):
+        ChatTemplate("{% if tools is none %}" + endless + "{% endif %}", bos_token="", eos_token="")
 
 
 def test_probing_takes_few_renderings() -> None:

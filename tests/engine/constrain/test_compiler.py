@@ -175,3 +175,36 @@ def test_forced_text_has_the_tokens_that_the_tokenizer_gives_it(models: list[Pat
         plain = model.tokenize(text, add_special=False, parse_special=False)
         assert forced[1:] == plain[1:], "some put a space before the first"
         assert matcher.is_over
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def test_a_grammar_is_compiled_once_until_it_is_forgotten() -> None:
+    compiler = SmallVocabulary().compiler
+    grammar = schema({"type": "integer"})
+    made = compiler.matcher(grammar, "grammar")
+    assert compiler.matcher(grammar, "grammar") is made
+    compiler.forget()
+    assert len(compiler) == 0
+    assert compiler.matcher(grammar, "grammar") is not made
+
+
+def test_the_texts_of_the_grammars_that_are_kept_stay_within_bounds() -> None:
+    grammars = [schema({"enum": [letter * 100]}) for letter in "abc"]
+    n_bytes = len(grammars[0])
+    compiler = SmallVocabulary(max_bytes=2 * n_bytes + 1).compiler
+    first, second, third = (compiler.matcher(grammar, "grammar") for grammar in grammars)
+    assert len(compiler) == 2
+    assert compiler.matcher(grammars[2], "grammar") is third
+    assert compiler.matcher(grammars[1], "grammar") is second
+    assert compiler.matcher(grammars[0], "grammar") is not first
+
+
+def test_a_grammar_longer_than_all_may_be_serves_and_is_not_kept() -> None:
+    compiler = SmallVocabulary(max_bytes=300).compiler
+    short = schema({"type": "integer"})
+    made = compiler.matcher(short, "grammar")
+    compiler.matcher(schema({"enum": ["a" * 1000]}), "grammar")
+    assert len(compiler) == 1
+    assert compiler.matcher(short, "grammar") is made, "it pushes none out"

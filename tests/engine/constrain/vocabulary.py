@@ -18,14 +18,15 @@ class SmallVocabulary:
     is_tokenizer_wrapper = True
     bos_token_id = None
 
-    def __init__(self, tags: Sequence[str] = TAGS) -> None:
+    def __init__(self, tags: Sequence[str] = TAGS, **limits: int) -> None:
         self.pieces = [bytes([value]) for value in range(256)] + WORDS
         self.tags = {tag: len(self.pieces) + at for at, tag in enumerate(tags)}
         self.pieces += [tag.encode() for tag in tags]
         self.end = self.eos_token_id = len(self.pieces)
         self.tokens = [*self.pieces, b"<end>"]
         self.special_token_ids = [*self.tags.values(), self.end]
-        self.compiler = Compiler(LLTokenizer(self, eos_token=[self.end]))  # type: ignore[arg-type]
+        tokenizer = LLTokenizer(self, eos_token=[self.end])  # type: ignore[arg-type]
+        self.compiler = Compiler(tokenizer, **limits)
 
     def __call__(self, text: str | bytes) -> list[int]:
         """Return tokens of ordinary text, always the longest that fits."""

@@ -171,6 +171,15 @@ def test_a_dry_sampler_is_made_once_and_copied(model: Model) -> None:
         sampler.close()
 
 
+def test_a_copy_of_a_dry_sampler_outlives_what_it_was_copied_from(model: Model) -> None:
+    params = msgspec.structs.replace(BARE, temperature=0.5, dry_multiplier=0.8)
+    sampler = Sampler(stages(params), model)
+    model.dry.forget()
+    sampler.accept([1, 2, 3])
+    sampler.close()
+    Sampler(stages(params), model).close()
+
+
 def test_the_tokens_that_end_an_answer_are_found(model: Model) -> None:
     assert model.end_tokens
     assert all(map(model.is_end, model.end_tokens))

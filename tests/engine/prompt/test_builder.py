@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from app.chat.parsing.stream_parser import PlainParser
+from app.chat.template.chat_template import ChatTemplate
 from app.chat.tool_formats.channels.harmony import HarmonyParser
 from app.chat.tool_formats.hermes import HermesParser
 from app.engine.prompt.builder import Prompt, PromptBuilder, Tokenizer
 from app.engine.prompt.generated_turns import GeneratedTurn
-from app.errors import ContextOverflow, InvalidRequest, TemplateRefused
-from app.protocol import Generate, Prefill, SamplingParams
+from app.errors import ContextOverflow, InvalidRequest, TemplateRefused, TemplateTooSlow
+from app.protocol import Generate, Prefill, Render, SamplingParams
 
 BOS = 1
 CONTENTS = "{% for message in messages %}{{ message.content }}{% endfor %}"
@@ -202,6 +203,96 @@ def test_a_conversation_that_renders_to_nothing_is_refused() -> None:
     prompts = builder(CONTENTS, tokenizer=LettersWithoutBos())
     with pytest.raises((TemplateRefused, InvalidRequest)):
         prompts.build(generate(user("")))
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def kept(prompts: PromptBuilder) -> tuple[int, int, int]:
+    return len(prompts._dates), prompts._heads.n_bytes, len(prompts.turns)
+
+
+class CountingRenders:
+    """Counts the renderings of all templates, and cuts off those from some number on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.n_rendered = 0
+        self.first_slow: int | None = None
+        render = ChatTemplate.render
+
+        def counted(template: ChatTemplate, *args: Any, **more: Any) -> str:
+            self.n_rendered += 1
+            if self.first_slow is not None and self.n_rendered >= self.first_slow:
+                raise TemplateTooSlow("it ran for more than 5 s")
+            return render(template, *args, **more)
+
+        monkeypatch.setattr(ChatTemplate, "render", counted)
+
+
+def test_a_prompt_that_is_too_long_leaves_nothing_behind_and_is_rendered_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts = builder(n_ctx=100)
+    renders = CountingRenders(monkeypatch)
+    with pytest.raises(ContextOverflow):
+        prompts.build(generate({"role": "system", "content": "x" * 1000}, user("Hi")))
+    assert kept(prompts) == (0, 0, 0)
+    assert renders.n_rendered == 1
+
+
+def test_a_conversation_that_is_refused_leaves_nothing_behind() -> None:
+    prompts = builder("{% if tools %}{{ raise_exception('no tools') }}{% endif %}" + CONTENTS)
+    with pytest.raises(InvalidRequest):
+        prompts.build(generate(user([{"type": "image_url"}])))
+    refusing = builder("{{ raise_exception('no') }}")
+    with pytest.raises(TemplateRefused):
+        refusing.build(generate(user("Hi")))
+    assert kept(prompts) == kept(refusing) == (0, 0, 0)
+
+
+def test_looking_at_a_prompt_leaves_nothing_behind() -> None:
+    prompts = builder()
+    prompts.render(Render(request_id="r", messages=[user("Hi")]))
+    assert kept(prompts) == (0, 0, 0)
+
+
+def test_what_is_kept_of_a_long_prompt_is_short() -> None:
+    prompts = builder(n_ctx=100_000)
+    system = {"role": "system", "content": "x" * 50_000}
+    prompts.build(generate(system, user("y" * 40_000)))
+    n_dates, head_bytes, _ = kept(prompts)
+    assert n_dates == 1
+    assert 200_000 < head_bytes < 201_000, "4 bytes a token"
+    (key,) = prompts._dates._began
+    assert len(key) == 16
+    prompts.forget()
+    assert kept(prompts) == (0, 0, 0)
+
+
+def test_a_head_that_the_deadline_cut_off_is_looked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts = builder()
+    command = generate({"role": "system", "content": "Be brief."}, user("Hi"))
+    renders = CountingRenders(monkeypatch)
+    renders.first_slow = 2
+    slow = prompts.build(command)
+    assert (slow.n_head, prompts._heads.n_bytes) == (0, 0)
+    renders.first_slow = None
+    quick = prompts.build(command)
+    assert quick.n_head > 0
+    assert quick.tokens == slow.tokens
+
+
+def test_a_prefill_that_the_deadline_cut_off_gets_no_other_prompt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompts = builder()
+    renders = CountingRenders(monkeypatch)
+    renders.first_slow = 2
+    with pytest.raises(TemplateTooSlow):
+        prompts.build(prefill({"role": "system", "content": "Be brief."}))
+    assert kept(prompts) == (0, 0, 0)
 
 
 # ---------------------------------------------------------------- tool formats

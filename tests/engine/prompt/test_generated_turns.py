@@ -240,7 +240,7 @@ def test_the_same_words_go_before_the_same_meaning_and_later_before_earlier() ->
 def test_the_same_turn_is_kept_once_with_its_latest_tokens() -> None:
     store = remembered(turn("one", 1), turn("one", 2))
     assert len(store) == 1
-    assert store.n_chars == turn("one").n_chars
+    assert store.n_bytes == turn("one", 1).n_bytes
     assert store.splice(f"{ASK}one{END}") == Spliced([2], END)
 
 
@@ -252,12 +252,20 @@ def test_the_least_recently_used_turns_make_room() -> None:
     assert rest_of(store, f"one{END}") == rest_of(store, f"three{END}") == END
 
 
-def test_the_texts_together_stay_within_bounds() -> None:
-    size = turn("one").n_chars
-    store = remembered(turn("one", 1), turn("two", 2), turn("six", 6), max_chars=2 * size + 1)
-    assert (len(store), store.n_chars) == (2, 2 * size)
+def test_all_turns_together_stay_within_their_bytes() -> None:
+    size = turn("one", 1).n_bytes
+    store = remembered(turn("one", 1), turn("two", 2), turn("six", 6), max_bytes=2 * size + 1)
+    assert (len(store), store.n_bytes) == (2, 2 * size)
     store.remember(turn("x" * 3 * size, 7))
-    assert (len(store), store.n_chars) == (2, 2 * size), "too long to be kept, and pushes none out"
+    assert (len(store), store.n_bytes) == (2, 2 * size), "too long to be kept, and pushes none out"
+    store.clear()
+    assert store.n_bytes == 0
+
+
+def test_wide_characters_and_tokens_count_as_the_memory_that_they_take() -> None:
+    narrow, wide = "a" * 1000, "\N{GRINNING FACE}" * 1000
+    assert turn(wide, 1).n_bytes >= turn(narrow, 1).n_bytes + 3000
+    assert turn(narrow, *range(500)).n_bytes >= turn(narrow).n_bytes + 2000
 
 
 def test_what_is_handed_out_can_be_changed() -> None:

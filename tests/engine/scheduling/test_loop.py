@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.protocol import (
+    CacheMiss,
     Cancel,
     Chosen,
     ClearCache,
@@ -21,6 +23,7 @@ from app.protocol import (
     Prefill,
     PromptProgress,
     SamplingParams,
+    Started,
     Stats,
     TextDelta,
     TrimMemory,
@@ -252,6 +255,67 @@ def test_where_memory_is_short_idle_conversations_go_and_running_requests_stay()
     assert engine.finished("c")[0].usage.cached_tokens == 0
     engine.assert_answered(running)
     engine.assert_answered(again)
+
+
+def test_what_prompts_left_behind_goes_where_memory_is_short() -> None:
+    handler = Engine([[TrimMemory(request_id="t")]]).run().command_handler
+    assert handler.prompts.n_forgotten == handler.dry.n_forgotten == 1
+
+
+# ---------------------------------------------------------------- why a prompt was not cached
+
+
+def misses(engine: Engine) -> dict[str, CacheMiss | None]:
+    return {item.request_id: item.miss for item in engine.events if isinstance(item, Started)}
+
+
+def explained(request_id: str, prompt: list[int]) -> Generate:
+    return msgspec.structs.replace(generate(request_id, prompt, 1), explain_cache=True)
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 4])
+def test_a_request_that_waited_is_told_what_was_cached_when_it_started(parallel: int) -> None:
+    first = [generate(str(number), [1] * 30 + [2] * 10, 1) for number in range(parallel)]
+    waits = explained("waits", [1] * 30 + [3] * 10)
+    miss = misses(Engine([[*first, waits]], parallel=parallel).run())["waits"]
+    assert miss is not None
+    assert miss.index == 30
+    assert (miss.prompt[:10], miss.cached[:10]) == ("d" * 10, "c" * 10)
+
+
+@pytest.mark.parametrize("idle_bytes", [0, 100])
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_the_sequence_that_a_request_takes_over_counts_as_what_it_held(
+    parallel: int, idle_bytes: int
+) -> None:
+    script: list[list[Command]] = [
+        [generate("a", [1] * 30 + [2] * 10, 1)],
+        *([] for _ in range(5)),
+        [explained("b", [1] * 30 + [3] * 10)],
+    ]
+    miss = misses(Engine(script, parallel=parallel, idle_bytes=idle_bytes).run())["b"]
+    assert miss is not None
+    assert (miss.index, miss.cached[:10]) == (30, "c" * 10)
+
+
+def test_where_nothing_is_cached_or_nothing_differs_there_is_nothing_to_explain() -> None:
+    script: list[list[Command]] = [
+        [explained("a", [1] * 30)],
+        *([] for _ in range(5)),
+        [explained("b", [1] * 30)],
+    ]
+    assert misses(Engine(script).run()) == {"a": None, "b": None}
+
+
+def test_a_request_that_did_not_ask_is_told_nothing_and_nothing_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "app.engine.scheduling.admission.cache_miss", lambda *_: pytest.fail("nobody asked")
+    )
+    prompts = ([1] * 30, [1] * 20 + [2] * 10)
+    commands: list[list[Command]] = [[generate("a", prompts[0])], [generate("b", prompts[1])]]
+    assert misses(Engine(commands).run()) == {"a": None, "b": None}
 
 
 # ---------------------------------------------------------------- the disk tier

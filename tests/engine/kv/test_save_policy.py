@@ -1,0 +1,80 @@
+"""What waits to be saved stays within bounds, and each state is held once."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from app.engine.kv.disk_tier import Disk, DiskCacheTier
+from app.engine.kv.kv_cache import Hit, KvCache
+from app.engine.kv.memory_store import MemoryStore
+from app.engine.kv.save_policy import SavePolicy
+from app.engine.kv.sequences import SequencePool
+from app.engine.llama import Context
+from app.engine.system.throughput import Throughput
+from app.promptcache import DiskStore, DiskWriter
+from tests.engine.fake_disk import FakeStore, fake_disk
+from tests.engine.fake_llama import CellCache
+
+HIT = Hit(0, "none", 0.0, 0, "no_match")
+
+
+def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
+    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
+    kv_cache = KvCache(
+        cast(Context, CellCache(1000, 64)),
+        SequencePool(1),
+        MemoryStore(0),
+        tier,
+        Throughput(target_s=1.0, n_batch=64),
+    )
+    return SavePolicy(
+        kv_cache, save_after_s=0.0, min_boundary_tokens=4, max_boundary_bytes=max_boundary_bytes
+    )
+
+
+def test_beginnings_that_wait_take_four_bytes_a_token_and_no_more_than_they_may() -> None:
+    policy = save_policy(max_boundary_bytes=100)
+    for token in range(9):
+        policy.note([token] * 30, 10, HIT)
+        assert policy.boundary_bytes == min(40 * (token + 1), 80)
+    policy.note([1] * 200, 150, HIT)
+    assert policy.boundary_bytes == 0, "one that is too long is not kept"
+
+
+def test_a_beginning_that_waits_already_is_noted_once() -> None:
+    policy = save_policy(max_boundary_bytes=1000)
+    for last in range(3):
+        policy.note([*[1] * 20, last], 10, HIT)
+    assert policy.boundary_bytes == 40
+
+
+class BusyWriter:
+    """Never gets to writing."""
+
+    pending = 0
+
+    def submit(self, job: object) -> bool:
+        return True
+
+    def wait(self, job: object, timeout_s: float) -> bool:
+        return False
+
+
+def test_whoever_waits_for_the_disk_holds_no_state_of_its_own() -> None:
+    store, writer = FakeStore(can_cut=True, dice=None), BusyWriter()
+    tier = DiskCacheTier(Disk(cast(DiskStore, store), cast(DiskWriter, writer)))
+    saves = [tier.save([1] * 20, bytearray(10_000), "boundary") for _ in range(3)]
+    assert tier.has_pending
+    for save in saves:
+        assert save is not None
+        assert not save.is_done
+        assert save.job is not None
+        assert save.job.n_bytes == 0
+
+
+def test_only_the_profiles_that_are_kept_are_remembered() -> None:
+    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
+    for number in range(20):
+        tier.save([number] * 20, None, "profile", f"profile {number}")
+        tier.keep_profiles({f"profile {number}"})
+    assert list(tier._profiles) == ["profile 19"]
