@@ -58,7 +58,11 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on, or a name for all of its addresses",
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     unix_socket: Path | None = Field(
         None, description="path of a unix socket to listen on too; auto is none"
