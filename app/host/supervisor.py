@@ -227,7 +227,7 @@ class Supervisor:
             NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves, or will soon.
             QueueFull: enough requests wait for the engine that is being restarted.
         """
-        file = self._catalog.find(model_name) if model_name else None
+        file = await asyncio.to_thread(self._catalog.find, model_name) if model_name else None
         if self.status.name == "stopping":
             raise self.status.refusal()
         serving = self._serving
