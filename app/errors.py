@@ -262,3 +262,15 @@ class ServiceStopping(EnvironmentFailure):
     """The service is shutting down."""
 
     code = "service_stopping"
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a sentence what went wrong, also where nobody foresaw it."""
+    if isinstance(error, DistillerError):
+        return error.message
+    return f"{type(error).__name__}: {error}"
+
+
+def unforeseen(error: Exception) -> Exception | None:
+    """Return the error if the project did not raise it: then the log needs its traceback."""
+    return None if isinstance(error, DistillerError) else error

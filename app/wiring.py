@@ -17,9 +17,13 @@ _NEVER_S = 10_000_000
 
 
 def load_params(settings: Settings) -> LoadParams:
-    """Return how a model is loaded where a request does not say otherwise."""
-    verbose = settings.verbose or settings.log_level == "debug"
-    return LoadParams(**_pick(settings, LoadParams.__struct_fields__) | {"verbose": verbose})
+    """Return how a model is loaded where a request does not say otherwise.
+
+    Only a request gives a load a seed: the setting is a default of requests, which a load's wins
+    over (`answer_defaults`).
+    """
+    own = {"verbose": settings.verbose or settings.log_level == "debug", "seed": None}
+    return LoadParams(**_pick(settings, LoadParams.__struct_fields__) | own)
 
 
 def queue_params(settings: Settings) -> QueueParams:

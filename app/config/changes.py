@@ -42,7 +42,7 @@ _NEXT_LOAD = {
     "profiles",
     "load_timeout_s",
     "engine_timeout_s",
-    *LoadParams.__struct_fields__,
+    *set(LoadParams.__struct_fields__) - {"seed"},  # the setting is the requests' default
     *QueueParams.__struct_fields__,
 }
 

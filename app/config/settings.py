@@ -58,7 +58,11 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
     )
 
-    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on, or a name for all of its addresses",
+    )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     unix_socket: Path | None = Field(
         None, description="path of a unix socket to listen on too; auto is none"
@@ -120,7 +124,6 @@ class Settings(BaseSettings):
     type_v: CacheType = Field("f16", description="type of the KV cache's values")
     rope_freq_base: float | None = Field(None, gt=0, description="RoPE base frequency")
     rope_freq_scale: float | None = Field(None, gt=0, description="RoPE frequency factor")
-    seed: int | None = Field(None, ge=0, le=2**32 - 1, description="seed of random choices")
     verbose: bool = Field(False, description="log llama.cpp's own lines in full")
     chat_template: str | None = Field(
         None, description="Jinja2 text to use instead of the model's own chat template"
@@ -171,6 +174,9 @@ class Settings(BaseSettings):
     mirostat: int = Field(0, ge=0, le=2, description="version of Mirostat to sample with; 0 is off")
     mirostat_tau: float = Field(5.0, ge=0, le=100, description="entropy that Mirostat aims at")
     mirostat_eta: float = Field(0.1, ge=0, le=1, description="how quickly Mirostat learns")
+    seed: int | None = Field(
+        None, ge=0, le=2**32 - 1, description="seed of random choices; auto draws anew each time"
+    )
     ignore_eos: bool = Field(False, description="go on to max_tokens whatever the model wants")
     max_tokens: int | None = Field(
         None, ge=1, le=2**24, description="longest answer in tokens; auto fills the context"

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 
+from app.background_tasks import start_task
 from app.device.episode import Episode
 from app.device.readings import DeviceState
 from app.logs import get_logger
@@ -40,7 +41,7 @@ class DeviceWatch:
 
     def start(self) -> None:
         """Begin to look; needs a running event loop."""
-        self._task = asyncio.create_task(self._watch())
+        self._task = start_task(self._watch())
 
     async def stop(self) -> None:
         """Look no more."""
@@ -55,7 +56,7 @@ class DeviceWatch:
         if self._read_s and time.monotonic() - self._read_s < FRESH_S:
             return self.state
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._look())
+            self._reading = start_task(self._look())
         await asyncio.wait([self._reading], timeout=_PATIENCE_S)
         return self.state
 

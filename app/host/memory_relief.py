@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import secrets
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
+from app.background_tasks import start_task
 from app.device.episode import Episode
 from app.device.memory_pressure import Source
 from app.errors import EngineDied
@@ -73,7 +75,7 @@ class PressureWatch:
             self._task.cancel()
 
     def _listen(self, source: Source, loop: asyncio.AbstractEventLoop) -> None:
-        last_s = 0.0
+        last_s = -math.inf  # monotonic time may begin at 0 when the device starts
         while source.wait(self._stopping):
             now_s = time.monotonic()
             if now_s - last_s >= self._rest_s:
@@ -82,7 +84,7 @@ class PressureWatch:
 
     def _notice(self) -> None:
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._relieve(), context=Context())
+            self._task = start_task(self._relieve(), context=Context())
 
 
 class MemoryRelief:

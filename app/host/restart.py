@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
-from app.errors import ModelLoadFailed, QueueFull
+from app.errors import QueueFull, ServiceStopping, reason_of, unforeseen
 from app.host.backoff import Backoff
 from app.host.loader import Loader
 from app.host.serving import Serving, Status
@@ -30,6 +30,7 @@ class EngineRestart:
         serving: returns the model that serves, if any.
         serve: takes the model that is to serve from now on.
         max_waiting: requests that may wait for a restart.
+        sleep: waits for so many seconds.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class EngineRestart:
         serving: Callable[[], Serving | None],
         serve: Callable[[Serving], None],
         max_waiting: int,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._loader = loader
         self._status = status
@@ -49,6 +51,7 @@ class EngineRestart:
         self._serve = serve
         self._backoff = Backoff()
         self._n_waiting = 0
+        self._sleep = sleep
         self.max_waiting = max_waiting
 
     def begin(self, dead: Serving) -> None:
@@ -59,26 +62,36 @@ class EngineRestart:
         self._status.set("restarting", _RESTARTING)
 
     async def run(self, dead: Serving) -> None:
-        """Load the model again, until that succeeds or another one serves."""
+        """Load the model again, until that succeeds or another one serves.
+
+        Whatever a try ends with, there is a next one after a longer wait.
+        """
         while self._status.name != "stopping":
-            await asyncio.sleep(self._backoff.take_s())
+            await self._sleep(self._backoff.take_s())
             async with self._lock:  # not while asleep: another model may be asked for meanwhile
                 if self._serving() is not None:
                     return
                 self._status.restarts += 1
                 try:
                     self._serve(await self._loader.load(dead.plan))
-                except ModelLoadFailed as error:
+                except ServiceStopping:
+                    return
+                except Exception as error:
                     self._note_failure(dead, error)
                 else:
                     return
 
-    def _note_failure(self, dead: Serving, error: ModelLoadFailed) -> None:
+    def _note_failure(self, dead: Serving, error: Exception) -> None:
         self._backoff.failed()
-        self._status.last_failure = error.message
+        self._status.last_failure = reason = reason_of(error)
         if self._status.name == "restarting":
             self._status.set("restarting", _RESTARTING)
-        log.error("engine_restart_failed", model=dead.name, error=error.message)
+        log.error(
+            "engine_restart_failed",
+            model=dead.name,
+            error=reason,
+            exc_info=unforeseen(error),
+        )
 
     def succeeded(self) -> None:
         """A model serves."""

@@ -11,12 +11,15 @@ import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from app.background_tasks import BackgroundWork, WorkEnded
 from app.errors import (
     DistillerError,
     LoadParamsRefused,
     ModelLoadFailed,
+    ServiceStopping,
+    reason_of,
+    unforeseen,
 )
-from app.host.background_tasks import BackgroundWork
 from app.host.cache_folder import CacheFolder
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
@@ -179,14 +182,14 @@ class Supervisor:
         async with self._lock:
             try:
                 plan = await plan_load(self._catalog, file, self._defaults, {})
-            except ModelLoadFailed as error:
+            except Exception as error:
                 if spawned:
                     spawned.discard()
                 self._fail(error)
                 return
             try:
                 self._serve(await self._loader.load(plan, spawned))
-            except (ModelLoadFailed, LoadParamsRefused) as error:
+            except Exception as error:
                 self._fail(error)
 
     async def stop(self) -> None:
@@ -224,7 +227,7 @@ class Supervisor:
             NoModelLoaded, EngineUnavailable, ServiceStopping: nothing serves, or will soon.
             QueueFull: enough requests wait for the engine that is being restarted.
         """
-        file = self._catalog.find(model_name) if model_name else None
+        file = await asyncio.to_thread(self._catalog.find, model_name) if model_name else None
         if self.status.name == "stopping":
             raise self.status.refusal()
         serving = self._serving
@@ -248,13 +251,10 @@ class Supervisor:
 
     async def _outcome(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Wait for work that goes on though the caller goes away; it ends when the service does."""
-        task = self._work.start(work)
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise self.status.refusal() from None
-            raise
+            return await self._work.outcome(work)
+        except WorkEnded:
+            raise self.status.refusal() from None
 
     async def _switch(
         self, file: ModelFile, overrides: Mapping[str, Any], *, reload: bool
@@ -290,13 +290,13 @@ class Supervisor:
     async def _replace(self, plan: LoadPlan, before: Serving | None) -> Serving:
         try:
             serving = await self._loader.load(plan)
-        except (ModelLoadFailed, LoadParamsRefused) as error:
-            if before is None:
-                if self._wanted is None:  # else a restart goes on trying
-                    self._fail(error)
-                raise
-            raise _with_outcome(error, f"{before.name} goes on serving") from error
-        self._serve(serving)
+            self._serve(serving)
+        except Exception as error:
+            if before is None and self._wanted is None:  # else a restart goes on trying
+                self._fail(error)
+            if before and isinstance(error, ModelLoadFailed | LoadParamsRefused):
+                raise _with_outcome(error, f"{before.name} goes on serving") from error
+            raise
         if before:
             self._work.start(self._drain_and_close(before, timeout_s=None))
         return serving
@@ -306,21 +306,27 @@ class Supervisor:
         self.status.set(
             "loading", f"Model {plan.file.name} is being loaded in place of {before.name}"
         )
-        await self._drain_and_close(before, timeout_s=self._drain_timeout_s)
         try:
+            await self._drain_and_close(before, timeout_s=self._drain_timeout_s)
             serving = await self._loader.load(plan)
-        except (ModelLoadFailed, LoadParamsRefused) as error:
-            await self._bring_back(before)
-            raise _with_outcome(error, f"{before.name} was loaded again") from error
-        self._serve(serving)
+            self._serve(serving)
+        except ServiceStopping:
+            raise
+        except Exception as error:
+            outcome = await self._bring_back(before)
+            if isinstance(error, ModelLoadFailed | LoadParamsRefused):
+                raise _with_outcome(error, outcome) from error
+            raise
         return serving
 
-    async def _bring_back(self, before: Serving) -> None:
+    async def _bring_back(self, before: Serving) -> str:
+        """Load the former model again; return what became of it, in words."""
         try:
             self._serve(await self._loader.load(before.plan))
-        except ModelLoadFailed as error:
+        except Exception as error:
             self._fail(error)
-            raise
+            return f"{before.name} could not be loaded again: {reason_of(error)}"
+        return f"{before.name} was loaded again"
 
     def _serve(self, serving: Serving) -> None:
         if self.status.name == "stopping":  # a load may be done at the moment it is cancelled
@@ -331,11 +337,18 @@ class Supervisor:
         self.engine_restart.succeeded()
         self.status.set("ok", "Server is healthy and model is loaded")
 
-    def _fail(self, error: DistillerError) -> None:
+    def _fail(self, error: Exception) -> None:
+        """Say that no model serves, and why."""
+        if isinstance(error, ServiceStopping):
+            return
         self._wanted = None
-        self.status.last_failure = error.message
-        self.status.set("error", error.message)
-        log.error("model_load_failed", error=error.message)
+        self.status.last_failure = reason = reason_of(error)
+        self.status.set("error", reason)
+        log.error(
+            "model_load_failed",
+            error=reason,
+            exc_info=unforeseen(error),
+        )
 
     async def _drain_and_close(self, serving: Serving, timeout_s: float | None) -> None:
         self._draining.append(serving)

@@ -38,7 +38,7 @@ class ModelFile:
 
 
 class Catalog:
-    """The GGUF files directly in one folder, looked up anew at each call.
+    """The GGUF files directly in one folder, looked up anew at each call, which may be in a thread.
 
     A name is only ever compared with the names found in the folder, never made into a path, so
     that no request can leave the folder. A symbolic link counts when its target lies in the

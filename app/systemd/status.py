@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from app.background_tasks import start_task
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.systemd.notify import ServiceManager
@@ -52,9 +53,9 @@ class SystemdStatus:
         """Begin to tell; costs nothing where nobody listens."""
         if not self._manager.address:
             return
-        self._telling = asyncio.create_task(self._tell_status())
+        self._telling = start_task(self._tell_status())
         if self._manager.watchdog_s:
-            self._feeding = asyncio.create_task(self._feed_watchdog(self._manager.watchdog_s))
+            self._feeding = start_task(self._feed_watchdog(self._manager.watchdog_s))
 
     def stopping(self) -> None:
         """Say that the service ends; the watchdog is fed as long as the event loop turns."""

@@ -6,6 +6,7 @@ It must not know what is served on them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import socket
@@ -13,6 +14,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.base.ip_address import is_loopback, without_zone
 from app.config.settings import Settings
@@ -24,6 +26,12 @@ from app.web.api_keys import ApiKeys
 BACKLOG = 128
 _UNIX_MODE = 0o660
 _PROBE_S = 1.0
+# What a machine without a family of addresses says, such as one whose IPv6 is off.
+_LACKING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+# A port that was free on one address may be taken on the next.
+_TRIES = 10
+
+Address = tuple[socket.AddressFamily, tuple[Any, ...]]
 
 log = get_logger("server")
 
@@ -69,12 +77,12 @@ def open_listeners(settings: Settings, handed: list[HandedFd]) -> list[Listener]
     listeners = [listener for item in handed if (listener := _taken_over(item))]
     if listeners:
         return listeners
-    listeners = [_listen_tcp(settings.host, settings.port)]
+    listeners = _listen_tcp(settings.host, settings.port)
     if settings.unix_socket:
         try:
             listeners.append(_listen_unix(settings.unix_socket))
         except CannotListen:
-            listeners[0].close()
+            _close(listeners)
             raise
     return listeners
 
@@ -120,23 +128,75 @@ def _unix_url(listener: socket.socket) -> str:
     return f"unix:{name if isinstance(name, str) else '@' + name[1:].decode(errors='replace')}"
 
 
-def _listen_tcp(host: str, port: int) -> Listener:
+# ---------------------------------------------------------------- TCP
+
+
+def _listen_tcp(host: str, port: int) -> list[Listener]:
+    """Listen on every address that a host has, all on one port, whichever it is for port 0."""
+    tries = _TRIES if port == 0 else 1
+    while True:
+        try:
+            return _listen_on_all(_addresses(host), port)
+        except (OSError, UnicodeError) as error:
+            tries -= 1
+            if not tries or getattr(error, "errno", None) != errno.EADDRINUSE:
+                raise CannotListen(f"{host}:{port}: {error}") from error
+
+
+def _addresses(host: str) -> list[Address]:
+    """Return the addresses of a host, each once, the preferred one first."""
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
+
+
+def _listen_on_all(addresses: Sequence[Address], port: int) -> list[Listener]:
+    """Listen on the addresses that this machine has.
+
+    Raises:
+        OSError: one is taken or not allowed, or the machine has none of them.
+    """
+    listeners: list[Listener] = []
+    lacking: OSError | None = None
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        raise CannotListen(f"{host}:{port}: {error}") from error
+        for family, address in addresses:
+            try:
+                listener = _listen_on(family, address, port, is_alone=len(addresses) == 1)
+            except OSError as error:
+                if error.errno not in _LACKING:
+                    raise
+                lacking = error
+                log.info("address_not_served", host=address[0], reason=error.strerror)
+            else:
+                listeners.append(listener)
+                port = listener.socket.getsockname()[1]
+        if lacking and not listeners:
+            raise lacking
+    except OSError:
+        _close(listeners)
+        raise
+    return listeners
+
+
+def _listen_on(
+    family: socket.AddressFamily, address: tuple[Any, ...], port: int, *, is_alone: bool
+) -> Listener:
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and not is_alone:  # IPv4 has sockets of its own
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         _notice_vanished_clients(listener)
-        listener.bind(address)
+        listener.bind((address[0], port, *address[2:]))
         listener.listen(BACKLOG)
-    except OSError as error:
+    except OSError:
         listener.close()
-        raise CannotListen(f"{host}:{port}: {error}") from error
+        raise
     return Listener(listener, _tcp_url(listener), is_local=_is_local(listener))
+
+
+def _close(listeners: Sequence[Listener]) -> None:
+    for listener in listeners:
+        listener.close()
 
 
 def _tcp_url(listener: socket.socket) -> str:

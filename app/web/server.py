@@ -16,6 +16,7 @@ from typing import Any
 import uvloop
 from sanic import Request, Sanic
 
+from app.background_tasks import start_task
 from app.logs import get_logger
 from app.web.connections import ConnectionGuard
 from app.web.listeners import BACKLOG, Listener
@@ -82,7 +83,7 @@ class HttpServer:
         self._servers = [await self._server(listener) for listener in self._listeners]
         first = self._servers[0]
         await first.startup()
-        watch = asyncio.create_task(self._guard.watch(lambda: self._app.config.REQUEST_TIMEOUT))
+        watch = start_task(self._guard.watch(lambda: self._app.config.REQUEST_TIMEOUT))
         try:
             await first.before_start()
             if self._ready is None:
@@ -107,7 +108,7 @@ class HttpServer:
                 await server.start_serving()
 
     async def _until_ready(self, ready: Coroutine[Any, Any, None]) -> None:
-        tasks = [asyncio.create_task(ready), asyncio.create_task(self._stopping.wait())]
+        tasks = [start_task(ready), asyncio.create_task(self._stopping.wait())]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()

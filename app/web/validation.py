@@ -39,9 +39,9 @@ def _most_specific(details: list[ErrorDetails]) -> ErrorDetails:
     for detail in details:
         if detail["type"] == _UNKNOWN_KEY:
             return detail
-    where = _dotted(details[0]["loc"])
-    same_place = [detail for detail in details if _dotted(detail["loc"]).startswith(where)]
-    return max(same_place, key=lambda detail: len(_dotted(detail["loc"])))
+    where = _place(details[0]["loc"])
+    inside = [detail for detail in details if _place(detail["loc"])[: len(where)] == where]
+    return max(inside, key=lambda detail: len(_place(detail["loc"])))
 
 
 def _unknown_key(loc: tuple[int | str, ...], schema: type[BaseModel]) -> InvalidRequest:
@@ -80,12 +80,17 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def _dotted(loc: tuple[int | str, ...]) -> str:
     """Return `messages[0].role` for `("messages", 0, "role")`; type names are left out."""
     text = ""
-    for part in loc:
+    for part in _place(loc):
         if isinstance(part, int):
             text += f"[{part}]"
-        elif not _is_union_branch(part):
+        else:
             text += f".{part}" if text else part
     return text
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the keys and indices that lead to a value; type names are left out."""
+    return tuple(part for part in loc if isinstance(part, int) or not _is_union_branch(part))
 
 
 def _is_union_branch(part: str) -> bool:

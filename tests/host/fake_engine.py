@@ -3,7 +3,8 @@
 It notes each command in the file FAKE_ENGINE_NOTES, a JSON line each, and does what the first
 message of a conversation says: `refuse`, `die`, `trouble WHY` (the disk tier has some), or
 `wait PATH`, which is a FIFO that somebody has to open and close. A load waits for such a FIFO, at
-42 %, where FAKE_ENGINE_LOAD names one.
+42 %, where FAKE_ENGINE_LOAD names one, and is refused over its chat template as long as there is
+the file that FAKE_ENGINE_REFUSES names.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from app.protocol import (
     Generate,
     Load,
     Loaded,
+    LoadFailed,
     LoadProgress,
     ModelInfo,
     Prefill,
@@ -92,6 +94,7 @@ COUNTS = CacheCounts(
 ENTRY = DiskEntry(
     id="e", role="turn", profile="kitchen", tokens=8, bytes=9, created_s=1.0, last_used_s=2.0
 )
+REFUSAL = "the chat template took too long"
 CLEARED_ENTRIES, CLEARED_BYTES = 8, 9
 
 counts = COUNTS
@@ -138,6 +141,10 @@ def load() -> Iterator[Event]:
     yield LoadProgress(fraction=0.42)
     if fifo := os.environ.get("FAKE_ENGINE_LOAD"):
         Path(fifo).read_bytes()
+    refuses = os.environ.get("FAKE_ENGINE_REFUSES")
+    if refuses and Path(refuses).exists():
+        yield LoadFailed(message=REFUSAL, param="load_model_configs.chat_template")
+        return
     yield Loaded(info=INFO)
     yield stats()
 

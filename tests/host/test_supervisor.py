@@ -11,6 +11,7 @@ import pytest
 
 from app.errors import (
     EngineUnavailable,
+    LoadParamsRefused,
     ModelLoadFailed,
     ModelTooLarge,
     NoModelLoaded,
@@ -19,11 +20,14 @@ from app.errors import (
 )
 from app.host import memory_estimate
 from app.host.cache_folder import CacheFolder
-from app.host.load_plan import plan_load
+from app.host.load_plan import LoadPlan, plan_load
+from app.host.process import spawn
 from app.host.process.spawn import SpawnedEngine
+from app.host.serving import Serving
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
 from app.protocol import CacheParams, LoadParams, QueueParams
+from tests.host.fake_engine import REFUSAL
 from tests.live.server import MODELS, NANO
 
 DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
@@ -54,6 +58,26 @@ async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
     )
     yield made
     await made.stop()
+
+
+class FakeEngines:
+    """What fake engines do: load everything, or refuse everything over its chat template."""
+
+    def __init__(self, sign: Path) -> None:
+        self._sign = sign
+
+    def refuse(self) -> None:
+        self._sign.touch()
+
+    def accept(self) -> None:
+        self._sign.unlink()
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeEngines:
+    monkeypatch.setattr(spawn, "_ENGINE_MODULE", "tests.host.fake_engine")
+    monkeypatch.setenv("FAKE_ENGINE_REFUSES", str(tmp_path / "refuses"))
+    return FakeEngines(tmp_path / "refuses")
 
 
 @pytest.fixture
@@ -245,3 +269,93 @@ async def test_what_waits_for_a_switch_is_told_when_the_service_stops(
     supervisor.end_requests()
     with pytest.raises(ServiceStopping):
         await switching
+
+
+# ---------------------------------------------------------------- loads that fail in any way
+
+
+async def test_an_engine_whose_template_is_refused_at_the_restart_comes_back_later(
+    supervisor: Supervisor, fakes: FakeEngines
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    fakes.refuse()
+    first.engine.kill()
+    await first.engine.ended()
+    while supervisor.status.last_failure != REFUSAL:
+        await supervisor.status.changed()
+    assert supervisor.status.name == "restarting"
+    fakes.accept()
+    assert (await supervisor.use(None, {})).name == "first.gguf"
+
+
+async def test_a_former_model_that_does_not_come_back_is_an_error_with_its_reason(
+    supervisor: Supervisor, catalog: Catalog, fakes: FakeEngines, no_room_for_two: None
+) -> None:
+    await supervisor.use("first.gguf", {})
+    fakes.refuse()
+    with pytest.raises(LoadParamsRefused, match=r"first\.gguf could not be loaded again"):
+        await supervisor.switch(catalog.find("second.gguf"), {})
+    assert (supervisor.status.name, supervisor.status.message) == ("error", REFUSAL)
+    assert not supervisor.is_at_work
+
+
+async def test_a_defect_in_a_switch_brings_the_former_model_back(
+    supervisor: Supervisor,
+    catalog: Catalog,
+    fakes: FakeEngines,
+    no_room_for_two: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = await supervisor.use("first.gguf", {})
+    load = supervisor._loader.load
+
+    async def load_no_second(plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
+        if plan.file.name == "second.gguf":
+            raise RuntimeError("a defect")
+        return await load(plan, spawned)
+
+    monkeypatch.setattr(supervisor._loader, "load", load_no_second)
+    with pytest.raises(RuntimeError, match="a defect"):
+        await supervisor.switch(catalog.find("second.gguf"), {})
+    again = await supervisor.use(None, {})
+    assert again.name == "first.gguf"
+    assert again is not first
+
+
+@pytest.mark.parametrize("step", ["plan_load", "Loader.load"])
+async def test_a_defect_in_the_first_load_is_an_error_with_its_reason(
+    supervisor: Supervisor, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(f"app.host.supervisor.{step}", fail)
+    supervisor.start("first.gguf")
+    await supervisor.begun()
+    await supervisor.settled()
+    assert supervisor.status.name == "error"
+    assert supervisor.status.message == "RuntimeError: a defect"
+    with pytest.raises(NoModelLoaded, match="a defect"):
+        await supervisor.use(None, {})
+
+
+async def test_a_model_whose_engine_ends_right_after_loading_is_an_error(
+    supervisor: Supervisor,
+    catalog: Catalog,
+    fakes: FakeEngines,
+    no_room_for_two: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await supervisor.use("first.gguf", {})
+    load = supervisor._loader.load
+
+    async def load_and_die(plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
+        serving = await load(plan, spawned)
+        serving.engine.kill()
+        await serving.engine.ended()
+        return serving
+
+    monkeypatch.setattr(supervisor._loader, "load", load_and_die)
+    with pytest.raises(ModelLoadFailed, match="ended right after loading"):
+        await supervisor.switch(catalog.find("second.gguf"), {})
+    assert supervisor.status.name == "error"

@@ -36,6 +36,17 @@ class Configured:
         n_tokens: int = answer["usage"]["completion_tokens"]
         return n_tokens
 
+    def drawn(self, **fields: int) -> str:
+        """Return an answer that chance decides."""
+        wild = {"temperature": 3.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "max_tokens": 20}
+        answer = self.live.chat("Tell me a story.", **wild, **fields)
+        text: str = answer["choices"][0]["message"]["content"]
+        return text
+
+    def load(self, **parameters: int) -> None:
+        body = {"model_name": NANO, "load_model_configs": parameters}
+        assert self.live.http.post("/setModel", json=body).status_code == 200
+
     def changed(self) -> dict[str, tuple[str, str, str]]:
         return {
             line["setting"]: (line["before"], line["after"], line["takes_effect"])
@@ -67,6 +78,31 @@ def test_what_can_change_does_and_a_line_each_says_so(configured: Configured) ->
     )
     configured.live.http.post("/setModel", json={"model_name": NANO})
     assert configured.live.health["engine"]["n_ctx"] == 512
+
+
+def test_a_seed_counts_at_once_whether_or_not_there_was_one(configured: Configured) -> None:
+    seven, eight = configured.drawn(seed=7), configured.drawn(seed=8)
+    assert len({seven, eight, configured.drawn(), configured.drawn()}) == 4
+    configured.reload("seed = 7\n")
+    assert configured.changed()["seed"] == ('"auto"', "7", "now")
+    assert configured.drawn() == seven
+    configured.load(n_ctx=512)  # what it was at a load does not outlive the next change
+    assert configured.drawn() == seven
+    configured.reload("seed = 8\n")
+    assert configured.drawn() == eight
+    configured.reload("")
+    assert configured.drawn() != configured.drawn()
+
+
+def test_the_seed_of_the_load_that_serves_wins_over_the_setting(configured: Configured) -> None:
+    seven, eight = configured.drawn(seed=7), configured.drawn(seed=8)
+    configured.load(seed=7)
+    assert configured.drawn() == seven
+    configured.reload("seed = 8\n")
+    assert configured.drawn() == seven
+    assert configured.drawn(seed=8) == eight
+    configured.load()
+    assert configured.drawn() == eight
 
 
 def test_what_needs_a_new_start_is_named_as_long_as_it_waits(configured: Configured) -> None:

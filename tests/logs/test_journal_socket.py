@@ -282,7 +282,8 @@ def test_stderr_is_the_journals_where_device_and_inode_are_the_named_ones() -> N
 def test_auto_takes_the_journal_where_stderr_leads_there(tmp_path: Path, is_journal: bool) -> None:
     receiver = Journal(tmp_path / "socket")
     code = (
-        "import sys; from pathlib import Path; from app import logs; from app.logs import journal_socket, setup;"
+        "import sys; from pathlib import Path; from app import logs;"
+        "from app.logs import journal_socket, setup;"
         "setup._journal = journal_socket.JournalSocket(Path(sys.argv[1]));"
         "logs.configure('info'); logs.get_logger('t').info('hello', n=1)"
     )

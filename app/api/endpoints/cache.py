@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterable
 from typing import Any
@@ -81,9 +82,10 @@ async def clear_cache(request: Request) -> HTTPResponse:
     service = service_of(request)
     loaded = service.supervisor.loaded
     folders = set(await service.supervisor.cache.usage())
-    whose = request.get_args(keep_blank_values=True).get("model")
-    if whose is not None:
-        whose = _known_model(service, whose, folders)
+    named = request.get_args(keep_blank_values=True).get("model")
+    whose: str | None = None
+    if named is not None:
+        whose = await asyncio.to_thread(_known_model, service, named, folders)
         loaded = [serving for serving in loaded if serving.name == whose]
         folders &= {folder_name(whose)}
     entries, size = await _clear(service.supervisor.cache, loaded, folders)

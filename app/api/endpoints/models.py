@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from sanic import Blueprint, HTTPResponse, Request
@@ -20,7 +21,7 @@ blueprint = Blueprint("models")
 async def list_models(request: Request) -> HTTPResponse:
     """List the model files, found anew on each call."""
     service = service_of(request)
-    entries = service.catalog.entries()
+    entries = await asyncio.to_thread(service.catalog.entries)  # a disk may hang
     return json_response(
         {
             "models": [entry.name for entry in entries],
@@ -35,7 +36,8 @@ async def list_models(request: Request) -> HTTPResponse:
 async def show_model(request: Request, model_id: str) -> HTTPResponse:
     """Describe one model file."""
     service = service_of(request)
-    return json_response(_entry(service, service.catalog.find(model_id)))
+    file = await asyncio.to_thread(service.catalog.find, model_id)
+    return json_response(_entry(service, file))
 
 
 @blueprint.post("/setModel", name="set_model")
@@ -44,7 +46,7 @@ async def set_model(request: Request) -> HTTPResponse:
     service = service_of(request)
     body = parse(request, SetModelRequest)
     access_log.note(request, model=body.model_name)
-    file = service.catalog.find(body.model_name)
+    file = await asyncio.to_thread(service.catalog.find, body.model_name)
     serving = await service.supervisor.switch(file, body.overrides())
     return json_response(
         {

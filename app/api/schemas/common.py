@@ -70,7 +70,9 @@ class LoadModelConfigs(Strict):
     type_v: CacheType | None = Field(None, description="Type of the values in the KV cache.")
     rope_freq_base: float | None = Field(None, gt=0)
     rope_freq_scale: float | None = Field(None, gt=0)
-    seed: int | None = Field(None, ge=0, le=SEED_MAX, description="Default seed of requests.")
+    seed: int | None = Field(
+        None, ge=0, le=SEED_MAX, description="Default seed of requests; the setting otherwise."
+    )
     verbose: bool | None = Field(None, description="Log all that llama.cpp says.")
     chat_template: str | None = Field(
         None, min_length=1, max_length=262_144, description="Jinja source, instead of the file's."

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from app.background_tasks import start_task
 from app.errors import (
     DistillerError,
     EngineDied,
@@ -164,9 +165,9 @@ class EngineProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(lambda: self, sock=self._socket)
         self._transport = transport
-        self._stderr_task = asyncio.create_task(self._stderr_log.watch(self._process.stderr))
-        self._exit_task = asyncio.create_task(self._watch_exit(self._stderr_task))
-        self._silence_task = asyncio.create_task(self._watch_silence())
+        self._stderr_task = start_task(self._stderr_log.watch(self._process.stderr))
+        self._exit_task = start_task(self._watch_exit(self._stderr_task))
+        self._silence_task = start_task(self._watch_silence())
         self._send(command)
         try:
             async with asyncio.timeout(timeout_s):

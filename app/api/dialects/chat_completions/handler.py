@@ -77,6 +77,7 @@ async def chat_completions(request: Request) -> HTTPResponse | None:
 
 def _command(service: Service, serving: Serving, body: ChatRequest, reply_id: str) -> Generate:
     defaults = service.defaults
+    # `load_model_configs.seed` of the load that serves wins over the setting, a request over both.
     if (seed := serving.plan.params.seed) is not None:
         sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
         defaults = dataclasses.replace(defaults, sampling=sampling)
