@@ -200,7 +200,7 @@ class Engine:
         )
         throughput = DicePace(dice, n_batch) if dice else Throughput(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)
-        outbox = Outbox(channel, stream_interval_s)
+        self.outbox = outbox = Outbox(channel, stream_interval_s)
         interrupt = Interrupt(channel, poll_every_s=0.0)
         context = cast(Context, self.cells)
         store = MemoryStore(idle_bytes, can_cut=can_cut)

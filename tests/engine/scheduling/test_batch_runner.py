@@ -1,0 +1,122 @@
+"""A batch that does not fit makes room, drops drafts, then holds requests back."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.engine.scheduling.batch_runner import BatchRunner
+from app.engine.scheduling.scheduler import Work
+from app.protocol import Cancel, Command, PromptProgress
+from tests.engine.fake_engine import Engine, endless, generate, prefill
+from tests.engine.fake_llama import FORGETFUL
+
+
+def runner_of(engine: Engine) -> BatchRunner:
+    return engine.loop._batches
+
+
+def admitted(engine: Engine, *commands: Command) -> BatchRunner:
+    for command in commands:
+        engine.command_handler.handle(command)
+    engine.loop._admission.admit()
+    return runner_of(engine)
+
+
+def sizes(work: list[Work]) -> dict[str, tuple[int, bool]]:
+    return {item.request.request_id: (item.n_tokens, item.is_prefill) for item in work}
+
+
+def test_a_plan_has_the_prompts_and_the_last_tokens_of_answers() -> None:
+    engine = Engine([])
+    prompt, seed = endless(9, 20)
+    batches = admitted(engine, generate("a", prompt, 20, seed=seed))
+    assert sizes(batches.plan()) == {"a": (8, True)}
+    engine.loop.step()
+    engine.loop.step()
+    engine.command_handler.handle(generate("b", [2] * 9))
+    engine.loop._admission.admit()
+    assert sizes(batches.plan()) == {"a": (1, False), "b": (8, True)}
+
+
+def test_what_was_decoded_is_recorded_and_sampled() -> None:
+    engine = Engine([])
+    prompt, seed = endless(9, 20)
+    batches = admitted(engine, generate("a", prompt, 20, seed=seed))
+    for n_generated in (0, 1, 2):
+        batches.take_in(batches.decode(batches.plan()), began_s=0.0)
+        (request,) = engine.scheduler.running
+        assert request.n_generated == n_generated
+        engine.check()
+
+
+def test_an_idle_sequence_moves_out_before_anyone_is_held_back() -> None:
+    engine = Engine([[generate("a", [1] * 60, 1)]], n_ctx=100, idle_bytes=0).run()
+    batches = admitted(engine, generate("b", [2] * 60))
+    work = batches.decode(batches.plan())
+    assert [item.request.request_id for item in work] == ["b"]
+    assert not engine.failed("b")
+
+
+def test_drafts_are_dropped_before_anyone_is_held_back() -> None:
+    prompt, seed = endless(3, 20)
+    engine = Engine([], n_ctx=40)
+    batches = admitted(engine, generate("a", prompt, 20, seed=seed))
+    for _ in range(3):
+        engine.loop.step()
+    (request,) = engine.scheduler.running
+    request.guessed = [1] * 39
+    work = batches.decode([Work(request, 1)])
+    assert [item.request for item in work] == [request]
+    assert request.guessed == []
+
+
+def test_the_youngest_is_held_back_where_the_cache_is_full() -> None:
+    older, younger = endless(30, 40), endless(30, 40, start=2)
+    engine = Engine([], n_ctx=70)
+    batches = admitted(engine, generate("old", older[0], 9, seed=older[1]))
+    engine.loop.step()
+    engine.scheduler._n_ctx = 1000  # as after answers that grew
+    batches = admitted(engine, generate("young", younger[0], 9, seed=younger[1]))
+    engine.cells.n_cells = 40
+    work = batches.decode(batches.plan())
+    assert [item.request.request_id for item in work] == ["old"]
+    assert [item.request_id for item in engine.scheduler.waiting] == ["young"]
+
+
+def test_a_lone_request_that_does_not_fit_fails() -> None:
+    engine = Engine([])
+    batches = admitted(engine, generate("a", [1] * 30))
+    engine.cells.n_cells = 10
+    assert batches.decode(batches.plan()) == []
+    (failed,) = engine.failed("a")
+    assert (failed.kind, failed.message) == ("EnvironmentFailure", "the KV cache is full")
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_a_cancelled_prefill_is_aborted_where_that_can_be_undone(can_cut: bool) -> None:
+    engine = Engine([[Cancel(request_id="a")]], n_batch=256, can_cut=can_cut)
+    batches = admitted(engine, generate("a", [1] * 300))
+    work = batches.decode(batches.plan())
+    assert bool(work) != can_cut
+    batches.take_in(work, began_s=0.0)
+    engine.check()
+
+
+def test_progress_is_posted_for_prompts_whose_clients_ask() -> None:
+    engine = Engine([], n_batch=16)
+    batches = admitted(engine, prefill("a", [1] * 40))
+    (request,) = engine.scheduler.running
+    request.report_progress = True
+    batches.take_in(batches.decode(batches.plan()), began_s=0.0)
+    (progress,) = [event for event in engine.events if isinstance(event, PromptProgress)]
+    assert (progress.processed, progress.total) == (request.n_past, 40)
+
+
+def test_a_step_with_prefill_is_urgent_and_has_no_drafts() -> None:
+    engine = Engine([], stream_interval_s=3600.0)
+    batches = admitted(engine, generate("a", [1, 2] * 10, seed=FORGETFUL))
+    engine.outbox.flush()
+    work = batches.decode(batches.plan())
+    assert all(not item.request.guessed for item in work)
+    batches.take_in(work, began_s=0.0)
+    assert engine.outbox.is_due
