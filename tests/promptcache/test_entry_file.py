@@ -1,4 +1,7 @@
-"""The file of an entry: any damage is seen, and no length in it is trusted."""
+"""The file of an entry: any damage is seen, and no length in it is trusted.
+
+Covers `app.promptcache.entry_header` and `app.promptcache.files`.
+"""
 
 from __future__ import annotations
 

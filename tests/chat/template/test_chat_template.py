@@ -1,4 +1,7 @@
-"""What a chat template renders to, and that nothing a hostile one does gets out."""
+"""What a chat template renders to, and that nothing a hostile one does gets out.
+
+Covers `app.chat.template.helpers` too.
+"""
 
 from __future__ import annotations
 

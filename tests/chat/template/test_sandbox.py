@@ -1,4 +1,7 @@
-"""What a template may change, and what it cannot make however it goes about it."""
+"""What a template may change, and what it cannot make however it goes about it.
+
+Covers `app.chat.template.sandbox` and `app.chat.template.sandbox_code`.
+"""
 
 from __future__ import annotations
 

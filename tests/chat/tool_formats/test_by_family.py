@@ -1,4 +1,7 @@
-"""What is special about single tool formats."""
+"""What is special about single tool formats.
+
+Covers `app.chat.tool_formats.xml.glm` and `app.chat.tool_formats.xml.invoke`.
+"""
 
 from __future__ import annotations
 

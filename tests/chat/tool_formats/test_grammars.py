@@ -1,4 +1,7 @@
-"""What grammars hold models to is what templates write and parsers read, for every format."""
+"""What grammars hold models to is what templates write and parsers read, for every format.
+
+Covers `app.chat.tool_formats.syntax.argument_blocks`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""What holds for every tool format: whole, in pieces, among rubbish, and for long answers."""
+"""What holds for every tool format: whole, in pieces, among rubbish, and for long answers.
+
+Covers `app.chat.tool_formats.apertus`, `app.chat.tool_formats.deepseek`,
+`app.chat.tool_formats.functionary`, `app.chat.tool_formats.json_lists`,
+`app.chat.tool_formats.lfm2`, `app.chat.tool_formats.mistral`, and what formats are made of:
+`app.chat.tool_formats.syntax.json_call`, `app.chat.tool_formats.syntax.scripted`,
+`app.chat.tool_formats.syntax.sections` and `app.chat.tool_formats.syntax.tagged`.
+"""
 
 from __future__ import annotations
 

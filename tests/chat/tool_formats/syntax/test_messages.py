@@ -1,4 +1,8 @@
-"""How answers of Muse Glimmer, Solar Open and Kimi K3 are read, where text has tags around it."""
+"""How answers of Muse Glimmer, Solar Open and Kimi K3 are read, where text has tags around it.
+
+Covers `app.chat.tool_formats.channels.kimi_k3`, `app.chat.tool_formats.channels.muse` and
+`app.chat.tool_formats.channels.solar`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How calls written as XML functions are read, and how values between tags become JSON."""
+"""How calls written as XML functions are read, and how values between tags become JSON.
+
+Covers `app.chat.tool_formats.xml.xml_functions`.
+"""
 
 from __future__ import annotations
 
