@@ -23,7 +23,7 @@ from sanic import Request, Sanic
 from app import __version__, logs
 from app.api.metric_registry import Metrics
 from app.api.profiles import read_profiles
-from app.api.routes import BLUEPRINTS, error_shape
+from app.api.routes import DIALECTS, RouteTable
 from app.api.service import Service
 from app.config.settings import Settings
 from app.config.sources import load_settings
@@ -83,17 +83,18 @@ def compose(
         spawned: an engine process that was started early.
         open_requests: returns the requests that are being answered.
     """
+    table = RouteTable(DIALECTS)
     app: HttpApp = Sanic(
         "distiller-llm",
         config=sanic_config(settings),
-        error_handler=JsonErrorHandler(error_shape),
+        error_handler=JsonErrorHandler(table.error_shape),
         configure_logging=False,
     )
     app.ctx.service = service
     pressure = PressureWatch(lambda: find_source(os.environ), MemoryRelief(service.supervisor))
     access_log.install(app, service.metrics.count_request)
     access_control.install(app, lambda: service.access_policy, open_requests)
-    for blueprint in BLUEPRINTS:
+    for blueprint in table.blueprints():
         app.blueprint(blueprint)
     for route in app.router.routes:
         route.extra.ignore_body = True  # it is read after the gate, within a time limit
