@@ -21,9 +21,9 @@ from typing import Any
 from sanic import Request, Sanic
 
 from app import __version__, logs
+from app.api import routes
 from app.api.metric_registry import Metrics
 from app.api.profiles import read_profiles
-from app.api.routes import DIALECTS, RouteTable
 from app.api.service import Service
 from app.config.settings import Settings
 from app.config.sources import load_settings
@@ -83,7 +83,7 @@ def compose(
         spawned: an engine process that was started early.
         open_requests: returns the requests that are being answered.
     """
-    table = RouteTable(DIALECTS)
+    table = routes.RouteTable(routes.DIALECTS)
     app: HttpApp = Sanic(
         "distiller-llm",
         config=sanic_config(settings),

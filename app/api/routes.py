@@ -12,7 +12,7 @@ from app.api.endpoints import cache, documentation, health, metrics, models, tok
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
 
-DIALECTS = (CHAT_COMPLETIONS,)
+DIALECTS: tuple[Dialect, ...] = (CHAT_COMPLETIONS,)
 
 
 class RouteTable:
