@@ -11,15 +11,16 @@ from jsonschema import Draft202012Validator
 from sanic import Sanic
 
 from app.api.openapi import document
-from app.server import BLUEPRINTS
+from app.api.routes import DIALECTS, RouteTable
 
 UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
 QUEUED = ("/chat/completions", "/restore_cache")
+TABLE = RouteTable(DIALECTS)
 
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document("1.2.3", needs_key=True)
+    return document(TABLE.documented, "1.2.3", needs_key=True)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def served() -> Iterator[set[tuple[str, str]]]:
     HEAD is left out: it is GET without the body.
     """
     app: Sanic[Any, Any] = Sanic("openapi-test", configure_logging=False)
-    for blueprint in BLUEPRINTS:
+    for blueprint in TABLE.blueprints():
         app.blueprint(blueprint)
     yield {
         (method.lower(), re.sub(r"<(\w+)(:\w+)?>", r"{\1}", f"/{route.path}"))
@@ -162,7 +163,7 @@ def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, An
 
 
 def test_without_keys_none_is_needed() -> None:
-    assert {} in document("1.2.3", needs_key=False)["security"]
+    assert {} in document(TABLE.documented, "1.2.3", needs_key=False)["security"]
 
 
 def test_health_is_described_with_and_without_details(described: dict[str, Any]) -> None:
