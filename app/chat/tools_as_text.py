@@ -14,7 +14,7 @@ from typing import Any
 from app.base.json_types import JsonObject
 from app.chat.template.traits import TemplateTraits
 from app.chat.tool_formats import FORMATS, ToolFormat, detect, hermes
-from app.chat.tool_formats.base import Made
+from app.chat.tool_formats.base import MadeCalls
 
 GENERIC = replace(hermes.FORMAT, name="generic", recognises=lambda source: not source)
 
@@ -130,7 +130,7 @@ def _shown(message: JsonObject) -> JsonObject:
     return _with_calls(message, hermes.write)
 
 
-def _with_calls(message: JsonObject, write: Callable[[Made], str]) -> JsonObject:
+def _with_calls(message: JsonObject, write: Callable[[MadeCalls], str]) -> JsonObject:
     """Return a message that has its calls in its content."""
     calls = message.get("tool_calls")
     if not calls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.engine.constrain import Compiler
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.ipc.channel import Channel
+from app.engine.ipc.outbox import Outbox
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.open_disk_tier import open_disk
@@ -12,11 +13,15 @@ from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import SequencePool
 from app.engine.llama import Context, Model
 from app.engine.prompt.builder import PromptBuilder
+from app.engine.scheduling.admission import Admission
+from app.engine.scheduling.batch_runner import BatchRunner
 from app.engine.scheduling.command_handler import CommandHandler
 from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.generation import Generation
+from app.engine.scheduling.interrupt import Interrupt
 from app.engine.scheduling.loop import EngineLoop
 from app.engine.scheduling.scheduler import Scheduler
+from app.engine.scheduling.stats import StatsReporter
 from app.engine.system.throughput import Throughput
 from app.protocol import Load
 
@@ -48,25 +53,33 @@ def build_loop(
     kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.save_after_s)
     planner = ConstraintPlanner(model, compiler, prompts.tool_format, prompts.reasoning)
+    outbox = Outbox(channel, queue.stream_interval_ms / 1000.0)
+    interrupt = Interrupt(channel)
     command_handler = CommandHandler(
-        model, prompts, planner, scheduler, channel, throughput, kv_cache, save_policy, n_ctx=n_ctx
+        model, prompts, planner, scheduler, outbox, throughput, kv_cache, save_policy, n_ctx=n_ctx
     )
-    deadline_s = queue.request_deadline_s
     completion = RequestCompletion(
-        channel, scheduler, save_policy, throughput, command_handler.remember, deadline_s=deadline_s
-    )
-    can_guess = can_cut and not model.n_swa
-    generation = Generation(model, context, channel, completion, can_guess=can_guess)
-    return EngineLoop(
         model,
-        context,
-        channel,
-        command_handler,
+        prompts.turns,
+        outbox,
         scheduler,
-        kv_cache,
         save_policy,
         throughput,
+        deadline_s=queue.request_deadline_s,
+    )
+    can_guess = can_cut and not model.n_swa
+    generation = Generation(model, context, outbox, completion, can_guess=can_guess)
+    return EngineLoop(
+        channel,
+        interrupt,
+        outbox,
+        command_handler,
+        scheduler,
+        Admission(model, scheduler, kv_cache, save_policy, generation, completion, outbox),
+        BatchRunner(
+            context, scheduler, kv_cache, throughput, generation, completion, outbox, interrupt
+        ),
         completion,
-        generation,
-        stream_interval_s=queue.stream_interval_ms / 1000.0,
+        save_policy,
+        StatsReporter(scheduler, kv_cache, throughput, outbox),
     )

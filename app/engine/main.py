@@ -70,8 +70,8 @@ def main(argv: list[str]) -> int:
 
 def _load(command: Load, channel: Channel) -> EngineLoop | None:
     began_s = time.monotonic()
-    relay = LogRelay(channel, verbose=command.params.verbose)
-    route_logs(relay.take)
+    verbose = command.params.verbose
+    route_logs(LogRelay(channel, verbose=verbose).take)
     try:
         loop, info = _build(command, channel, began_s)
     except DistillerError as error:
@@ -81,7 +81,7 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
         channel.post(LoadFailed(message=error.message, param=param))
         channel.flush()
         return None
-    relay.working_on = loop.request_ids
+    route_logs(LogRelay(channel, verbose=verbose, request_ids=loop.request_ids).take)
     channel.post(Loaded(info=info))
     channel.flush()
     return loop

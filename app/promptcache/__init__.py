@@ -7,11 +7,11 @@ process that loads no model.
 
 from __future__ import annotations
 
-from app.promptcache.disk_store import DiskStore
+from app.promptcache.disk_store import DiskStatus, DiskStore, EntryContent, PrefixMatch
+from app.promptcache.entries import Entry
 from app.promptcache.entry_header import MAX_EXTRA_BYTES, BadEntry, Role
 from app.promptcache.folders import clear_folder, folder_name, usage
 from app.promptcache.lock import FolderInUse, FolderLock
-from app.promptcache.reports import DiskStatus, EntryInfo, Found, Snapshot
 from app.promptcache.writer import DiskWriter, WriteJob
 
 __all__ = [
@@ -20,12 +20,12 @@ __all__ = [
     "DiskStatus",
     "DiskStore",
     "DiskWriter",
-    "EntryInfo",
+    "Entry",
+    "EntryContent",
     "FolderInUse",
     "FolderLock",
-    "Found",
+    "PrefixMatch",
     "Role",
-    "Snapshot",
     "WriteJob",
     "clear_folder",
     "folder_name",

@@ -4,19 +4,71 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.promptcache.entries import Entry
-from app.promptcache.entry_header import Bytes, Draft, Role
-from app.promptcache.entry_writer import EntryWriter
+from app.promptcache.entry_header import Bytes, EntryDraft, Role
+from app.promptcache.entry_writer import EntryWriter, WriteErrors
 from app.promptcache.files import Files
 from app.promptcache.folders import folder_name
 from app.promptcache.model_folder import ModelFolder
 from app.promptcache.prefix_index import BLOCK_TOKENS
-from app.promptcache.reports import DiskStatus, EntryInfo, Found, Snapshot
 from app.promptcache.token_bytes import pack, unpack
 from app.promptcache.write_budget import WriteBudget
-from app.promptcache.write_errors import WriteErrors
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixMatch:
+    """An entry that shares a prefix with a prompt.
+
+    Args:
+        entry_id: names it for `DiskStore.read`.
+        n_shared: leading tokens of the prompt that it holds.
+        n_tokens: all tokens it holds.
+        n_bytes: size of its file.
+    """
+
+    entry_id: str
+    n_shared: int
+    n_tokens: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EntryContent:
+    """The tokens, state and extra of an entry."""
+
+    tokens: list[int]
+    state: bytearray
+    extra: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DiskStatus:
+    """The state of a store.
+
+    Args:
+        n_entries: entries of this model.
+        n_bytes: size of their files.
+        capacity_bytes: what the entries of all models may take.
+        n_hits: entries read since the start.
+        n_bad: files found damaged or foreign, and removed, since the start.
+        n_evicted: entries evicted since the start, other models' included.
+        written_today_bytes: by all models, since midnight UTC.
+        daily_write_bytes: what may be written a day; 0 is no limit.
+        write_error: why nothing can be written, "" when all is well.
+    """
+
+    n_entries: int
+    n_bytes: int
+    capacity_bytes: int
+    n_hits: int
+    n_bad: int
+    n_evicted: int
+    written_today_bytes: int
+    daily_write_bytes: int
+    write_error: str
 
 
 def _nothing() -> None:
@@ -88,7 +140,7 @@ class DiskStore:
 
     def find(
         self, tokens: Sequence[int], *, form: str = "", skip: Collection[str] = ()
-    ) -> Found | None:
+    ) -> PrefixMatch | None:
         """Return the entry that saves a prompt the most prefill, None where none saves enough.
 
         Args:
@@ -101,7 +153,7 @@ class DiskStore:
             if best is None or best[1] < self._min_tokens:
                 return None
             entry, n_shared = best
-            return Found(entry.entry_id, n_shared, entry.n_tokens, entry.n_bytes)
+            return PrefixMatch(entry.entry_id, n_shared, entry.n_tokens, entry.n_bytes)
 
     def fits(self, n_tokens: int, n_state_bytes: int) -> bool:
         """Whether an entry of this size is neither too short nor too large to be kept."""
@@ -113,7 +165,7 @@ class DiskStore:
         with self._model_folder.lock:
             return bool(self._model_folder.table.covering(packed, form))
 
-    def read(self, found: Found) -> Snapshot | None:
+    def read(self, found: PrefixMatch) -> EntryContent | None:
         """Return an entry's content.
 
         Returns:
@@ -127,8 +179,8 @@ class DiskStore:
             return None
         with self._model_folder.lock:
             self._n_hits += 1
-        head, state = content
-        return Snapshot(unpack(head.tokens), state, head.extra)
+        metadata, state = content
+        return EntryContent(unpack(metadata.tokens), state, metadata.extra)
 
     def write(
         self,
@@ -140,7 +192,7 @@ class DiskStore:
         profile: str = "",
         form: str = "",
         replaces: bool = False,
-        between: Callable[[], None] = _nothing,
+        throttle: Callable[[], None] = _nothing,
     ) -> bool:
         """Keep an entry.
 
@@ -152,7 +204,7 @@ class DiskStore:
             profile: pins the entry for a profile: it is not evicted.
             form: what kind of state it is; kinds never meet.
             replaces: whether the turns that this turn goes on from are of no more use.
-            between: called after each piece of work; may sleep.
+            throttle: called after each piece of work; may sleep.
 
         Returns:
             False where nothing was written: too short, there already, too large, the day's
@@ -161,7 +213,7 @@ class DiskStore:
         Raises:
             ValueError: a part is larger than the format allows.
         """
-        draft = Draft(
+        draft = EntryDraft(
             tokens=pack(tokens),
             state=state,
             extra=extra,
@@ -171,7 +223,7 @@ class DiskStore:
             profile=profile,
             created_s=self._clock(),
         )
-        return self._writer.write(draft, replaces=replaces, between=between)
+        return self._writer.write(draft, replaces=replaces, throttle=throttle)
 
     def set_capacity(self, capacity_bytes: int) -> None:
         """Change what the entries of all models may take, from the next write on."""
@@ -196,11 +248,12 @@ class DiskStore:
         """
         return self._model_folder.clear()
 
-    def list_entries(self) -> list[EntryInfo]:
+    def list_entries(self) -> list[Entry]:
         """Return all entries, the most recently used one first."""
-        return [_info(entry) for entry in self._newest_first()]
+        with self._model_folder.lock:
+            return self._model_folder.table.newest_first()
 
-    def tokens_of(self, found: Found) -> list[int] | None:
+    def tokens_of(self, found: PrefixMatch) -> list[int] | None:
         """Return all tokens of an entry, None where it is gone."""
         with self._model_folder.lock:
             entry = self._model_folder.table.get(found.entry_id)
@@ -215,14 +268,10 @@ class DiskStore:
     def extras(self, limit: int, *, form: str = "") -> list[tuple[list[int], bytes]]:
         """Return tokens and extra of the most recently used entries that have an extra."""
         with_extra = [
-            each for each in self._newest_first() if each.form == form and each.n_extra_bytes
+            each for each in self.list_entries() if each.form == form and each.n_extra_bytes
         ]
-        heads = [self._model_folder.read_head(entry) for entry in with_extra[:limit]]
-        return [(unpack(head.tokens), head.extra) for head in heads if head is not None]
-
-    def _newest_first(self) -> list[Entry]:
-        with self._model_folder.lock:
-            return self._model_folder.table.newest_first()
+        read = map(self._model_folder.read_metadata, with_extra[:limit])
+        return [(unpack(each.tokens), each.extra) for each in read if each is not None]
 
     def status(self) -> DiskStatus:
         """Return figures on the store."""
@@ -237,17 +286,5 @@ class DiskStore:
             n_evicted=self._writer.n_evicted,
             written_today_bytes=self._write_budget.written_today,
             daily_write_bytes=self._daily_write_bytes,
-            trouble=self._write_errors.trouble,
+            write_error=self._write_errors.write_error,
         )
-
-
-def _info(entry: Entry) -> EntryInfo:
-    return EntryInfo(
-        entry_id=entry.entry_id,
-        role=entry.role,
-        profile=entry.profile,
-        n_tokens=entry.n_tokens,
-        n_bytes=entry.n_bytes,
-        created_s=entry.created_s,
-        last_used_s=entry.last_used_s,
-    )

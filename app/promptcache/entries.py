@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from app.promptcache.entry_header import Head, Role
+from app.promptcache.entry_header import EntryMetadata, Role
 from app.promptcache.folders import file_name
 from app.promptcache.prefix_index import PrefixIndex
 from app.promptcache.token_bytes import TOKEN_BYTES, n_shared
@@ -56,16 +57,16 @@ class Entry:
         self.role = "boundary"
 
 
-def entry_of(head: Head, *, is_pinned: bool, used_s: float) -> Entry:
+def entry_of(metadata: EntryMetadata, *, is_pinned: bool, used_s: float) -> Entry:
     """Return the entry that a file holds."""
-    header = head.header
+    header = metadata.header
     entry = Entry(
-        entry_id=id_of(head.tokens, header.form),
+        entry_id=id_of(metadata.tokens, header.form),
         form=header.form,
         role=header.role,
         profile=header.profile,
-        tokens=head.tokens,
-        n_bytes=head.n_bytes,
+        tokens=metadata.tokens,
+        n_bytes=metadata.n_bytes,
         n_extra_bytes=header.n_extra_bytes,
         created_s=header.created_s,
         last_used_s=used_s,
@@ -150,7 +151,7 @@ class EntryTable:
         )
         candidates = [entry for entry in candidates if entry.entry_id not in skip]
         if not candidates:
-            whole = self.whole_in(packed, form)
+            whole = self.prefixes_of(packed, form)
             candidates = [entry for entry in whole if entry.entry_id not in skip][:1]
         ranked = [(n_shared(entry.tokens, packed), -entry.n_bytes, entry) for entry in candidates]
         shared, _, entry = max(ranked, key=lambda each: each[:2], default=(0, 0, None))
@@ -165,15 +166,15 @@ class EntryTable:
             found += [entry for entry in longer if entry.tokens.startswith(packed)]
         return found
 
-    def whole_in(self, packed: bytes, form: str) -> Iterator[Entry]:
+    def prefixes_of(self, packed: bytes, form: str) -> Iterator[Entry]:
         """Yield the entries all of whose tokens lead these tokens, the longest first."""
-        for entry_id in self._index(form).whole_in(packed):
+        for entry_id in self._index(form).prefixes_of(packed):
             entry = self._entries[entry_id]
             if packed.startswith(entry.tokens):
                 yield entry
 
     def _longest(self, packed: bytes, form: str) -> list[Entry]:
-        return [entry for entry in [next(self.whole_in(packed, form), None)] if entry is not None]
+        return list(islice(self.prefixes_of(packed, form), 1))
 
     def _candidates(self, packed: bytes, form: str) -> list[Entry]:
         _, ids = self._index(form).deepest(packed)

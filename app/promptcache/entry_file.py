@@ -24,8 +24,8 @@ from app.promptcache.entry_header import (
     PREAMBLE_BYTES,
     BadEntry,
     Bytes,
-    Draft,
-    Head,
+    EntryDraft,
+    EntryMetadata,
     Header,
     decode_front,
     encode_front,
@@ -36,7 +36,7 @@ from app.promptcache.token_bytes import TOKEN_BYTES
 PIECE_BYTES = 256 * 1024
 
 
-def read_head(path: Path, fingerprint: str, files: Files) -> Head:
+def read_metadata(path: Path, fingerprint: str, files: Files) -> EntryMetadata:
     """Read and check an entry up to its state.
 
     Raises:
@@ -44,10 +44,10 @@ def read_head(path: Path, fingerprint: str, files: Files) -> Head:
         OSError: it cannot be read.
     """
     with _opened(path, files) as file:
-        return _head(file, fingerprint)
+        return _metadata(file, fingerprint)
 
 
-def read_entry(path: Path, fingerprint: str, files: Files) -> tuple[Head, bytearray]:
+def read_entry(path: Path, fingerprint: str, files: Files) -> tuple[EntryMetadata, bytearray]:
     """Read and check all of an entry.
 
     Raises:
@@ -56,8 +56,8 @@ def read_entry(path: Path, fingerprint: str, files: Files) -> tuple[Head, bytear
         MemoryError: the state is larger than the memory that is left.
     """
     with _opened(path, files) as file:
-        head = _head(file, fingerprint)
-        return head, _state(file, head.header)
+        metadata = _metadata(file, fingerprint)
+        return metadata, _state(file, metadata.header)
 
 
 @contextmanager
@@ -77,7 +77,7 @@ def _opened(path: Path, files: Files) -> Iterator[FileIO]:
         files.close(descriptor)
 
 
-def _head(file: FileIO, fingerprint: str) -> Head:
+def _metadata(file: FileIO, fingerprint: str) -> EntryMetadata:
     size = os.fstat(file.fileno()).st_size
     header, n_front_bytes = _header(file, size)
     if header.fingerprint != fingerprint:
@@ -91,7 +91,7 @@ def _head(file: FileIO, fingerprint: str) -> Head:
         raise BadEntry("checksum of tokens")
     if hashlib.sha256(extra).digest() != header.extra_sha256:
         raise BadEntry("checksum of extra")
-    return Head(header, tokens, extra, size)
+    return EntryMetadata(header, tokens, extra, size)
 
 
 def _header(file: FileIO, size: int) -> tuple[Header, int]:
@@ -134,7 +134,7 @@ def _fill(file: FileIO, target: memoryview) -> None:
 
 
 def write_temporary(
-    path: Path, draft: Draft, files: Files, on_piece: Callable[[int], None]
+    path: Path, draft: EntryDraft, files: Files, on_piece: Callable[[int], None]
 ) -> None:
     """Write an entry under a temporary name, which is removed again when anything goes wrong.
 
@@ -165,7 +165,7 @@ def write_temporary(
         raise
 
 
-def _sum(draft: Draft, on_piece: Callable[[int], None]) -> bytes:
+def _sum(draft: EntryDraft, on_piece: Callable[[int], None]) -> bytes:
     digest = hashlib.sha256()
     for piece in _pieces(draft.state):
         digest.update(piece)

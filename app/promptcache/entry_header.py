@@ -87,7 +87,7 @@ class _Versioned(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class EntryMetadata:
     """An entry without its state.
 
     Args:
@@ -104,7 +104,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class EntryDraft:
     """An entry to be written.
 
     Args:

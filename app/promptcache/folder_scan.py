@@ -10,17 +10,17 @@ from errno import EMFILE, ENFILE, ENOMEM
 from pathlib import Path
 
 from app.promptcache.entries import Entry, entry_of
-from app.promptcache.entry_file import read_head
+from app.promptcache.entry_file import read_metadata
 from app.promptcache.entry_header import BadEntry
 from app.promptcache.files import Files
 from app.promptcache.folders import PINNED_SUFFIX, SUFFIX, TEMPORARY_SUFFIX, is_orphan
 
 # The system is short of something; the file may be fine.
-PASSING_ERRORS = frozenset({EMFILE, ENFILE, ENOMEM})
+TRANSIENT_ERRORS = frozenset({EMFILE, ENFILE, ENOMEM})
 
 
 @dataclass(slots=True)
-class Findings:
+class ScanResult:
     """What a folder held.
 
     Args:
@@ -44,7 +44,7 @@ class Findings:
 
 def scan(
     folder: Path, fingerprint: str, files: Files, now_s: float, known: Collection[str] = ()
-) -> Findings:
+) -> ScanResult:
     """Look at all files of a model and remove those that are of no use.
 
     Args:
@@ -53,7 +53,7 @@ def scan(
     Raises:
         OSError: the folder cannot be read.
     """
-    findings = Findings()
+    result = ScanResult()
     seen: set[str] = set()
     for path, modified_s in _by_age(folder):
         if path.name in known:
@@ -65,18 +65,18 @@ def scan(
         try:
             entry = _entry(path, fingerprint, files, modified_s)
         except BadEntry as bad:
-            _remove(path, bad.reason, files, findings)
+            _remove(path, bad.reason, files, result)
         except OSError as error:
-            if error.errno not in PASSING_ERRORS:
-                _remove(path, "unreadable", files, findings)
+            if error.errno not in TRANSIENT_ERRORS:
+                _remove(path, "unreadable", files, result)
         else:
             if entry.entry_id in seen:  # a power cut between pinning it and removing the old file
                 files.try_remove(path)
             else:
                 seen.add(entry.entry_id)
-                findings.entries.append(entry)
-    findings.entries.sort(key=lambda entry: entry.last_used_s)
-    return findings
+                result.entries.append(entry)
+    result.entries.sort(key=lambda entry: entry.last_used_s)
+    return result
 
 
 def _by_age(folder: Path) -> Iterator[tuple[Path, float]]:
@@ -92,16 +92,16 @@ def _by_age(folder: Path) -> Iterator[tuple[Path, float]]:
 
 
 def _entry(path: Path, fingerprint: str, files: Files, modified_s: float) -> Entry:
-    head = read_head(path, fingerprint, files)
+    metadata = read_metadata(path, fingerprint, files)
     is_pinned = path.name.endswith(PINNED_SUFFIX)
-    entry = entry_of(head, is_pinned=is_pinned, used_s=modified_s)
+    entry = entry_of(metadata, is_pinned=is_pinned, used_s=modified_s)
     if entry.file_name != path.name:
         raise BadEntry("misnamed")
     return entry
 
 
-def _remove(path: Path, reason: str, files: Files, findings: Findings) -> None:
+def _remove(path: Path, reason: str, files: Files, result: ScanResult) -> None:
     if files.try_remove(path):
-        findings.removed[reason] += 1
+        result.removed[reason] += 1
     else:
-        findings.stuck += 1
+        result.stuck += 1

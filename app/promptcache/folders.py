@@ -29,7 +29,7 @@ _ORPHAN_AGE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class EntryOnDisk:
+class EntryFile:
     """The file of an entry, of whichever model.
 
     Args:
@@ -89,7 +89,7 @@ def _is_alive(pid: int) -> bool:
     return pid > 0
 
 
-def entries_on_disk(root: Path) -> Iterator[EntryOnDisk]:
+def entry_files(root: Path) -> Iterator[EntryFile]:
     """Yield the entries of all models; what cannot be looked at is left out."""
     for folder in _listed(root):
         if folder.is_dir(follow_symlinks=False):
@@ -97,7 +97,7 @@ def entries_on_disk(root: Path) -> Iterator[EntryOnDisk]:
                 with contextlib.suppress(OSError):  # removed meanwhile
                     if file.name.endswith(SUFFIX) and file.is_file(follow_symlinks=False):
                         facts = file.stat(follow_symlinks=False)
-                        yield EntryOnDisk(folder.name, file.name, facts.st_size, facts.st_mtime)
+                        yield EntryFile(folder.name, file.name, facts.st_size, facts.st_mtime)
 
 
 def _listed(path: str | Path) -> list[os.DirEntry[str]]:
@@ -111,7 +111,7 @@ def _listed(path: str | Path) -> list[os.DirEntry[str]]:
 def usage(root: Path) -> dict[str, tuple[int, int]]:
     """Return the number of entries and their bytes for each folder that has any."""
     sums: dict[str, tuple[int, int]] = {}
-    for entry in entries_on_disk(root):
+    for entry in entry_files(root):
         n_entries, n_bytes = sums.get(entry.folder, (0, 0))
         sums[entry.folder] = n_entries + 1, n_bytes + entry.n_bytes
     return sums

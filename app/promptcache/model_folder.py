@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from app.promptcache.entries import Entry, EntryTable
-from app.promptcache.entry_file import read_entry, read_head
-from app.promptcache.entry_header import BadEntry, Head
+from app.promptcache.entry_file import read_entry, read_metadata
+from app.promptcache.entry_header import BadEntry, EntryMetadata
 from app.promptcache.files import Files
-from app.promptcache.folder_scan import PASSING_ERRORS, Findings, scan
+from app.promptcache.folder_scan import TRANSIENT_ERRORS, ScanResult, scan
 from app.promptcache.folders import clear_folder, file_name
 
 _TOUCH_EVERY_S = 60.0
@@ -50,7 +50,7 @@ class ModelFolder:
         self.lock = threading.RLock()
         self.table = EntryTable(can_cut=can_cut)
         self.generation = 0
-        """Rises with each `clear`: what was begun before is not to be put on the shelf."""
+        """Rises with each `clear`: writes that began before it are dropped."""
         self.n_bad = 0
         self._notify = notify
         self._clock = clock
@@ -70,7 +70,7 @@ class ModelFolder:
         self.files.make_folder(self.folder)
         if self._is_scanned:
             return False
-        if summary := self._look().summary():
+        if summary := self._scan().summary():
             self._notify("warning", summary)
         self._is_scanned = True
         return True
@@ -79,21 +79,21 @@ class ModelFolder:
         """Take in what another process has put into the folder, if anything has changed there."""
         with contextlib.suppress(OSError):
             if self._is_scanned and self.folder.stat().st_mtime_ns != self._seen_ns:
-                findings = self._look()
-                if findings.removed:
-                    self._notify("warning", findings.summary())
+                result = self._scan()
+                if result.removed:
+                    self._notify("warning", result.summary())
 
-    def _look(self) -> Findings:
+    def _scan(self) -> ScanResult:
         with self.lock:
             self._seen_ns = self.folder.stat().st_mtime_ns
             known = {entry.file_name for entry in self.table}
             now_s = self._clock()
-            findings = scan(self.folder, self.fingerprint, self.files, now_s, known)
-            for entry in findings.entries:
+            result = scan(self.folder, self.fingerprint, self.files, now_s, known)
+            for entry in result.entries:
                 self.table.add(entry)
                 self._latest_s = max(self._latest_s, entry.last_used_s)
-            self.n_bad += findings.removed.total()
-        return findings
+            self.n_bad += result.removed.total()
+        return result
 
     def path(self, entry: Entry) -> Path:
         """Return the path of an entry's file."""
@@ -104,30 +104,30 @@ class ModelFolder:
         self._latest_s = max(self._clock(), self._latest_s + _LATER_S)
         return self._latest_s
 
-    def read_head(self, entry: Entry) -> Head | None:
+    def read_metadata(self, entry: Entry) -> EntryMetadata | None:
         """Return an entry without its state; None where it is gone or bad."""
         path = self.path(entry)
         try:
-            head = read_head(path, self.fingerprint, self.files)
-            _check_same(entry, head)
+            metadata = read_metadata(path, self.fingerprint, self.files)
+            _check_same(entry, metadata)
         except (BadEntry, OSError) as error:
-            self._give_up(entry, path, error)
+            self._discard(entry, path, error)
             return None
-        return head
+        return metadata
 
-    def read(self, entry: Entry) -> tuple[Head, bytearray] | None:
+    def read(self, entry: Entry) -> tuple[EntryMetadata, bytearray] | None:
         """Return an entry and its state, and count that as a use; None where it is gone or bad."""
         path = self.path(entry)
         try:
-            head, state = read_entry(path, self.fingerprint, self.files)
-            _check_same(entry, head)
+            metadata, state = read_entry(path, self.fingerprint, self.files)
+            _check_same(entry, metadata)
         except MemoryError:
             return None
         except (BadEntry, OSError) as error:
-            self._give_up(entry, path, error)
+            self._discard(entry, path, error)
             return None
         self._note_use(entry, path)
-        return head, state
+        return metadata, state
 
     def _note_use(self, entry: Entry, path: Path) -> None:
         now_s = self._clock()
@@ -141,8 +141,8 @@ class ModelFolder:
         with contextlib.suppress(OSError):
             self.files.touch(path, entry.last_used_s)
 
-    def _give_up(self, entry: Entry, path: Path, error: BadEntry | OSError) -> None:
-        if isinstance(error, OSError) and error.errno in PASSING_ERRORS:
+    def _discard(self, entry: Entry, path: Path, error: BadEntry | OSError) -> None:
+        if isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS:
             return
         with self.lock:
             if self.table.get(entry.entry_id) is not entry or self.path(entry) != path:
@@ -160,7 +160,7 @@ class ModelFolder:
         """Give a finished file its name.
 
         Returns:
-            False where the shelf was cleared meanwhile; the file is gone then.
+            False where the folder was cleared meanwhile; the file is gone then.
 
         Raises:
             OSError: as the system gives it; the file is gone then.
@@ -198,7 +198,7 @@ class ModelFolder:
                         self.table.pop(entry_id)
 
     def unpin_except(self, profiles: Mapping[str, bytes | None]) -> None:
-        """Make the entries that are pinned for anything else ordinary ones.
+        """Unpin the entries of all other profiles.
 
         Args:
             profiles: the packed tokens of each; None stands for whatever it has.
@@ -228,6 +228,6 @@ class ModelFolder:
             return 0, 0
 
 
-def _check_same(entry: Entry, head: Head) -> None:
-    if head.tokens != entry.tokens or head.header.form != entry.form:
+def _check_same(entry: Entry, metadata: EntryMetadata) -> None:
+    if metadata.tokens != entry.tokens or metadata.header.form != entry.form:
         raise BadEntry("misnamed")

@@ -100,7 +100,7 @@ class PrefixIndex:
         candidates |= dict.fromkeys(islice(through, MAX_CANDIDATES))
         return len(known) * BLOCK_TOKENS, list(candidates)
 
-    def whole_in(self, packed: bytes) -> Iterator[str]:
+    def prefixes_of(self, packed: bytes) -> Iterator[str]:
         """Find the entries all of whose tokens lead a prompt, the longest first."""
         known = self._follow(packed)
         for n_blocks in range(len(known), 0, -1):

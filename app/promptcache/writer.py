@@ -64,7 +64,7 @@ class Store(Protocol):
         profile: str,
         form: str,
         replaces: bool,
-        between: Callable[[], None],
+        throttle: Callable[[], None],
     ) -> bool:
         """Keep an entry."""
 
@@ -97,9 +97,9 @@ class DiskWriter:
         self._queue: list[WriteJob] = []
         self._current: WriteJob | None = None
         self._changed = threading.Condition()
-        self._hurried = threading.Event()
+        self._is_unthrottled = threading.Event()
         self._is_closed = False
-        self._has_complained = False
+        self._has_reported = False
         self._piece_began_s = 0.0
         self._thread = threading.Thread(target=self._run, name="prompt-cache-writer", daemon=True)
         self._thread.start()
@@ -161,9 +161,9 @@ class DiskWriter:
             self._queue = []
             self._changed.notify_all()
 
-    def hurry(self) -> None:
+    def unthrottle(self) -> None:
         """Write without pauses from now on."""
-        self._hurried.set()
+        self._is_unthrottled.set()
 
     def close(self, timeout_s: float) -> int:
         """Write what waits, as far as the time allows, and end.
@@ -171,7 +171,7 @@ class DiskWriter:
         Returns:
             How many entries were left.
         """
-        self.hurry()
+        self.unthrottle()
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -190,7 +190,7 @@ class DiskWriter:
             try:
                 self._write(job)
             except Exception as error:
-                self._complain(error)
+                self._report_failure(error)
             with self._changed:
                 self._current = None
                 self._changed.notify_all()
@@ -211,17 +211,17 @@ class DiskWriter:
             profile=job.profile,
             form=job.form,
             replaces=job.replaces,
-            between=self._breathe,
+            throttle=self._throttle,
         )
 
-    def _breathe(self) -> None:
+    def _throttle(self) -> None:
         """Leave four fifths of the processor to the streams."""
-        if not self._hurried.is_set() and self._is_busy():
+        if not self._is_unthrottled.is_set() and self._is_busy():
             worked_s = time.monotonic() - self._piece_began_s
-            self._hurried.wait(min(_PAUSE_PER_WORK * worked_s, MAX_PAUSE_S))
+            self._is_unthrottled.wait(min(_PAUSE_PER_WORK * worked_s, MAX_PAUSE_S))
         self._piece_began_s = time.monotonic()
 
-    def _complain(self, error: Exception) -> None:
-        if not self._has_complained:
-            self._has_complained = True
+    def _report_failure(self, error: Exception) -> None:
+        if not self._has_reported:
+            self._has_reported = True
             self._notify("error", f"Writing to the prompt cache failed: {error!r}")

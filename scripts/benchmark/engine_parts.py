@@ -124,6 +124,6 @@ class Walk:
 
     def _write(self, tokens: list[int]) -> None:
         written = b"".join(map(self._plan.piece, tokens))
-        if self.guide.trouble or not self._rest.startswith(written):
+        if self.guide.error or not self._rest.startswith(written):
             raise BenchFailed(f"the grammar writes {written!r} and not {self._rest[:40]!r}")
         self._rest = self._rest[len(written) :]

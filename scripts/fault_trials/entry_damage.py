@@ -49,7 +49,7 @@ def _damage(data: bytearray, rng: random.Random) -> None:
 
 def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
     """Damage the state in an entry and make the checksums fit."""
-    head, state = read_entry(path, fingerprint, Files())
+    metadata, state = read_entry(path, fingerprint, Files())
     draw = rng.random()
     if draw < 0.4:
         put_number(state, rng, rng.randrange(0, 64, 4), 4)
@@ -60,9 +60,9 @@ def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
     else:
         state[:] = rng.randbytes(len(state))
     header = msgspec.structs.replace(
-        head.header, n_state_bytes=len(state), state_sha256=hashlib.sha256(state).digest()
+        metadata.header, n_state_bytes=len(state), state_sha256=hashlib.sha256(state).digest()
     )
-    path.write_bytes(encode_front(header) + head.tokens + head.extra + state)
+    path.write_bytes(encode_front(header) + metadata.tokens + metadata.extra + state)
 
 
 def damage_file(path: Path, others: Sequence[Path], rng: random.Random) -> None:

@@ -8,7 +8,15 @@ from typing import cast
 
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import Disk
-from app.promptcache import DiskStatus, DiskStore, DiskWriter, EntryInfo, Found, Snapshot, WriteJob
+from app.promptcache import (
+    DiskStatus,
+    DiskStore,
+    DiskWriter,
+    Entry,
+    EntryContent,
+    PrefixMatch,
+    WriteJob,
+)
 
 MIN_TOKENS = 4
 
@@ -27,7 +35,7 @@ class FakeStore:
         self.entries: dict[tuple[int, ...], bytearray] = {}
         self.profiles: set[str] = set()
 
-    def find(self, tokens: list[int], *, skip: Collection[str] = ()) -> Found | None:
+    def find(self, tokens: list[int], *, skip: Collection[str] = ()) -> PrefixMatch | None:
         found = None
         for held in self.entries:
             if repr(held) in skip:
@@ -35,18 +43,18 @@ class FakeStore:
             shared = common_prefix(list(held), tokens)
             is_fit = shared >= MIN_TOKENS and (self.can_cut or shared == len(held))
             if is_fit and (found is None or shared > found.n_shared):
-                found = Found(repr(held), shared, len(held), len(held))
+                found = PrefixMatch(repr(held), shared, len(held), len(held))
         return found
 
-    def read(self, found: Found) -> Snapshot | None:
+    def read(self, found: PrefixMatch) -> EntryContent | None:
         tokens = self.tokens_of(found)
         assert tokens is not None
         if self._dice and self._dice.random() < 0.2:
             del self.entries[tuple(tokens)]
             return None
-        return Snapshot(tokens, bytearray(self.entries[tuple(tokens)]), b"")
+        return EntryContent(tokens, bytearray(self.entries[tuple(tokens)]), b"")
 
-    def tokens_of(self, found: Found) -> list[int] | None:
+    def tokens_of(self, found: PrefixMatch) -> list[int] | None:
         return next((list(held) for held in self.entries if repr(held) == found.entry_id), None)
 
     def newest_tokens(self) -> list[int] | None:
@@ -67,7 +75,7 @@ class FakeStore:
         self.entries.clear()
         return n_entries, n_entries
 
-    def list_entries(self) -> list[EntryInfo]:
+    def list_entries(self) -> list[Entry]:
         return []
 
     def status(self) -> DiskStatus:
@@ -95,7 +103,7 @@ class FakeWriter:
     def close(self, timeout_s: float) -> int:
         return 0
 
-    def hurry(self) -> None:
+    def unthrottle(self) -> None:
         pass
 
     def drop_waiting(self) -> None:

@@ -1,6 +1,6 @@
 """Owns an engine without llama.cpp, and a client that follows a script.
 
-The loop, scheduler, sequences and inbox are the real ones.
+The loop, scheduler, sequences and command handler are the real ones.
 """
 
 from __future__ import annotations
@@ -13,19 +13,23 @@ from app.engine.constrain import GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.speculation import BatchCost
 from app.engine.ipc.channel import Channel
-from app.engine.kv.disk_tier import Disk, DiskTier
+from app.engine.ipc.outbox import Outbox
+from app.engine.kv.disk_tier import Disk, DiskCacheTier
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import SequencePool
 from app.engine.llama import Context, Model
 from app.engine.prompt.builder import PromptBuilder
+from app.engine.scheduling.admission import Admission
+from app.engine.scheduling.batch_runner import BatchRunner
 from app.engine.scheduling.command_handler import CommandHandler
 from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.generation import Generation
+from app.engine.scheduling.interrupt import Interrupt
 from app.engine.scheduling.loop import EngineLoop
-from app.engine.scheduling.request import Request
 from app.engine.scheduling.scheduler import Scheduler
+from app.engine.scheduling.stats import StatsReporter
 from app.engine.system.throughput import Throughput
 from app.protocol import (
     Command,
@@ -91,26 +95,27 @@ class TroubledGuidance(NoGuidance):
         return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=whole)
 
 
-class SamplingInbox(CommandHandler):
+class SamplingCommands(CommandHandler):
     """Gives each request its sampler as it comes."""
 
     def __init__(
         self,
+        prompts: TokenPrompts,
         scheduler: Scheduler,
-        channel: Channel,
+        outbox: Outbox,
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
         n_ctx: int,
         planner: NoGuidance,
     ) -> None:
-        model, prompts = LetterModel(is_recurrent=False), TokenPrompts()
+        model = LetterModel(is_recurrent=False)
         super().__init__(
             cast(Model, model),
             cast(PromptBuilder, prompts),
             cast(ConstraintPlanner, planner),
             scheduler,
-            channel,
+            outbox,
             throughput,
             kv_cache,
             save_policy,
@@ -121,14 +126,13 @@ class SamplingInbox(CommandHandler):
         self.dry = model.dry
         self.samplers: list[HistorySampler] = []
 
-    def handle(self, command: Command) -> list[Request]:
-        found = super().handle(command)
+    def handle(self, command: Command) -> None:
+        super().handle(command)
         for request in self._queue.waiting:
             if request.max_new and request.sampler is None:
                 sampler = HistorySampler(request.sampling.seed or 0)
                 self.samplers.append(sampler)
                 request.sampler = sampler
-        return found
 
 
 class DicePace(Throughput):
@@ -196,47 +200,60 @@ class Engine:
         )
         throughput = DicePace(dice, n_batch) if dice else Throughput(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)
-        tier = DiskTier()
-        if disk:
-            tier.use(disk)
+        outbox = Outbox(channel, stream_interval_s)
+        interrupt = Interrupt(channel, poll_every_s=0.0)
+        context = cast(Context, self.cells)
+        store = MemoryStore(idle_bytes, can_cut=can_cut)
         kv_cache = KvCache(
-            cast(Context, self.cells),
-            self.pool,
-            MemoryStore(idle_bytes, can_cut=can_cut),
-            tier,
-            throughput,
-            can_cut=can_cut,
+            context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
-        self.command_handler = SamplingInbox(
-            self.scheduler, channel, throughput, kv_cache, save_policy, n_ctx, self._planner
-        )
-        completion = RequestCompletion(
-            channel,
+        prompts = TokenPrompts()
+        self.command_handler = SamplingCommands(
+            prompts,
             self.scheduler,
-            save_policy,
+            outbox,
             throughput,
-            self.command_handler.remember,
-            deadline_s=deadline_s,
-        )
-        model = cast(Model, LetterModel(is_recurrent=not can_cut))
-        self.generation = Generation(
-            model, cast(Context, self.cells), channel, completion, can_guess=can_cut
-        )
-        self.generation.cost = FlatCost()
-        self.loop = EngineLoop(
-            model,
-            cast(Context, self.cells),
-            channel,
-            self.command_handler,
-            self.scheduler,
             kv_cache,
             save_policy,
+            n_ctx,
+            self._planner,
+        )
+        model = cast(Model, LetterModel(is_recurrent=not can_cut))
+        completion = RequestCompletion(
+            model,
+            prompts.turns,
+            outbox,
+            self.scheduler,
+            save_policy,
             throughput,
+            deadline_s=deadline_s,
+        )
+        self.generation = Generation(
+            model, context, outbox, completion, can_guess=can_cut, cost=FlatCost()
+        )
+        self.loop = EngineLoop(
+            channel,
+            interrupt,
+            outbox,
+            self.command_handler,
+            self.scheduler,
+            Admission(
+                model, self.scheduler, kv_cache, save_policy, self.generation, completion, outbox
+            ),
+            BatchRunner(
+                context,
+                self.scheduler,
+                kv_cache,
+                throughput,
+                self.generation,
+                completion,
+                outbox,
+                interrupt,
+            ),
             completion,
-            self.generation,
-            stream_interval_s=stream_interval_s,
-            poll_every_s=0.0,
+            save_policy,
+            StatsReporter(self.scheduler, kv_cache, throughput, outbox),
         )
 
     def run(self) -> Engine:

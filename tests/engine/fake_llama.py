@@ -55,7 +55,7 @@ def followers(token: int) -> list[int]:
 class Follower:
     """A grammar that admits any token and forces some after large ones."""
 
-    trouble = ""
+    error = ""
     is_over = False
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Troubled(Follower):
 
     def take_forced(self) -> list[int]:
         self._n_left -= 1
-        self.trouble = "" if self._n_left > 0 else "too much"
+        self.error = "" if self._n_left > 0 else "too much"
         return [1]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.promptcache import DiskStore, Role, Snapshot
+from app.promptcache import DiskStore, EntryContent, Role
 from app.promptcache.files import Files
 
 START_S = 1_700_000_000.0
@@ -134,7 +134,7 @@ def put(
     return store.write(tokens, state, role=role, profile=profile, replaces=replaces)
 
 
-def fetch(store: DiskStore, tokens: list[int]) -> Snapshot | None:
+def fetch(store: DiskStore, tokens: list[int]) -> EntryContent | None:
     found = store.find(tokens)
     return None if found is None else store.read(found)
 

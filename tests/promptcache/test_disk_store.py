@@ -7,9 +7,9 @@ from errno import EIO, EMFILE
 
 import pytest
 
-from app.promptcache import Found
+from app.promptcache import PrefixMatch
 from app.promptcache.entries import EntryTable, entry_of
-from app.promptcache.entry_header import Draft, Head
+from app.promptcache.entry_header import EntryDraft, EntryMetadata
 from app.promptcache.token_bytes import pack
 from tests.promptcache.stores import Bench, fetch, is_kept, put, words
 
@@ -109,9 +109,9 @@ def test_the_work_of_a_look_up_does_not_grow_with_the_entries(can_cut: bool) -> 
     def probes(n_entries: int) -> int:
         table = EntryTable(can_cut=can_cut)
         for i in range(n_entries):
-            draft = Draft(pack(SHARED + words(i)), b"", b"", "", "", "turn", "", 0.0)
-            head = Head(draft.header(), draft.tokens, b"", 1)
-            table.add(entry_of(head, is_pinned=False, used_s=i))
+            draft = EntryDraft(pack(SHARED + words(i)), b"", b"", "", "", "turn", "", 0.0)
+            metadata = EntryMetadata(draft.header(), draft.tokens, b"", 1)
+            table.add(entry_of(metadata, is_pinned=False, used_s=i))
         before = table.n_probes
         best = table.best(pack(SHARED + words(5) + words(1, 1000)), "")
         assert best is not None
@@ -209,7 +209,7 @@ def test_an_entry_that_another_process_evicted_is_a_silent_miss(bench: Bench) ->
     assert fetch(store, SHARED) is None
     assert store.status().n_entries == 0
     assert bench.notices.lines == []
-    assert store.read(Found("unknown", 1, 1, 1)) is None
+    assert store.read(PrefixMatch("unknown", 1, 1, 1)) is None
 
 
 def test_an_unreadable_entry_is_removed(bench: Bench) -> None:

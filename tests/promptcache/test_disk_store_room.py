@@ -239,12 +239,12 @@ def test_a_write_that_runs_while_the_store_is_cleared_comes_to_nothing(bench: Be
     started, cleared = threading.Event(), threading.Event()
     results: list[bool] = []
 
-    def between() -> None:
+    def throttle() -> None:
         started.set()
         assert cleared.wait(10)
 
     def write() -> None:
-        results.append(store.write(SHARED, state_of(SHARED), between=between))
+        results.append(store.write(SHARED, state_of(SHARED), throttle=throttle))
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -255,7 +255,7 @@ def test_a_write_that_runs_while_the_store_is_cleared_comes_to_nothing(bench: Be
     assert results == [False]
     assert bench.names() == []
     assert store.find(SHARED) is None
-    assert store.status().trouble == ""
+    assert store.status().write_error == ""
     assert put(store, SHARED)
 
 
@@ -264,7 +264,7 @@ def test_nothing_waits_for_a_write_but_writes(bench: Bench) -> None:
     put(store, SHARED)
     seen: list[bool] = []
 
-    def between() -> None:
+    def throttle() -> None:
         def look() -> None:
             seen.append(fetch(store, SHARED) is not None and store.status().n_entries == 1)
 
@@ -272,7 +272,7 @@ def test_nothing_waits_for_a_write_but_writes(bench: Bench) -> None:
         thread.start()
         thread.join(10)
 
-    assert store.write(words(1), b"state", between=between)
+    assert store.write(words(1), b"state", throttle=throttle)
     assert seen
     assert all(seen)
 

@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.promptcache.entry_file import PIECE_BYTES, read_entry, read_head, write_temporary
+from app.promptcache.entry_file import PIECE_BYTES, read_entry, read_metadata, write_temporary
 from app.promptcache.entry_header import (
     LENGTH,
     MAGIC,
     MAX_EXTRA_BYTES,
     MAX_HEADER_BYTES,
     BadEntry,
-    Draft,
+    EntryDraft,
 )
 from app.promptcache.files import Files
 from app.promptcache.token_bytes import pack
@@ -27,8 +27,8 @@ FILES = Files()
 TOKENS = list(range(40))
 
 
-def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> Draft:
-    return Draft(
+def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> EntryDraft:
+    return EntryDraft(
         tokens=pack(TOKENS),
         state=state,
         extra=extra,
@@ -69,11 +69,15 @@ def with_header(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 
 
 def test_what_is_written_is_read(path: Path) -> None:
-    head, state = read_entry(path, "mine", FILES)
-    assert (head.tokens, head.extra, bytes(state)) == (pack(TOKENS), b"extra", b"state of things")
-    assert head.n_bytes == path.stat().st_size == draft().n_bytes()
-    assert (head.header.role, head.header.created_s) == ("turn", 1.5)
-    assert read_head(path, "mine", FILES) == head
+    metadata, state = read_entry(path, "mine", FILES)
+    assert (metadata.tokens, metadata.extra, bytes(state)) == (
+        pack(TOKENS),
+        b"extra",
+        b"state of things",
+    )
+    assert metadata.n_bytes == path.stat().st_size == draft().n_bytes()
+    assert (metadata.header.role, metadata.header.created_s) == ("turn", 1.5)
+    assert read_metadata(path, "mine", FILES) == metadata
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -103,7 +107,7 @@ def test_a_truncated_file_is_seen_wherever_it_ends(path: Path) -> None:
         path.write_bytes(content[:length])
         assert reason(path) == "truncated"
         with pytest.raises(BadEntry):
-            read_head(path, "mine", FILES)
+            read_metadata(path, "mine", FILES)
 
 
 def test_a_file_with_something_after_it_is_refused(path: Path) -> None:
@@ -115,7 +119,7 @@ def test_the_head_says_nothing_of_the_state(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert read_head(path, "mine", FILES).tokens == pack(TOKENS)
+    assert read_metadata(path, "mine", FILES).tokens == pack(TOKENS)
     assert reason(path) == "checksum of state"
 
 

@@ -49,7 +49,7 @@ def test_a_removed_entry_leaves_nothing_behind() -> None:
     index.remove("b")
     index.remove("b")
     assert index.deepest(pack(BLOCK)) == (0, [])
-    assert list(index.whole_in(pack(BLOCK + BLOCK))) == []
+    assert list(index.prefixes_of(pack(BLOCK + BLOCK))) == []
 
 
 def test_whole_entries_come_the_longest_first() -> None:
@@ -60,10 +60,10 @@ def test_whole_entries_come_the_longest_first() -> None:
         two=BLOCK + BLOCK,
         longer=[*BLOCK, *BLOCK, 5, 6],
     )
-    assert list(index.whole_in(pack([*BLOCK, 1, 2, 3, 4]))) == ["tail", "block"]
-    assert list(index.whole_in(pack([*BLOCK, *BLOCK, 5]))) == ["two", "block"]
-    assert list(index.whole_in(pack([*BLOCK, *BLOCK, 5, 6]))) == ["longer", "two", "block"]
-    assert list(index.whole_in(pack(BLOCK[:-1]))) == []
+    assert list(index.prefixes_of(pack([*BLOCK, 1, 2, 3, 4]))) == ["tail", "block"]
+    assert list(index.prefixes_of(pack([*BLOCK, *BLOCK, 5]))) == ["two", "block"]
+    assert list(index.prefixes_of(pack([*BLOCK, *BLOCK, 5, 6]))) == ["longer", "two", "block"]
+    assert list(index.prefixes_of(pack(BLOCK[:-1]))) == []
 
 
 def test_of_many_candidates_the_most_recent_ones_are_given() -> None:
@@ -92,7 +92,7 @@ def test_the_work_does_not_grow_with_the_number_of_entries(whole: bool) -> None:
         prompt = pack([*shared, *words(5, 64), *words(9, 320)])
         before = index.n_probes
         if whole:
-            list(index.whole_in(prompt))
+            list(index.prefixes_of(prompt))
         else:
             index.deepest(prompt)
         return index.n_probes - before
@@ -114,7 +114,7 @@ def test_random_lists_are_found_as_a_search_through_all_would() -> None:
             for i, tokens in enumerate(lists)
             if shared[i] == len(tokens) and len(tokens) >= BLOCK_TOKENS
         }
-        assert set(index.whole_in(pack(prompt))) == whole
+        assert set(index.prefixes_of(pack(prompt))) == whole
 
 
 def test_packing_keeps_tokens() -> None:

@@ -58,6 +58,6 @@ def test_a_store_writes_no_more_than_the_budget_of_the_day(bench: Bench) -> None
     assert not put(store, words(2), n_bytes=10_000)
     status = store.status()
     assert 20_000 < status.written_today_bytes <= status.daily_write_bytes == 25_000
-    assert status.trouble == ""
+    assert status.write_error == ""
     bench.clock.now_s += DAY_S
     assert put(store, words(2), n_bytes=10_000)

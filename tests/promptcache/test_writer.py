@@ -36,11 +36,11 @@ class HeldStore:
         profile: str,
         form: str,
         replaces: bool,
-        between: Callable[[], None],
+        throttle: Callable[[], None],
     ) -> bool:
         self.began.release()
         assert self.may_go_on.wait(10)
-        between()
+        throttle()
         if self.error is not None:
             raise self.error
         self.written.append(tokens)
@@ -197,14 +197,14 @@ def test_a_writer_pauses_only_while_streams_run(bench: Bench, is_busy: bool) -> 
             pauses.append(timeout)
             return False
 
-    writer._hurried = Spy()
+    writer._is_unthrottled = Spy()
     try:
         writer.submit(WriteJob(tokens=FIRST, state=bytes(3_000_000)))
         assert writer.wait(timeout_s=10)
         assert bool(pauses) is is_busy
         assert all(0 <= pause <= MAX_PAUSE_S for pause in pauses)
         pauses.clear()
-        writer.hurry()
+        writer.unthrottle()
         writer.submit(WriteJob(tokens=words(1), state=bytes(3_000_000)))
         assert writer.wait(timeout_s=10)
         assert pauses == []

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.chat.parsing.incremental import Input, Step, n_held
-from app.chat.parsing.stream_parser import CallStart, Reasoning, StreamEvent, StreamParser, joined
+from app.chat.parsing.stream_parser import (
+    CallStart,
+    ReasoningPiece,
+    StreamEvent,
+    StreamParser,
+    joined,
+)
 
 _PIECE_CHARS = 4096  # what was not read yet is copied
 _MAYBE_TOKEN = re.compile(r"<[^<>\s]+>")
@@ -201,7 +207,7 @@ class ReasoningParser:
             text = text.lstrip()
         shown = text.rstrip()
         if shown:
-            self._events.append(Reasoning("".join(self._space) + shown))
+            self._events.append(ReasoningPiece("".join(self._space) + shown))
             self._has_thought = True
             self._space = []
         self._space.append(text[len(shown) :])

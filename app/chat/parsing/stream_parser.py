@@ -12,14 +12,14 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextPiece:
     """A piece of what the user reads."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reasoning:
+class ReasoningPiece:
     """A piece of what the model thought before it answered."""
 
     text: str
@@ -48,7 +48,7 @@ class CallEnd:
     index: int
 
 
-StreamEvent = Text | Reasoning | CallStart | CallArguments | CallEnd
+StreamEvent = TextPiece | ReasoningPiece | CallStart | CallArguments | CallEnd
 
 
 class StreamParser(Protocol):
@@ -68,7 +68,7 @@ class PlainParser:
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the text as it is."""
-        return [Text(text)] if text else []
+        return [TextPiece(text)] if text else []
 
     def finish(self) -> list[StreamEvent]:
         """Return nothing: nothing is ever held back."""
@@ -93,10 +93,10 @@ def joined(events: Iterable[StreamEvent]) -> list[StreamEvent]:
     for event in events:
         last = result[-1] if result else None
         match last, event:
-            case Text(before), Text(after):
-                result[-1] = Text(before + after)
-            case Reasoning(before), Reasoning(after):
-                result[-1] = Reasoning(before + after)
+            case TextPiece(before), TextPiece(after):
+                result[-1] = TextPiece(before + after)
+            case ReasoningPiece(before), ReasoningPiece(after):
+                result[-1] = ReasoningPiece(before + after)
             case CallArguments(index, before), CallArguments(same, after) if index == same:
                 result[-1] = CallArguments(index, before + after)
             case _:
@@ -127,9 +127,9 @@ def collect(events: Iterable[StreamEvent]) -> ParsedAnswer:
     answer = ParsedAnswer()
     for event in events:
         match event:
-            case Text(text):
+            case TextPiece(text):
                 answer.content += text
-            case Reasoning(text):
+            case ReasoningPiece(text):
                 answer.reasoning += text
             case CallStart(_, name):
                 answer.tool_calls.append(ParsedCall(name))

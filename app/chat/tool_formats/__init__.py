@@ -17,11 +17,11 @@ from app.chat.tool_formats import (
     llama,
     mistral,
 )
-from app.chat.tool_formats.base import Offered, ToolFormat
+from app.chat.tool_formats.base import OfferedTools, ToolFormat
 from app.chat.tool_formats.channels import harmony, kimi_k3, muse, solar
 from app.chat.tool_formats.xml import glm, invoke, minimax_m3, xml_functions
 
-__all__ = ["FORMATS", "Offered", "ToolFormat", "detect"]
+__all__ = ["FORMATS", "OfferedTools", "ToolFormat", "detect"]
 
 # Those with marks that nobody else has come first, those with marks that others use too last.
 FORMATS: tuple[ToolFormat, ...] = (

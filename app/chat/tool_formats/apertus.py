@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.parsing.json_value import SPACE
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
@@ -59,7 +59,7 @@ def _name(json_text: str) -> str:
     return name.strip().encode("utf-8", "replace").decode()
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = [headed_call(grammar, tool, f"{{{json.dumps(tool.name)}: ", "}") for tool in tools]
     listed = call_list(grammar, calls, one)
     return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal(f"]{CLOSE}")))

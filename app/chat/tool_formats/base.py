@@ -9,15 +9,15 @@ from typing import Any
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.stream_parser import StreamParser
 
-Offered = Set[str] | Mapping[str, Any] | None
+OfferedTools = Set[str] | Mapping[str, Any] | None
 """The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""
 
-Made = Sequence[tuple[str, Any]]
+MadeCalls = Sequence[tuple[str, Any]]
 """Calls that were made: name and arguments, an object or JSON text."""
 
 
 @dataclass(frozen=True)
-class Tool:
+class ToolSpec:
     """An offered tool.
 
     Attributes:
@@ -76,9 +76,9 @@ class ToolFormat:
     name: str
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
-    parser: Callable[[Offered], StreamParser]
+    parser: Callable[[OfferedTools], StreamParser]
     always: bool = False
     head: str = ""
     thoughts: Callable[[Grammar], str] | None = None
-    write: Callable[[Made], str] | None = None
-    block: Callable[[Grammar, Sequence[Tool], bool], CallBlock] | None = None
+    write: Callable[[MadeCalls], str] | None = None
+    block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock] | None = None

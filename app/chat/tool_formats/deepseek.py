@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.sections import SectionParser
 
@@ -47,7 +47,7 @@ class DeepSeekParser(SectionParser):
         yield from self._input.literal(_FENCE)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     tags = DeepSeekParser
     calls = [
         headed_call(grammar, tool, tags.call + tool.name + tags.separator, tags.end_call)
@@ -57,7 +57,7 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
 
 
-def _code_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _code_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     tags = DeepSeekParser
     before, after = f"{tags.call}function{tags.separator}", f"\n{_FENCE}{tags.end_call}"
     calls = [
@@ -68,7 +68,7 @@ def _code_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock
 
 
 def _format(
-    name: str, mark: str, block: Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+    name: str, mark: str, block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 ) -> ToolFormat:
     tags = DeepSeekParser
     return ToolFormat(

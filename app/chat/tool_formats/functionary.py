@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
@@ -61,13 +61,13 @@ class RecipientParser(ScriptedParser):
             yield from self._named(name)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [headed_call(grammar, tool, f"{tool.name}>", _END) for tool in tools]
     return CallBlock(FUNCTION, grammar.either(calls))
 
 
-def _recipient_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _recipient_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one
     calls = [headed_call(grammar, tool, f"{tool.name}\n") for tool in tools]
     return CallBlock(RECIPIENT, grammar.either(calls), is_begun=True)

@@ -12,8 +12,13 @@ from collections.abc import Iterable, Sequence
 from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.syntax.argument_blocks import Text, json_value, separated, text_value
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.syntax.argument_blocks import (
+    TextSyntax,
+    json_value,
+    separated,
+    text_value,
+)
 from app.chat.tool_formats.syntax.parameters import (
     Parameter,
     fields_of,
@@ -150,7 +155,7 @@ def _json(text: str) -> str:
     return json.dumps(without_lone_surrogates(text), ensure_ascii=False)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = []
     for tool in tools:
@@ -161,7 +166,7 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
 
 
 def _written_fields(
-    grammar: Grammar, parameters: Iterable[Parameter], depth: int, tool: Tool
+    grammar: Grammar, parameters: Iterable[Parameter], depth: int, tool: ToolSpec
 ) -> str:
     """Return the expression for the fields of an object and its closing brace."""
 
@@ -173,10 +178,10 @@ def _written_fields(
     return separated(grammar, in_order, field, ",", "}")
 
 
-def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: Tool) -> str:
+def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: ToolSpec) -> str:
     options = []
     if any(kind_of_option(option) == "string" for option in parameter.options):
-        text = text_value(grammar, parameter, Text(QUOTE), is_strict=tool.is_strict)
+        text = text_value(grammar, parameter, TextSyntax(QUOTE), is_strict=tool.is_strict)
         options.append(sequence(grammar.literal(QUOTE), text))
     for option in parameter.options:
         match kind_of_option(option):
@@ -194,7 +199,7 @@ def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: Tool) -> 
     return grammar.either(list(dict.fromkeys(options)))
 
 
-def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: Tool) -> str:
+def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: ToolSpec) -> str:
     """Return the expression for an object or list; as JSON where its schema is not a plain one."""
     fields, items = fields_of(option), items_in(option)
     if depth and fields is not None:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from app.chat.grammar.lark import Grammar
-from app.chat.parsing.stream_parser import StreamEvent, Text, held_back, joined
-from app.chat.tool_formats.base import CallBlock, Made, Offered, Tool, ToolFormat
+from app.chat.parsing.stream_parser import StreamEvent, TextPiece, held_back, joined
+from app.chat.tool_formats.base import CallBlock, MadeCalls, OfferedTools, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_object
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress, call_text
 
@@ -35,7 +35,7 @@ class HermesParser:
             too, and the client says that it has no such tool.
     """
 
-    def __init__(self, tool_names: Offered = None) -> None:
+    def __init__(self, tool_names: OfferedTools = None) -> None:
         del tool_names
         self._mode: Callable[[str], str] = self._in_text
         self._events: list[StreamEvent] = []
@@ -74,7 +74,7 @@ class HermesParser:
             self._just_after_block = False
             text = text.removeprefix("\r").removeprefix("\n")
         if text:
-            self._events.append(Text(text))
+            self._events.append(TextPiece(text))
 
     # Each mode takes text and returns what it leaves to the next mode.
 
@@ -139,14 +139,14 @@ def _recognises(template_source: str) -> bool:
     return OPEN in template_source and not any(mark in template_source for mark in _XML_MARKS)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = grammar.either([call_object(grammar, tool) for tool in tools])
     body = f"{grammar.literal(chr(10))} {calls} {grammar.literal(chr(10) + CLOSE)}"
     return CallBlock(trigger=OPEN, body=body, between="\n")
 
 
-def write(calls: Made) -> str:
+def write(calls: MadeCalls) -> str:
     """Return calls as Hermes writes them."""
     return "\n".join(f"{OPEN}\n{call_text(*call)}\n{CLOSE}" for call in calls)
 

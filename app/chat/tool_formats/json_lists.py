@@ -13,7 +13,7 @@ from typing import ClassVar
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
 from app.chat.parsing.json_value import SPACE
-from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, MadeCalls, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_list, call_object
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, call_text
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
@@ -102,13 +102,13 @@ class _RoleParser(JsonListParser):
         yield from super()._block(call)
 
 
-Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+Block = Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 
 
 def _listed(trigger: str, before: str, after: str, separator: str = ", ") -> Block:
     """Return what writes blocks of calls between texts, with `separator` between calls."""
 
-    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    def block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         calls = [call_object(grammar, tool) for tool in tools]
         listed = call_list(grammar, calls, one, separator=separator)
         opening = grammar.literal(before) if before else ""
@@ -117,13 +117,13 @@ def _listed(trigger: str, before: str, after: str, separator: str = ", ") -> Blo
     return block
 
 
-def _gigachat_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _gigachat_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [call_object(grammar, tool) for tool in tools]
     return CallBlock(_FunctionCallParser.openers[0], grammar.either(calls))
 
 
-def _role_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _role_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one
     calls = grammar.either([call_object(grammar, tool) for tool in tools])
     call, end = _RoleParser.openers
@@ -132,7 +132,7 @@ def _role_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock
     return CallBlock(call, body, between=message, before=message)
 
 
-def _command_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _command_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     start = sequence(grammar.literal('{"tool_call_id": "'), grammar.pattern("[0-9]{1,4}"))
     keys = {"name_key": "tool_name", "arguments_key": "parameters"}
     calls = [sequence(start, call_object(grammar, tool, opening='", ', **keys)) for tool in tools]
@@ -153,7 +153,7 @@ def _format(name: str, parser: type[JsonListParser], block: Block, mark: str = "
     )
 
 
-def _write_pipe(calls: Made) -> str:
+def _write_pipe(calls: MadeCalls) -> str:
     return f"{_PipeParser.openers[0]}[{', '.join(starmap(call_text, calls))}]"
 
 

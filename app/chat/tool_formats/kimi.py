@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.sections import SectionParser
 
@@ -31,7 +31,7 @@ class KimiParser(SectionParser):
         return _NUMBER.sub("", header.removeprefix("functions."))
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     tags = KimiParser
     number = grammar.pattern("[0-9]{1,4}")
     calls = [

@@ -14,7 +14,7 @@ from typing import Any
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Made, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, MadeCalls, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.argument_blocks import json_value, listed_texts, separated
 from app.chat.tool_formats.syntax.json_blocks import call_list
 from app.chat.tool_formats.syntax.parameters import Parameter, kind_of_option, parameters_of
@@ -90,7 +90,7 @@ class Lfm2Parser(ScriptedParser):
                 raise NoCall
 
 
-def _write(calls: Made) -> str:
+def _write(calls: MadeCalls) -> str:
     return f"{OPEN}[{', '.join(itertools.starmap(_python, calls))}]{CLOSE}"
 
 
@@ -106,13 +106,13 @@ def _python(name: str, arguments: Any) -> str:
     return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})"
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = [_call(grammar, tool) for tool in tools]
     listed = call_list(grammar, calls, one)
     return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal(f"]{CLOSE}")))
 
 
-def _call(grammar: Grammar, tool: Tool) -> str:
+def _call(grammar: Grammar, tool: ToolSpec) -> str:
     def argument(parameter: Parameter) -> str:
         return _argument(grammar, parameter, tool.is_strict)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.json_lists import JsonListParser
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.json_call import JsonCallReader
@@ -46,7 +46,7 @@ def _recognises(template_source: str) -> bool:
     return tagged or _ASKS in template_source
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # the family makes one call an answer
     calls = [
         headed_call(grammar, tool, json.dumps(tool.name)[1:] + ', "parameters": ', "}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.json_lists import JsonListParser
 from app.chat.tool_formats.syntax.json_blocks import call_list, call_object, headed_call
 
@@ -41,7 +41,7 @@ class MistralParser(JsonListParser):
         yield from self._named(name)
 
 
-def _list_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _list_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     # The history shows the calls' ids, which a model may make up or leave out.
     call_id = [grammar.literal(', "id": "'), grammar.pattern(_ID), grammar.literal('"}')]
     closing = grammar.either([grammar.literal("}"), sequence(*call_id)])
@@ -50,13 +50,13 @@ def _list_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock
     return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal("]")))
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [headed_call(grammar, tool, tool.name + ARGS) for tool in tools]
     return CallBlock(OPEN, grammar.either(calls))
 
 
-def _call_id_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _call_id_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one
     call_id = grammar.pattern(_ID)
     calls = [
@@ -67,7 +67,7 @@ def _call_id_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBl
 
 
 def _format(
-    name: str, mark: str, block: Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+    name: str, mark: str, block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 ) -> ToolFormat:
     return ToolFormat(
         name=name,

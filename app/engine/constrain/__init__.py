@@ -9,15 +9,15 @@ from __future__ import annotations
 from app.engine.constrain.compiler import Compiler
 from app.engine.constrain.guide import Guide
 from app.engine.constrain.matcher import Matcher, build_tokenizer
-from app.engine.constrain.plan import Block, GuidePlan, Taken, Thinking
+from app.engine.constrain.plan import Block, GuidedTokens, GuidePlan, ThinkingPlan
 
 __all__ = [
     "Block",
     "Compiler",
     "Guide",
     "GuidePlan",
+    "GuidedTokens",
     "Matcher",
-    "Taken",
-    "Thinking",
+    "ThinkingPlan",
     "build_tokenizer",
 ]

@@ -102,9 +102,9 @@ class Compiler:
         if _n_remainders(grammar) > _MOST_REMAINDERS:
             reason = "multipleOf is too large a number to be enforced, or several are together"
             raise InvalidRequest(f"{param}: {reason}", param=param)
-        inner, trouble = _with_deep_stack(lambda: self._begun(grammar))
-        if trouble:
-            raise InvalidRequest(f"{param}: {_reason(trouble)}", param=param)
+        inner, error = _with_deep_stack(lambda: self._begun(grammar))
+        if error:
+            raise InvalidRequest(f"{param}: {_reason(error)}", param=param)
         return Matcher(inner, self._tokenizer)
 
     def _begun(self, grammar: str) -> _Begun:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from app.engine.constrain.plan import Block, GuidePlan, Taken, Thinking
+from app.engine.constrain.plan import Block, GuidedTokens, GuidePlan, ThinkingPlan
 
 
 class _Phase(Enum):
@@ -37,18 +37,18 @@ class Guide:
             self._phase = _Phase.THINKING
 
     @property
-    def trouble(self) -> str:
+    def error(self) -> str:
         """Why the grammar could not be followed; empty where it could."""
         is_bound = self._phase is _Phase.BOUND and self._matcher is not None
-        return self._matcher.trouble if is_bound and self._matcher is not None else ""
+        return self._matcher.error if is_bound and self._matcher is not None else ""
 
-    def begin(self) -> Taken:
+    def begin(self) -> GuidedTokens:
         """Return what has to come first, before anything is chosen."""
         thinking = self._plan.thinking
         if self._phase is _Phase.THINKING and thinking is not None and thinking.budget == 0:
             return self._stop_thinking(thinking, [])
         may_choose = self._may_think and thinking is not None and thinking.opening_token is not None
-        return Taken() if may_choose else self._with_forced([])
+        return GuidedTokens() if may_choose else self._with_forced([])
 
     def mask(self) -> bytes | None:
         """Return which tokens may come next, a bit each; None is all of them."""
@@ -66,7 +66,7 @@ class Guide:
             return len(tokens)
         return 0 if self._may_think else self._matcher.n_allowed(tokens)
 
-    def take(self, token: int) -> Taken:
+    def take(self, token: int) -> GuidedTokens:
         """Note a chosen token and return what it leads to."""
         match self._phase:
             case _Phase.FREE:
@@ -76,7 +76,7 @@ class Guide:
             case _Phase.BOUND:
                 return self._take_bound(token)
 
-    def take_end(self, token: int) -> Taken:
+    def take_end(self, token: int) -> GuidedTokens:
         """Note a chosen token that ends the generation, and return what it leads to.
 
         Where the whole answer is held to a grammar, it ends no more than the thoughts.
@@ -84,11 +84,11 @@ class Guide:
         thinking = self._plan.thinking
         if self._phase is _Phase.THINKING and thinking is not None and self._matcher is not None:
             return self._stop_thinking(thinking, [])
-        return Taken([token])
+        return GuidedTokens([token])
 
     # ------------------------------------------------------------ bound
 
-    def _take_bound(self, token: int) -> Taken:
+    def _take_bound(self, token: int) -> GuidedTokens:
         thinking, may_think = self._plan.thinking, self._may_think
         self._may_think = False
         if may_think and thinking is not None and token == thinking.opening_token:
@@ -97,28 +97,30 @@ class Guide:
             self._matcher.take(token)
         return self._with_forced([token])
 
-    def _with_forced(self, tokens: list[int]) -> Taken:
+    def _with_forced(self, tokens: list[int]) -> GuidedTokens:
         """Return the tokens and those that the grammar forces after them."""
         if self._phase is not _Phase.BOUND or self._matcher is None:
-            return Taken(tokens)
+            return GuidedTokens(tokens)
         if self._plan.fast_forward:
             tokens = tokens + self._matcher.take_forced()
-        if not self._matcher.is_over or self._matcher.trouble:
-            return Taken(tokens)
+        if not self._matcher.is_over or self._matcher.error:
+            return GuidedTokens(tokens)
         block = self._plan.block
         if not self._in_block or block is None or block.is_last:
-            return Taken(tokens, is_over=True)
+            return GuidedTokens(tokens, is_over=True)
         self._phase, self._matcher, self._in_block, self._tail = _Phase.FREE, None, False, b""
         self._may_call = not block.only_at_start
-        return Taken(tokens)
+        return GuidedTokens(tokens)
 
     # ------------------------------------------------------------ thinking
 
-    def _start_thinking(self, thinking: Thinking, tokens: list[int]) -> Taken:
+    def _start_thinking(self, thinking: ThinkingPlan, tokens: list[int]) -> GuidedTokens:
         self._phase, self._tail = _Phase.THINKING, b""
-        return self._stop_thinking(thinking, tokens) if thinking.budget == 0 else Taken(tokens)
+        return (
+            self._stop_thinking(thinking, tokens) if thinking.budget == 0 else GuidedTokens(tokens)
+        )
 
-    def _stop_thinking(self, thinking: Thinking, tokens: list[int]) -> Taken:
+    def _stop_thinking(self, thinking: ThinkingPlan, tokens: list[int]) -> GuidedTokens:
         self._end_thinking()
         return self._with_forced([*tokens, *thinking.end])
 
@@ -126,10 +128,10 @@ class Guide:
         self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
         self._may_think, self._tail = False, b""
 
-    def _take_thought(self, token: int) -> Taken:
+    def _take_thought(self, token: int) -> GuidedTokens:
         thinking = self._plan.thinking
         if thinking is None:
-            return Taken([token])
+            return GuidedTokens([token])
         self._n_thought += 1
         piece = self._plan.piece(token)
         written = self._tail + piece
@@ -147,9 +149,9 @@ class Guide:
         )
         if thinking.budget is not None and self._n_thought >= thinking.budget and not is_closing:
             return self._stop_thinking(thinking, [token])
-        return Taken([token])
+        return GuidedTokens([token])
 
-    def _begin_answer(self, thinking: Thinking, token: int, before: bytes) -> Taken:
+    def _begin_answer(self, thinking: ThinkingPlan, token: int, before: bytes) -> GuidedTokens:
         """End the thoughts with a token that the answer begins with, `before` of it written."""
         if self._matcher is not None and self._matcher.n_allowed([token]) == 0:
             return self._stop_thinking(thinking, [])
@@ -159,9 +161,9 @@ class Guide:
 
     # ------------------------------------------------------------ free
 
-    def _take_free(self, token: int) -> Taken:
+    def _take_free(self, token: int) -> GuidedTokens:
         if not (self._may_think or self._may_call):
-            return Taken([token])
+            return GuidedTokens([token])
         written = self._tail + self._plan.piece(token)
         begun = written.lstrip()
         thinking, block = self._plan.thinking, self._plan.block
@@ -180,7 +182,7 @@ class Guide:
                 return self._go_on_behind(token, written[at + len(block.trigger) :])
         is_start = self._may_think or (block is not None and block.only_at_start)
         self._tail = written if is_start or block is None else written[-len(block.trigger) :]
-        return Taken([token])
+        return GuidedTokens([token])
 
     def _find(self, block: Block, written: bytes, begun: bytes) -> int:
         """Return where the trigger is; -1 where it is not."""
@@ -191,7 +193,7 @@ class Guide:
         self._may_call = block.trigger.startswith(begun)
         return -1
 
-    def _go_on_behind(self, token: int, rest: bytes, gap: Sequence[int] = ()) -> Taken:
+    def _go_on_behind(self, token: int, rest: bytes, gap: Sequence[int] = ()) -> GuidedTokens:
         """Begin what follows a tag that ended within `token`, `rest` being the token's end.
 
         Where that is not what the grammar admits, only the token's beginning is used: it was

@@ -81,7 +81,7 @@ class Matcher:
         return self._inner.is_stopped()
 
     @property
-    def trouble(self) -> str:
+    def error(self) -> str:
         """Why the matcher gave up; empty where it did not."""
         error = self._inner.get_error().split("\n", 1)[0]
         self._original.has_failed = self._original.has_failed or bool(error)

@@ -15,7 +15,7 @@ class AnswerMatcher(Protocol):
         """Whether the grammar admits nothing more."""
 
     @property
-    def trouble(self) -> str:
+    def error(self) -> str:
         """Why the matcher gave up; empty where it did not."""
 
     def copy(self) -> AnswerMatcher:
@@ -38,7 +38,7 @@ class AnswerMatcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Thinking:
+class ThinkingPlan:
     """How the model thinks before it answers.
 
     Attributes:
@@ -96,12 +96,12 @@ class GuidePlan:
     tokenize: Callable[[bytes], list[int]]
     whole: AnswerMatcher | None = None
     block: Block | None = None
-    thinking: Thinking | None = None
+    thinking: ThinkingPlan | None = None
     fast_forward: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class GuidedTokens:
     """What a chosen token leads to.
 
     Attributes:

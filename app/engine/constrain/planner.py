@@ -15,14 +15,14 @@ from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
 from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
 from app.chat.tool_formats import ToolFormat
-from app.chat.tool_formats.base import CallBlock, Tool
-from app.engine.constrain import Block, Compiler, GuidePlan, Matcher, Thinking
+from app.chat.tool_formats.base import CallBlock, ToolSpec
+from app.engine.constrain import Block, Compiler, GuidePlan, Matcher, ThinkingPlan
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
 
 _GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
-_Tools = Mapping[int, Tool]  # by their place in the request
+_Tools = Mapping[int, ToolSpec]  # by their place in the request
 
 
 class Tokens(Protocol):
@@ -102,7 +102,7 @@ class ConstraintPlanner:
         shown = text.decode("utf-8", "replace")
         return self._tokens.tokenize(shown, add_special=False, parse_special=True)
 
-    def _thinking(self, command: Generate, prompt_text: str) -> Thinking | None:
+    def _thinking(self, command: Generate, prompt_text: str) -> ThinkingPlan | None:
         tags, goes_on = self._reasoning, command.prompt_end == "continued"
         if tags is None or prompt_text.rstrip().endswith(tags.closing):
             return None
@@ -110,7 +110,7 @@ class ConstraintPlanner:
         if goes_on and not is_open:
             return None
         gap = self._tokenize(_GAP)
-        return Thinking(
+        return ThinkingPlan(
             opening=tags.opening.encode(),
             closing=tags.closing.encode(),
             opening_token=self._tokens.token_of(tags.opening),
@@ -139,7 +139,7 @@ class ConstraintPlanner:
         if not tools or self._format.block is None:
             return matcher
 
-        def or_calls(tools: Sequence[Tool]) -> str:
+        def or_calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             wanted = self._text(grammar, constraint)
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
@@ -156,7 +156,7 @@ class ConstraintPlanner:
         return sequence(thoughts, answer)
 
     def _required(self, tools: _Tools, *, one: bool) -> Matcher:
-        def calls(tools: Sequence[Tool]) -> str:
+        def calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
             return grammar.text(self._after_thoughts(grammar, calls))
@@ -167,7 +167,7 @@ class ConstraintPlanner:
         if self._format.block is None or self._maybe_compiler is None:
             return None
 
-        def body(tools: Sequence[Tool]) -> str:
+        def body(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             return grammar.text(self._calls_of(grammar, tools, one).body)
 
@@ -180,7 +180,7 @@ class ConstraintPlanner:
             is_last=one,
         )
 
-    def _calls_of(self, grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    def _calls_of(self, grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         if self._format.block is None:
             raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
         try:
@@ -191,7 +191,9 @@ class ConstraintPlanner:
     def _grammar(self) -> Grammar:
         return Grammar(self._format.tags, self._tokens.token_of)
 
-    def _held(self, write: Callable[[Sequence[Tool]], str], tools: _Tools, param: str) -> Matcher:
+    def _held(
+        self, write: Callable[[Sequence[ToolSpec]], str], tools: _Tools, param: str
+    ) -> Matcher:
         """Compile the grammar that is written for tools.
 
         A schema that cannot be compiled holds calls to the names of its arguments only, unless
@@ -205,7 +207,7 @@ class ConstraintPlanner:
                 raise
             return self._compiler.matcher(write(list(known.values())), param)
 
-    def _compilable(self, index: int, tool: Tool) -> Tool:
+    def _compilable(self, index: int, tool: ToolSpec) -> ToolSpec:
         """Return a tool, with another schema where its own is at fault.
 
         Raises:
@@ -226,7 +228,7 @@ class ConstraintPlanner:
         return tool
 
 
-def _loosened(tool: Tool) -> Tool:
+def _loosened(tool: ToolSpec) -> ToolSpec:
     """Return a tool whose schema tells no more than the names of its arguments."""
     named, required = tool.parameters.get("properties"), tool.parameters.get("required")
     names = list(named) if isinstance(named, Mapping) else []
@@ -243,7 +245,7 @@ def _callable(command: Generate) -> _Tools:
     allowed = command.tool_choice.names
     functions = [tool.get("function") or {} for tool in command.tools]
     return {
-        index: Tool(
+        index: ToolSpec(
             name=str(function.get("name", "")),
             parameters=function.get("parameters") or _NO_PARAMETERS,
             is_strict=bool(function.get("strict")),

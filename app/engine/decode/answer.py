@@ -13,13 +13,14 @@ from typing import Any
 from app.chat.parsing.stream_parser import (
     CallArguments,
     CallStart,
-    Reasoning,
+    ReasoningPiece,
     StreamEvent,
     StreamParser,
-    Text,
+    TextPiece,
 )
 from app.engine.decode.logprobs import HeldLogprobs
-from app.engine.decode.stop_strings import StopMatcher, Utf8Assembler
+from app.engine.decode.stop_strings import StopMatcher
+from app.engine.decode.utf8 import Utf8Assembler
 from app.protocol import (
     Delta,
     ReasoningDelta,
@@ -84,9 +85,9 @@ class Answer:
             if self.logprobs is not None:
                 yield from self.logprobs.take()
             match event:
-                case Text(text=text):
+                case TextPiece(text=text):
                     yield TextDelta(text=text, **at)
-                case Reasoning(text=text):
+                case ReasoningPiece(text=text):
                     yield ReasoningDelta(text=text, **at)
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True

@@ -1,28 +1,11 @@
-"""Owns the way from token bytes to text that may be shown; must not know tokens or requests.
+"""Owns matching stop strings in a text that arrives in pieces; must not know tokens or requests.
 
-Two things are held back: bytes of an unfinished UTF-8 character, and text that may turn out to
-be the beginning of a stop string.
+Text that may turn out to be the beginning of a stop string is held back.
 """
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Sequence
-
-
-class Utf8Assembler:
-    """Turns pieces of bytes into text, character by character."""
-
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def feed(self, piece: bytes) -> str:
-        """Return the characters that `piece` completes."""
-        return self._decoder.decode(piece)
-
-    def finish(self) -> str:
-        """Return what an unfinished character is shown as: U+FFFD, or nothing."""
-        return self._decoder.decode(b"", final=True)
 
 
 class StopMatcher:

@@ -20,23 +20,26 @@ _EXPECTED = (
 
 
 class LogRelay:
-    """Hands llama.cpp's lines on, with the requests that are worked on.
+    """Forwards llama.cpp's lines, each with the ids of the running requests.
 
     Args:
         channel: the way to the service's log.
-        verbose: whether all lines are wanted and not only trouble.
+        verbose: whether to forward all lines, and not only warnings and errors.
+        request_ids: returns the ids of the running requests.
     """
 
-    def __init__(self, channel: Channel, *, verbose: bool) -> None:
+    def __init__(
+        self, channel: Channel, *, verbose: bool, request_ids: Callable[[], list[str]] = list
+    ) -> None:
         self._channel = channel
         self._verbose = verbose
-        self.working_on: Callable[[], list[str]] = list
+        self._request_ids = request_ids
 
     def take(self, level: str, text: str) -> None:
         """Take a line; `level` is debug, info, warning or error."""
-        is_trouble = level in ("warning", "error") and not any(x in text for x in _EXPECTED)
-        if self._verbose or is_trouble:
+        is_problem = level in ("warning", "error") and not any(x in text for x in _EXPECTED)
+        if self._verbose or is_problem:
             line = LogLine(
-                level=level, source="llama.cpp", text=text, request_ids=self.working_on()
+                level=level, source="llama.cpp", text=text, request_ids=self._request_ids()
             )
             self._channel.post(line)

@@ -1,10 +1,10 @@
-"""Owns what the engine tells about its prompt cache."""
+"""Owns the reports on the prompt cache: counts, entries, and why a prompt missed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from app.engine.kv.difference import explain
+from app.base.prefix import common_prefix
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.sequences import Lease
 from app.protocol import CacheCounts, CacheMiss, CacheReport
@@ -42,7 +42,32 @@ def cache_miss(
 ) -> CacheMiss | None:
     """Return where a prompt leaves the cached one that is most like it; None where it does not.
 
-    To be asked when the request starts, before its sequence is brought to what the lease promises.
+    To be asked when the request starts, before its leased sequence is restored.
     """
     closest = kv_cache.closest(lease, tokens)
-    return explain(tokens, closest, render) if closest else None
+    return first_difference(tokens, closest, render) if closest else None
+
+
+def first_difference(
+    prompt: Sequence[int],
+    candidate: Sequence[int],
+    render: Callable[[list[int]], str],
+    span: int = 12,
+) -> CacheMiss | None:
+    """Return where `prompt` leaves `candidate`; None where one is the beginning of the other.
+
+    Args:
+        prompt: tokens that were asked for.
+        candidate: tokens that were cached.
+        render: shows tokens as text, special ones too.
+        span: tokens to show of each side.
+    """
+    index = common_prefix(list(prompt), list(candidate))
+    if index == min(len(prompt), len(candidate)):
+        return None
+    return CacheMiss(
+        index=index,
+        before=render(list(prompt[max(0, index - span) : index])),
+        prompt=render(list(prompt[index : index + span])),
+        cached=render(list(candidate[index : index + span])),
+    )

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from app.promptcache import DiskStore, DiskWriter, Found, Role, Snapshot, WriteJob
+from app.engine.kv.memory_store import MemoryEntry
+from app.promptcache import DiskStore, DiskWriter, EntryContent, PrefixMatch, Role, WriteJob
 from app.protocol import CacheCounts, DiskEntry, LogLine
+
+_MOST_LOG_LINES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +49,62 @@ class Save:
         return self.disk.store.covers(self.tokens)
 
 
-class DiskTier:
+class LogBuffer:
+    """The latest log lines of the prompt cache, until the loop sends them."""
+
+    def __init__(self) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=_MOST_LOG_LINES)
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def add(self, level: str, text: str) -> None:
+        """Add a line; may be called from any thread."""
+        self._lines.append(LogLine(level=level, source="prompt cache", text=text))
+
+    def take(self) -> list[LogLine]:
+        """Return and forget the lines."""
+        lines = []
+        while self._lines:
+            lines.append(self._lines.popleft())
+        return lines
+
+
+class DiskCacheTier:
     """What is kept on disk.
 
     Args:
+        disk: where; None keeps nothing.
+        log: gets the log lines of `disk`.
         extra_of: returns the few bytes that are kept with some tokens.
         trouble: why there is no disk, where one is wanted.
     """
 
     def __init__(
-        self, *, extra_of: Callable[[Sequence[int]], bytes] = lambda _: b"", trouble: str = ""
+        self,
+        disk: Disk | None = None,
+        *,
+        log: LogBuffer | None = None,
+        extra_of: Callable[[Sequence[int]], bytes] = lambda _: b"",
+        trouble: str = "",
     ) -> None:
-        self._disk: Disk | None = None
+        self._disk = disk
+        self._log = log or LogBuffer()
         self._extra_of = extra_of
         self._trouble = trouble
-        self._news: deque[tuple[str, str]] = deque(maxlen=32)
         self._n_saves = 0
         self._saves: list[Save] = []
+        self._offers: list[tuple[MemoryEntry, Save]] = []
         self._profiles: dict[str, list[int]] = {}
 
-    def use(self, disk: Disk) -> None:
-        """Keep entries there from now on."""
-        self._disk = disk
-
-    def note(self, level: str, text: str) -> None:
-        """Take a sentence for the log; may be called from any thread."""
-        self._news.append((level, text))
+    def take_log_lines(self) -> list[LogLine]:
+        """Return the log lines since the last time."""
+        return self._log.take()
 
     @property
-    def has_news(self) -> bool:
-        """Whether there is something to log."""
-        return bool(self._news)
-
-    def take_news(self) -> list[LogLine]:
-        """Return what there is to log."""
-        lines = []
-        while self._news:
-            level, text = self._news.popleft()
-            lines.append(LogLine(level=level, source="prompt cache", text=text))
-        return lines
+    def has_pending(self) -> bool:
+        """Whether there are writes to be followed up, or log lines to be sent."""
+        return bool(self._saves or self._offers or self._log)
 
     @property
     def is_on(self) -> bool:
@@ -92,20 +112,15 @@ class DiskTier:
         return self._disk is not None
 
     @property
-    def n_waiting(self) -> int:
-        """Entries of which it is not known yet whether they have been written."""
-        return len(self._saves)
-
-    @property
     def has_entries(self) -> bool:
         """Whether there is anything to be found."""
         return self._disk is not None and self._disk.store.newest_tokens() is not None
 
-    def find(self, tokens: Sequence[int], skip: Collection[str] = ()) -> Found | None:
+    def find(self, tokens: Sequence[int], skip: Collection[str] = ()) -> PrefixMatch | None:
         """Return the entry that shares the longest useful prefix with `tokens`."""
         return self._disk.store.find(tokens, skip=skip) if self._disk else None
 
-    def read(self, found: Found) -> Snapshot | None:
+    def read(self, found: PrefixMatch) -> EntryContent | None:
         """Return what `find` found; None where it was bad or is gone."""
         return self._disk.store.read(found) if self._disk else None
 
@@ -156,6 +171,22 @@ class DiskTier:
             self._saves.append(save)
         return save
 
+    def offer(self, entry: MemoryEntry) -> None:
+        """Have a conversation in memory written, once, unless the disk has it or cannot take it."""
+        if entry.was_offered:
+            return
+        entry.was_offered = True
+        if self.fits(entry.tokens, entry.state) and not self.covers(entry.tokens):
+            save = self.save(entry.tokens, entry.state, "turn")
+            if save is not None:
+                self._offers.append((entry, save))
+
+    def take_refused(self) -> list[MemoryEntry]:
+        """Return the offered conversations that could not be written."""
+        done = [offer for offer in self._offers if offer[1].is_done]
+        self._offers = [offer for offer in self._offers if offer not in done]
+        return [entry for entry, save in done if not save.is_there]
+
     def settle(self) -> None:
         """Count the entries that have been written since."""
         done = [save for save in self._saves if save.is_done]
@@ -167,10 +198,10 @@ class DiskTier:
         if self._disk and save.job:
             self._disk.writer.wait(save.job, timeout_s=timeout_s)
 
-    def hurry(self) -> None:
+    def unthrottle(self) -> None:
         """Write at full speed from now on."""
         if self._disk:
-            self._disk.writer.hurry()
+            self._disk.writer.unthrottle()
 
     def keep_profiles(self, names: set[str]) -> None:
         """Let the entries of other profiles, and what these were before, be evicted."""
@@ -207,7 +238,7 @@ class DiskTier:
             disk_waiting=self._disk.writer.pending,
             written_today_bytes=status.written_today_bytes,
             daily_write_bytes=status.daily_write_bytes,
-            trouble=status.trouble,
+            trouble=status.write_error,
         )
 
     def entries(self) -> list[DiskEntry]:

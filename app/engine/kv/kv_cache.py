@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.base.prefix import common_prefix
-from app.engine.kv.disk_tier import DiskTier
+from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemoryStore
 from app.engine.kv.sequences import Lease, SequencePool, Slot
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput
-from app.promptcache import Found
+from app.promptcache import PrefixMatch
 
 _MOST_TRIES = 3
 _READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
@@ -51,7 +51,7 @@ class KvCache:
         pool: which tokens its sequences hold.
         store: where idle sequences go.
         disk: where prompts outlive the process.
-        pace: knows what prefill costs.
+        throughput: knows what prefill costs.
         can_cut: whether a sequence may lose its end (not so in recurrent models).
     """
 
@@ -60,7 +60,7 @@ class KvCache:
         context: Context,
         pool: SequencePool,
         store: MemoryStore,
-        disk: DiskTier,
+        disk: DiskCacheTier,
         throughput: Throughput,
         *,
         can_cut: bool = True,
@@ -69,13 +69,12 @@ class KvCache:
         self._pool = pool
         self._throughput = throughput
         self._spare = Slot(len(pool.slots))
-        self._can_cut = can_cut
+        self.can_cut = can_cut
         self.store = store
         self.disk = disk
         self.misses: Counter[str] = Counter()
         self.hits: Counter[str] = Counter()
         self.n_restored = 0
-        self.on_drop: Callable[[MemoryEntry], None] = lambda _: None
 
     @property
     def kv_tokens(self) -> int:
@@ -142,7 +141,7 @@ class KvCache:
                 return n_tokens
         return 0
 
-    def _pays(self, found: Found, n_memory: int) -> bool:
+    def _pays(self, found: PrefixMatch, n_memory: int) -> bool:
         """Whether reading an entry is quicker than the prefill that it saves."""
         saved_s = (found.n_shared - n_memory) / self._throughput.prefill_tokens_per_s
         return found.n_bytes / _READ_BYTES_PER_S < saved_s
@@ -187,7 +186,7 @@ class KvCache:
         What held them may have moved out since. Memory that cannot be cut gives all or nothing.
         """
         held = lease.displaced if lease.source is None else lease.source.tokens
-        if not self._can_cut and len(held) > lease.n_keep:
+        if not self.can_cut and len(held) > lease.n_keep:
             return 0
         return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
@@ -299,7 +298,7 @@ class KvCache:
 
     def _serves(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
         is_whole = common_prefix(held, tokens) == len(tokens)
-        return is_whole and (self._can_cut or len(held) == len(tokens))
+        return is_whole and (self.can_cut or len(held) == len(tokens))
 
     def _taken(self, n_kept: int) -> bytearray | None:
         """Return the state of the spare sequence and clear it."""
@@ -342,7 +341,7 @@ class KvCache:
         elif state is not None:
             dropped.append(MemoryEntry(tokens, state))
         for entry in dropped:
-            self.on_drop(entry)
+            self.disk.offer(entry)
 
     def _restore(self, slot: Slot, tokens: Sequence[int], state: bytearray, n_keep: int) -> int:
         """Make a sequence hold the first `n_keep` of `tokens`, whose state it is given."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from app.engine.kv.disk_tier import Disk, DiskTier
-from app.engine.llama import Model, PromptDiskCache, build_version
+from app.engine.kv.disk_tier import Disk, DiskCacheTier, LogBuffer
+from app.engine.llama import Model, build_version
 from app.engine.prompt.generated_turns import GeneratedTurns, from_bytes, to_bytes
 from app.engine.system.file_digest import file_digest
-from app.promptcache import MAX_EXTRA_BYTES, DiskWriter
+from app.promptcache import MAX_EXTRA_BYTES, DiskStore, DiskWriter
 from app.protocol import Load, LoadParams
 
 _MIB = 1024 * 1024
@@ -23,7 +23,7 @@ _STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_
 
 def open_disk(
     command: Load, model: Model, turns: GeneratedTurns, *, is_busy: Callable[[], bool]
-) -> DiskTier:
+) -> DiskCacheTier:
     """Return the disk tier of a model, and let `turns` know the answers that are in it.
 
     Args:
@@ -31,26 +31,27 @@ def open_disk(
     """
     cache, path = command.cache, Path(command.model_path)
     if not cache.folder or not cache.capacity_mb:
-        return DiskTier(trouble=cache.refused)
-    tier = DiskTier(extra_of=lambda tokens: _extra(turns, tokens))
-    store = PromptDiskCache(
-        cache.folder,
-        cache.capacity_mb * _MIB,
-        model_folder=path.name,
-        fingerprint=fingerprint(path, model, command.params),
+        return DiskCacheTier(trouble=cache.refused)
+    log = LogBuffer()
+    store = DiskStore(
+        Path(cache.folder),
+        path.name,
+        fingerprint(path, model, command.params),
+        capacity_bytes=cache.capacity_mb * _MIB,
         daily_write_bytes=cache.daily_write_mb * _MIB,
         can_cut=not model.is_recurrent,
-        notify=tier.note,
-    ).store
-    writer = DiskWriter(
-        store, is_busy=is_busy, notify=tier.note, max_pending_bytes=_MOST_WAITING_BYTES
+        notify=log.add,
     )
-    tier.use(Disk(store, writer))
+    writer = DiskWriter(
+        store, is_busy=is_busy, notify=log.add, max_pending_bytes=_MOST_WAITING_BYTES
+    )
     for tokens, extra in reversed(store.extras(_MOST_TURNS)):
         turn = from_bytes(extra, tokens)
         if turn is not None:
             turns.remember(turn)
-    return tier
+    return DiskCacheTier(
+        Disk(store, writer), log=log, extra_of=lambda tokens: _extra(turns, tokens)
+    )
 
 
 def fingerprint(path: Path, model: Model, params: LoadParams) -> str:

@@ -27,7 +27,7 @@ class SavePolicy:
     """Saves what will be needed again.
 
     Args:
-        residency: where the sequences are.
+        kv_cache: where the sequences are.
         save_after_s: seconds until an idle conversation is written to disk. One that is mostly
             there already waits ten times as long: it would be written anew after every turn.
         min_boundary_tokens: shorter beginnings are not worth an entry of their own.
@@ -48,9 +48,7 @@ class SavePolicy:
         self._max_boundary_bytes = max_boundary_bytes
         self._boundaries: list[array[int]] = []
         self._tried: list[bytes] = []
-        self._offered: list[tuple[MemoryEntry, Save]] = []
         self._checked_s = 0.0
-        kv_cache.on_drop = self._offer
 
     # ------------------------------------------------------------ beginnings
 
@@ -117,10 +115,10 @@ class SavePolicy:
             return
         self._checked_s = now_s
         self._kv_cache.disk.settle()
-        self._take_back(now_s)
+        self._retry_refused(now_s)
         for entry in self._kv_cache.store:
             if not entry.was_offered and self._left_s(entry, now_s) <= 0:
-                self._offer(entry)
+                self._kv_cache.disk.offer(entry)
 
     def _left_s(self, entry: MemoryEntry, now_s: float) -> float:
         """Return for how long an entry stays in memory only."""
@@ -131,24 +129,11 @@ class SavePolicy:
         is_mostly_there = found is not None and found.n_shared >= _MOSTLY * len(entry.tokens)
         return left_s + (_REWRITE_PATIENCE - 1) * self._save_after_s * is_mostly_there
 
-    def _offer(self, entry: MemoryEntry) -> None:
-        if entry.was_offered:
-            return
-        entry.was_offered = True
-        disk = self._kv_cache.disk
-        if disk.fits(entry.tokens, entry.state) and not disk.covers(entry.tokens):
-            save = disk.save(entry.tokens, entry.state, "turn")
-            if save is not None:
-                self._offered.append((entry, save))
-
-    def _take_back(self, now_s: float) -> None:
+    def _retry_refused(self, now_s: float) -> None:
         """Offer again later what the disk did not take."""
-        for entry, save in list(self._offered):
-            if save.is_done:
-                self._offered.remove((entry, save))
-                if not save.is_there:
-                    entry.was_offered = False
-                    entry.since_s = now_s + _RETRY_S - self._save_after_s
+        for entry in self._kv_cache.disk.take_refused():
+            entry.was_offered = False
+            entry.since_s = now_s + _RETRY_S - self._save_after_s
 
     def quiet_s(self) -> float | None:
         """Return how long there is nothing to do; None where that is for ever."""
@@ -157,7 +142,7 @@ class SavePolicy:
             return None
         now_s = time.monotonic()
         waits = [self._left_s(e, now_s) for e in self._kv_cache.store if not e.was_offered]
-        if disk.n_waiting or disk.has_news or self._offered:
+        if disk.has_pending:
             waits.append(_DISK_CHECK_S)
         if any(self._large(now_s)):
             waits.append(self._save_after_s)
@@ -178,7 +163,7 @@ class SavePolicy:
         dropped = len(store), store.n_bytes
         if self._kv_cache.disk.is_on:
             for entry in store:
-                self._offer(entry)
+                self._kv_cache.disk.offer(entry)
         store.clear()
         return dropped
 
@@ -200,7 +185,7 @@ class SavePolicy:
         if not disk.is_on:
             return
         ends_s = time.monotonic() + _LAST_WRITES_S
-        disk.hurry()
+        disk.unthrottle()
         entries = [list(entry.tokens) for entry in self._kv_cache.store]
         for tokens in [*self._kv_cache.unsaved(), *reversed(entries)]:
             self._save_before(ends_s, tokens, "turn")

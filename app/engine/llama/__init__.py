@@ -1,7 +1,8 @@
 """Owns every call into llama.cpp: the only package that imports `llama_cpp`.
 
 It speaks plain Python values and knows nothing of requests, scheduling or text. Names and return
-codes are those of `llama.h`.
+codes are those of `llama.h`. `disk_cache` is for users of the high-level `Llama`; the engine does
+not import it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from app.engine.llama.context import (
     Context,
     DecodeFailed,
 )
-from app.engine.llama.disk_cache import PromptDiskCache
 from app.engine.llama.library import build_version, route_logs
 from app.engine.llama.model import Model
 from app.engine.llama.sampler import Sampler
@@ -27,7 +27,6 @@ __all__ = [
     "Context",
     "DecodeFailed",
     "Model",
-    "PromptDiskCache",
     "Sampler",
     "build_version",
     "route_logs",

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
 
+from app.engine.llama.bindings import lib
 from app.engine.llama.library import because
 from app.engine.llama.model import Model
 from app.engine.system.threads import usable_threads

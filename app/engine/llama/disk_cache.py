@@ -19,7 +19,7 @@ import numpy.typing as npt
 from llama_cpp.llama import LlamaState
 from llama_cpp.llama_cache import BaseLlamaCache, LlamaDiskCache
 
-from app.promptcache import DiskStore, Found, Snapshot
+from app.promptcache import DiskStore, EntryContent, PrefixMatch
 
 # `llama_state_get_data` of a whole context, not of a sequence.
 _FORM = "context"
@@ -99,7 +99,7 @@ class PromptDiskCache(LlamaDiskCache):
         found = self._find(key)
         return None if found is None else tuple(key[: found.n_shared])
 
-    def _find(self, key: Sequence[int]) -> Found | None:
+    def _find(self, key: Sequence[int]) -> PrefixMatch | None:
         return self.store.find(key, form=_FORM)
 
     def __contains__(self, key: Sequence[int]) -> bool:
@@ -153,7 +153,7 @@ def _pack_array(array: _Array) -> tuple[_ArrayLayout, bytes]:
     return layout, array[:n_rows].tobytes()
 
 
-def _unpack(snapshot: Snapshot) -> LlamaState | None:
+def _unpack(snapshot: EntryContent) -> LlamaState | None:
     try:
         layout = msgspec.msgpack.decode(snapshot.extra, type=_StateLayout)
         rest = memoryview(snapshot.state)

@@ -9,9 +9,8 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
-
 from app.engine.decode.sampling import Stage
+from app.engine.llama.bindings import lib
 
 _KEPT = 4  # 15 MB each where eight letters are the breakers, and 0.2 MB with llama.cpp's own
 

@@ -7,8 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-import llama_cpp
-import llama_cpp.llama_cpp as lib
+from app.engine.llama.bindings import lib, package_version
 
 LogSink = Callable[[str, str], None]
 _LOG_LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
@@ -39,8 +38,9 @@ def route_logs(sink: LogSink) -> None:
                 sink(level, line.rstrip())
 
     global _log_callback_alive
-    _log_callback_alive = lib.llama_log_callback(on_log)
-    lib.llama_log_set(_log_callback_alive, ctypes.c_void_p(0))
+    callback = lib.llama_log_callback(on_log)
+    lib.llama_log_set(callback, ctypes.c_void_p(0))
+    _log_callback_alive = callback  # the one before may go only now
 
 
 def because() -> str:
@@ -51,4 +51,4 @@ def because() -> str:
 def build_version() -> str:
     """Return the versions of llama.cpp and of the package that carries it."""
     raw: bytes = lib.llama_version()
-    return f"{raw.decode()}+{llama_cpp.__version__}"
+    return f"{raw.decode()}+{package_version()}"

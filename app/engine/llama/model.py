@@ -9,8 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
-
+from app.engine.llama.bindings import lib
 from app.engine.llama.dry import DryPrototypes
 from app.engine.llama.library import because
 from app.errors import ModelLoadFailed

@@ -12,11 +12,11 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import llama_cpp.llama_cpp as lib
 import numpy as np
 import numpy.typing as npt
 
 from app.engine.decode.sampling import Stage
+from app.engine.llama.bindings import lib
 from app.engine.llama.context import Context
 from app.engine.llama.model import Model
 

@@ -10,13 +10,12 @@ from app.engine.constrain import Guide
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.answer import Answer
 from app.engine.decode.logprobs import HeldLogprobs
-from app.engine.ipc.channel import Channel
+from app.engine.ipc.outbox import Outbox
 from app.engine.kv.cache_report import cache_report
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.llama import Model
 from app.engine.prompt.builder import Prompt, PromptBuilder
-from app.engine.prompt.generated_turns import GeneratedTurn
 from app.engine.scheduling.request import Clock, Request
 from app.engine.scheduling.scheduler import Scheduler
 from app.engine.system.heap import give_back_memory
@@ -25,7 +24,6 @@ from app.errors import DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
     Accepted,
     CacheCleared,
-    Cancel,
     ClearCache,
     Command,
     DescribeCache,
@@ -38,7 +36,6 @@ from app.protocol import (
     Prefill,
     Render,
     SamplingParams,
-    Shutdown,
     Text,
     TokenIds,
     Tokenize,
@@ -57,7 +54,7 @@ class CommandHandler:
         prompts: PromptBuilder,
         planner: ConstraintPlanner,
         scheduler: Scheduler,
-        channel: Channel,
+        outbox: Outbox,
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
@@ -70,22 +67,19 @@ class CommandHandler:
         self._prompts = prompts
         self._planner = planner
         self._scheduler = scheduler
-        self._channel = channel
+        self._outbox = outbox
         self._throughput = throughput
         self._n_ctx = n_ctx
-        self.shutdown = False
 
-    def handle(self, command: Command) -> list[Request]:
-        """Act on one command.
+    def handle(self, command: Command) -> None:
+        """Act on one command; `Cancel` and `Shutdown` are the loop's own.
 
-        Returns:
-            Requests that were cancelled and are to be retired by the loop.
+        Raises:
+            ValueError: a second `Load`.
         """
         match command:
             case Generate() | Prefill():
                 self._submit(command)
-            case Cancel():
-                return self._scheduler.find(command.request_id)
             case Render():
                 self._render(command)
             case Tokenize():
@@ -93,18 +87,17 @@ class CommandHandler:
             case Detokenize():
                 self._detokenize(command)
             case DescribeCache():
-                self._channel.post(cache_report(self._kv_cache, command.request_id))
+                self._outbox.post(cache_report(self._kv_cache, command.request_id))
             case ClearCache():
                 self._clear_cache(command.request_id)
             case TrimMemory():
                 self._trim_memory(command.request_id)
             case KeepProfiles():
                 self._kv_cache.disk.keep_profiles(set(command.names))
-            case Shutdown():
-                self.shutdown = True
             case Load():
                 raise ValueError("an engine loads one model, once")
-        return []
+            case _:
+                pass
 
     def _submit(self, command: Generate | Prefill) -> None:
         received_s = command.sent_s or time.monotonic()
@@ -116,9 +109,9 @@ class CommandHandler:
             prompt = self._prompts.build(command)
             requests = self._requests(command, prompt, received_s)
         except DistillerError as error:
-            self._channel.post(_failed(command.request_id, error))
+            self._outbox.post(_failed(command.request_id, error))
             return
-        self._channel.post(Accepted(request_id=command.request_id))
+        self._outbox.post(Accepted(request_id=command.request_id))
         for request in requests:
             self._scheduler.submit(request)
 
@@ -159,23 +152,11 @@ class CommandHandler:
         parser = self._prompts.parser(command, prompt_text)
         return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
 
-    def remember(self, request: Request) -> None:
-        """Keep a finished answer, so that its tokens are known when it comes back as text."""
-        generated = request.tokens[request.n_prompt :]
-        if request.answer is None or request.answer.stopped or not generated:
-            return
-        end_text = ""
-        if self._model.is_end(generated[-1]):
-            end_text = self._model.shown_piece(generated.pop()).decode("utf-8", "replace")
-        said = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
-        tokens = request.tokens[: request.n_prompt + len(generated)]
-        self._prompts.turns.remember(GeneratedTurn(request.prompt_text, tokens, said, end_text))
-
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
         self._save_policy.forget()
         entries, n_bytes = self._kv_cache.forget()
-        self._channel.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
+        self._outbox.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
 
     def _trim_memory(self, request_id: str) -> None:
         entries, n_bytes = self._save_policy.trim()
@@ -183,15 +164,15 @@ class CommandHandler:
         self._prompts.forget()
         self._model.dry.forget()
         give_back_memory()
-        self._channel.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))
+        self._outbox.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))
 
     def _render(self, command: Render) -> None:
         try:
             text = self._prompts.render(command)
         except DistillerError as error:
-            self._channel.post(_failed(command.request_id, error))
+            self._outbox.post(_failed(command.request_id, error))
             return
-        self._channel.post(Text(request_id=command.request_id, text=text))
+        self._outbox.post(Text(request_id=command.request_id, text=text))
 
     def _tokenize(self, command: Tokenize) -> None:
         tokens = self._model.tokenize(
@@ -200,16 +181,16 @@ class CommandHandler:
         pieces = (
             [self._model.shown_piece(token) for token in tokens] if command.with_pieces else None
         )
-        self._channel.post(TokenIds(request_id=command.request_id, tokens=tokens, pieces=pieces))
+        self._outbox.post(TokenIds(request_id=command.request_id, tokens=tokens, pieces=pieces))
 
     def _detokenize(self, command: Detokenize) -> None:
         try:
             text = self._model.detokenize(command.tokens)
         except ValueError as error:
             refused = InvalidRequest(str(error), param="tokens")
-            self._channel.post(_failed(command.request_id, refused))
+            self._outbox.post(_failed(command.request_id, refused))
             return
-        self._channel.post(Text(request_id=command.request_id, text=text))
+        self._outbox.post(Text(request_id=command.request_id, text=text))
 
 
 def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> Request:

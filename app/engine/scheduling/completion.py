@@ -1,15 +1,16 @@
-"""Owns how requests end: what their client is told, and what is kept of them."""
+"""Owns how requests end: the last events to their clients, and what is kept of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import msgspec
 
-from app.engine.ipc.channel import Channel
+from app.engine.ipc.outbox import Outbox
 from app.engine.kv.disk_tier import Save
 from app.engine.kv.save_policy import SavePolicy
+from app.engine.llama import Model
+from app.engine.prompt.generated_turns import GeneratedTurn, GeneratedTurns
 from app.engine.scheduling.request import Request
 from app.engine.scheduling.scheduler import Scheduler
 from app.engine.system.throughput import Throughput
@@ -21,32 +22,34 @@ class RequestCompletion:
     """Ends requests.
 
     Args:
-        channel: where clients are told.
+        model: whose tokens they are.
+        turns: remembers the tokens of finished answers.
+        outbox: takes the events.
         scheduler: which requests there are.
-        keeper: saves what will be needed again.
-        pace: learns how long answers are.
-        remember: takes a finished request, for its tokens.
+        save_policy: saves what will be needed again.
+        throughput: learns how long answers are.
         deadline_s: seconds that a request may take; None is no limit.
     """
 
     def __init__(
         self,
-        channel: Channel,
+        model: Model,
+        turns: GeneratedTurns,
+        outbox: Outbox,
         scheduler: Scheduler,
         save_policy: SavePolicy,
         throughput: Throughput,
-        remember: Callable[[Request], None],
         *,
         deadline_s: float | None,
     ) -> None:
-        self._channel = channel
+        self._model = model
+        self._turns = turns
+        self._outbox = outbox
         self._scheduler = scheduler
         self._save_policy = save_policy
         self._throughput = throughput
-        self._remember = remember
         self._deadline_s = deadline_s
         self._saving: list[tuple[Save, Finished]] = []
-        self.has_news = False
 
     @property
     def is_saving(self) -> bool:
@@ -66,29 +69,41 @@ class RequestCompletion:
             self._finish_prefill(request, finished)
             return
         for event in request.answer.finish():
-            self._channel.post(event)
+            self._outbox.post(event)
         if reason == "stop" and request.answer.has_tool_calls:
             finished = msgspec.structs.replace(finished, reason="tool_calls")
         self._throughput.finished(request.n_generated)
-        self.tell_chosen(request)
-        self._channel.post(finished)
+        self.post_chosen(request)
+        self._outbox.post(finished)
         self._remember(request)
         self.retire(request)
 
-    def tell_chosen(self, request: Request) -> None:
-        """Tell the HTTP process which tokens were chosen since the last time."""
+    def post_chosen(self, request: Request) -> None:
+        """Post the tokens that were chosen since the last time."""
         if request.chosen:
-            self._channel.post(
+            self._outbox.post(
                 Chosen(request_id=request.request_id, tokens=request.chosen, choice=request.choice)
             )
             request.chosen = []
+
+    def _remember(self, request: Request) -> None:
+        """Keep an answer, so that its tokens are known when it comes back as text."""
+        generated = request.tokens[request.n_prompt :]
+        if request.answer is None or request.answer.stopped or not generated:
+            return
+        end_text = ""
+        if self._model.is_end(generated[-1]):
+            end_text = self._model.shown_piece(generated.pop()).decode("utf-8", "replace")
+        text = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
+        tokens = request.tokens[: request.n_prompt + len(generated)]
+        self._turns.remember(GeneratedTurn(request.prompt_text, tokens, text, end_text))
 
     def _finish_prefill(self, request: Request, finished: Finished) -> None:
         """End a prefill once its prompt is on disk, if there is one."""
         save = self._save_policy.save_prompt(request.tokens, request.profile)
         self.retire(request)
         if save is None:
-            self._channel.post(finished)
+            self._outbox.post(finished)
         else:
             self._saving.append((save, finished))
 
@@ -97,12 +112,12 @@ class RequestCompletion:
         for save, finished in list(self._saving):
             if save.is_done:
                 self._saving.remove((save, finished))
-                self._channel.post(msgspec.structs.replace(finished, saved=save.is_there))
-                self.has_news = True
+                self._outbox.post(msgspec.structs.replace(finished, saved=save.is_there))
+                self._outbox.expedite()
 
     def fail(self, request: Request, kind: type[DistillerError], message: str) -> None:
         """End all answers to the command that a request belongs to."""
-        self._channel.post(
+        self._outbox.post(
             Failed(request_id=request.request_id, kind=kind.__name__, message=message)
         )
         for sibling in self._scheduler.find(request.request_id):
@@ -110,7 +125,7 @@ class RequestCompletion:
 
     def retire(self, request: Request) -> None:
         """Give back what a request holds."""
-        self.has_news = True
+        self._outbox.expedite()
         self._scheduler.remove(request)
         if request.sampler is not None:
             request.sampler.close()

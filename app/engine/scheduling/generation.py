@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 
 from app.base.prefix import common_prefix
-from app.engine.constrain import Taken
+from app.engine.constrain import GuidedTokens
 from app.engine.decode.speculation import MOST_GUESSED, BatchCost, Speculator
-from app.engine.ipc.channel import Channel
+from app.engine.ipc.outbox import Outbox
 from app.engine.llama import Context, Model
 from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.request import Request, TokenSampler
@@ -32,27 +32,28 @@ class Generation:
     Args:
         model: whose vocabulary it is.
         context: has the logits of the step.
-        channel: takes what answers consist of.
-        endings: ends the requests whose answers are whole.
+        outbox: takes what answers consist of.
+        completion: ends the requests whose answers are whole.
         can_guess: whether sequences may lose their end, as wrong guesses have to be taken back.
+        cost: learns what batches cost; shared by all answers.
     """
 
     def __init__(
         self,
         model: Model,
         context: Context,
-        channel: Channel,
+        outbox: Outbox,
         completion: RequestCompletion,
         *,
         can_guess: bool,
+        cost: BatchCost | None = None,
     ) -> None:
         self._model = model
         self._context = context
-        self._channel = channel
+        self._outbox = outbox
         self._completion = completion
         self._can_guess = can_guess
-        self.cost = BatchCost()
-        self.is_urgent = False
+        self.cost = cost or BatchCost()
 
     def begin(self, request: Request) -> None:
         """Write what the answer has to begin with, before anything is chosen."""
@@ -63,15 +64,10 @@ class Generation:
             if taken.tokens or taken.is_over:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
 
-    def guess(self, work: Sequence[Work], room: int) -> None:
-        """Add guesses to the requests of a step.
-
-        Args:
-            work: the step, without prefill.
-            room: tokens that may be added to it.
-        """
-        room = min(room, MOST_GUESSED)
+    def guess(self, work: Sequence[Work]) -> None:
+        """Add guesses to the requests of a batch without prefill, as far as there is room in it."""
         n_step = sum(item.n_tokens for item in work)
+        room = min(self._context.n_batch - n_step, MOST_GUESSED)
         for item in work:
             request = item.request
             if request.speculator is None or not item.reaches_end or room < 1:
@@ -129,7 +125,7 @@ class Generation:
             reason, n_last = self._append(request, taken), len(taken.tokens)
         return reason, n_last
 
-    def _choose(self, request: Request, row: int) -> Taken:
+    def _choose(self, request: Request, row: int) -> GuidedTokens:
         guide, sampler, answer = request.guide, request.sampler, request.answer
         if sampler is None or answer is None:
             raise RuntimeError("a request without an answer is not sampled")
@@ -145,7 +141,7 @@ class Generation:
             request.chosen.append(token)
             if not request.clock.first_token_s:
                 request.clock.first_token_s = time.monotonic()
-                self.is_urgent = True
+                self._outbox.expedite()
         if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
             answer.logprobs.add(token, logits)
         taken = self._taken(request, token)
@@ -160,14 +156,14 @@ class Generation:
         sampler.accept([token])
         return token
 
-    def _taken(self, request: Request, token: int) -> Taken:
+    def _taken(self, request: Request, token: int) -> GuidedTokens:
         """Return what a chosen token leads to."""
         guide = request.guide
         if guide is None:
-            return Taken([token])
+            return GuidedTokens([token])
         return guide.take_end(token) if self._model.is_end(token) else guide.take(token)
 
-    def _append(self, request: Request, taken: Taken) -> str:
+    def _append(self, request: Request, taken: GuidedTokens) -> str:
         """Add tokens to an answer and send what they complete; return why it ends, if it does."""
         answer = request.answer
         if answer is None:
@@ -177,7 +173,7 @@ class Generation:
             if self._model.is_end(token):
                 return "stop"
             for event in answer.feed(self._model.piece(token)):
-                self._channel.post(event)
+                self._outbox.post(event)
             if answer.stopped:
                 return "stop"
             if request.n_generated >= request.max_new:
@@ -199,9 +195,9 @@ class Generation:
 
     def _close_step(self, request: Request, reason: str, n_last: int) -> None:
         request.n_last = max(1, min(n_last, MOST_AT_ONCE))
-        trouble = request.guide.trouble if request.guide is not None else ""
-        if trouble:
-            message = f"the answer could not be held to its grammar: {trouble}"
+        error = request.guide.error if request.guide is not None else ""
+        if error:
+            message = f"the answer could not be held to its grammar: {error}"
             self._completion.fail(request, GrammarFailed, message)
         elif reason:
             self._completion.finish(request, reason)

@@ -20,21 +20,21 @@ class Interrupt:
         poll_every_s: seconds between two looks.
     """
 
-    def __init__(self, channel: Channel, poll_every_s: float) -> None:
+    def __init__(self, channel: Channel, poll_every_s: float = 0.02) -> None:
         self._channel = channel
         self._poll_every_s = poll_every_s
         self._polled_s = 0.0
         self._commands: list[Command] = []
         self._error: Exception | None = None
         self._wanted: Collection[str] = ()
-        self._gave_up = False
+        self._has_aborted = False
 
     def watch(self, request_ids: Collection[str]) -> None:
         """Begin a step; it is given up when one of these requests is cancelled."""
-        self._wanted = () if self._gave_up else request_ids
-        self._gave_up = False
+        self._wanted = () if self._has_aborted else request_ids
+        self._has_aborted = False
 
-    def gives_up(self) -> bool:
+    def should_abort(self) -> bool:
         """Say whether the step is to end now; asked by llama.cpp, so it must not raise."""
         now_s = time.monotonic()
         if now_s - self._polled_s < self._poll_every_s:
@@ -45,8 +45,8 @@ class Interrupt:
         except Exception as error:
             self._error = error
             return True
-        self._gave_up = any(map(self._ends_step, self._commands))
-        return self._gave_up
+        self._has_aborted = any(map(self._ends_step, self._commands))
+        return self._has_aborted
 
     def _ends_step(self, command: Command) -> bool:
         match command:

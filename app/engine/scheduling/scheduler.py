@@ -23,10 +23,12 @@ class Work:
     Args:
         request: whose tokens they are.
         n_tokens: how many of its pending tokens are decoded.
+        is_prefill: whether these are tokens of a prompt.
     """
 
     request: Request
     n_tokens: int
+    is_prefill: bool = False
 
     @property
     def reaches_end(self) -> bool:
@@ -180,4 +182,4 @@ def _share(prefilling: list[Request], room: int) -> Iterable[Work]:
         room -= n_tokens
         n_tokens += kept if request is oldest else 0
         if n_tokens > 0:
-            yield Work(request, request.up_to_checkpoint(n_tokens))
+            yield Work(request, request.up_to_checkpoint(n_tokens), is_prefill=True)

@@ -21,9 +21,9 @@ from app.chat.parsing.stream_parser import (
     ParsedAnswer,
     ParsedCall,
     PlainParser,
-    Reasoning,
+    ReasoningPiece,
     StreamEvent,
-    Text,
+    TextPiece,
     collect,
     joined,
 )
@@ -200,8 +200,8 @@ def test_the_prompt_may_have_opened_them_already(opening: str) -> None:
 
 
 def test_empty_thoughts_are_none() -> None:
-    assert parse("<think>\n\n</think>\n\nYes.") == [Text("Yes.")]
-    assert parse("\n\n</think>\n\nYes.", is_open=True) == [Text("Yes.")]
+    assert parse("<think>\n\n</think>\n\nYes.") == [TextPiece("Yes.")]
+    assert parse("\n\n</think>\n\nYes.", is_open=True) == [TextPiece("Yes.")]
     assert parse("", is_open=True) == []
 
 
@@ -215,12 +215,12 @@ def test_thoughts_that_are_cut_off_are_reasoning() -> None:
 def test_thoughts_stream() -> None:
     fresh = parser(is_open=False)
     assert fresh.feed("<think>\n") == []
-    assert fresh.feed("Hm, ") == [Reasoning("Hm,")]
-    assert fresh.feed("a < b") == [Reasoning(" a < b")]
+    assert fresh.feed("Hm, ") == [ReasoningPiece("Hm,")]
+    assert fresh.feed("a < b") == [ReasoningPiece(" a < b")]
     assert fresh.feed("\n</th") == []
-    assert fresh.feed("e") == [Reasoning("\n</the")]
+    assert fresh.feed("e") == [ReasoningPiece("\n</the")]
     assert fresh.feed("\n</think>\n") == []
-    assert fresh.feed("Yes") == [Text("Yes")]
+    assert fresh.feed("Yes") == [TextPiece("Yes")]
     assert fresh.finish() == []
 
 

@@ -11,9 +11,9 @@ from app.chat.parsing.stream_parser import (
     ParsedAnswer,
     ParsedCall,
     PlainParser,
-    Reasoning,
+    ReasoningPiece,
     StreamEvent,
-    Text,
+    TextPiece,
     collect,
     held_back,
     joined,
@@ -22,7 +22,7 @@ from app.chat.parsing.stream_parser import (
 
 def test_a_plain_answer_is_all_text() -> None:
     parser = PlainParser()
-    assert parser.feed("<tool_call>") == [Text("<tool_call>")]
+    assert parser.feed("<tool_call>") == [TextPiece("<tool_call>")]
     assert parser.feed("") == []
     assert parser.finish() == []
 
@@ -48,21 +48,21 @@ def test_only_what_may_become_a_tag_is_held_back(text: str, kept: int) -> None:
 def test_neighbouring_pieces_are_joined() -> None:
     assert joined(
         [
-            Text("a"),
-            Text("b"),
-            Reasoning("c"),
-            Reasoning("d"),
+            TextPiece("a"),
+            TextPiece("b"),
+            ReasoningPiece("c"),
+            ReasoningPiece("d"),
             CallArguments(0, "{"),
             CallArguments(0, "}"),
             CallArguments(1, "{}"),
         ]
-    ) == [Text("ab"), Reasoning("cd"), CallArguments(0, "{}"), CallArguments(1, "{}")]
+    ) == [TextPiece("ab"), ReasoningPiece("cd"), CallArguments(0, "{}"), CallArguments(1, "{}")]
 
 
 def test_events_add_up_to_an_answer() -> None:
     events: list[StreamEvent] = [
-        Reasoning("hm"),
-        Text("a"),
+        ReasoningPiece("hm"),
+        TextPiece("a"),
         CallStart(0, "f"),
         CallArguments(0, "{"),
         CallArguments(0, "}"),

@@ -13,7 +13,7 @@ from app.chat.parsing.stream_parser import (
     ParsedAnswer,
     ParsedCall,
     StreamParser,
-    Text,
+    TextPiece,
     collect,
 )
 from app.chat.tool_formats.deepseek import DeepSeekParser
@@ -65,7 +65,7 @@ def test_llama_other_json_is_content(text: str) -> None:
 
 def test_llama_json_that_cannot_become_a_call_streams() -> None:
     parser = LlamaParser({"f"})
-    assert parser.feed('{"title": "A long') == [Text('{"title": "A long')]
+    assert parser.feed('{"title": "A long') == [TextPiece('{"title": "A long')]
 
 
 @pytest.mark.parametrize("between", [";", "; ", "\n", "<|python_tag|>"])

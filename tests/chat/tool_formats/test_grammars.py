@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.stream_parser import ParsedCall, collect
 from app.chat.tool_formats import FORMATS, ToolFormat, detect
-from app.chat.tool_formats.base import CallBlock, Tool
+from app.chat.tool_formats.base import CallBlock, ToolSpec
 from app.chat.tool_formats.syntax.parameters import Parameter
 from app.chat.tool_formats.xml.minimax_m3 import MARK
 from app.errors import TemplateRefused
@@ -26,9 +26,9 @@ from tests.chat.tool_formats.test_of_templates import EXPECTED, PATHS, written_b
 BY_NAME = {known.name: known for known in FORMATS if known.block}
 
 TOOLS = [
-    Tool("ping", {}),
-    Tool("get", {"type": "object", "properties": {"text": {"type": "string"}}}),
-    Tool(
+    ToolSpec("ping", {}),
+    ToolSpec("get", {"type": "object", "properties": {"text": {"type": "string"}}}),
+    ToolSpec(
         "get.all-types_1",
         {
             "type": "object",
@@ -45,7 +45,7 @@ TOOLS = [
             "required": ["text", "flag", "tags"],
         },
     ),
-    Tool(
+    ToolSpec(
         "choose",
         {
             "$defs": {
@@ -67,7 +67,7 @@ TOOLS = [
             "required": ["only"],
         },
     ),
-    Tool(
+    ToolSpec(
         "limits",
         {
             "type": "object",
@@ -102,7 +102,7 @@ with_or_without_tokens = pytest.mark.parametrize("has_tokens", [True, False])
 
 
 def block_of(
-    known: ToolFormat, *, one: bool, has_tokens: bool = False, tools: Sequence[Tool] = TOOLS
+    known: ToolFormat, *, one: bool, has_tokens: bool = False, tools: Sequence[ToolSpec] = TOOLS
 ) -> tuple[CallBlock, str]:
     assert known.block
     grammar = Grammar(known.tags, vocabulary(known.name, has_tokens).ids.get)
@@ -115,7 +115,7 @@ def vocabulary(name: str, has_tokens: bool) -> Vocabulary:
     return Vocabulary(BY_NAME[name].tags if has_tokens else ())
 
 
-def calls_in(known: ToolFormat, text: str, tools: Sequence[Tool] = TOOLS) -> list[ParsedCall]:
+def calls_in(known: ToolFormat, text: str, tools: Sequence[ToolSpec] = TOOLS) -> list[ParsedCall]:
     read = []
     for pieces in ([text], list(text)):
         parser = known.parser({tool.name: tool.parameters for tool in tools})
@@ -180,7 +180,7 @@ def test_blocks_with_what_is_written_between_them_are_read_as_calls(name: str) -
 
 # ---------------------------------------------------------------- what is refused
 
-COUNT = Tool(
+COUNT = ToolSpec(
     "count_it",
     {"type": "object", "properties": {"n": {"enum": [31337]}}, "required": ["n"]},
 )
@@ -248,7 +248,7 @@ PARAMETERS: dict[str, Any] = {
 }
 WEATHER = {"name": "get_weather", "description": "Weather.", "parameters": PARAMETERS}
 PING = {"name": "ping", "description": "Pings.", "parameters": {"type": "object", "properties": {}}}
-OFFERED = [Tool("get_weather", PARAMETERS), Tool("ping", {})]
+OFFERED = [ToolSpec("get_weather", PARAMETERS), ToolSpec("ping", {})]
 # What models are not held to: lists and objects as Python shows them, elements of any name.
 # MiniMax M3's template leaves null out.
 NOT_ADMITTED = {"seed": {"deep"}, "minicpm": {"deep"}, "minimax-m3": {"deep", "no"}}
@@ -313,7 +313,7 @@ def test_unions_that_multiply_take_any_value(name: str) -> None:
     grammar = Grammar(known.tags)
     block = known.block
     assert block is not None
-    assert len(grammar.text(block(grammar, [Tool("t", BRANCHING)], True).body)) < 100_000
+    assert len(grammar.text(block(grammar, [ToolSpec("t", BRANCHING)], True).body)) < 100_000
     assert Parameter("a", {**BRANCHING["properties"]["a"], **BRANCHING}, False).options == [{}]
 
 

@@ -16,7 +16,7 @@ from app.chat.parsing.stream_parser import (
     ParsedAnswer,
     ParsedCall,
     StreamEvent,
-    Text,
+    TextPiece,
     collect,
     joined,
 )
@@ -49,11 +49,11 @@ DONE = ParsedCall("f", '{"a": 1}', complete=True)
 
 def test_text_streams_at_once_but_for_what_may_become_a_tag() -> None:
     parser = HermesParser()
-    assert parser.feed("Hello") == [Text("Hello")]
-    assert parser.feed(" wor") == [Text(" wor")]
-    assert parser.feed("ld <tool") == [Text("ld")]
-    assert parser.feed("box> ") == [Text(" <toolbox>")]
-    assert parser.finish() == [Text(" ")]
+    assert parser.feed("Hello") == [TextPiece("Hello")]
+    assert parser.feed(" wor") == [TextPiece(" wor")]
+    assert parser.feed("ld <tool") == [TextPiece("ld")]
+    assert parser.feed("box> ") == [TextPiece(" <toolbox>")]
+    assert parser.finish() == [TextPiece(" ")]
 
 
 def test_text_around_calls_is_kept_and_the_space_before_them_swallowed() -> None:

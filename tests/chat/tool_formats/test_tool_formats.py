@@ -20,7 +20,7 @@ from app.chat.parsing.stream_parser import (
     collect,
     joined,
 )
-from app.chat.tool_formats import FORMATS, Offered, ToolFormat
+from app.chat.tool_formats import FORMATS, OfferedTools, ToolFormat
 
 BY_NAME = {known.name: known for known in FORMATS}
 OFFERED = {"f", "g"}
@@ -142,7 +142,7 @@ CALLS = [
 every_format = pytest.mark.parametrize("name", BY_NAME)
 
 
-def parse(known: ToolFormat, *pieces: str, offered: Offered = None) -> list[StreamEvent]:
+def parse(known: ToolFormat, *pieces: str, offered: OfferedTools = None) -> list[StreamEvent]:
     parser = known.parser(OFFERED if offered is None else offered)
     events = [event for piece in pieces for event in parser.feed(piece)]
     return joined(events + parser.finish())

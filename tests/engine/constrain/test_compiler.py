@@ -152,7 +152,7 @@ def test_a_grammar_that_failed_in_an_answer_is_kept_no_longer() -> None:
     made = COMPILER.matcher(grammar, "tools")
     answer = made.copy()
     answer.take(ord("!"))
-    assert answer.trouble
+    assert answer.error
     assert COMPILER.matcher(grammar, "tools") is not made
 
 

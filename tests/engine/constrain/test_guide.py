@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.engine.constrain import Block, Guide, GuidePlan, Taken, Thinking
+from app.engine.constrain import Block, Guide, GuidedTokens, GuidePlan, ThinkingPlan
 from tests.engine.constrain.vocabulary import SmallVocabulary, allows
 
 VOCABULARY = SmallVocabulary()
@@ -23,8 +23,8 @@ def plan(vocabulary: SmallVocabulary = VOCABULARY, **parts: object) -> GuidePlan
     return replace(free, **parts)  # type: ignore[arg-type]
 
 
-def thinking(*, is_open: bool, budget: int | None = None) -> Thinking:
-    return Thinking(
+def thinking(*, is_open: bool, budget: int | None = None) -> ThinkingPlan:
+    return ThinkingPlan(
         opening=b"<think>",
         closing=b"</think>",
         opening_token=VOCABULARY.tags["<think>"],
@@ -61,7 +61,7 @@ def test_what_a_grammar_forces_follows_without_being_chosen() -> None:
     mask = guide.mask()
     assert mask is not None
     assert [token for token in range(256) if allows(mask, token)] == [ord("1"), ord("2")]
-    assert guide.take(ord("2")) == Taken([ord("2"), ord("}")], is_over=True)
+    assert guide.take(ord("2")) == GuidedTokens([ord("2"), ord("}")], is_over=True)
 
 
 def test_an_answer_that_leaves_no_choice_is_over_before_it_begins() -> None:
@@ -71,7 +71,7 @@ def test_an_answer_that_leaves_no_choice_is_over_before_it_begins() -> None:
 
 def test_forced_tokens_can_be_left_to_the_model_which_then_has_no_choice() -> None:
     guide = Guide(plan(whole=VOCABULARY.matcher('"the end"'), fast_forward=False))
-    assert guide.begin() == Taken()
+    assert guide.begin() == GuidedTokens()
     mask = guide.mask()
     assert mask is not None
     assert allows(mask, VOCABULARY(b"the")[0])
@@ -152,7 +152,7 @@ def test_a_tag_that_only_counts_at_the_start_is_text_later() -> None:
 
 def test_thoughts_are_free_and_the_grammar_holds_behind_them() -> None:
     guide = Guide(plan(whole=VOCABULARY.matcher('("yes" | "no")'), thinking=thinking(is_open=True)))
-    assert guide.begin() == Taken()
+    assert guide.begin() == GuidedTokens()
     take_all(guide, VOCABULARY(b"Hm, <tool_call> </thin"))
     assert guide.mask() is None
     behind = guide.take(VOCABULARY.tags["</think>"])
@@ -165,7 +165,7 @@ def test_a_model_that_may_think_chooses_between_thought_and_answer() -> None:
     opening = VOCABULARY.tags["<think>"]
     for first in (opening, ord("y")):
         guide = Guide(plan(whole=whole, thinking=thinking(is_open=False)))
-        assert guide.begin() == Taken()
+        assert guide.begin() == GuidedTokens()
         mask = guide.mask()
         assert mask is not None
         assert allows(mask, first)
@@ -235,8 +235,8 @@ def test_without_a_budget_there_is_no_thought() -> None:
 def test_a_grammar_that_cannot_be_followed_says_why() -> None:
     guide = Guide(plan(whole=VOCABULARY.matcher('"a"')))
     guide.take(ord("x"))
-    assert guide.trouble
-    assert "\n" not in guide.trouble
+    assert guide.error
+    assert "\n" not in guide.error
 
 
 def test_an_answer_that_has_to_have_a_form_does_not_end_with_the_thoughts() -> None:
@@ -253,4 +253,4 @@ def test_an_answer_that_has_to_have_a_form_does_not_end_with_the_thoughts() -> N
 def test_a_free_answer_may_end_with_the_thoughts() -> None:
     guide = Guide(plan(block=block(), thinking=thinking(is_open=True)))
     guide.take(ord("h"))
-    assert guide.take_end(VOCABULARY.end) == Taken([VOCABULARY.end])
+    assert guide.take_end(VOCABULARY.end) == GuidedTokens([VOCABULARY.end])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.parsing.stream_parser import PlainParser, Reasoning, StreamEvent, StreamParser
+from app.chat.parsing.stream_parser import PlainParser, ReasoningPiece, StreamEvent, StreamParser
 from app.chat.tool_formats.hermes import HermesParser
 from app.engine.decode.answer import Answer, AnswerEvent
 from app.engine.decode.logprobs import HeldLogprobs
@@ -108,7 +108,7 @@ class ThinkingParser:
     """Everything is reasoning."""
 
     def feed(self, text: str, /) -> list[StreamEvent]:
-        return [Reasoning(text)]
+        return [ReasoningPiece(text)]
 
     def finish(self) -> list[StreamEvent]:
         return []

@@ -34,9 +34,8 @@ def test_trouble_is_told_and_all_else_on_request(
     assert posted == [LogLine(level=level, source="llama.cpp", text=text)] * is_told
 
 
-def test_a_line_names_the_requests_that_are_worked_on() -> None:
+def test_a_line_names_the_running_requests() -> None:
     posted = Posted()
-    relay = LogRelay(cast(Channel, posted), verbose=False)
-    relay.working_on = lambda: ["a", "b"]
+    relay = LogRelay(cast(Channel, posted), verbose=False, request_ids=lambda: ["a", "b"])
     relay.take("warning", "x")
     assert posted[0].request_ids == ["a", "b"]

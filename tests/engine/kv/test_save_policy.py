@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from app.engine.kv.disk_tier import Disk, DiskTier
+from app.engine.kv.disk_tier import Disk, DiskCacheTier
 from app.engine.kv.kv_cache import Hit, KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy
@@ -19,8 +19,7 @@ HIT = Hit(0, "none", 0.0, 0, "no_match")
 
 
 def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
-    tier = DiskTier()
-    tier.use(fake_disk(can_cut=True, dice=None)[0])
+    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
     kv_cache = KvCache(
         cast(Context, CellCache(1000, 64)),
         SequencePool(1),
@@ -62,11 +61,10 @@ class BusyWriter:
 
 
 def test_whoever_waits_for_the_disk_holds_no_state_of_its_own() -> None:
-    tier = DiskTier()
     store, writer = FakeStore(can_cut=True, dice=None), BusyWriter()
-    tier.use(Disk(cast(DiskStore, store), cast(DiskWriter, writer)))
+    tier = DiskCacheTier(Disk(cast(DiskStore, store), cast(DiskWriter, writer)))
     saves = [tier.save([1] * 20, bytearray(10_000), "boundary") for _ in range(3)]
-    assert tier.n_waiting == 3
+    assert tier.has_pending
     for save in saves:
         assert save is not None
         assert not save.is_done
@@ -75,8 +73,7 @@ def test_whoever_waits_for_the_disk_holds_no_state_of_its_own() -> None:
 
 
 def test_only_the_profiles_that_are_kept_are_remembered() -> None:
-    tier = DiskTier()
-    tier.use(fake_disk(can_cut=True, dice=None)[0])
+    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
     for number in range(20):
         tier.save([number] * 20, None, "profile", f"profile {number}")
         tier.keep_profiles({f"profile {number}"})

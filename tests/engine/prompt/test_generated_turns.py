@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.chat.parsing.stream_parser import Reasoning, StreamEvent, Text
+from app.chat.parsing.stream_parser import ReasoningPiece, StreamEvent, TextPiece
 from app.engine.prompt.generated_turns import (
     GeneratedTurn,
     GeneratedTurns,
@@ -192,7 +192,11 @@ class ThinkParser:
 
     def finish(self) -> list[StreamEvent]:
         thought, tag, said = self._held.partition("</think>")
-        return [Reasoning(thought.removeprefix("<think>")), Text(said)] if tag else [Text(thought)]
+        return (
+            [ReasoningPiece(thought.removeprefix("<think>")), TextPiece(said)]
+            if tag
+            else [TextPiece(thought)]
+        )
 
 
 def thinking(text: str) -> Meaning:

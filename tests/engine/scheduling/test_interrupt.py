@@ -34,7 +34,7 @@ def test_a_cancel_of_a_prompt_of_the_step_ends_it() -> None:
     cancel = Cancel(request_id="a")
     watched = interrupt([], [OTHER], [cancel])
     watched.watch({"a", "b"})
-    assert [watched.gives_up() for _ in range(3)] == [False, False, True]
+    assert [watched.should_abort() for _ in range(3)] == [False, False, True]
     assert watched.take() == [OTHER, cancel]
     assert watched.take() == []
 
@@ -43,32 +43,32 @@ def test_a_cancel_of_a_prompt_of_the_step_ends_it() -> None:
 def test_other_commands_end_no_step_and_are_kept(command: Command) -> None:
     watched = interrupt([command])
     watched.watch({"a"})
-    assert not watched.gives_up()
+    assert not watched.should_abort()
     assert watched.take() == [command]
 
 
 def test_a_shutdown_ends_any_step() -> None:
     watched = interrupt([Shutdown()])
     watched.watch(())
-    assert watched.gives_up()
+    assert watched.should_abort()
 
 
 def test_the_step_after_one_that_was_given_up_is_finished() -> None:
     watched = interrupt([Cancel(request_id="a")], [Cancel(request_id="b")], [], [])
     watched.watch({"a", "b"})
-    assert watched.gives_up()
+    assert watched.should_abort()
     watched.take()
     watched.watch({"b"})
-    assert not watched.gives_up()
+    assert not watched.should_abort()
     watched.watch({"b"})
-    assert watched.gives_up(), "the cancel is still waiting to be taken"
+    assert watched.should_abort(), "the cancel is still waiting to be taken"
 
 
 @pytest.mark.parametrize("error", [ChannelClosed(), ValueError("no frame")])
 def test_a_broken_channel_ends_the_step_and_is_told_after_it(error: Exception) -> None:
     watched = interrupt(error)
     watched.watch({"a"})
-    assert watched.gives_up()
+    assert watched.should_abort()
     with pytest.raises(type(error)):
         watched.take()
 
@@ -76,5 +76,5 @@ def test_a_broken_channel_ends_the_step_and_is_told_after_it(error: Exception) -
 def test_it_looks_only_from_time_to_time() -> None:
     watched = interrupt([OTHER], [Shutdown()], poll_every_s=3600.0)
     watched.watch({"a"})
-    assert not any(watched.gives_up() for _ in range(100))
+    assert not any(watched.should_abort() for _ in range(100))
     assert watched.take() in ([OTHER], [])

@@ -311,7 +311,7 @@ def test_a_request_that_did_not_ask_is_told_nothing_and_nothing_is_looked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "app.engine.scheduling.loop.cache_miss", lambda *_: pytest.fail("nobody asked")
+        "app.engine.scheduling.admission.cache_miss", lambda *_: pytest.fail("nobody asked")
     )
     prompts = ([1] * 30, [1] * 20 + [2] * 10)
     commands: list[list[Command]] = [[generate("a", prompts[0])], [generate("b", prompts[1])]]

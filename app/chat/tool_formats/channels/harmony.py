@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 
@@ -83,7 +83,7 @@ class HarmonyParser(MessagesParser):
         yield from self._before(self.openers + self.closers, self._argue)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     # The recipient comes after the channel, as models write, or before it, as in the history.
     heads = (f" {_CONSTRAIN}json", f"{_COMMENTARY} json")

@@ -13,8 +13,13 @@ from dataclasses import replace
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.syntax.argument_blocks import Text, in_order, json_value, text_value
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.syntax.argument_blocks import (
+    TextSyntax,
+    in_order,
+    json_value,
+    text_value,
+)
 from app.chat.tool_formats.syntax.arguments import ANY_JSON, TEXT
 from app.chat.tool_formats.syntax.json_blocks import call_list
 from app.chat.tool_formats.syntax.parameters import Kinds, Parameter, kind_of_option, parameters_of
@@ -102,12 +107,12 @@ def _drop(text: str) -> None:
     del text
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     number = grammar.pattern("[0-9]{1,4}")
     calls = []
     for tool in tools:
 
-        def argument(parameter: Parameter, tool: Tool = tool) -> str:
+        def argument(parameter: Parameter, tool: ToolSpec = tool) -> str:
             return _argument(grammar, parameter, tool.is_strict)
 
         head = grammar.literal(f'{_CALL}{html.escape(tool.name)}" index="')
@@ -122,7 +127,7 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
 
 def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
     head = grammar.literal(f'{_ARGUMENT}{html.escape(parameter.name)}" type="')
-    end, options = Text(_end("argument")), []
+    end, options = TextSyntax(_end("argument")), []
     text = text_value(grammar, parameter, end, is_strict=is_strict)
     if text:
         options.append(sequence(grammar.literal(f'string"{SEP}'), text))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call
 
@@ -56,7 +56,7 @@ class MuseParser(MessagesParser, InvokeParser):
         yield from super()._block(opener or _CALLS)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [invoke_call(grammar, tool, _MARK) for tool in tools]
     body = sequence(grammar.literal("\n"), grammar.either(calls), grammar.literal(_END_CALLS))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 
@@ -61,7 +61,7 @@ class SolarParser(MessagesParser):
             yield from self._input.skip()
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     call_id = sequence(grammar.literal(_CALL), grammar.pattern("[a-zA-Z0-9_-]{1,64}"))
     calls = [
         sequence(call_id, headed_call(grammar, tool, f"{_TOOL}{tool.name}{_ARGUMENTS}", _END_CALL))

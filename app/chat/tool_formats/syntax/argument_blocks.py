@@ -20,7 +20,7 @@ _UNLIKE_LISTS = rf"[ \t\r\n]*(?:[^ \t\r\n\[{{]{ANY})?"
 
 
 @dataclass(frozen=True)
-class Text:
+class TextSyntax:
     """How values that are text are written.
 
     Attributes:
@@ -84,7 +84,7 @@ def separated(
 def value(
     grammar: Grammar,
     parameter: Parameter,
-    how: Text,
+    how: TextSyntax,
     *,
     is_strict: bool = False,
     python_words: bool = False,
@@ -107,7 +107,7 @@ def value(
 
 
 def text_value(
-    grammar: Grammar, parameter: Parameter, how: Text, *, is_strict: bool = False
+    grammar: Grammar, parameter: Parameter, how: TextSyntax, *, is_strict: bool = False
 ) -> str:
     """Return the expression for a value that is text, and its end; "" where none can be."""
     kinds = {kind_of_option(option) for option in parameter.options}
@@ -160,6 +160,6 @@ def listed_texts(option: JsonObject) -> list[str] | None:
     return None if listed is None else [text for text in listed if isinstance(text, str)]
 
 
-def _fits(text: str, how: Text) -> bool:
+def _fits(text: str, how: TextSyntax) -> bool:
     regexes = [*how.allowed, how.read_as_written or ANY]
     return (how.stop or how.end) not in text and all(re.fullmatch(r, text) for r in regexes)

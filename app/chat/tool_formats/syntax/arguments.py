@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from app.base.json_types import without_lone_surrogates
 from app.chat.parsing.json_value import JsonValue
-from app.chat.tool_formats.base import Offered
+from app.chat.tool_formats.base import OfferedTools
 from app.chat.tool_formats.syntax.parameters import Kinds, kind_of_value, kinds_of
 from app.chat.tool_formats.syntax.python_value import PythonValue
 
@@ -28,7 +28,7 @@ _MAYBE_SCALAR = re.compile(
 )
 
 
-def offered_kinds(offered: Offered, tool: str, key: str) -> Kinds:
+def offered_kinds(offered: OfferedTools, tool: str, key: str) -> Kinds:
     """Return the JSON types that the schema of `tool` allows for the argument `key`."""
     schema = offered.get(tool) if isinstance(offered, Mapping) else None
     return kinds_of(schema, key) if isinstance(schema, Mapping) else None

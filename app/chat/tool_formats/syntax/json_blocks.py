@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.tool_formats.base import Tool
+from app.chat.tool_formats.base import ToolSpec
 from app.chat.tool_formats.syntax.parameters import arguments_schema
 
 
 def call_object(
     grammar: Grammar,
-    tool: Tool,
+    tool: ToolSpec,
     *,
     name_key: str = "name",
     arguments_key: str = "arguments",
@@ -34,7 +34,7 @@ def call_object(
     return sequence(head, _arguments(grammar, tool), closing or grammar.literal("}"))
 
 
-def headed_call(grammar: Grammar, tool: Tool, before: str, after: str = "") -> str:
+def headed_call(grammar: Grammar, tool: ToolSpec, before: str, after: str = "") -> str:
     """Return the expression for the arguments of `tool` between two texts."""
     arguments = _arguments(grammar, tool)
     return sequence(grammar.literal(before), arguments, grammar.literal(after) if after else "")
@@ -56,5 +56,5 @@ def call_list(grammar: Grammar, calls: Sequence[str], one: bool, *, separator: s
     return f"{call} ({grammar.literal(separator)} {call})*"
 
 
-def _arguments(grammar: Grammar, tool: Tool) -> str:
+def _arguments(grammar: Grammar, tool: ToolSpec) -> str:
     return grammar.schema(arguments_schema(tool.parameters), is_strict=tool.is_strict)

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import ClassVar
 
 from app.chat.parsing.incremental import NoCall, Step, n_held
-from app.chat.parsing.stream_parser import Reasoning
+from app.chat.parsing.stream_parser import ReasoningPiece
 from app.chat.tool_formats.syntax.scripted import ScriptedParser, any_of
 
 
@@ -101,7 +101,7 @@ class MessagesParser(ScriptedParser):
 
     def _think(self, text: str) -> None:
         if text:
-            self._events.append(Reasoning(text))
+            self._events.append(ReasoningPiece(text))
 
     def _say_untagged(self, text: str) -> None:
         tags = any_of(self._all_tags)

@@ -17,10 +17,10 @@ from app.chat.parsing.stream_parser import (
     CallEnd,
     CallStart,
     StreamEvent,
-    Text,
+    TextPiece,
     joined,
 )
-from app.chat.tool_formats.base import Offered
+from app.chat.tool_formats.base import OfferedTools
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress
 
 _PIECE_CHARS = 4096  # reads copy what arrived and was not read yet
@@ -41,7 +41,7 @@ class ScriptedParser:
     openers: ClassVar[tuple[str, ...]] = ()
     closers: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, offered: Offered = None) -> None:
+    def __init__(self, offered: OfferedTools = None) -> None:
         self._offered = offered
         self._input = Input()
         self._events: list[StreamEvent] = []
@@ -64,7 +64,7 @@ class ScriptedParser:
         self._input.over = True
         self._resume()
         if not self._just_after_block:
-            self._events.append(Text("".join(self._space)))
+            self._events.append(TextPiece("".join(self._space)))
         self._space = []
         return self._taken()
 
@@ -73,7 +73,7 @@ class ScriptedParser:
 
     def _taken(self) -> list[StreamEvent]:
         events, self._events = joined(self._events), []
-        return [event for event in events if event != Text("")]
+        return [event for event in events if event != TextPiece("")]
 
     # ------------------------------------------------------------ the answer
 
@@ -105,7 +105,7 @@ class ScriptedParser:
         if self._just_after_block:
             self._just_after_block = False
             whole = whole.removeprefix("\r").removeprefix("\n")
-        self._events.append(Text(whole))
+        self._events.append(TextPiece(whole))
 
     def _try_block(self, opener: str) -> Step[None]:
         self._input.record("".join(self._space) + opener)

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.syntax.argument_blocks import Text, in_order, value
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.json_blocks import call_list
 from app.chat.tool_formats.syntax.parameters import Parameter, parameters_of
 from app.chat.tool_formats.syntax.tagged import TaggedParser
@@ -86,7 +86,7 @@ def _tags(mark: str, *names: str) -> tuple[str, ...]:
     return tuple(f"<{end}{name}{mark}>" for name in names for end in ("", "/"))
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     # Some of the family write every tag on a line of its own, some a few, some none.
     line = grammar.rule(f"{grammar.literal(chr(10))}?")
@@ -100,7 +100,7 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     return CallBlock(OPEN, body, between="\n")
 
 
-def _hunyuan_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _hunyuan_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     mark, line = HunyuanParser.mark, grammar.literal("\n")
     calls = []
     for tool in tools:
@@ -112,12 +112,14 @@ def _hunyuan_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBl
     return CallBlock(HunyuanParser.openers[0], body)
 
 
-def _arguments(grammar: Grammar, tool: Tool, mark: str, line: str) -> tuple[list[Parameter], str]:
+def _arguments(
+    grammar: Grammar, tool: ToolSpec, mark: str, line: str
+) -> tuple[list[Parameter], str]:
     """Return the parameters of `tool` and the expression for its arguments, with `line` between."""
 
     def argument(parameter: Parameter) -> str:
         key = grammar.literal(f"<arg_key{mark}>{parameter.name}</arg_key{mark}>")
-        how = Text(f"</arg_value{mark}>")
+        how = TextSyntax(f"</arg_value{mark}>")
         written = value(grammar, parameter, how, is_strict=tool.is_strict)
         return sequence(key, line, grammar.literal(f"<arg_value{mark}>"), written, line)
 

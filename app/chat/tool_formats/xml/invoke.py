@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.argument_blocks import (
-    Text,
+    TextSyntax,
     in_order,
     json_value,
     text_value,
@@ -110,13 +110,13 @@ class MiniCpmParser(InvokeParser):
 
 
 Argument = Callable[[Grammar, Parameter, bool], str]
-Block = Callable[[Grammar, Sequence[Tool], bool], CallBlock]
+Block = Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 
 
 def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
     end = f"</{DSML}parameter>"
     head = f'<{DSML}parameter name="{parameter.name}" string='
-    how = Text(f"{end}\n", stop=end)
+    how = TextSyntax(f"{end}\n", stop=end)
     text = text_value(grammar, parameter, how, is_strict=is_strict)
     json = json_value(grammar, parameter, is_strict=is_strict)
     options = [sequence(grammar.literal(f'{head}"true">'), text)] if text else []
@@ -129,8 +129,8 @@ def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> s
 def _minicpm_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
     # Its template asks for CDATA where text has such characters, and shows lists and objects as
     # Python does; models are held to JSON.
-    plain = Text("</param>", allowed=(r"[^<&\n]*",))
-    marked = Text("]]></param>", stop="]]>")
+    plain = TextSyntax("</param>", allowed=(r"[^<&\n]*",))
+    marked = TextSyntax("]]></param>", stop="]]>")
     json = json_value(grammar, parameter, is_strict=is_strict, python_words=True)
     options = [sequence(json, grammar.literal(plain.end))] if json else []
     for before, how in (("", plain), (_CDATA, marked)):
@@ -141,7 +141,7 @@ def _minicpm_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -
     return sequence(head, grammar.either(options))
 
 
-def _call(grammar: Grammar, tool: Tool, before: str, argument: Argument, after: str) -> str:
+def _call(grammar: Grammar, tool: ToolSpec, before: str, argument: Argument, after: str) -> str:
     """Return the expression for a call: name and arguments between texts."""
 
     def written(parameter: Parameter) -> str:
@@ -155,12 +155,12 @@ def _call(grammar: Grammar, tool: Tool, before: str, argument: Argument, after: 
     return sequence(head, in_order(parameters, written), empty, grammar.literal(after))
 
 
-def invoke_call(grammar: Grammar, tool: Tool, mark: str = "") -> str:
+def invoke_call(grammar: Grammar, tool: ToolSpec, mark: str = "") -> str:
     """Return the expression for a call in XML; `mark` begins the names of its tags."""
 
     def argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
         end = f"</{mark}parameter>"
-        how = Text(f"{end}\n", stop=end)
+        how = TextSyntax(f"{end}\n", stop=end)
         head = grammar.literal(f'<{mark}parameter name="{parameter.name}">')
         return sequence(head, value(grammar, parameter, how, is_strict=is_strict))
 
@@ -168,15 +168,15 @@ def invoke_call(grammar: Grammar, tool: Tool, mark: str = "") -> str:
     return _call(grammar, tool, before, argument, f"</{mark}invoke>\n")
 
 
-def _dsml_call(grammar: Grammar, tool: Tool) -> str:
+def _dsml_call(grammar: Grammar, tool: ToolSpec) -> str:
     before, after = f'<{DSML}invoke name="{{}}">\n', f"</{DSML}invoke>\n"
     return _call(grammar, tool, before, _dsml_argument, after)
 
 
-def _block_in(tag: str, call: Callable[[Grammar, Tool], str]) -> Block:
+def _block_in(tag: str, call: Callable[[Grammar, ToolSpec], str]) -> Block:
     """Return what writes blocks of calls in a tag."""
 
-    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    def block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         calls = [call(grammar, tool) for tool in tools]
         listed = call_list(grammar, calls, one, separator="")
         body = sequence(grammar.literal("\n"), listed, grammar.literal(f"</{tag}>"))
@@ -185,7 +185,7 @@ def _block_in(tag: str, call: Callable[[Grammar, Tool], str]) -> Block:
     return block
 
 
-def _minicpm_block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _minicpm_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [_call(grammar, tool, '{}">', _minicpm_argument, "</function>") for tool in tools]
     return CallBlock(_FUNCTION, grammar.either(calls), between="\n")

@@ -14,8 +14,8 @@ from typing import Any
 from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.syntax.argument_blocks import Text, in_order, value
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.arguments import Value
 from app.chat.tool_formats.syntax.json_blocks import call_list
 from app.chat.tool_formats.syntax.parameters import (
@@ -140,7 +140,7 @@ def _json(text: str) -> str:
     return json.dumps(without_lone_surrogates(text), ensure_ascii=False)
 
 
-def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = []
     for tool in tools:
         head = grammar.literal(f'{_CALL}{tool.name}">')
@@ -151,21 +151,21 @@ def _block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
     return CallBlock(tag, sequence(grammar.literal("\n"), listed, grammar.literal(end)))
 
 
-def _elements(grammar: Grammar, parameters: Sequence[Parameter], depth: int, tool: Tool) -> str:
+def _elements(grammar: Grammar, parameters: Sequence[Parameter], depth: int, tool: ToolSpec) -> str:
     return in_order(parameters, lambda known: _written(grammar, known, depth, tool))
 
 
-def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: Tool) -> str:
+def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: ToolSpec) -> str:
     """Return the expression for an element; lists and objects are JSON in unions of types."""
     start, end = f"{_OPEN}{parameter.name}>", f"{_CLOSE}{parameter.name}>"
     nested = _nested(grammar, parameter.options[0], depth, tool)
     if nested is not None and len(parameter.options) == 1:
         return sequence(grammar.literal(start), nested, grammar.literal(end))
-    written = value(grammar, parameter, Text(end, stop=MARK), is_strict=tool.is_strict)
+    written = value(grammar, parameter, TextSyntax(end, stop=MARK), is_strict=tool.is_strict)
     return sequence(grammar.literal(start), written)
 
 
-def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: Tool) -> str | None:
+def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: ToolSpec) -> str | None:
     fields, items = fields_of(option), items_in(option)
     if depth and fields is not None:
         return _elements(grammar, fields, depth - 1, tool)

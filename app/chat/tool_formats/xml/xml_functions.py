@@ -12,8 +12,8 @@ from typing import ClassVar
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.grammar.string_limits import ANY
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, Tool, ToolFormat
-from app.chat.tool_formats.syntax.argument_blocks import Text, in_order, value
+from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.parameters import Parameter, parameters_of
 from app.chat.tool_formats.syntax.tagged import TaggedParser
 
@@ -71,9 +71,11 @@ class _SeedParser(XmlFunctionsParser):
 
 
 # Models are held to JSON for lists and objects, where Seed's template shows them as Python does.
-_ON_LINES = Text(f"\n{_END_PARAMETER}\n", stop=_END_PARAMETER, read_as_written=rf"(?:{ANY}[^\r])?")
+_ON_LINES = TextSyntax(
+    f"\n{_END_PARAMETER}\n", stop=_END_PARAMETER, read_as_written=rf"(?:{ANY}[^\r])?"
+)
 # What is read takes line breaks around a value for lines of their own.
-_INLINE = Text(
+_INLINE = TextSyntax(
     f"{_END_PARAMETER}\n",
     stop=_END_PARAMETER,
     read_as_written=rf"(?:[^\r\n](?:{ANY}[^\r\n])?)?",
@@ -81,9 +83,9 @@ _INLINE = Text(
 
 
 def _block_in(
-    opener: str, closer: str, how: Text
-) -> Callable[[Grammar, Sequence[Tool], bool], CallBlock]:
-    def block(grammar: Grammar, tools: Sequence[Tool], one: bool) -> CallBlock:
+    opener: str, closer: str, how: TextSyntax
+) -> Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]:
+    def block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         del one  # a block has one call
         calls = grammar.either([_call(grammar, tool, how) for tool in tools])
         body = sequence(
@@ -94,7 +96,7 @@ def _block_in(
     return block
 
 
-def _call(grammar: Grammar, tool: Tool, how: Text) -> str:
+def _call(grammar: Grammar, tool: ToolSpec, how: TextSyntax) -> str:
     line = "\n" if how.end.startswith("\n") else ""
 
     def argument(parameter: Parameter) -> str:

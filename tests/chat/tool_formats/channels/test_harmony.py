@@ -10,8 +10,8 @@ from app.chat.parsing.stream_parser import (
     CallStart,
     ParsedAnswer,
     ParsedCall,
-    Reasoning,
-    Text,
+    ReasoningPiece,
+    TextPiece,
     collect,
     joined,
 )
@@ -67,13 +67,13 @@ def test_commentary_for_nobody_is_text_before_the_calls() -> None:
 def test_thoughts_and_arguments_stream() -> None:
     parser = HarmonyParser()
     assert parser.feed("<|channel|>analysis<|message|>") == []
-    assert parser.feed("I ") == [Reasoning("I ")]
-    assert parser.feed("see<|end|>") == [Reasoning("see")]
+    assert parser.feed("I ") == [ReasoningPiece("I ")]
+    assert parser.feed("see<|end|>") == [ReasoningPiece("see")]
     assert parser.feed("<|start|>assistant to=functions.f<|channel|>commentary<|message|>") == []
     assert parser.feed('{"a":') == [CallStart(0, "f"), CallArguments(0, '{"a":')]
     assert parser.feed("1}") == [CallArguments(0, "1}"), CallEnd(0)]
     assert parser.feed("<|call|><|start|>assistant<|channel|>final<|message|>") == []
-    assert parser.feed("Yes") == [Text("Yes")]
+    assert parser.feed("Yes") == [TextPiece("Yes")]
 
 
 def test_it_is_known_when_the_model_thinks() -> None:

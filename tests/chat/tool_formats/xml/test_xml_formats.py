@@ -16,7 +16,7 @@ from app.chat.parsing.stream_parser import (
     StreamParser,
     collect,
 )
-from app.chat.tool_formats import Offered
+from app.chat.tool_formats import OfferedTools
 from app.chat.tool_formats.xml.xml_functions import XmlFunctionsParser
 
 DONE = ParsedCall("f", '{"a": 1}', complete=True)
@@ -46,7 +46,7 @@ def xml(key: str, value: str) -> str:
     return f"<tool_call>\n<function=f>\n{parameter}\n</function>\n</tool_call>"
 
 
-def value_of(offered: Offered, key: str, value: str) -> Any:
+def value_of(offered: OfferedTools, key: str, value: str) -> Any:
     whole = read(XmlFunctionsParser(offered), xml(key, value))
     pieces = XmlFunctionsParser(offered)
     events = [event for char in xml(key, value) for event in pieces.feed(char)]

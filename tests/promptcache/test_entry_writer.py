@@ -10,7 +10,7 @@ from tests.promptcache.stores import Bench, fetch, is_kept, put, words
 
 
 @pytest.mark.parametrize(
-    ("error_number", "trouble"),
+    ("error_number", "write_error"),
     [
         (ENOSPC, "The prompt cache cannot be written: the disk is full."),
         (EROFS, "The prompt cache cannot be written: the disk is read-only."),
@@ -20,14 +20,14 @@ from tests.promptcache.stores import Bench, fetch, is_kept, put, words
 )
 @pytest.mark.parametrize("call", ["create", "write", "rename"])
 def test_a_failing_disk_pauses_writes_and_nothing_else(
-    bench: Bench, call: str, error_number: int, trouble: str
+    bench: Bench, call: str, error_number: int, write_error: str
 ) -> None:
     store = bench.open()
     put(store, words(0))
     bench.files.fail(error_number, call)
     for seed in range(1, 4):
         assert not put(store, words(seed))
-    assert store.status().trouble == trouble
+    assert store.status().write_error == write_error
     assert [level for level, _ in bench.notices.lines] == ["warning"]
     assert is_kept(store, words(0))
     assert len(bench.names()) == 1, "no half-written file is left"
@@ -44,7 +44,7 @@ def test_writes_are_tried_again_after_half_a_minute(bench: Bench) -> None:
     assert not put(store, words(0)), "not tried yet"
     bench.clock.now_s += 1
     assert put(store, words(0))
-    assert store.status().trouble == ""
+    assert store.status().write_error == ""
     assert bench.notices.lines == [
         (
             "warning",
@@ -67,14 +67,14 @@ def test_a_store_opens_without_its_folder_and_finds_it_later(bench: Bench) -> No
     put(bench.open(), words(0))
     bench.files.fail(EACCES, "make_folder")
     store = bench.open()
-    assert store.status().trouble
+    assert store.status().write_error
     assert store.find(words(0)) is None
     assert not put(store, words(1))
     bench.files.fail(0)
     bench.clock.now_s += 30
     assert put(store, words(1))
     assert is_kept(store, words(0)), "what lies there was looked at"
-    assert store.status().trouble == ""
+    assert store.status().write_error == ""
 
 
 def test_entries_on_a_read_only_disk_are_still_found_when_there_is_no_room(bench: Bench) -> None:
@@ -102,7 +102,7 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(bench: Bench) -> None
     elsewhere.mkdir(parents=True)
     (bench.root / "model.gguf").symlink_to(elsewhere)
     store = bench.open()
-    assert "is a link" in store.status().trouble
+    assert "is a link" in store.status().write_error
     bench.clock.now_s += 60
     assert not put(store, words(0))
     assert list(elsewhere.iterdir()) == []
@@ -112,22 +112,22 @@ def test_a_link_in_the_place_of_the_folder_is_not_followed(bench: Bench) -> None
 def test_a_file_removed_while_it_is_written_is_no_trouble(bench: Bench) -> None:
     store = bench.open()
 
-    def between() -> None:
+    def throttle() -> None:
         for path in (bench.root / "model.gguf").glob("*.tmp"):
             path.unlink()
 
-    assert not store.write(words(0), b"state", between=between)
-    assert store.status().trouble == ""
+    assert not store.write(words(0), b"state", throttle=throttle)
+    assert store.status().write_error == ""
     assert bench.notices.lines == []
 
 
 def test_an_error_of_the_caller_leaves_no_file(bench: Bench) -> None:
     store = bench.open()
 
-    def between() -> None:
+    def throttle() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        store.write(words(0), b"state", between=between)
+        store.write(words(0), b"state", throttle=throttle)
     assert bench.names() == []
     assert put(store, words(0))
