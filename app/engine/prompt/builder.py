@@ -24,7 +24,7 @@ from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
-from app.protocol import Generate, Prefill, PromptEnd, Render
+from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
 
 _ASKING_ROLES = ("user", "tool")
 
@@ -139,7 +139,7 @@ class PromptBuilder:
         self._dates.keep(command.messages, began)
         return Prompt(tokens, text, n_head)
 
-    def render(self, command: Generate | Render) -> str:
+    def render(self, command: Generate | Render | CountTokens) -> str:
         """Return the prompt of a conversation as its template writes it.
 
         Raises:
@@ -148,6 +148,15 @@ class PromptBuilder:
         """
         began = self._dates.of(command.messages)
         return self._render(command.messages, command, command.prompt_end, began)
+
+    def count(self, command: CountTokens) -> int:
+        """Return how many tokens a prompt has; the context may be too small for it.
+
+        Raises:
+            TemplateRefused: the template raised, ran too long or wrote too much.
+            InvalidRequest: a message has content that the service cannot show to the model.
+        """
+        return len(self._tokens(self.render(command)))
 
     def forget(self) -> None:
         """Forget heads and dates, which cost little to find out anew."""
@@ -174,7 +183,7 @@ class PromptBuilder:
     def _render(
         self,
         messages: list[JsonObject],
-        command: Generate | Prefill | Render,
+        command: Generate | Prefill | Render | CountTokens,
         end: PromptEnd,
         began: datetime.datetime,
     ) -> str:

@@ -26,6 +26,7 @@ from app.protocol import (
     CacheCleared,
     ClearCache,
     Command,
+    CountTokens,
     DescribeCache,
     Detokenize,
     Failed,
@@ -37,6 +38,7 @@ from app.protocol import (
     Render,
     SamplingParams,
     Text,
+    TokenCount,
     TokenIds,
     Tokenize,
     TrimMemory,
@@ -82,6 +84,8 @@ class CommandHandler:
                 self._submit(command)
             case Render():
                 self._render(command)
+            case CountTokens():
+                self._count_tokens(command)
             case Tokenize():
                 self._tokenize(command)
             case Detokenize():
@@ -173,6 +177,14 @@ class CommandHandler:
             self._outbox.post(_failed(command.request_id, error))
             return
         self._outbox.post(Text(request_id=command.request_id, text=text))
+
+    def _count_tokens(self, command: CountTokens) -> None:
+        try:
+            n_tokens = self._prompts.count(command)
+        except DistillerError as error:
+            self._channel.post(_failed(command.request_id, error))
+            return
+        self._channel.post(TokenCount(request_id=command.request_id, n_tokens=n_tokens))
 
     def _tokenize(self, command: Tokenize) -> None:
         tokens = self._model.tokenize(
