@@ -95,7 +95,7 @@ class Ask:
 
 
 Reader = Callable[[bytes, Mapping[str, str]], Ask]
-"""Reads the body and the headers of a request; raises InvalidRequest."""
+"""Reads the body and the headers of a request, their names in any case; raises InvalidRequest."""
 
 
 @dataclass(frozen=True, slots=True)

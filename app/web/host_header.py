@@ -30,7 +30,7 @@ def is_own_name(name: str, reached_at: str, allowed: Set[str]) -> bool:
     """
     if name in allowed or name == "localhost" or name.endswith(".localhost"):
         return True
-    address = None if "%" in name else parse_address(name)  # a zone is no part of a Host header
+    address = parse_address(name)
     if address is None:
         return False
     return address.is_loopback or address == parse_address(without_zone(reached_at))
