@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Sequence
 from typing import Any
 
-from app.protocol import PromptToken, TokenLogprob
+from app.protocol import PromptEcho, PromptToken, TokenLogprob
 
 Token = PromptToken | TokenLogprob
 
@@ -17,19 +17,33 @@ class TokenList:
     def __init__(self) -> None:
         self._tokens: list[Token] = []
         self._offsets: list[int] = []
-        self.continue_at(0)
+        self._go_to(0)
 
-    def continue_at(self, offset: int) -> None:
-        """Set where in the text the next token begins, in characters."""
+    def _go_to(self, offset: int) -> None:
         self._offset = offset
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def add(self, tokens: Sequence[Token]) -> None:
+    def add_prompt(self, prompt: PromptEcho) -> None:
+        """Add the tokens of the prompt that the text begins with.
+
+        Those that do not show in it, as BOS may, are where the next one begins.
+        """
+        text, position = prompt.text.encode(), 0
+        for token in prompt.tokens:
+            shown = _shown_of(token.piece, text, position)
+            position += len(shown)
+            self._add(token, shown)
+        self._go_to(len(prompt.text))
+
+    def add(self, tokens: Sequence[TokenLogprob]) -> None:
         """Add the tokens that come next; one inside a character is where that begins."""
         for token in tokens:
-            self._tokens.append(token)
-            self._offsets.append(self._offset)
-            self._offset += len(self._decoder.decode(token.piece))
+            self._add(token, token.piece)
+
+    def _add(self, token: Token, shown: bytes) -> None:
+        self._tokens.append(token)
+        self._offsets.append(self._offset)
+        self._offset += len(self._decoder.decode(shown))
 
     def take(self) -> dict[str, Any] | None:
         """Return the object for what was added since the last time; None for nothing."""
@@ -43,6 +57,14 @@ class TokenList:
             "top_logprobs": list(map(_top, tokens)),
             "text_offset": offsets,
         }
+
+
+def _shown_of(piece: bytes, text: bytes, position: int) -> bytes:
+    """Return what shows of a token in a text; some tokenizers begin a text with a space."""
+    for shown in (piece, piece.removeprefix(b" ")):
+        if text.startswith(shown, position):
+            return shown
+    return b""
 
 
 def _top(token: Token) -> dict[str, float] | None:

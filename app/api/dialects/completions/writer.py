@@ -35,8 +35,7 @@ class _Choice:
 
     def echo(self, event: PromptEcho) -> None:
         """Begin with the prompt."""
-        self.tokens.add(event.tokens)
-        self.tokens.continue_at(len(event.text))
+        self.tokens.add_prompt(event)
 
     def add(self, event: TokenLogprobs) -> None:
         """Add generated tokens."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.api.dialects.completions.logprobs import TokenList
-from app.protocol import PromptToken, TokenChance, TokenLogprob
+from app.protocol import PromptEcho, PromptToken, TokenChance, TokenLogprob
 
 
 def token(piece: bytes, logprob: float = -1.0, *top: tuple[bytes, float]) -> TokenLogprob:
@@ -40,13 +42,43 @@ def test_the_likeliest_tokens_come_first_and_the_chosen_one_is_among_them() -> N
     assert shown["top_logprobs"][1] == {"a": -0.5}
 
 
+def prompt(text: str, *pieces: bytes) -> PromptEcho:
+    tokens = [
+        PromptToken(id=number, piece=piece, logprob=-2.0 if number else None)
+        for number, piece in enumerate(pieces)
+    ]
+    return PromptEcho(request_id="r", text=text, tokens=tokens)
+
+
 def test_the_first_token_of_a_prompt_has_null() -> None:
     tokens = TokenList()
-    tokens.add([PromptToken(id=1, piece=b"Once"), PromptToken(id=2, piece=b" upon", logprob=-2.0)])
+    tokens.add_prompt(prompt("Once upon", b"Once", b" upon"))
     shown = tokens.take()
     assert shown
     assert shown["token_logprobs"] == [None, -2.0]
     assert shown["top_logprobs"] == [None, {" upon": -2.0}]
+
+
+@pytest.mark.parametrize(
+    ("echo", "offsets"),
+    [
+        (prompt("Hi you", b"Hi", b" you"), [0, 2]),
+        (prompt("Hi you", b"<s>", b"Hi", b" you"), [0, 0, 2]),
+        (prompt("<s>Hi", b"<s>", b"Hi"), [0, 3]),
+        (prompt("Hi you", b"<s>", b" Hi", b" you"), [0, 0, 2]),
+        (prompt(" Hi", b" Hi"), [0]),
+        (prompt("über", b"\xc3", b"\xbcb", b"er"), [0, 0, 2]),
+    ],
+)
+def test_tokens_of_a_prompt_are_where_its_text_shows_them(
+    echo: PromptEcho, offsets: list[int]
+) -> None:
+    tokens = TokenList()
+    tokens.add_prompt(echo)
+    tokens.add([token(b"!")])
+    shown = tokens.take()
+    assert shown
+    assert shown["text_offset"] == [*offsets, len(echo.text)]
 
 
 def test_offsets_count_characters_and_parts_of_one_are_bytes() -> None:
@@ -57,13 +89,3 @@ def test_offsets_count_characters_and_parts_of_one_are_bytes() -> None:
     assert shown
     assert shown["tokens"] == ["ü", "bytes:\\xf0\\x9f", "bytes:\\xa6\\x99", "!"]
     assert shown["text_offset"] == [0, 1, 1, 2]
-
-
-def test_the_next_token_may_begin_elsewhere() -> None:
-    tokens = TokenList()
-    tokens.add([token(b"<s>")])
-    tokens.continue_at(0)
-    tokens.add([token(b"Hi")])
-    shown = tokens.take()
-    assert shown
-    assert shown["text_offset"] == [0, 0]

@@ -170,7 +170,7 @@ def test_a_streamed_echo_is_the_first_chunk_of_every_answer() -> None:
 def test_streamed_logprobs_come_with_the_text_of_their_tokens() -> None:
     streamed = chunks(commands(1, 1, echo=True), ECHOED, shows_logprobs=True)
     offsets = [piece["choices"][0]["logprobs"] for piece in streamed]
-    assert [each and each["text_offset"][-1] for each in offsets] == [3, 4, None]
+    assert [each and each["text_offset"][-1] for each in offsets] == [0, 4, None]
 
 
 def test_the_answers_with_the_highest_mean_logprob_are_returned() -> None:
