@@ -45,10 +45,13 @@ class TokenList:
         self._offsets.append(self._offset)
         self._offset += len(self._decoder.decode(shown))
 
-    def take(self) -> dict[str, Any] | None:
-        """Return the object for what was added since the last time; None for nothing."""
-        if not self._tokens:
-            return None
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added since the last time."""
+        return not self._tokens
+
+    def take(self) -> dict[str, Any]:
+        """Return the object for what was added since the last time."""
         tokens, self._tokens = self._tokens, []
         offsets, self._offsets = self._offsets, []
         return {

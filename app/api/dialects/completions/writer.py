@@ -125,15 +125,14 @@ class CompletionWriter(Writer):
     def _chunk(
         self, prompt_no: int, number: int, text: str, reason: str | None = None, tail: bytes = b""
     ) -> bytes:
-        choice = self._choices[prompt_no][number]
-        body = self._choice_body(prompt_no * self._n + number, text, choice, reason)
+        tokens = self._choices[prompt_no][number].tokens
+        body = {
+            "text": text,
+            "index": prompt_no * self._n + number,
+            "logprobs": None if tokens.is_empty or not self._shows_logprobs else tokens.take(),
+            "finish_reason": reason,
+        }
         return self._chunk_head + msgspec.json.encode(body) + b"]" + tail + b"}\n\n"
-
-    def _choice_body(
-        self, index: int, text: str, choice: _Choice, reason: str | None
-    ) -> dict[str, Any]:
-        logprobs = choice.tokens.take() if self._shows_logprobs else None
-        return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": reason}
 
     # ------------------------------------------------------------ whole
 
@@ -157,9 +156,15 @@ class CompletionWriter(Writer):
         bodies: list[dict[str, Any]] = []
         for prompt_no, choices in enumerate(self._choices):
             for number in self._best(choices):
-                text = "".join(choices[number].text)
-                reason = outcome.finished(prompt_no, number).reason
-                bodies.append(self._choice_body(len(bodies), text, choices[number], reason))
+                choice = choices[number]
+                bodies.append(
+                    {
+                        "text": "".join(choice.text),
+                        "index": len(bodies),
+                        "logprobs": choice.tokens.take() if self._shows_logprobs else None,
+                        "finish_reason": outcome.finished(prompt_no, number).reason,
+                    }
+                )
         body = {
             **self._base,
             "choices": bodies,

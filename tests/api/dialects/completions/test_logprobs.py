@@ -13,8 +13,10 @@ def token(piece: bytes, logprob: float = -1.0, *top: tuple[bytes, float]) -> Tok
     return TokenLogprob(piece=piece, logprob=logprob, top=chances)
 
 
-def test_nothing_is_null() -> None:
-    assert TokenList().take() is None
+def test_no_tokens_are_empty_lists() -> None:
+    tokens = TokenList()
+    assert tokens.is_empty
+    assert set(map(len, tokens.take().values())) == {0}
 
 
 def test_tokens_are_shown_once_and_offsets_go_on() -> None:
@@ -28,16 +30,14 @@ def test_tokens_are_shown_once_and_offsets_go_on() -> None:
     }
     tokens.add([token(b"!")])
     rest = tokens.take()
-    assert rest
     assert rest["text_offset"] == [9]
-    assert tokens.take() is None
+    assert tokens.is_empty
 
 
 def test_the_likeliest_tokens_come_first_and_the_chosen_one_is_among_them() -> None:
     tokens = TokenList()
     tokens.add([token(b"c", -3.0, (b"a", -0.5), (b"b", -1.0)), token(b"a", -0.5, (b"a", -0.5))])
     shown = tokens.take()
-    assert shown
     assert list(shown["top_logprobs"][0].items()) == [("a", -0.5), ("b", -1.0), ("c", -3.0)]
     assert shown["top_logprobs"][1] == {"a": -0.5}
 
@@ -54,7 +54,6 @@ def test_the_first_token_of_a_prompt_has_null() -> None:
     tokens = TokenList()
     tokens.add_prompt(prompt("Once upon", b"Once", b" upon"))
     shown = tokens.take()
-    assert shown
     assert shown["token_logprobs"] == [None, -2.0]
     assert shown["top_logprobs"] == [None, {" upon": -2.0}]
 
@@ -77,7 +76,6 @@ def test_tokens_of_a_prompt_are_where_its_text_shows_them(
     tokens.add_prompt(echo)
     tokens.add([token(b"!")])
     shown = tokens.take()
-    assert shown
     assert shown["text_offset"] == [*offsets, len(echo.text)]
 
 
@@ -86,6 +84,5 @@ def test_offsets_count_characters_and_parts_of_one_are_bytes() -> None:
     tokens = TokenList()
     tokens.add([token("ü".encode()), token(llama[:2]), token(llama[2:]), token(b"!")])
     shown = tokens.take()
-    assert shown
     assert shown["tokens"] == ["ü", "bytes:\\xf0\\x9f", "bytes:\\xa6\\x99", "!"]
     assert shown["text_offset"] == [0, 1, 1, 2]

@@ -173,6 +173,11 @@ def test_streamed_logprobs_come_with_the_text_of_their_tokens() -> None:
     assert [each and each["text_offset"][-1] for each in offsets] == [0, 4, None]
 
 
+def test_an_answer_without_tokens_has_empty_lists() -> None:
+    (choice,) = whole(commands(1, 1), [(0, finished())], shows_logprobs=True)["choices"]
+    assert choice["logprobs"]["tokens"] == []
+
+
 def test_the_answers_with_the_highest_mean_logprob_are_returned() -> None:
     events: list[Event] = [
         (0, logprobs(-3.0, b"a", choice=0)),
