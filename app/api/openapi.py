@@ -9,7 +9,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.route import Route
-from app.api.schemas.common import ErrorBody
 
 _KEY = "apiKey"
 _REASONS = {
@@ -31,7 +30,8 @@ _REASONS = {
 
 def document(routes: Sequence[Route], version: str, *, needs_key: bool) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the service, as it is configured."""
-    used = {route.response for route in routes if route.response} | {ErrorBody}
+    used = {route.response for route in routes if route.response}
+    used |= {route.error for route in routes}
     used |= {route.brief for route in routes if route.brief}
     used |= {route.request for route in routes if route.request}
     ordered = sorted(used, key=lambda schema: schema.__name__)
@@ -70,7 +70,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.path == "/health":
         responses["503"] = {"description": _REASONS[503], "content": content}
     for status in route.errors:
-        error = {"application/json": {"schema": _reference(ErrorBody)}}
+        error = {"application/json": {"schema": _reference(route.error)}}
         responses[str(status)] = {"description": _REASONS[status], "content": error}
     operation: dict[str, Any] = {"summary": route.summary, "responses": responses}
     if route.request:

@@ -10,6 +10,8 @@ from typing import Any
 from pydantic import BaseModel
 from sanic import Blueprint, HTTPResponse
 
+from app.api.schemas.common import ErrorBody
+
 OPEN = (400, 403, 405, 408, 413, 431)  # what the gate and the connection may answer to anything
 GUARDED = (*OPEN, 401, 429, 503)
 LOADS = (*GUARDED, 404, 500, 507)
@@ -30,7 +32,8 @@ class Route:
         aliases: further paths that answer alike.
         response: None where the answer is plain text.
         query: query parameters, none of them required, and what they are.
-        errors: statuses that answer with the error body.
+        errors: statuses that answer with an error.
+        error: the shape of its errors.
         brief: what clients without a key get instead, where keys are needed.
         has_head: whether HEAD is answered as well.
     """
@@ -44,6 +47,7 @@ class Route:
     aliases: tuple[str, ...] = ()
     query: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[int, ...] = GUARDED
+    error: type[BaseModel] = ErrorBody
     streams: bool = False
     brief: type[BaseModel] | None = None
     has_head: bool = False
