@@ -204,11 +204,11 @@ class Engine:
         interrupt = Interrupt(channel, poll_every_s=0.0)
         context = cast(Context, self.cells)
         store = MemoryStore(idle_bytes, can_cut=can_cut)
-        kv_cache = KvCache(
+        self.kv_cache = kv_cache = KvCache(
             context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
-        prompts = TokenPrompts()
+        self.prompts = prompts = TokenPrompts()
         self.command_handler = SamplingCommands(
             prompts,
             self.scheduler,
@@ -220,7 +220,7 @@ class Engine:
             self._planner,
         )
         model = cast(Model, LetterModel(is_recurrent=not can_cut))
-        completion = RequestCompletion(
+        self.completion = completion = RequestCompletion(
             model,
             prompts.turns,
             outbox,

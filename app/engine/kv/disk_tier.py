@@ -55,7 +55,9 @@ class LogBuffer:
     def __init__(self) -> None:
         self._lines: deque[LogLine] = deque(maxlen=_MOST_LOG_LINES)
 
-    def __bool__(self) -> bool:
+    @property
+    def has_lines(self) -> bool:
+        """Whether there is something to send."""
         return bool(self._lines)
 
     def add(self, level: str, text: str) -> None:
@@ -104,7 +106,7 @@ class DiskCacheTier:
     @property
     def has_pending(self) -> bool:
         """Whether there are writes to be followed up, or log lines to be sent."""
-        return bool(self._saves or self._offers or self._log)
+        return bool(self._saves or self._offers or self._log.has_lines)
 
     @property
     def is_on(self) -> bool:
