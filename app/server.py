@@ -15,14 +15,13 @@ if __name__ == "__main__":  # run by path: the folder of this file must not shad
     runpy.run_module("app", run_name="__main__")
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from sanic import Sanic
+from sanic import Request, Sanic
 
 from app import __version__, logs
-from app.api.dialects.chat_completions import handler as chat
-from app.api.endpoints import cache, documentation, health, metrics, models, tokens
+from app.api import routes
 from app.api.metric_registry import Metrics
 from app.api.profiles import read_profiles
 from app.api.service import Service
@@ -56,16 +55,6 @@ from app.wiring import (
     sanic_config,
 )
 
-BLUEPRINTS = (
-    health.blueprint,
-    models.blueprint,
-    chat.blueprint,
-    cache.blueprint,
-    tokens.blueprint,
-    metrics.blueprint,
-    documentation.blueprint,
-)
-
 EXIT_FAILED = 1
 EXIT_WRONG_SETTING = 2
 HttpApp = Sanic[Any, Any]
@@ -79,28 +68,33 @@ def create_app() -> HttpApp:
     """
     settings = load_settings({})
     logs.configure(settings.log_level, settings.log_format)
-    return compose(settings, read_api_keys(settings))
+    return compose(settings, _build_service(settings, read_api_keys(settings)))
 
 
-def compose(settings: Settings, keys: ApiKeys, spawned: SpawnedEngine | None = None) -> HttpApp:
+def compose(
+    settings: Settings,
+    service: Service,
+    spawned: SpawnedEngine | None = None,
+    open_requests: Callable[[], Iterable[Request]] = tuple,
+) -> HttpApp:
     """Return the application, its parts wired and not yet started.
 
     Args:
-        keys: of which clients must show one, if there are any.
         spawned: an engine process that was started early.
+        open_requests: returns the requests that are being answered.
     """
+    table = routes.RouteTable(routes.DIALECTS)
     app: HttpApp = Sanic(
         "distiller-llm",
         config=sanic_config(settings),
-        error_handler=JsonErrorHandler(),
+        error_handler=JsonErrorHandler(table.error_shape),
         configure_logging=False,
     )
-    service = _build_service(settings, keys)
     app.ctx.service = service
     pressure = PressureWatch(lambda: find_source(os.environ), MemoryRelief(service.supervisor))
-    access_log.install(app)
-    access_control.install(app)
-    for blueprint in BLUEPRINTS:
+    access_log.install(app, service.metrics.count_request)
+    access_control.install(app, lambda: service.access_policy, open_requests)
+    for blueprint in table.blueprints():
         app.blueprint(blueprint)
     for route in app.router.routes:
         route.extra.ignore_body = True  # it is read after the gate, within a time limit
@@ -147,19 +141,10 @@ def serve(
     except SettingsInvalid as error:
         log.error("settings_invalid", error=error.message)
         return _give_up(spawned, EXIT_WRONG_SETTING)
-    app = compose(settings, keys, spawned)
-    supervisor = app.ctx.service.supervisor
+    service = _build_service(settings, keys)
+    supervisor = service.supervisor
     feed = SystemdStatus(manager, supervisor, SupervisorHealth(supervisor))
-    reloader = Reloader(app, settings, read_again or (lambda: settings), listeners)
-
-    @app.after_server_start
-    async def tell(_app: HttpApp) -> None:
-        feed.start()
-        for listener in listeners:
-            log.info("listening", url=listener.url, models_dir=str(settings.models_dir))
-
     server = HttpServer(
-        app,
         listeners,
         stop_timeout_s=lambda: reloader.settings.stop_timeout_s,
         end_requests=supervisor.end_requests,
@@ -168,14 +153,21 @@ def serve(
         ready=supervisor.begun if manager.fds else None,
         max_connections=lambda: reloader.settings.max_connections,
     )
-    app.ctx.service.open_requests = server.open_requests
+    app = compose(settings, service, spawned, server.open_requests)
+    reloader = Reloader(app, settings, read_again or (lambda: settings), listeners)
+
+    @app.after_server_start
+    async def tell(_app: HttpApp) -> None:
+        feed.start()
+        for listener in listeners:
+            log.info("listening", url=listener.url, models_dir=str(settings.models_dir))
 
     def reload() -> None:
         with feed.reloading():
             reloader.reload()
 
     # A terminal that is closed sends SIGHUP too, and means the end.
-    server.run(on_hangup=None if sys.stderr.isatty() else reload)
+    server.run(app, on_hangup=None if sys.stderr.isatty() else reload)
     log.info("stopped")
     return 0
 

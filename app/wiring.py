@@ -10,7 +10,7 @@ from sanic.config import Config
 from app.api.defaults import Defaults
 from app.config.settings import Settings
 from app.protocol import CacheParams, LoadParams, QueueParams, ReasoningParams, SamplingParams
-from app.web.access_policy import AccessPolicy
+from app.web.access_control import AccessPolicy
 from app.web.api_keys import ApiKeys
 
 _NEVER_S = 10_000_000

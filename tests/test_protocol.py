@@ -110,8 +110,10 @@ TIMINGS = protocol.Timings(
 )
 MISS = protocol.CacheMiss(index=3, before="today is", prompt=" Friday", cached=" Montag")
 TOKEN = protocol.TokenLogprob(
-    piece=b"\xc3", logprob=-0.5, top=[protocol.TokenChance(piece=b"a", logprob=-0.25)]
+    id=7, piece=b"\xc3", logprob=-0.5, top=[protocol.TokenChance(id=8, piece=b"a", logprob=-0.25)]
 )
+PROMPT = protocol.RawPrompt(text="def f(", tokens=[1, 2], suffix="):", add_special=False)
+PROMPT_TOKEN = protocol.PromptToken(id=7, piece=b"\xc3", logprob=-0.5, top=TOKEN.top)
 ENTRY = protocol.DiskEntry(
     id="e", role="turn", profile="kitchen", tokens=1, bytes=2**40, created_s=1.5, last_used_s=2.5
 )
@@ -143,6 +145,7 @@ COMMANDS: list[Command] = [
         tools=TOOLS,
         template_kwargs={"thinking": False},
         prompt_end="continued",
+        prompt=PROMPT,
         sampling=SAMPLING,
         max_tokens=9,
         stop=["user:"],
@@ -150,6 +153,9 @@ COMMANDS: list[Command] = [
         report_progress=True,
         explain_cache=True,
         n_logprobs=5,
+        echo=True,
+        prompt_logprobs=3,
+        report_tokens=True,
         tool_choice=protocol.ToolChoice(is_required=True, names=["weather"], parallel=False),
         constraint=protocol.Constraint(kind="regex", text="[0-9]+", param="regex", is_strict=False),
         reasoning=protocol.ReasoningParams(is_split=False, budget=64),
@@ -173,6 +179,14 @@ COMMANDS: list[Command] = [
         tools=TOOLS,
         template_kwargs={"thinking": True},
         prompt_end="closed",
+    ),
+    protocol.CountTokens(
+        request_id="r",
+        messages=MESSAGES,
+        tools=TOOLS,
+        template_kwargs={"thinking": True},
+        prompt_end="closed",
+        prompt=PROMPT,
     ),
     protocol.Tokenize(
         request_id="r", text="a", add_special=True, parse_special=False, with_pieces=True
@@ -202,24 +216,33 @@ EVENTS: list[Event] = [
     protocol.Chosen(request_id="r", tokens=[5, 6], choice=1),
     protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2, miss=MISS),
     protocol.PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5),
+    protocol.PromptEcho(request_id="r", text="Grüße", tokens=[PROMPT_TOKEN]),
     protocol.TokenLogprobs(request_id="r", tokens=[TOKEN], choice=1),
+    protocol.TokensGenerated(request_id="r", tokens=[5, 6], choice=1),
     protocol.TextDelta(request_id="r", text="Grüße", choice=1),
     protocol.ReasoningDelta(request_id="r", text="hm", choice=1),
     protocol.ToolCallStart(request_id="r", index=1, id="call_1", name="weather", choice=1),
     protocol.ToolCallDelta(request_id="r", index=1, arguments='{"a"', choice=1),
     protocol.Finished(
-        request_id="r", reason="stop", usage=USAGE, timings=TIMINGS, choice=1, saved=True
+        request_id="r",
+        reason="stop",
+        usage=USAGE,
+        timings=TIMINGS,
+        choice=1,
+        stop_string="user:",
+        saved=True,
     ),
     protocol.Failed(
         request_id="r", kind="InvalidRequest", message="no", param="stop", retry_after_s=7
     ),
     protocol.TokenIds(request_id="r", tokens=[1, 2], pieces=[b"a", b"\xff\x00"]),
+    protocol.TokenCount(request_id="r", n_tokens=3),
     protocol.Text(request_id="r", text="text"),
     protocol.CacheReport(request_id="r", counts=COUNTS, entries=[ENTRY]),
     protocol.CacheCleared(request_id="r", entries=1, bytes=2**40),
     protocol.MemoryTrimmed(request_id="r", entries=1, bytes=2**40),
 ]
-PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, COUNTS]
+PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, COUNTS, PROMPT, PROMPT_TOKEN]
 ALL = b"".join(map(encode, COMMANDS))
 
 

@@ -1,139 +1,16 @@
-"""Owns the OpenAPI document: a table of routes and the schemas behind them."""
+"""Owns the OpenAPI document: how routes and the schemas behind them are written in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app.api.dialects.chat_completions import answer
-from app.api.dialects.chat_completions import schemas as chat
-from app.api.schemas import cache, common, service
+from app.api.route import Route
 
-_OPEN = (400, 403, 405, 408, 413, 431)  # what the gate and the connection may answer to anything
-_GUARDED = (*_OPEN, 401, 429, 503)
-_LOADS = (*_GUARDED, 404, 500, 507)
-_QUEUES = (*_LOADS, 504)
 _KEY = "apiKey"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One documented route.
-
-    Args:
-        aliases: further paths that answer alike.
-        query: query parameters, none of them required, and what they are.
-        response: None where the answer is plain text.
-        brief: what clients without a key get instead, where keys are needed.
-        errors: statuses that answer with the error body.
-    """
-
-    method: str
-    path: str
-    summary: str
-    response: type[BaseModel] | None
-    request: type[BaseModel] | None = None
-    aliases: tuple[str, ...] = ()
-    query: Mapping[str, str] = field(default_factory=dict)
-    errors: tuple[int, ...] = _GUARDED
-    streams: bool = False
-    brief: type[BaseModel] | None = None
-
-
-ROUTES = (
-    Route("get", "/", "Say that the server runs", service.RootResponse),
-    Route(
-        "get",
-        "/health",
-        "Say whether a model serves",
-        service.HealthResponse,
-        errors=_OPEN,
-        brief=service.HealthState,
-    ),
-    Route(
-        "get",
-        "/health/live",
-        "Say that the HTTP process turns",
-        service.LiveResponse,
-        errors=(*_OPEN, 503),
-    ),
-    Route("get", "/metrics", "Return numbers for Prometheus", None),
-    Route(
-        "get", "/models", "List the model files", service.ModelsResponse, aliases=("/v1/models",)
-    ),
-    Route(
-        "get",
-        "/models/{model_id}",
-        "Describe one model file",
-        service.ModelEntry,
-        aliases=("/v1/models/{model_id}",),
-        errors=(*_GUARDED, 404),
-    ),
-    Route(
-        "post",
-        "/setModel",
-        "Load a model and let it serve",
-        service.SetModelResponse,
-        service.SetModelRequest,
-        errors=_LOADS,
-    ),
-    Route(
-        "post",
-        "/chat/completions",
-        "Answer a conversation",
-        answer.ChatResponse,
-        chat.ChatRequest,
-        aliases=("/v1/chat/completions",),
-        errors=_QUEUES,
-        streams=True,
-    ),
-    Route(
-        "post",
-        "/restore_cache",
-        "Have a conversation's prompt ready",
-        chat.RestoreCacheResponse,
-        chat.RestoreCacheRequest,
-        errors=_QUEUES,
-    ),
-    Route("get", "/cache", "Say what is cached", cache.CacheResponse),
-    Route(
-        "delete",
-        "/cache",
-        "Forget what is cached, of all models or of one",
-        cache.ClearCacheResponse,
-        query={"model": "File name of the model; left out: all of them."},
-        errors=(*_GUARDED, 404),
-    ),
-    Route(
-        "post",
-        "/tokenize",
-        "Turn text into token ids",
-        service.TokenizeResponse,
-        service.TokenizeRequest,
-        aliases=("/v1/tokenize",),
-    ),
-    Route(
-        "post",
-        "/detokenize",
-        "Turn token ids into text",
-        service.DetokenizeResponse,
-        service.DetokenizeRequest,
-        aliases=("/v1/detokenize",),
-    ),
-    Route(
-        "post",
-        "/apply-template",
-        "Return the prompt that a chat request would have",
-        answer.ApplyTemplateResponse,
-        chat.ChatRequest,
-        aliases=("/v1/apply-template",),
-        errors=_LOADS,
-    ),
-)
 _REASONS = {
     400: "A field is wrong, `error.param` names it; or there is no Host header",
     401: "Keys are configured, and the request shows none of them",
@@ -151,19 +28,20 @@ _REASONS = {
 }
 
 
-def document(version: str, *, needs_key: bool) -> dict[str, Any]:
+def document(routes: Sequence[Route], version: str, *, needs_key: bool) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of the service, as it is configured."""
-    used = {route.response for route in ROUTES if route.response} | {common.ErrorBody}
-    used |= {route.brief for route in ROUTES if route.brief}
-    used |= {route.request for route in ROUTES if route.request}
+    used = {route.response for route in routes if route.response}
+    used |= {route.error for route in routes}
+    used |= {route.brief for route in routes if route.brief}
+    used |= {route.request for route in routes if route.request}
     ordered = sorted(used, key=lambda schema: schema.__name__)
     _, definitions = models_json_schema(
         [(schema, "validation") for schema in ordered],
         ref_template="#/components/schemas/{model}",
     )
     paths: dict[str, dict[str, Any]] = {}
-    for route in ROUTES:
-        for path in (route.path, *route.aliases):
+    for route in routes:
+        for path in route.paths:
             paths.setdefault(path, {})[route.method] = _operation(route)
     return {
         "openapi": "3.1.0",
@@ -192,7 +70,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.path == "/health":
         responses["503"] = {"description": _REASONS[503], "content": content}
     for status in route.errors:
-        error = {"application/json": {"schema": _reference(common.ErrorBody)}}
+        error = {"application/json": {"schema": _reference(route.error)}}
         responses[str(status)] = {"description": _REASONS[status], "content": error}
     operation: dict[str, Any] = {"summary": route.summary, "responses": responses}
     if route.request:
@@ -217,9 +95,9 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "query", "description": description, "schema": text}
         for name, description in route.query.items()
     ]
-    if "{model_id}" in route.path:
-        parameters.append({"name": "model_id", "in": "path", "required": True, "schema": text})
-    return parameters
+    return parameters + [
+        {"name": name, "in": "path", "required": True, "schema": text} for name in route.parameters
+    ]
 
 
 def _reference(schema: type[BaseModel]) -> dict[str, str]:

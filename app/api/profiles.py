@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
-from app.api.dialects.chat_completions.schemas import RestoreCacheRequest
+from app.api.schemas.conversation import RestoreCacheRequest
 from app.config.profiles import ProfileSetting
 from app.config.settings import Settings
 from app.errors import InvalidRequest, SettingsInvalid

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from sanic import Request
@@ -13,7 +12,7 @@ from app.api.metric_registry import Metrics
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
-from app.web.access_policy import AccessPolicy
+from app.web.access_control import AccessPolicy
 
 
 @dataclass(slots=True)
@@ -24,8 +23,7 @@ class Service:
         defaults: what a chat request gets that does not say otherwise.
         sse_ping_s: seconds of silence after which a stream sends a comment.
         device: knows how the device is.
-        doors: who is let in.
-        open_requests: returns the requests that are being answered.
+        access_policy: who is let in.
     """
 
     catalog: Catalog
@@ -36,7 +34,6 @@ class Service:
     metrics: Metrics
     device: DeviceWatch
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
-    open_requests: Callable[[], Iterable[Request]] = tuple
     started_s: float = field(default_factory=time.monotonic)
 
 

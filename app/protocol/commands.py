@@ -10,6 +10,7 @@ from app.protocol.parts import (
     Message,
     PromptEnd,
     QueueParams,
+    RawPrompt,
     ReasoningParams,
     SamplingParams,
     ToolChoice,
@@ -26,7 +27,7 @@ class Load(Message, frozen=True, kw_only=True):
 
 
 class Generate(Message, frozen=True, kw_only=True):
-    """Answer a conversation.
+    """Answer a conversation, or go on with a `prompt` where there is one.
 
     `messages` and `tools` are the client's JSON objects; the engine renders them. An answer to a
     prompt that is `continued` is what follows the text of the last message.
@@ -36,13 +37,18 @@ class Generate(Message, frozen=True, kw_only=True):
     many of the likeliest tokens; None asks for none. With `speculate` False every token is decoded
     by itself, whatever the prompt lets foresee. `resumes` has the `Chosen` tokens of each answer
     where another engine died over them: they are replayed, and the answers go on behind them.
+    The answer to a `prompt` is plain text; with one, `max_tokens` may be 0. `echo` asks for a
+    `PromptEcho`, as does `prompt_logprobs`: for one with as many of the likeliest tokens at each
+    place of the prompt, which is not taken from the cache then. `report_tokens` asks for
+    `TokensGenerated`.
     """
 
     request_id: str
-    messages: list[JsonObject]
+    messages: list[JsonObject] = []
     tools: list[JsonObject] = []
     template_kwargs: JsonObject = {}
     prompt_end: PromptEnd = "opened"
+    prompt: RawPrompt | None = None
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: list[str] = []
@@ -50,6 +56,9 @@ class Generate(Message, frozen=True, kw_only=True):
     report_progress: bool = False
     explain_cache: bool = False
     n_logprobs: int | None = None
+    echo: bool = False
+    prompt_logprobs: int | None = None
+    report_tokens: bool = False
     tool_choice: ToolChoice = ToolChoice()
     constraint: Constraint | None = None
     reasoning: ReasoningParams = ReasoningParams()
@@ -99,6 +108,17 @@ class Render(Message, frozen=True, kw_only=True):
     prompt_end: PromptEnd = "opened"
 
 
+class CountTokens(Message, frozen=True, kw_only=True):
+    """Count the tokens of the prompt that a `Generate` would have; needs no place in the queue."""
+
+    request_id: str
+    messages: list[JsonObject] = []
+    tools: list[JsonObject] = []
+    template_kwargs: JsonObject = {}
+    prompt_end: PromptEnd = "opened"
+    prompt: RawPrompt | None = None
+
+
 class Detokenize(Message, frozen=True, kw_only=True):
     """Turn token ids into text."""
 
@@ -140,6 +160,7 @@ Command = (
     | Prefill
     | Cancel
     | Render
+    | CountTokens
     | Tokenize
     | Detokenize
     | DescribeCache

@@ -8,6 +8,7 @@ from app.protocol.parts import (
     DiskEntry,
     Message,
     ModelInfo,
+    PromptToken,
     Timings,
     TokenLogprob,
     Usage,
@@ -78,6 +79,17 @@ class Started(Message, frozen=True, kw_only=True):
     miss: CacheMiss | None = None
 
 
+class PromptEcho(Message, frozen=True, kw_only=True):
+    """The prompt as text; sent once, between `Started` and the first piece of an answer.
+
+    `tokens` only where `prompt_logprobs` was asked for.
+    """
+
+    request_id: str
+    text: str
+    tokens: list[PromptToken] = []
+
+
 class PromptProgress(Message, frozen=True, kw_only=True):
     """How far the prefill of a request is; only for requests that ask for it."""
 
@@ -131,10 +143,22 @@ class TokenLogprobs(Message, frozen=True, kw_only=True):
     choice: int = 0
 
 
+class TokensGenerated(Message, frozen=True, kw_only=True):
+    """Ids of generated tokens, the one that ends the answer too; only where they were asked for.
+
+    They come before the first piece that shows them.
+    """
+
+    request_id: str
+    tokens: list[int]
+    choice: int = 0
+
+
 class Finished(Message, frozen=True, kw_only=True):
     """The request is done; `reason` is `stop`, `length` or `tool_calls`.
 
-    `saved` says of a `Prefill` whether its prompt is on disk now.
+    `stop_string` is the one that ended the answer. `saved` says of a `Prefill` whether its prompt
+    is on disk now.
     """
 
     request_id: str
@@ -142,6 +166,7 @@ class Finished(Message, frozen=True, kw_only=True):
     usage: Usage
     timings: Timings
     choice: int = 0
+    stop_string: str | None = None
     saved: bool = False
 
 
@@ -161,6 +186,13 @@ class TokenIds(Message, frozen=True, kw_only=True):
     request_id: str
     tokens: list[int]
     pieces: list[bytes] | None = None
+
+
+class TokenCount(Message, frozen=True, kw_only=True):
+    """Answer to `CountTokens`."""
+
+    request_id: str
+    n_tokens: int
 
 
 class Text(Message, frozen=True, kw_only=True):
@@ -207,7 +239,18 @@ class Stats(Message, frozen=True, kw_only=True):
 
 
 Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta
-Reply = TokenIds | Text | CacheReport | CacheCleared | MemoryTrimmed
+Reply = TokenIds | TokenCount | Text | CacheReport | CacheCleared | MemoryTrimmed
 Note = Accepted | Chosen
-RequestEvent = Note | Started | PromptProgress | TokenLogprobs | Delta | Finished | Failed | Reply
+RequestEvent = (
+    Note
+    | Started
+    | PromptProgress
+    | PromptEcho
+    | TokenLogprobs
+    | TokensGenerated
+    | Delta
+    | Finished
+    | Failed
+    | Reply
+)
 Event = LoadProgress | Loaded | LoadFailed | LogLine | Stats | RequestEvent

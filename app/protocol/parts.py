@@ -102,6 +102,20 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     logit_bias: dict[int, float] = {}
 
 
+class RawPrompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt that no template writes: text or token ids, one of them.
+
+    `suffix` makes it a fill-in-the-middle prompt: the answer is what belongs between the two.
+    `add_special` lets the tokenizer add what the model wants around a text, such as BOS; token ids
+    are taken as they are.
+    """
+
+    text: str | None = None
+    tokens: list[int] | None = None
+    suffix: str | None = None
+    add_special: bool = True
+
+
 class Constraint(msgspec.Struct, frozen=True, kw_only=True):
     """What the text of an answer has to be.
 
@@ -183,8 +197,9 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenChance(msgspec.Struct, frozen=True, kw_only=True):
-    """A token's bytes and the natural logarithm of its probability."""
+    """A token's bytes, the natural logarithm of its probability, and its id."""
 
+    id: int = -1
     piece: bytes
     logprob: float
 
@@ -192,6 +207,18 @@ class TokenChance(msgspec.Struct, frozen=True, kw_only=True):
 class TokenLogprob(TokenChance, frozen=True, kw_only=True):
     """A generated token; `top` are the likeliest ones in its place, the best first."""
 
+    top: list[TokenChance] = []
+
+
+class PromptToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token of a prompt; `top` are the likeliest ones in its place, the best first.
+
+    Nothing is before the first one, so its `logprob` is None and its `top` is empty.
+    """
+
+    id: int
+    piece: bytes
+    logprob: float | None = None
     top: list[TokenChance] = []
 
 

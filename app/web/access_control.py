@@ -2,21 +2,24 @@
 
 In order: the Host header, the origin of a web page, the API key, how much the client has open.
 What may be asked is the handlers' business.
+
+A key is shown as `Authorization: Bearer KEY` or as `x-api-key: KEY`. Who shows both needs both to
+be known: a wrong one is refused even beside a right one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import BadRequest
 from sanic.response import BaseHTTPResponse
 
-from app.api.service import service_of
 from app.errors import HostRefused, KeyRefused, TooManyRequests
 from app.web import access_log, cors
-from app.web.access_policy import AccessPolicy
+from app.web.api_keys import ApiKeys
 from app.web.host_header import is_own_name, name_in
 
 # What tells that the service lives: never asked for a key, never too much.
@@ -25,51 +28,78 @@ _SCHEME = "bearer"
 _UNIX_CLIENT = "unix socket"
 
 
-def install(app: Sanic[Any, Any]) -> None:
-    """Have every request pass the doors, after it got its id and before its body is read."""
-    app.register_middleware(_guard, "request", priority=50)
-    app.register_middleware(_mark, "response")
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """Who is let in; replaced as a whole when the settings are read again.
+
+    Args:
+        keys: without any, everybody is let in who names this server rightly.
+        allowed_hosts: names of this server besides loopback's and the address of a connection.
+        cors_origins: web pages that may ask.
+        max_client_requests: requests that one client may have open.
+    """
+
+    keys: ApiKeys = field(default_factory=ApiKeys)
+    allowed_hosts: frozenset[str] = frozenset()
+    cors_origins: frozenset[str] = frozenset()
+    max_client_requests: int = 64
+
+
+def install(
+    app: Sanic[Any, Any],
+    policy: Callable[[], AccessPolicy],
+    open_requests: Callable[[], Iterable[Request]],
+) -> None:
+    """Hold every request to the policy, after it got its id and before its body is read.
+
+    Args:
+        policy: returns the one in force.
+        open_requests: returns the requests that are being answered.
+    """
+
+    async def guard(request: Request) -> HTTPResponse | None:
+        if request.conn_info is None:  # its header could not be read: the answer is an error anyway
+            return None
+        try:
+            return _admit(request, policy(), open_requests)
+        except Exception:
+            _end_connection_with_unread_body(request)
+            raise
+
+    async def mark(request: Request, response: BaseHTTPResponse) -> None:
+        cors.add_headers(request, response, policy().cors_origins)
+
+    app.register_middleware(guard, "request", priority=50)
+    app.register_middleware(mark, "response")
 
 
 def is_known(request: Request) -> bool:
     """Return whether the client may see everything: it showed a key, or none is needed."""
-    access_policy = service_of(request).access_policy
-    return not access_policy.keys or getattr(request.ctx, "key_name", None) is not None
+    return bool(request.ctx.is_known)
 
 
-async def _guard(request: Request) -> HTTPResponse | None:
-    if request.conn_info is None:  # its header could not be read: the answer is an error anyway
-        return None
-    try:
-        return _admit(request, service_of(request).access_policy)
-    except Exception:
-        _end_connection_with_unread_body(request)
-        raise
-
-
-def _admit(request: Request, access_policy: AccessPolicy) -> HTTPResponse | None:
-    _check_host(request, access_policy)
-    cors.check_origin(request, access_policy.cors_origins)
+def _admit(
+    request: Request, policy: AccessPolicy, open_requests: Callable[[], Iterable[Request]]
+) -> HTTPResponse | None:
+    _check_host(request, policy)
+    cors.check_origin(request, policy.cors_origins)
     if cors.is_preflight(request):
         return cors.preflight_response(request)
-    token = _shown_key(request)
-    request.ctx.key_name = access_policy.keys.name_of(token) if token else None
+    shown = _shown_keys(request)
+    request.ctx.key_name = _name_of(shown, policy.keys)
+    request.ctx.is_known = not policy.keys or request.ctx.key_name is not None
     if request.ctx.key_name:
         access_log.note(request, key_name=request.ctx.key_name)
     if request.path in _OPEN_PATHS:
         _check_no_body(request)
         return None
-    if access_policy.keys and not request.ctx.key_name:
-        raise KeyRefused(is_wrong=bool(token))
-    _check_share(request, service_of(request).open_requests(), access_policy.max_client_requests)
+    if not request.ctx.is_known:
+        raise KeyRefused(is_wrong=bool(shown))
+    _check_share(request, open_requests(), policy.max_client_requests)
     return None
 
 
-async def _mark(request: Request, response: BaseHTTPResponse) -> None:
-    cors.add_headers(request, response, service_of(request).access_policy.cors_origins)
-
-
-def _check_host(request: Request, access_policy: AccessPolicy) -> None:
+def _check_host(request: Request, policy: AccessPolicy) -> None:
     """Refuse names that are not this server's, where no key tells friends from strangers.
 
     Raises:
@@ -84,16 +114,24 @@ def _check_host(request: Request, access_policy: AccessPolicy) -> None:
         if headers or request.version != "1.0":
             raise BadRequest("A request has exactly one Host header")
         return  # not a browser
-    if access_policy.keys:
+    if policy.keys:
         return
     name = name_in(headers[0])
-    if name is None or not is_own_name(name, reached_at[0], access_policy.allowed_hosts):
+    if name is None or not is_own_name(name, reached_at[0], policy.allowed_hosts):
         raise HostRefused(headers[0])
 
 
-def _shown_key(request: Request) -> str | None:
+def _shown_keys(request: Request) -> list[str]:
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
-    return token.strip() or None if scheme.lower() == _SCHEME else None
+    bearer = token.strip() if scheme.lower() == _SCHEME else ""
+    header = request.headers.get("x-api-key", "").strip()
+    return [key for key in (bearer, header) if key]
+
+
+def _name_of(shown: list[str], keys: ApiKeys) -> str | None:
+    """Return the name of the first key that is shown; None where one of them is not known."""
+    names = [keys.name_of(key) for key in shown]
+    return names[0] if names and None not in names else None
 
 
 def _check_no_body(request: Request) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -13,10 +14,7 @@ from sanic import Request, Sanic
 from sanic.exceptions import RequestTimeout
 from sanic.response import BaseHTTPResponse
 
-from app.api.dialects.chat_completions.writer import decode_per_second
-from app.api.service import service_of
 from app.logs import get_logger
-from app.protocol import Timings, Usage
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _QUIET_PATHS = ("/health", "/health/live")
@@ -24,20 +22,29 @@ _QUIET_PATHS = ("/health", "/health/live")
 log = get_logger("access")
 
 
-def install(app: Sanic[Any, Any]) -> None:
-    """Give every request an id and a log line."""
-    app.register_middleware(_begin, "request", priority=100)
+def install(app: Sanic[Any, Any], count_request: Callable[[int], None]) -> None:
+    """Give every request an id and a log line.
+
+    Args:
+        count_request: is told the status of each request that was answered.
+    """
+
+    async def begin(request: Request) -> None:
+        _begin(request, count_request)
+
+    app.register_middleware(begin, "request", priority=100)
     app.register_middleware(_read_body, "request", priority=10)
     app.register_middleware(_end, "response")
 
 
-async def _begin(request: Request) -> None:
+def _begin(request: Request, count_request: Callable[[int], None]) -> None:
     offered = request.headers.get("x-request-id", "")
     request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else secrets.token_hex(8)
     request.ctx.request_id = request_id
     request.ctx.began_s = time.monotonic()
     request.ctx.facts = {}
     request.ctx.logged = False
+    request.ctx.count_request = count_request
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=request_id)
 
@@ -74,29 +81,12 @@ def note(request: Request, **facts: Any) -> None:
     request.ctx.facts.update(facts)
 
 
-def note_answer(request: Request, usage: Usage, timings: Timings, finish_reason: str) -> None:
-    """Add token counts and times to the request's log line and to the metrics."""
-    service_of(request).metrics.count_answer(usage, timings)
-    note(
-        request,
-        finish_reason=finish_reason,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        tier=timings.tier,
-        restore_ms=timings.restore_ms,
-        queue_ms=timings.queue_ms,
-        ttft_ms=timings.ttft_ms,
-        tokens_per_s=decode_per_second(timings),
-    )
-
-
 def write(request: Request, status: int) -> None:
     """Write the request's log line, once."""
     if request.ctx.logged:
         return
     request.ctx.logged = True
-    service_of(request).metrics.count_request(status)
+    request.ctx.count_request(status)
     level = "debug" if request.path in _QUIET_PATHS else "info"
     getattr(log, level)(
         "request",

@@ -16,7 +16,7 @@ _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 _SHOWN_HEADERS = "X-Request-ID, Retry-After"
 _REMEMBERED_S = "600"
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_\-, ]{1,2000}")
-_USUAL_HEADERS = "Authorization, Content-Type, X-Request-ID"
+_USUAL_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID"
 
 
 def check_origin(request: Request, allowed: Set[str]) -> None:

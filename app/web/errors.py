@@ -1,12 +1,12 @@
-"""Owns the way from errors to HTTP: one table of statuses, one JSON shape.
+"""Owns the way from errors to HTTP: one table of statuses, and what a client is told.
 
-Everything an error can be on the wire is decided here, before the first byte of a response and
-after it (as the body of an SSE event).
+An API that clients speak may put that into a shape of its own; `error_body` is the usual one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,6 @@ from sanic.handlers import ErrorHandler
 
 from app import errors
 from app.logs import get_logger
-from app.protocol import Failed, RequestEvent
 
 STATUS: dict[type[errors.DistillerError], int] = {
     errors.InvalidRequest: 400,
@@ -55,7 +54,6 @@ _SANIC_CODES = {
     431: "request_header_too_large",
     503: "service_unavailable",
 }
-_BY_NAME = {kind.__name__: kind for kind in STATUS}
 
 _KINDS = {
     401: "authentication_error",
@@ -75,6 +73,25 @@ class Limits:
     max_header_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a client is told of an error, whatever the shape of the body.
+
+    Args:
+        param: dotted name of the request field or setting at fault, where there is one.
+        code: short machine-readable name.
+    """
+
+    status: int
+    message: str
+    param: str | None
+    code: str | None
+
+
+ErrorShape = Callable[[Fault], Mapping[str, Any]]
+"""Returns the JSON body of an error."""
+
+
 def status_of(error: BaseException) -> int:
     """Return the HTTP status of an error; 500 for anything unforeseen."""
     if isinstance(error, errors.DistillerError):
@@ -84,8 +101,8 @@ def status_of(error: BaseException) -> int:
     return STATUS_CLIENT_GONE if isinstance(error, asyncio.CancelledError) else 500
 
 
-def body_of(error: BaseException, limits: Limits | None = None) -> dict[str, Any]:
-    """Return the JSON body of an error."""
+def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
+    """Return what a client is told of an error."""
     status = status_of(error)
     param: str | None = None
     code: str | None = "internal_error"
@@ -100,12 +117,22 @@ def body_of(error: BaseException, limits: Limits | None = None) -> dict[str, Any
         if limits and status == 431:
             message = f"Request header is larger than {limits.max_header_bytes} bytes"
             message += " (setting max_header_bytes)"
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    kind = _KINDS.get(status, kind)
     message = message.encode(errors="backslashreplace").decode()  # may quote bytes that are no text
+    return Fault(status, message, param, code)
+
+
+def error_body(fault: Fault) -> dict[str, Any]:
+    """Return the JSON body of an error in OpenAI's shape, where a path has no other one."""
+    kind = "invalid_request_error" if fault.status < 500 else "server_error"
+    kind = _KINDS.get(fault.status, kind)
     return {
-        "error": {"message": message, "type": kind, "param": param, "code": code},
-        "detail": message,
+        "error": {
+            "message": fault.message,
+            "type": kind,
+            "param": fault.param,
+            "code": fault.code,
+        },
+        "detail": fault.message,
     }
 
 
@@ -113,24 +140,7 @@ def note_error(request: Request, error: BaseException) -> None:
     """Add the error's code to the request's log line; its message may quote the request."""
     facts = getattr(request.ctx, "facts", None)
     if facts is not None:
-        facts["error_code"] = body_of(error)["error"]["code"]
-
-
-def raise_if_failed(event: RequestEvent) -> None:
-    """Raise the error that an engine reported, if this event is one."""
-    if isinstance(event, Failed):
-        raise from_wire(event)
-
-
-def from_wire(event: Failed) -> errors.DistillerError:
-    """Return the error that an engine reported by its class name."""
-    if event.kind == errors.QueueFull.__name__:
-        return errors.QueueFull(event.retry_after_s or _RETRY_AFTER_S)
-    if event.kind == errors.ContextOverflow.__name__:
-        code = errors.ContextOverflow.code
-        return errors.InvalidRequest(event.message, param=event.param, code=code)
-    found = _BY_NAME.get(event.kind, errors.EnvironmentFailure)
-    return found(event.message, param=event.param)
+        facts["error_code"] = fault_of(error).code
 
 
 def _headers(error: BaseException, status: int) -> dict[str, str]:
@@ -147,7 +157,15 @@ def _headers(error: BaseException, status: int) -> dict[str, str]:
 
 
 class JsonErrorHandler(ErrorHandler):
-    """Sanic's last resort, answering in the one JSON shape."""
+    """Sanic's last resort, answering in JSON.
+
+    Args:
+        shape_of: returns the shape of the errors of a path.
+    """
+
+    def __init__(self, shape_of: Callable[[str], ErrorShape] = lambda _path: error_body) -> None:
+        super().__init__()
+        self._shape_of = shape_of
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Return the response for any exception a handler or Sanic itself raised."""
@@ -156,7 +174,7 @@ class JsonErrorHandler(ErrorHandler):
             log.error("unhandled_error", exc_info=exception)
         config = request.app.config
         limits = Limits(config.REQUEST_MAX_SIZE, config.REQUEST_MAX_HEADER_SIZE)
-        body = body_of(exception, limits)
+        body = self._shape_of(request.path)(fault_of(exception, limits))
         note_error(request, exception)
         return HTTPResponse(
             msgspec.json.encode(body),

@@ -33,7 +33,6 @@ class HttpServer:
     """Serves until it is told to stop.
 
     Args:
-        app: its `before_server_*` and `after_server_*` listeners are called.
         listeners: the sockets; this server closes them.
         stop_timeout_s: tells how many seconds open requests get in the end.
         end_requests: has every open request end with an error of its own.
@@ -45,7 +44,6 @@ class HttpServer:
 
     def __init__(
         self,
-        app: Sanic[Any, Any],
         listeners: Sequence[Listener],
         *,
         stop_timeout_s: Callable[[], float],
@@ -54,7 +52,6 @@ class HttpServer:
         ready: Callable[[], Coroutine[Any, Any, None]] | None = None,
         max_connections: Callable[[], int] = lambda: 1_000_000,
     ) -> None:
-        self._app = app
         self._listeners = listeners
         self._stop_timeout_s = stop_timeout_s
         self._end_requests = end_requests
@@ -64,26 +61,27 @@ class HttpServer:
         self._servers: list[Any] = []
         self._stopping = asyncio.Event()
         self._hurried = asyncio.Event()
-        app.register_middleware(self._keep_no_connection, "response")
 
-    def run(self, on_hangup: Callable[[], None] | None = None) -> None:
+    def run(self, app: Sanic[Any, Any], on_hangup: Callable[[], None] | None = None) -> None:
         """Serve until SIGTERM or SIGINT; a second one leaves open requests no more time.
 
         Args:
+            app: its `before_server_*` and `after_server_*` listeners are called.
             on_hangup: what SIGHUP does; without it, that ends the service too.
         """
+        app.register_middleware(self._keep_no_connection, "response")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._serve(on_hangup or self._stop))
+            runner.run(self._serve(app, on_hangup or self._stop))
 
-    async def _serve(self, on_hangup: Callable[[], None]) -> None:
+    async def _serve(self, app: Sanic[Any, Any], on_hangup: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, on_hangup)
-        self._servers = [await self._server(listener) for listener in self._listeners]
+        self._servers = [await self._server(app, listener) for listener in self._listeners]
         first = self._servers[0]
         await first.startup()
-        watch = start_task(self._guard.watch(lambda: self._app.config.REQUEST_TIMEOUT))
+        watch = start_task(self._guard.watch(lambda: app.config.REQUEST_TIMEOUT))
         try:
             await first.before_start()
             if self._ready is None:
@@ -113,8 +111,8 @@ class HttpServer:
         for task in tasks:
             task.cancel()
 
-    async def _server(self, listener: Listener) -> Any:
-        return await self._app.create_server(
+    async def _server(self, app: Sanic[Any, Any], listener: Listener) -> Any:
+        return await app.create_server(
             sock=listener.socket,
             protocol=self._guard.protocol,  # type: ignore[arg-type]  # called, not subclassed
             backlog=BACKLOG,

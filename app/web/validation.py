@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
-from app.api.schemas.common import MISFIT
 from app.errors import InvalidRequest
 
 _UNKNOWN_KEY = "extra_forbidden"
+_MISFIT = "misfit"
+
+
+def misfit(param: str, reason: str) -> PydanticCustomError:
+    """Return the error of a value that does not go with another one; `param` names its field."""
+    return PydanticCustomError(_MISFIT, "{reason}", {"param": param, "reason": reason})
 
 
 def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
@@ -22,7 +27,7 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
         return InvalidRequest(
             f"The request body is not valid JSON: {reason}", param="body", code="invalid_json"
         )
-    where = first["ctx"]["param"] if first["type"] == MISFIT else _dotted(first["loc"])
+    where = first["ctx"]["param"] if first["type"] == _MISFIT else _dotted(first["loc"])
     if first["type"] == _UNKNOWN_KEY:
         return _unknown_key(first["loc"], schema)
     message = first["msg"].removeprefix("Value error, ")

@@ -57,6 +57,9 @@ compile_peer() {
   fetch_llama_source "$work"
   for source in "$work"/source/*/vendor/llama.cpp; do :; done
   read -r -d '' -a options <<<"$PEER_CMAKE_ARGS ${CMAKE_ARGS:-}" || true
+  if [[ $(uname -m) == x86_64 ]]; then # no AMX, as in our wheel: scripts/lib/llama.cmake says why
+    export CFLAGS='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16' CXXFLAGS='-mno-amx-tile -mno-amx-int8 -mno-amx-bf16'
+  fi
   cmake -S "$source" -B "$work/build" -G Ninja "${options[@]}"
   cmake --build "$work/build" --target llama-bench llama-server
   mkdir "$work/result"

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from sanic import Request
 
 from app.api.defaults import Defaults
+from app.api.dialect import ServedModel
 from app.api.dialects.chat_completions.reader import to_generate
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.errors import InvalidRequest
 from app.protocol import Generate, ReasoningParams, SamplingParams
 from app.web.json_body import parse
+from tests.host.fake_engine import INFO
 
 USER = {"role": "user", "content": "Hi"}
 
@@ -22,13 +22,18 @@ USER = {"role": "user", "content": "Hi"}
 def read(**fields: Any) -> ChatRequest:
     """Return a chat request as it is read from its JSON."""
     body = json.dumps({"messages": [USER], **fields}).encode()
-    return parse(cast(Request, SimpleNamespace(body=body)), ChatRequest)
+    return parse(body, ChatRequest)
 
 
 def command(*, reasoning: ReasoningParams | None = None, **fields: Any) -> Generate:
     """Return what the engine is told to do for a chat request."""
     defaults = Defaults(sampling=SamplingParams(), reasoning=reasoning or ReasoningParams())
-    return to_generate(read(**fields), "r", defaults=defaults, n_ctx=512, n_vocab=100)
+    return to_generate(read(**fields), "r", served(defaults))
+
+
+def served(defaults: Defaults | None = None) -> ServedModel:
+    """Return the model that requests are read for."""
+    return ServedModel("m.gguf", INFO, defaults or Defaults(sampling=SamplingParams()))
 
 
 def refusal(**fields: Any) -> InvalidRequest:

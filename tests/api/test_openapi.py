@@ -11,15 +11,17 @@ from jsonschema import Draft202012Validator
 from sanic import Sanic
 
 from app.api.openapi import document
-from app.server import BLUEPRINTS
+from app.api.routes import DIALECTS, RouteTable
 
 UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
-QUEUED = ("/chat/completions", "/restore_cache")
+QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache")
+OF_LLAMA_SERVER = {"/completion", "/completions"}
+TABLE = RouteTable(DIALECTS)
 
 
 @pytest.fixture(scope="module")
 def described() -> dict[str, Any]:
-    return document("1.2.3", needs_key=True)
+    return document(TABLE.documented, "1.2.3", needs_key=True)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def served() -> Iterator[set[tuple[str, str]]]:
     HEAD is left out: it is GET without the body.
     """
     app: Sanic[Any, Any] = Sanic("openapi-test", configure_logging=False)
-    for blueprint in BLUEPRINTS:
+    for blueprint in TABLE.blueprints():
         app.blueprint(blueprint)
     yield {
         (method.lower(), re.sub(r"<(\w+)(:\w+)?>", r"{\1}", f"/{route.path}"))
@@ -70,6 +72,7 @@ def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -
     paths = described["paths"]
     prefixed = [path for path in paths if path.startswith("/v1/")]
     assert "/v1/chat/completions" in prefixed
+    prefixed.remove("/v1/completions")  # without /v1 it is llama-server's
     assert all(paths[path] == paths[path.removeprefix("/v1")] for path in prefixed)
 
 
@@ -84,9 +87,12 @@ def test_every_schema_is_one(described: dict[str, Any]) -> None:
         Draft202012Validator.check_schema(schema)
 
 
-def test_every_error_is_described_with_the_one_error_body(described: dict[str, Any]) -> None:
-    error = {"$ref": "#/components/schemas/ErrorBody"}
+def test_every_error_is_described_with_the_error_body_of_its_dialect(
+    described: dict[str, Any],
+) -> None:
     for (_, path), operation in operations(described).items():
+        name = "NativeErrorBody" if path in OF_LLAMA_SERVER else "ErrorBody"
+        error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
             schema = response["content"].get("application/json", {}).get("schema")
             is_error = status != "200" and (path, status) != ("/health", "503")
@@ -121,7 +127,7 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
         if "507" in operation["responses"]
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
-    assert {path.removeprefix("/v1") for path in loading} == loads
+    assert {path.removeprefix("/v1") for path in loading} == loads | OF_LLAMA_SERVER
 
 
 def test_every_path_parameter_is_described(described: dict[str, Any]) -> None:
@@ -138,13 +144,14 @@ def test_the_model_whose_cache_is_cleared_may_be_left_out(described: dict[str, A
     assert not model.get("required")
 
 
-def test_only_chat_completions_stream(described: dict[str, Any]) -> None:
+def test_only_completions_stream(described: dict[str, Any]) -> None:
     streaming = {
         path
         for (_, path), operation in operations(described).items()
         if "text/event-stream" in operation["responses"]["200"]["content"]
     }
-    assert streaming == {"/chat/completions", "/v1/chat/completions"}
+    openai = {"/chat/completions", "/v1/chat/completions", "/v1/completions"}
+    assert streaming == openai | OF_LLAMA_SERVER
 
 
 def test_the_document_names_its_version(described: dict[str, Any]) -> None:
@@ -162,7 +169,7 @@ def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, An
 
 
 def test_without_keys_none_is_needed() -> None:
-    assert {} in document("1.2.3", needs_key=False)["security"]
+    assert {} in document(TABLE.documented, "1.2.3", needs_key=False)["security"]
 
 
 def test_health_is_described_with_and_without_details(described: dict[str, Any]) -> None:

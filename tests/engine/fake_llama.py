@@ -16,6 +16,7 @@ from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, Batch
 from app.engine.prompt.builder import Prompt
 from app.engine.prompt.generated_turns import GeneratedTurns
 from app.protocol import (
+    CountTokens,
     Generate,
     Prefill,
 )
@@ -135,6 +136,7 @@ class CellCache:
         self.n_decoded = 0
         self.n_steps = 0
         self.n_full = 0
+        self.n_most_rows = 0
         self.n_given_up = 0
         self.in_step = False
 
@@ -165,14 +167,16 @@ class CellCache:
             known = self.tokens(part.seq_id)
             for n_left in range(part.n_logits):
                 self.rows[row - n_left] = known[: len(known) - n_left]
+        self.n_most_rows = max(self.n_most_rows, len(self.rows))
         self.n_decoded += n_tokens
         self.n_steps += 1
         return DECODE_OK
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
-        """Return a row of the step: every token is as likely as any other."""
-        assert row in self.rows
-        return np.zeros(N_VOCAB, np.float32)
+        """Return a row of the step: that a token comes twice is the likeliest."""
+        logits = np.zeros(N_VOCAB, np.float32)
+        logits[self.rows[row][-1]] = 1.0
+        return logits
 
     def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
         """Ask in the middle of the step, when some parts are in the cache already."""
@@ -269,18 +273,26 @@ class LetterModel:
 
 
 class TokenPrompts:
-    """A conversation is one message whose content is the prompt's tokens."""
+    """A conversation is one message whose content is the prompt's tokens.
+
+    A raw prompt has token ids.
+    """
 
     def __init__(self) -> None:
         self.turns = GeneratedTurns(str)
         self.n_forgotten = 0
 
     def build(self, command: Generate | Prefill) -> Prompt:
+        if isinstance(command, Generate) and command.prompt is not None:
+            return Prompt(list(command.prompt.tokens or ()), "", 0)
         tokens = list(command.messages[0]["content"])
         return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
 
     def forget(self) -> None:
         self.n_forgotten += 1
+
+    def count(self, command: CountTokens) -> int:
+        return len(command.messages[0]["content"])
 
     def parser(self, command: Generate, prompt_text: str) -> PlainParser:
         return PlainParser()

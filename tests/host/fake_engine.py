@@ -1,10 +1,10 @@
 """Owns an engine process that computes nothing: started as `app.engine.main` is, with FD.
 
 It notes each command in the file FAKE_ENGINE_NOTES, a JSON line each, and does what the first
-message of a conversation says: `refuse`, `die`, `trouble WHY` (the disk tier has some), or
-`wait PATH`, which is a FIFO that somebody has to open and close. A load waits for such a FIFO, at
-42 %, where FAKE_ENGINE_LOAD names one, and is refused over its chat template as long as there is
-the file that FAKE_ENGINE_REFUSES names.
+message of a conversation says: `refuse`, `die`, `trouble WHY` (the disk tier has some), `break`
+(an answer fails after its first piece), or `wait PATH`, which is a FIFO that somebody has to open
+and close. A load waits for such a FIFO, at 42 %, where FAKE_ENGINE_LOAD names one, and is refused
+over its chat template as long as there is the file that FAKE_ENGINE_REFUSES names.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def load() -> Iterator[Event]:
 
 
 def prefill(command: Prefill) -> list[Event]:
-    order, _, argument = str(command.messages[0]["content"]).partition(" ")
+    order, argument = order_in(command)
     finished = Finished(
         request_id=command.request_id, reason="stop", usage=USAGE, timings=TIMINGS, saved=True
     )
@@ -158,10 +158,7 @@ def prefill(command: Prefill) -> list[Event]:
         case "die":
             os._exit(9)
         case "refuse":
-            refused = Failed(
-                request_id=command.request_id, kind="TemplateRefused", message="no such role"
-            )
-            return [refused]
+            return [failed(command.request_id)]
         case "trouble":
             return [stats(argument), finished]
         case "wait":
@@ -171,17 +168,31 @@ def prefill(command: Prefill) -> list[Event]:
     return [finished]
 
 
-def generate(command: Generate) -> list[Event]:
+def generate(command: Generate) -> Iterator[Event]:
     name = command.request_id
+    order, argument = order_in(command)
+    if order == "refuse":
+        yield failed(name)
+        return
     miss = MISS if command.explain_cache else None
-    started = Started(request_id=name, prompt_tokens=10, cached_tokens=8, miss=miss)
-    events: list[Event] = [started]
+    yield Started(request_id=name, prompt_tokens=10, cached_tokens=8, miss=miss)
     for choice in range(command.n):
-        events += [
-            TextDelta(request_id=name, text="Hi", choice=choice),
-            Finished(request_id=name, reason="stop", usage=USAGE, timings=TIMINGS, choice=choice),
-        ]
-    return events
+        yield TextDelta(request_id=name, text="Hi", choice=choice)
+        if order == "break":
+            yield failed(name)
+            return
+        if order == "wait":
+            Path(argument).read_bytes()
+        yield Finished(request_id=name, reason="stop", usage=USAGE, timings=TIMINGS, choice=choice)
+
+
+def order_in(command: Generate | Prefill) -> tuple[str, str]:
+    order, _, argument = str(command.messages[0]["content"]).partition(" ")
+    return order, argument
+
+
+def failed(request_id: str) -> Failed:
+    return Failed(request_id=request_id, kind="TemplateRefused", message="no such role")
 
 
 def stats(trouble: str = "") -> Stats:

@@ -112,6 +112,14 @@ def test_a_key_opens_the_door(guarded: Guarded, scheme: str) -> None:
     assert response.json()["models"] == [NANO]
 
 
+def test_a_key_opens_the_door_in_the_header_of_other_dialects_too(guarded: Guarded) -> None:
+    right, wrong = {"x-api-key": PHONE}, {"x-api-key": "wrong-key-0123456789"}
+    assert guarded.http.get("/models", headers=right).json()["models"] == [NANO]
+    assert guarded.http.get("/models", headers=right | bearer(LAPTOP)).status_code == 200
+    for headers in (wrong, wrong | bearer(LAPTOP), right | bearer("wrong-key-0123456789")):
+        error_of(guarded.http.get("/models", headers=headers), 401)
+
+
 def test_a_body_that_waits_for_leave_gets_it_with_a_key(guarded: Guarded) -> None:
     body = b'{"content":"Hello"}'
     head = "POST /tokenize HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.dialects.chat_completions.answer import ChatResponse
-from app.api.dialects.chat_completions.schemas import RestoreCacheResponse
+from app.api.dialects.chat_completions.answer_schemas import ChatResponse
+from app.api.schemas.cache import RestoreCacheResponse
 from app.api.schemas.service import HealthResponse, ModelsResponse, SetModelResponse
 from tests.live.server import MODELS, NANO, LiveServer, user
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from sanic import Request
 from sanic.exceptions import (
     MethodNotAllowed,
     NotFound,
@@ -20,64 +18,22 @@ from sanic.exceptions import (
 from app import errors
 from app.api.schemas.common import ErrorBody
 from app.errors import DistillerError
-from app.protocol import Failed, TextDelta
 from app.web.errors import (
     STATUS,
     STATUS_CLIENT_GONE,
-    JsonErrorHandler,
-    body_of,
-    from_wire,
-    raise_if_failed,
+    Fault,
     status_of,
 )
+from tests.web.error_samples import (
+    MAX_BODY_BYTES,
+    MAX_HEADER_BYTES,
+    body_of,
+    leaves,
+    response,
+    sample,
+)
 
-MAX_BODY_BYTES = 1000
-MAX_HEADER_BYTES = 2000
 SPECIAL_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-# Raised before there is anything for an engine.
-OF_THE_GATE = {
-    errors.KeyRefused,
-    errors.HostRefused,
-    errors.OriginRefused,
-    errors.TooManyRequests,
-}
-
-
-BRANCHES = (DistillerError, errors.CallerError, errors.EnvironmentFailure)
-
-
-def leaves(kind: type[DistillerError] = DistillerError) -> list[type[DistillerError]]:
-    """Return all errors that are raised, also those that have a special kind below them."""
-    children = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
-    below = [leaf for child in children for leaf in leaves(child)]
-    return below if kind in BRANCHES else [kind, *below]
-
-
-def sample(kind: type[DistillerError]) -> DistillerError:
-    if kind is errors.ContextOverflow:
-        return errors.ContextOverflow(5000, 4096)
-    if kind is errors.QueueFull:
-        return errors.QueueFull(7)
-    if kind is errors.KeyRefused:
-        return errors.KeyRefused(is_wrong=True)
-    if kind is errors.TooManyRequests:
-        return errors.TooManyRequests(3)
-    return kind("something is wrong")
-
-
-def response(error: Exception) -> tuple[int, Any, dict[str, Any]]:
-    """Return status, headers and body of the answer to a request that raised."""
-    config = SimpleNamespace(
-        REQUEST_MAX_SIZE=MAX_BODY_BYTES, REQUEST_MAX_HEADER_SIZE=MAX_HEADER_BYTES
-    )
-    request = cast(
-        Request, SimpleNamespace(app=SimpleNamespace(config=config), ctx=SimpleNamespace())
-    )
-    answer = JsonErrorHandler().default(request, error)
-    assert answer.content_type == "application/json"
-    return answer.status, answer.headers, json.loads(answer.body or b"")
-
-
 # ---------------------------------------------------------------- the table
 
 
@@ -214,65 +170,10 @@ def test_a_wrong_method_is_told_the_right_ones() -> None:
     assert (status, headers["Allow"]) == (405, "GET")
 
 
-# ---------------------------------------------------------------- errors of the engine
+def test_a_path_may_have_a_shape_of_its_own() -> None:
+    def shape(fault: Fault) -> dict[str, Any]:
+        return {"problem": fault.message, "why": [fault.status, fault.code, fault.param]}
 
-
-def failed(error: DistillerError) -> Failed:
-    """Return the event by which an engine reports an error."""
-    retry_after_s = error.retry_after_s if isinstance(error, errors.QueueFull) else None
-    return Failed(
-        request_id="r",
-        kind=type(error).__name__,
-        message=error.message,
-        param=error.param,
-        retry_after_s=retry_after_s,
-    )
-
-
-@pytest.mark.parametrize("kind", [kind for kind in leaves() if kind not in OF_THE_GATE])
-def test_an_error_of_the_engine_is_answered_as_if_raised_here(kind: type[DistillerError]) -> None:
-    raised = sample(kind)
-    found = from_wire(failed(raised))
-    assert response(found) == response(raised)
-
-
-def test_a_queue_that_is_full_in_the_engine_is_429_with_its_wait() -> None:
-    found = from_wire(Failed(request_id="r", kind="QueueFull", message="full", retry_after_s=42))
-    status, headers, body = response(found)
-    assert (status, headers["Retry-After"]) == (429, "42")
-    assert "42 s" in body["error"]["message"]
-
-
-def test_a_full_queue_without_a_wait_is_worth_a_retry_in_a_second() -> None:
-    found = from_wire(Failed(request_id="r", kind="QueueFull", message="full"))
-    assert response(found)[1]["Retry-After"] == "1"
-
-
-def test_a_deadline_that_passed_in_the_engine_is_504() -> None:
-    late = "the request took longer than its deadline of 5 s"
-    status, _, body = response(
-        from_wire(Failed(request_id="r", kind="DeadlineExceeded", message=late))
-    )
-    assert (status, body["error"]["code"], body["detail"]) == (504, "deadline_exceeded", late)
-
-
-def test_an_error_of_the_engine_keeps_the_field_at_fault() -> None:
-    field = "messages[0].content"
-    found = from_wire(Failed(request_id="r", kind="InvalidRequest", message="no", param=field))
-    assert found.param == field
-
-
-@pytest.mark.parametrize("kind", ["NewKind", "EnvironmentFailure", "Exception", ""])
-def test_an_unknown_kind_of_error_is_a_failure_of_the_service(kind: str) -> None:
-    found = from_wire(Failed(request_id="r", kind=kind, message="it broke"))
-    assert status_of(found) == 500
-    assert body_of(found)["detail"] == "it broke"
-    assert body_of(found)["error"]["type"] == "server_error"
-
-
-def test_a_failed_event_is_raised_and_any_other_passes() -> None:
-    raise_if_failed(TextDelta(request_id="r", text="fine"))
-    refused = errors.TemplateRefused("roles must alternate", param="messages")
-    with pytest.raises(errors.TemplateRefused, match="roles must alternate") as raised:
-        raise_if_failed(failed(refused))
-    assert raised.value.param == "messages"
+    status, _, body = response(errors.InvalidRequest("too hot", param="temperature"), shape)
+    assert status == 400
+    assert body == {"problem": "too hot", "why": [400, "invalid_value", "temperature"]}

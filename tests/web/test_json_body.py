@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sanic import Request
 
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.schemas.common import LoadModelConfigs
 from app.api.schemas.sampling import InferenceConfigs
 from app.api.schemas.service import DetokenizeRequest, SetModelRequest, TokenizeRequest
 from app.errors import InvalidRequest
-from app.web.json_body import json_response, parse
-
-Schema = TypeVar("Schema", bound=BaseModel)
+from app.web.json_body import json_response, parse, raw_fields
 
 USER = {"role": "user", "content": "Hi"}
-
-
-def parsed(body: bytes, schema: type[Schema]) -> Schema:
-    return parse(cast(Request, SimpleNamespace(body=body)), schema)
 
 
 def refusal(body: Any, schema: type[BaseModel] = ChatRequest) -> InvalidRequest:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     with pytest.raises(InvalidRequest) as refused:
-        parsed(data, schema)
+        parse(data, schema)
     return refused.value
 
 
@@ -41,7 +33,7 @@ def chat(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_right_body_is_returned_as_its_schema() -> None:
-    body = parsed(json.dumps(chat(temperature=1, max_tokens=5)).encode(), ChatRequest)
+    body = parse(json.dumps(chat(temperature=1, max_tokens=5)).encode(), ChatRequest)
     assert (body.temperature, body.max_tokens) == (1.0, 5)
 
 
@@ -84,7 +76,7 @@ WITHOUT_EFFECT: dict[str, Any] = {
 
 
 def test_what_has_no_effect_here_and_unknown_keys_at_the_top_are_ignored() -> None:
-    body = parsed(json.dumps(chat(**WITHOUT_EFFECT)).encode(), ChatRequest)
+    body = parse(json.dumps(chat(**WITHOUT_EFFECT)).encode(), ChatRequest)
     assert body.raw_messages() == [USER]
 
 
@@ -232,6 +224,32 @@ def test_the_device_clients_place_for_load_parameters_is_checked_alike() -> None
     error = refusal({"model_name": "m", "inference_configs": {"nctx": 1}}, SetModelRequest)
     assert error.param == "inference_configs.nctx"
     assert "n_ctx" in error.message
+
+
+# ---------------------------------------------------------------- text as it was sent
+
+
+def test_a_field_can_be_had_as_the_client_wrote_it() -> None:
+    body = b'{"a": {"x" : 1.0, "\\u00fc":[ ]},"b":"\xc3\xbc", "c" : null, "d": 5}'
+    found = raw_fields(body, ("a", "b", "c", "e"))
+    assert {name: bytes(text) for name, text in found.items()} == {
+        "a": b'{"x" : 1.0, "\\u00fc":[ ]}',
+        "b": b'"\xc3\xbc"',
+        "c": b"null",
+    }
+
+
+def test_of_a_field_that_is_there_twice_the_last_one_counts_as_in_a_schema() -> None:
+    body = b'{"content": "a", "content": "b"}'
+    assert bytes(raw_fields(body, ("content",))["content"]) == b'"b"'
+    assert parse(body, TokenizeRequest).content == "b"
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"a": NaN}', b"[]", b"[" * 100_000])
+def test_text_of_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        raw_fields(body, ("a",))
+    assert (refused.value.param, refused.value.code) == ("body", "invalid_json")
 
 
 # ---------------------------------------------------------------- responses

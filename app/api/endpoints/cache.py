@@ -8,12 +8,16 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse, Request
 from sanic.exceptions import ServiceUnavailable
 
+from app.api.answering.answer_log import note_answer
 from app.api.cache_status import disk_state, tiers_body
-from app.api.dialects.chat_completions.reader import to_prefill
-from app.api.dialects.chat_completions.schemas import RestoreCacheRequest
+from app.api.conversation_request import to_prefill
+from app.api.engine_errors import raise_if_failed
+from app.api.route import GUARDED, QUEUES, Route
+from app.api.schemas.cache import CacheResponse, ClearCacheResponse, RestoreCacheResponse
+from app.api.schemas.conversation import RestoreCacheRequest
 from app.api.service import Service, service_of
 from app.errors import EngineDied, ModelNotFound
 from app.host.cache_folder import CacheFolder
@@ -22,16 +26,12 @@ from app.promptcache.folders import folder_name
 from app.promptcache.lock import FolderInUse
 from app.protocol import CacheCleared, CacheReport, ClearCache, DescribeCache, Finished
 from app.web import access_log
-from app.web.errors import raise_if_failed
 from app.web.json_body import json_response, parse
 
-blueprint = Blueprint("cache")
 
-
-@blueprint.post("/restore_cache", name="restore_cache")
 async def restore_cache(request: Request) -> HTTPResponse:
     """Prefill a conversation and keep it, in memory and on disk; generates nothing."""
-    body = parse(request, RestoreCacheRequest)
+    body = parse(request.body, RestoreCacheRequest)
     overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
     serving = await service_of(request).supervisor.use(body.model, overrides)
     request_id = f"restore-{secrets.token_hex(8)}"
@@ -40,7 +40,7 @@ async def restore_cache(request: Request) -> HTTPResponse:
     raise_if_failed(last)
     if not isinstance(last, Finished):
         raise RuntimeError(f"an engine answered Prefill with {type(last).__name__}")
-    access_log.note_answer(request, last.usage, last.timings, last.reason)
+    note_answer(request, last.usage, last.timings, last.reason)
     return json_response(
         {
             "status": "ok",
@@ -54,7 +54,6 @@ async def restore_cache(request: Request) -> HTTPResponse:
     )
 
 
-@blueprint.get("/cache", name="show_cache")
 async def show_cache(request: Request) -> HTTPResponse:
     """Say what is cached: of the model that serves, and on disk of all models."""
     supervisor = service_of(request).supervisor
@@ -76,7 +75,6 @@ async def show_cache(request: Request) -> HTTPResponse:
     return json_response(body)
 
 
-@blueprint.delete("/cache", name="clear_cache")
 async def clear_cache(request: Request) -> HTTPResponse:
     """Forget what is cached, of all models or of one; what requests work on stays."""
     service = service_of(request)
@@ -132,3 +130,32 @@ async def _ask(serving: Serving, command: ClearCache | DescribeCache) -> Any:
     answer = await serving.engine.ask(command, command.request_id)
     raise_if_failed(answer)
     return answer
+
+
+ROUTES = (
+    Route(
+        method="post",
+        path="/restore_cache",
+        handler=restore_cache,
+        summary="Have a conversation's prompt ready",
+        response=RestoreCacheResponse,
+        request=RestoreCacheRequest,
+        errors=QUEUES,
+    ),
+    Route(
+        method="get",
+        path="/cache",
+        handler=show_cache,
+        summary="Say what is cached",
+        response=CacheResponse,
+    ),
+    Route(
+        method="delete",
+        path="/cache",
+        handler=clear_cache,
+        summary="Forget what is cached, of all models or of one",
+        response=ClearCacheResponse,
+        query={"model": "File name of the model; left out: all of them."},
+        errors=(*GUARDED, 404),
+    ),
+)

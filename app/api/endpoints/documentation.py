@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse, Request
 from sanic.response import html
 
 from app.api.openapi import document
+from app.api.route import Route
 from app.api.service import service_of
 from app.web.json_body import json_response
-
-blueprint = Blueprint("documentation")
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Distiller LLM {version}</title>
@@ -38,34 +38,46 @@ td, th {{ padding: .3rem .6rem; border-bottom: 1px solid #ddd }}
 """
 
 
-@blueprint.get("/openapi.json", name="openapi")
-async def openapi(request: Request) -> HTTPResponse:
-    """Return the OpenAPI document."""
-    return json_response(_described(request))
+def routes(described: Sequence[Route]) -> tuple[Route, ...]:
+    """Return the routes that describe others.
+
+    Args:
+        described: those that are described.
+    """
+
+    @cache
+    def written(version: str, *, needs_key: bool) -> dict[str, Any]:
+        return document(described, version, needs_key=needs_key)
+
+    def written_for(request: Request) -> dict[str, Any]:
+        service = service_of(request)
+        return written(service.version, needs_key=bool(service.access_policy.keys))
+
+    async def openapi(request: Request) -> HTTPResponse:
+        return json_response(written_for(request))
+
+    async def docs(request: Request) -> HTTPResponse:
+        return html(_page(written_for(request), f"{request.scheme}://{request.host}"))
+
+    return (
+        Route(
+            method="get",
+            path="/openapi.json",
+            handler=openapi,
+            summary="Return the OpenAPI document",
+        ),
+        Route(method="get", path="/docs", handler=docs, summary="Return the page for people"),
+    )
 
 
-@blueprint.get("/docs", name="docs")
-async def docs(request: Request) -> HTTPResponse:
-    """Return the page for people."""
-    version = service_of(request).version
-    described = _described(request)
+def _page(described: dict[str, Any], base: str) -> str:
     rows = "".join(
         _row(described, path, method, operation)
         for path, methods in described["paths"].items()
         for method, operation in methods.items()
     )
-    base = escape(f"{request.scheme}://{request.host}")
-    return html(_PAGE.format(version=escape(version), base=base, rows=rows))
-
-
-def _described(request: Request) -> dict[str, Any]:
-    service = service_of(request)
-    return _document(service.version, needs_key=bool(service.access_policy.keys))
-
-
-@cache
-def _document(version: str, *, needs_key: bool) -> dict[str, Any]:
-    return document(version, needs_key=needs_key)
+    version = escape(described["info"]["version"])
+    return _PAGE.format(version=version, base=escape(base), rows=rows)
 
 
 def _row(described: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> str:

@@ -6,20 +6,18 @@ import time
 from typing import Any
 
 import msgspec
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse, Request
 
 from app.api.cache_status import disk_state
+from app.api.route import OPEN, Route
+from app.api.schemas.service import HealthResponse, HealthState, LiveResponse, RootResponse
 from app.api.service import Service, service_of
 from app.web.access_control import is_known
 from app.web.json_body import json_response
 
 _LOAD_FAILED = "The model did not load; clients with an API key are told why"
 
-blueprint = Blueprint("health")
 
-
-@blueprint.head("/", name="root_head")
-@blueprint.get("/", name="root")
 async def root(request: Request) -> HTTPResponse:
     """Say that the server runs."""
     return json_response(
@@ -32,8 +30,6 @@ async def root(request: Request) -> HTTPResponse:
     )
 
 
-@blueprint.head("/health", name="health_head")
-@blueprint.get("/health", name="health")
 async def health(request: Request) -> HTTPResponse:
     """Say whether a model serves, and what is going on otherwise."""
     service = service_of(request)
@@ -100,8 +96,37 @@ def _engine(service: Service) -> dict[str, Any]:
     return engine
 
 
-@blueprint.head("/health/live", name="live_head")
-@blueprint.get("/health/live", name="live")
 async def live(_request: Request) -> HTTPResponse:
     """Say that the HTTP process turns, whatever the engine does."""
     return json_response({"status": "ok"})
+
+
+ROUTES = (
+    Route(
+        method="get",
+        path="/",
+        handler=root,
+        summary="Say that the server runs",
+        response=RootResponse,
+        has_head=True,
+    ),
+    Route(
+        method="get",
+        path="/health",
+        handler=health,
+        summary="Say whether a model serves",
+        response=HealthResponse,
+        errors=OPEN,
+        brief=HealthState,
+        has_head=True,
+    ),
+    Route(
+        method="get",
+        path="/health/live",
+        handler=live,
+        summary="Say that the HTTP process turns",
+        response=LiveResponse,
+        errors=(*OPEN, 503),
+        has_head=True,
+    ),
+)

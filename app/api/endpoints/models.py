@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse, Request
 
-from app.api.schemas.service import SetModelRequest
+from app.api.route import GUARDED, LOADS, Route
+from app.api.schemas.service import (
+    ModelEntry,
+    ModelsResponse,
+    SetModelRequest,
+    SetModelResponse,
+)
 from app.api.service import Service, service_of
 from app.models.catalog import ModelFile
 from app.web import access_log
 from app.web.json_body import json_response, parse
 
-blueprint = Blueprint("models")
 
-
-@blueprint.get("/models", name="models")
-@blueprint.get("/v1/models", name="v1_models")
 async def list_models(request: Request) -> HTTPResponse:
     """List the model files, found anew on each call."""
     service = service_of(request)
@@ -31,8 +33,6 @@ async def list_models(request: Request) -> HTTPResponse:
     )
 
 
-@blueprint.get("/models/<model_id:str>", name="model", unquote=True)
-@blueprint.get("/v1/models/<model_id:str>", name="v1_model", unquote=True)
 async def show_model(request: Request, model_id: str) -> HTTPResponse:
     """Describe one model file."""
     service = service_of(request)
@@ -40,11 +40,10 @@ async def show_model(request: Request, model_id: str) -> HTTPResponse:
     return json_response(_entry(service, file))
 
 
-@blueprint.post("/setModel", name="set_model")
 async def set_model(request: Request) -> HTTPResponse:
     """Load a model and let it serve."""
     service = service_of(request)
-    body = parse(request, SetModelRequest)
+    body = parse(request.body, SetModelRequest)
     access_log.note(request, model=body.model_name)
     file = await asyncio.to_thread(service.catalog.find, body.model_name)
     serving = await service.supervisor.switch(file, body.overrides())
@@ -73,3 +72,33 @@ def _entry(service: Service, file: ModelFile) -> dict[str, Any]:
         "loaded": loaded,
         "n_ctx": serving.info.n_ctx if serving and loaded else None,
     }
+
+
+ROUTES = (
+    Route(
+        method="get",
+        path="/models",
+        aliases=("/v1/models",),
+        handler=list_models,
+        summary="List the model files",
+        response=ModelsResponse,
+    ),
+    Route(
+        method="get",
+        path="/models/{model_id}",
+        aliases=("/v1/models/{model_id}",),
+        handler=show_model,
+        summary="Describe one model file",
+        response=ModelEntry,
+        errors=(*GUARDED, 404),
+    ),
+    Route(
+        method="post",
+        path="/setModel",
+        handler=set_model,
+        summary="Load a model and let it serve",
+        response=SetModelResponse,
+        request=SetModelRequest,
+        errors=LOADS,
+    ),
+)

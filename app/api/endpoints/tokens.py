@@ -1,29 +1,28 @@
-"""Owns `/tokenize`, `/detokenize` and `/apply-template`; the names are llama-server's."""
+"""Owns `/tokenize` and `/detokenize`; the names are llama-server's."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from typing import Any
 
-from sanic import Blueprint, HTTPResponse, Request
+from sanic import HTTPResponse, Request
 
-from app.api.dialects.chat_completions.reader import to_render
-from app.api.dialects.chat_completions.schemas import ChatRequest
-from app.api.schemas.service import DetokenizeRequest, TokenizeRequest
+from app.api.engine_errors import raise_if_failed
+from app.api.route import Route
+from app.api.schemas.service import (
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeRequest,
+    TokenizeResponse,
+)
 from app.api.service import service_of
-from app.protocol import Detokenize, Render, Text, TokenIds, Tokenize
-from app.web.errors import raise_if_failed
+from app.protocol import Detokenize, Text, TokenIds, Tokenize
 from app.web.json_body import json_response, parse
 
-blueprint = Blueprint("tokens")
 
-
-@blueprint.post("/tokenize", name="tokenize")
-@blueprint.post("/v1/tokenize", name="v1_tokenize")
 async def tokenize(request: Request) -> HTTPResponse:
     """Turn text into token ids."""
-    body = parse(request, TokenizeRequest)
+    body = parse(request.body, TokenizeRequest)
     command = Tokenize(
         request_id=secrets.token_hex(8),
         text=body.content,
@@ -40,34 +39,16 @@ async def tokenize(request: Request) -> HTTPResponse:
     )
 
 
-@blueprint.post("/detokenize", name="detokenize")
-@blueprint.post("/v1/detokenize", name="v1_detokenize")
 async def detokenize(request: Request) -> HTTPResponse:
     """Turn token ids into text."""
-    body = parse(request, DetokenizeRequest)
+    body = parse(request.body, DetokenizeRequest)
     command = Detokenize(request_id=secrets.token_hex(8), tokens=body.tokens)
     answer: Text = await _ask(request, command)
     return json_response({"content": answer.text})
 
 
-@blueprint.post("/apply-template", name="apply_template")
-@blueprint.post("/v1/apply-template", name="v1_apply_template")
-async def apply_template(request: Request) -> HTTPResponse:
-    """Return the prompt that a chat request with this body would have."""
-    body = parse(request, ChatRequest)
-    overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
-    command = to_render(body, secrets.token_hex(8))
-    answer: Text = await _ask(request, command, body.model, overrides)
-    return json_response({"prompt": answer.text})
-
-
-async def _ask(
-    request: Request,
-    command: Tokenize | Detokenize | Render,
-    model: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-) -> Any:
-    serving = await service_of(request).supervisor.use(model, overrides or {})
+async def _ask(request: Request, command: Tokenize | Detokenize) -> Any:
+    serving = await service_of(request).supervisor.use(None, {})
     answer = await serving.engine.ask(command, command.request_id)
     raise_if_failed(answer)
     return answer
@@ -79,3 +60,25 @@ def _piece(piece: bytes) -> str | list[int]:
         return piece.decode("utf-8")
     except UnicodeDecodeError:
         return list(piece)
+
+
+ROUTES = (
+    Route(
+        method="post",
+        path="/tokenize",
+        aliases=("/v1/tokenize",),
+        handler=tokenize,
+        summary="Turn text into token ids",
+        response=TokenizeResponse,
+        request=TokenizeRequest,
+    ),
+    Route(
+        method="post",
+        path="/detokenize",
+        aliases=("/v1/detokenize",),
+        handler=detokenize,
+        summary="Turn token ids into text",
+        response=DetokenizeResponse,
+        request=DetokenizeRequest,
+    ),
+)

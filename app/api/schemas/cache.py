@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from app.api.schemas.common import Strict
+
 CacheTier = Literal["memory", "disk", "none"]
 DiskState = Literal["ok", "off", "paused", "refused"]
 
@@ -99,3 +101,15 @@ class ClearCacheResponse(BaseModel):
     message: str
     entries: int
     bytes: int
+
+
+class RestoreCacheResponse(Strict):
+    """What the prompt cache holds of the conversation now."""
+
+    status: Literal["ok"]
+    message: str
+    model: str
+    prompt_tokens: int
+    cached_tokens: int
+    tier: CacheTier
+    saved: bool = Field(description="Whether it is on disk.")

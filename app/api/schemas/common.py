@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
 
 from app.config.settings import CacheType
 
 MAX_STOPS = 16
 MAX_STOP_CHARS = 1024
 SEED_MAX = 2**63 - 1
-MISFIT = "misfit"
 
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 
@@ -27,11 +25,6 @@ StopStrings = Annotated[
     | Annotated[list[StopString], Field(max_length=MAX_STOPS), Tag("(several)")],
     Discriminator(_form_of_stop),
 ]
-
-
-def misfit(param: str, reason: str) -> PydanticCustomError:
-    """Return the error of a value that does not go with another one; `param` names its field."""
-    return PydanticCustomError(MISFIT, "{reason}", {"param": param, "reason": reason})
 
 
 class Strict(BaseModel):

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from app.api.schemas.common import Lenient, Strict, misfit
+from app.api.schemas.common import Lenient, Strict
 from app.api.schemas.json_schema import Schema, written
 from app.protocol import Constraint
+from app.web.validation import misfit
 
 MAX_TEXT_BYTES = 64 * 1024
 MAX_CHOICES = 256

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
-from app.api.schemas.common import Lenient, misfit
+from app.api.schemas.common import Lenient
 from app.api.schemas.json_schema import ShallowSchema, written
 from app.protocol import ToolChoice
+from app.web.validation import misfit
 
 MAX_TOOLS = 512
 MAX_TOOL_SCHEMA_BYTES = 512 * 1024

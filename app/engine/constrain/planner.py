@@ -74,6 +74,8 @@ class ConstraintPlanner:
         Raises:
             InvalidRequest: a schema or grammar is broken or cannot be enforced.
         """
+        if command.prompt is not None:
+            return self._plan_plain(command)
         tools = _callable(command)
         whole = self._whole(command, tools)
         block = None
@@ -89,6 +91,23 @@ class ConstraintPlanner:
             whole=whole,
             block=block,
             thinking=thinking,
+            fast_forward=command.n_logprobs is None,
+        )
+
+    def _plan_plain(self, command: Generate) -> GuidePlan | None:
+        """Plan the answer to a raw prompt, which is text and nothing around it."""
+        constraint = command.constraint
+        if constraint is None:
+            return None
+        if constraint.kind == "grammar":
+            text = self._compiler.lark_of(constraint.text, constraint.param)
+        else:
+            grammar = self._grammar()
+            text = grammar.text(_expression(grammar, constraint))
+        return GuidePlan(
+            piece=self._tokens.shown_piece,
+            tokenize=self._tokenize,
+            whole=self._compiler.matcher(text, constraint.param),
             fast_forward=command.n_logprobs is None,
         )
 

@@ -26,11 +26,12 @@ from app.protocol import (
     ReasoningDelta,
     TextDelta,
     TokenLogprobs,
+    TokensGenerated,
     ToolCallDelta,
     ToolCallStart,
 )
 
-AnswerEvent = Delta | TokenLogprobs
+AnswerEvent = Delta | TokenLogprobs | TokensGenerated
 
 
 class Answer:
@@ -42,6 +43,10 @@ class Answer:
         parser: splits text into content and tool calls.
         logprobs: tells how likely the tokens were, where that is wanted. It is held back like
             text, and leaves with the next event; of a stop string nothing is told.
+        reports_tokens: whether the ids of all tokens are told.
+
+    Attributes:
+        tokens: generated tokens that were not told yet; None: nobody wants to know.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class Answer:
         *,
         choice: int = 0,
         logprobs: HeldLogprobs | None = None,
+        reports_tokens: bool = False,
     ) -> None:
         self._request_id = request_id
         self._choice = choice
@@ -59,12 +65,18 @@ class Answer:
         self._stops = StopMatcher(stops)
         self._parser = parser
         self.logprobs = logprobs
+        self.tokens: list[int] | None = [] if reports_tokens else None
         self.has_tool_calls = False
 
     @property
     def stopped(self) -> bool:
         """Whether a stop string has come."""
         return self._stops.stopped
+
+    @property
+    def stop_string(self) -> str | None:
+        """The stop string that has come."""
+        return self._stops.found
 
     def feed(self, piece: bytes) -> Iterable[AnswerEvent]:
         """Return the events that `piece` completes."""
@@ -78,12 +90,20 @@ class Answer:
         yield from self._events(self._parser.finish())
         if self.logprobs is not None and not self.stopped:
             yield from self.logprobs.take()
+        if self.tokens:
+            yield self._take_tokens(self.tokens)
+
+    def _take_tokens(self, tokens: list[int]) -> TokensGenerated:
+        self.tokens = []
+        return TokensGenerated(request_id=self._request_id, tokens=tokens, choice=self._choice)
 
     def _events(self, parsed: Iterable[StreamEvent]) -> Iterator[AnswerEvent]:
         at: Any = {"request_id": self._request_id, "choice": self._choice}
         for event in parsed:
             if self.logprobs is not None:
                 yield from self.logprobs.take()
+            if self.tokens:
+                yield self._take_tokens(self.tokens)
             match event:
                 case TextPiece(text=text):
                     yield TextDelta(text=text, **at)

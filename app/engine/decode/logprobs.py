@@ -39,12 +39,10 @@ class HeldLogprobs:
     def add(self, token: int, logits: Logits) -> None:
         """Note a generated token; `logits` is what the model made of each of its vocabulary."""
         log_total = log_sum_exp(logits)
-        top = [
-            TokenChance(piece=self._piece(best), logprob=_logprob(logits, best, log_total))
-            for best in likeliest(logits, self._n_top)
-        ]
-        logprob = _logprob(logits, token, log_total)
-        self._held.append(TokenLogprob(piece=self._piece(token), logprob=logprob, top=top))
+        top = chances(logits, self._n_top, log_total, self._piece)
+        logprob = logprob_of(logits, token, log_total)
+        piece = self._piece(token)
+        self._held.append(TokenLogprob(id=token, piece=piece, logprob=logprob, top=top))
 
     def take(self) -> list[TokenLogprobs]:
         """Return the event for what was held, if there is something."""
@@ -71,6 +69,22 @@ def likeliest(logits: Logits, count: int) -> list[int]:
     return [int(token) for token in some[order]]
 
 
-def _logprob(logits: Logits, token: int, log_total: float) -> float:
+def chances(
+    logits: Logits, count: int, log_total: float, piece: Callable[[int], bytes]
+) -> list[TokenChance]:
+    """Return the `count` likeliest tokens, the best first.
+
+    Args:
+        log_total: what `log_sum_exp` returned.
+        piece: returns a token's bytes.
+    """
+    return [
+        TokenChance(id=token, piece=piece(token), logprob=logprob_of(logits, token, log_total))
+        for token in likeliest(logits, count)
+    ]
+
+
+def logprob_of(logits: Logits, token: int, log_total: float) -> float:
+    """Return the logarithm of a token's probability."""
     value = float(logits[token]) - log_total
     return value if value > LEAST_LOGPROB else LEAST_LOGPROB

@@ -18,11 +18,16 @@ class StopMatcher:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
+        self.found: str | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has come."""
+        return self.found is not None
 
     def feed(self, text: str) -> str:
-        """Return the text that is safe to show; sets `stopped` when a stop string came."""
-        if self.stopped:
+        """Return the text that is safe to show; sets `found` when a stop string came."""
+        if self.found is not None:
             return ""
         if not self._stops:
             return text
@@ -30,8 +35,9 @@ class StopMatcher:
         self._held = ""
         found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:  # the one that ends first, as if the text had come character by character
-            self.stopped = True
-            return text[: min(found)[1]]
+            end, start = min(found)
+            self.found = text[start:end]
+            return text[:start]
         held = max(_overlap(text, stop) for stop in self._stops)
         if held:
             self._held = text[-held:]

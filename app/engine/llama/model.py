@@ -105,6 +105,24 @@ class Model:
         return self._token_text(lib.llama_vocab_bos(self._vocab))
 
     @property
+    def bos_token(self) -> int | None:
+        """The beginning-of-sequence token; None where there is none."""
+        return lib.llama_vocab_bos(self._vocab) if self.bos_text else None
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether `tokenize` writes that token before a text when it adds special ones."""
+        return bool(lib.llama_vocab_get_add_bos(self._vocab))
+
+    @property
+    def infill_tokens(self) -> tuple[int, int, int] | None:
+        """The tokens before the prefix, the suffix and the middle of a text to be filled in."""
+        vocab = self._vocab
+        prefix, suffix = lib.llama_vocab_fim_pre(vocab), lib.llama_vocab_fim_suf(vocab)
+        middle = lib.llama_vocab_fim_mid(vocab)
+        return (prefix, suffix, middle) if min(prefix, suffix, middle) >= 0 else None
+
+    @property
     def end_texts(self) -> tuple[str, ...]:
         """The texts of the tokens that end a sequence and a turn."""
         tokens = (lib.llama_vocab_eos(self._vocab), lib.llama_vocab_eot(self._vocab))

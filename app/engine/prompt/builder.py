@@ -22,19 +22,16 @@ from app.chat.tool_formats import ToolFormat
 from app.chat.tools_as_text import format_for, presented
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
+from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
-from app.protocol import Generate, Prefill, PromptEnd, Render
+from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
 
 _ASKING_ROLES = ("user", "tool")
 
 
-class Tokenizer(Protocol):
+class Tokenizer(RawTokenizer, Protocol):
     """What prompts need of a model."""
-
-    @property
-    def bos_text(self) -> str:
-        """Text of the beginning-of-sequence token."""
 
     @property
     def eos_text(self) -> str:
@@ -44,17 +41,14 @@ class Tokenizer(Protocol):
     def end_texts(self) -> tuple[str, ...]:
         """Texts of the tokens that usually end an answer."""
 
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Return the token ids of `text`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A rendered conversation.
+    """A rendered conversation, or a raw prompt.
 
     Args:
         tokens: what the model reads.
-        text: the same as the template wrote it.
+        text: the same as the template wrote it; empty where none did.
         n_head: leading tokens that the instructions and tools alone decide.
     """
 
@@ -114,7 +108,7 @@ class PromptBuilder:
         return (*self.tool_format.tags, *(self.reasoning.tokens if self.reasoning else ()))
 
     def build(self, command: Generate | Prefill) -> Prompt:
-        """Return the prompt of a conversation.
+        """Return the prompt of a conversation, or the raw prompt that a command has instead.
 
         A `Generate` prompt ends where the assistant's answer begins or goes on. A `Prefill` prompt
         is what the next `Generate` with these messages begins with. Where the conversation has
@@ -123,9 +117,12 @@ class PromptBuilder:
 
         Raises:
             TemplateRefused: the template raised, ran too long or wrote too much.
-            InvalidRequest: a message has content that the service cannot show to the model.
+            InvalidRequest: a message has content that the service cannot show to the model, or a
+                raw prompt cannot be read.
             ContextOverflow: the prompt leaves no room for an answer.
         """
+        if isinstance(command, Generate) and command.prompt is not None:
+            return self._raw(command.prompt)
         began = self._dates.of(command.messages)
         text, tokens = "", self._ready(command, began)
         is_head = bool(tokens)
@@ -133,13 +130,21 @@ class PromptBuilder:
             text, tokens = self._written(command, began)
         if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
-        if len(tokens) >= self._n_ctx:
-            raise ContextOverflow(len(tokens), self._n_ctx)
+        self._check_room(tokens)
         n_head = len(tokens) if is_head else self._heads.length(command, tokens, began)
         self._dates.keep(command.messages, began)
         return Prompt(tokens, text, n_head)
 
-    def render(self, command: Generate | Render) -> str:
+    def _raw(self, prompt: RawPrompt) -> Prompt:
+        tokens = raw_tokens(prompt, self._tokenizer)
+        self._check_room(tokens)
+        return Prompt(tokens, "", 0)
+
+    def _check_room(self, tokens: list[int]) -> None:
+        if len(tokens) >= self._n_ctx:
+            raise ContextOverflow(len(tokens), self._n_ctx)
+
+    def render(self, command: Generate | Render | CountTokens) -> str:
         """Return the prompt of a conversation as its template writes it.
 
         Raises:
@@ -148,6 +153,18 @@ class PromptBuilder:
         """
         began = self._dates.of(command.messages)
         return self._render(command.messages, command, command.prompt_end, began)
+
+    def count(self, command: CountTokens) -> int:
+        """Return how many tokens a prompt has; the context may be too small for it.
+
+        Raises:
+            TemplateRefused: the template raised, ran too long or wrote too much.
+            InvalidRequest: a message has content that the service cannot show to the model, or a
+                raw prompt cannot be read.
+        """
+        if command.prompt is not None:
+            return len(raw_tokens(command.prompt, self._tokenizer))
+        return len(self._tokens(self.render(command)))
 
     def forget(self) -> None:
         """Forget heads and dates, which cost little to find out anew."""
@@ -174,7 +191,7 @@ class PromptBuilder:
     def _render(
         self,
         messages: list[JsonObject],
-        command: Generate | Prefill | Render,
+        command: Generate | Prefill | Render | CountTokens,
         end: PromptEnd,
         began: datetime.datetime,
     ) -> str:
@@ -231,8 +248,11 @@ class PromptBuilder:
         """Return a fresh parser for the answer to `command`, whose prompt is `prompt_text`.
 
         Calls are looked for where tools are offered, and where the conversation has used some:
-        a model may call again although they are offered no longer.
+        a model may call again although they are offered no longer. What follows a raw prompt is
+        plain text.
         """
+        if command.prompt is not None:
+            return PlainParser()
         used = any(message.get("tool_calls") for message in command.messages)
         parser: StreamParser = PlainParser()
         if self.tool_format.always or command.tools or used:

@@ -60,7 +60,7 @@ class Admission:
 
     def _start(self, request: Request, lease: Lease) -> None:
         """Restore the request's known prefix, announce it and give it a sampler."""
-        known = request.tokens[:-1] if request.max_new else request.tokens
+        known = request.reusable
         is_first = not request.clock.started_s
         if request.explains and is_first:
             detokenize = self._model.detokenize
@@ -72,12 +72,11 @@ class Admission:
             request.checkpoint = request.n_head
         if is_first:
             self._announce(request, hit)
+            self._generation.begin(request)
         if request.max_new == 0:
             if request.n_pending == 0:
-                self._completion.finish(request, "stop")
+                self._completion.finish_prompt(request)
             return
-        if is_first:
-            self._generation.begin(request)
         if request.sampler is None and request.slot is not None:
             request.sampler = self._sampler(request)
 
@@ -91,7 +90,8 @@ class Admission:
         request.clock.started_s = time.monotonic()
         request.n_cached, request.tier, request.restore_ms = hit.n_tokens, hit.tier, hit.restore_ms
         if request.choice == 0:
-            self._kv_cache.count(hit)
+            if not request.is_scored:  # else nothing was looked for
+                self._kv_cache.count(hit)
             self._save_policy.note(request.tokens[: request.n_prompt - 1], request.n_head, hit)
             self._outbox.post(
                 Started(

@@ -100,12 +100,15 @@ class BatchRunner:
         n_guessed = sum(len(item.request.guessed) for item in work)
         if n_prefill:
             self._outbox.expedite()
-        for request, row in self._record(work):
+        ready = self._record(work)
+        has_scored = n_prefill > 0 and self._generation.score(work)
+        for request, row in ready:
             if request.slot is not None:  # else it ended just now, with a sibling
                 self._generation.advance(request, row)
         if work:
             seconds = time.monotonic() - began_s
-            self._throughput.measured(n_prefill, n_decode, seconds)
+            if not has_scored:  # such steps are small, and tell nothing of the others
+                self._throughput.measured(n_prefill, n_decode, seconds)
             if not n_prefill:
                 self._generation.cost.measured(n_decode + n_guessed, seconds)
 
@@ -183,5 +186,7 @@ def _parts(work: Sequence[Work]) -> list[BatchPart]:
             raise RuntimeError("a running request has no sequence")
         tokens = request.tokens[start : start + item.n_tokens] + request.guessed
         n_logits = 1 + len(request.guessed) if item.reaches_end and request.max_new > 0 else 0
+        if request.is_scored:
+            n_logits = item.n_tokens
         parts.append(BatchPart(request.slot.seq_id, start, tokens, n_logits))
     return parts

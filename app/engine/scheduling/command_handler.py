@@ -10,6 +10,7 @@ from app.engine.constrain import Guide
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.answer import Answer
 from app.engine.decode.logprobs import HeldLogprobs
+from app.engine.decode.prompt_echo import Echo
 from app.engine.ipc.outbox import Outbox
 from app.engine.kv.cache_report import cache_report
 from app.engine.kv.kv_cache import KvCache
@@ -26,6 +27,7 @@ from app.protocol import (
     CacheCleared,
     ClearCache,
     Command,
+    CountTokens,
     DescribeCache,
     Detokenize,
     Failed,
@@ -37,12 +39,14 @@ from app.protocol import (
     Render,
     SamplingParams,
     Text,
+    TokenCount,
     TokenIds,
     Tokenize,
     TrimMemory,
 )
 
 _SEED_MASK = 0x7FFFFFFF
+_MOST_PROMPT_CHANCES = 250_000  # they are kept until the prompt is read: 150 bytes each
 
 
 class CommandHandler:
@@ -82,6 +86,8 @@ class CommandHandler:
                 self._submit(command)
             case Render():
                 self._render(command)
+            case CountTokens():
+                self._count_tokens(command)
             case Tokenize():
                 self._tokenize(command)
             case Detokenize():
@@ -128,13 +134,15 @@ class CommandHandler:
         requests: list[Request] = []
         for choice in range(command.n):
             request = _request(command, prompt, received_s)
-            request.max_new = min(command.max_tokens or room, room)
+            request.max_new = min(_limit(command, room), room)
             request.sampling = _varied(command.sampling, choice)
             if plan is not None and plan.whole is not None:  # it says where the answer ends
                 request.sampling = msgspec.structs.replace(request.sampling, ignore_eos=False)
             request.choice = choice
             request.leader = requests[0] if requests else None
             request.explains = command.explain_cache and choice == 0
+            if choice == 0 and (command.echo or command.prompt_logprobs is not None):
+                request.echo = self._echo(command, prompt)
             request.report_progress = command.report_progress and choice == 0
             request.answer = self._answer(command, choice, prompt.text)
             request.guide = Guide(plan) if plan is not None else None
@@ -150,7 +158,29 @@ class CommandHandler:
         if n_top is not None:
             logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
         parser = self._prompts.parser(command, prompt_text)
-        return Answer(request_id, command.stop, parser, choice=choice, logprobs=logprobs)
+        return Answer(
+            request_id,
+            command.stop,
+            parser,
+            choice=choice,
+            logprobs=logprobs,
+            reports_tokens=command.report_tokens,
+        )
+
+    def _echo(self, command: Generate, prompt: Prompt) -> Echo:
+        model, raw = self._model, command.prompt
+        text = prompt.text
+        if raw is not None:
+            text = model.detokenize(prompt.tokens) if raw.text is None else raw.text
+        n_top = command.prompt_logprobs
+        if n_top is not None and len(prompt.tokens) * (1 + n_top) > _MOST_PROMPT_CHANCES:
+            most = _MOST_PROMPT_CHANCES // len(prompt.tokens) - 1
+            raise InvalidRequest(
+                f"prompt_logprobs is {n_top}, and at most {max(0, most)} for a prompt of "
+                f"{len(prompt.tokens)} tokens",
+                param="prompt_logprobs",
+            )
+        return Echo(command.request_id, text, prompt.tokens, n_top, model.shown_piece)
 
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
@@ -173,6 +203,14 @@ class CommandHandler:
             self._outbox.post(_failed(command.request_id, error))
             return
         self._outbox.post(Text(request_id=command.request_id, text=text))
+
+    def _count_tokens(self, command: CountTokens) -> None:
+        try:
+            n_tokens = self._prompts.count(command)
+        except DistillerError as error:
+            self._outbox.post(_failed(command.request_id, error))
+            return
+        self._outbox.post(TokenCount(request_id=command.request_id, n_tokens=n_tokens))
 
     def _tokenize(self, command: Tokenize) -> None:
         tokens = self._model.tokenize(
@@ -204,6 +242,13 @@ def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> 
         sampling=SamplingParams(),
         clock=Clock(received_s=received_s),
     )
+
+
+def _limit(command: Generate, room: int) -> int:
+    """Return how many tokens are wanted; 0 only means none behind a raw prompt."""
+    if command.max_tokens is None or (command.max_tokens == 0 and command.prompt is None):
+        return room
+    return command.max_tokens
 
 
 def _varied(sampling: SamplingParams, choice: int) -> SamplingParams:

@@ -65,13 +65,18 @@ class RequestCompletion:
             timings=request.timings(time.monotonic()),
             choice=request.choice,
         )
-        if request.answer is None:
+        answer = request.answer
+        if answer is None:
             self._finish_prefill(request, finished)
             return
-        for event in request.answer.finish():
+        for event in answer.finish():
             self._outbox.post(event)
-        if reason == "stop" and request.answer.has_tool_calls:
-            finished = msgspec.structs.replace(finished, reason="tool_calls")
+        if reason == "stop" and (answer.has_tool_calls or answer.stopped):
+            finished = msgspec.structs.replace(
+                finished,
+                reason="tool_calls" if answer.has_tool_calls else reason,
+                stop_string=answer.stop_string,
+            )
         self._throughput.finished(request.n_generated)
         self.post_chosen(request)
         self._outbox.post(finished)
@@ -87,9 +92,13 @@ class RequestCompletion:
             request.chosen = []
 
     def _remember(self, request: Request) -> None:
-        """Keep an answer, so that its tokens are known when it comes back as text."""
+        """Keep an answer, so that its tokens are known when it comes back as text.
+
+        What follows a raw prompt is no turn of a conversation.
+        """
         generated = request.tokens[request.n_prompt :]
-        if request.answer is None or request.answer.stopped or not generated:
+        is_whole = request.answer is not None and not request.answer.stopped
+        if not (is_whole and generated and request.prompt_text):
             return
         end_text = ""
         if self._model.is_end(generated[-1]):
@@ -97,6 +106,10 @@ class RequestCompletion:
         text = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
         tokens = request.tokens[: request.n_prompt + len(generated)]
         self._turns.remember(GeneratedTurn(request.prompt_text, tokens, text, end_text))
+
+    def finish_prompt(self, request: Request) -> None:
+        """End a request that generates nothing: a prefill, or an answer of no tokens."""
+        self.finish(request, "stop" if request.answer is None else "length")
 
     def _finish_prefill(self, request: Request, finished: Finished) -> None:
         """End a prefill once its prompt is on disk, if there is one."""

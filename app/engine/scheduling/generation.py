@@ -56,11 +56,22 @@ class Generation:
         self.cost = cost or BatchCost()
 
     def begin(self, request: Request) -> None:
-        """Write what the answer has to begin with, before anything is chosen."""
+        """Tell what is known of the prompt, and write what the answer has to begin with.
+
+        The prompt's logprobs, where they are wanted, are told before anything of the answer.
+        """
+        if request.is_scored:
+            return
+        if request.echo is not None:
+            self._outbox.post(request.echo.event())
+        if request.max_new == 0:
+            return
         if request.speculates and self._can_guess:
             request.speculator = Speculator(self.cost)
         if request.guide is not None:
             taken = request.guide.begin()
+            if request.sampler is not None:
+                request.sampler.accept(taken.tokens)
             if taken.tokens or taken.is_over:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
 
@@ -80,6 +91,27 @@ class Generation:
             room -= len(guessed)
             n_step += len(guessed)
 
+    def score(self, work: Sequence[Work]) -> bool:
+        """Note how likely the prompt's tokens of a step were, where somebody wants to know.
+
+        Returns:
+            Whether there were such.
+        """
+        found = []
+        row = 0
+        for item in work:
+            request, echo = item.request, item.request.echo
+            if echo is not None and request.is_scored:
+                found.append(request)
+                first = request.n_past - item.n_tokens
+                for at in range(echo.n_rows - first, item.n_tokens):
+                    if not echo.is_complete:
+                        echo.add(self._context.logits(row + at))
+            row += item.n_tokens + len(request.guessed)
+        for request in found:
+            self.begin(request)
+        return bool(found)
+
     def advance(self, request: Request, row: int) -> None:
         """Choose the next token from a row of the step, and go on as far as guesses were right.
 
@@ -87,7 +119,7 @@ class Generation:
             row: of the request's last token; those of its guesses follow.
         """
         if request.sampler is None or request.answer is None:
-            self._completion.finish(request, "stop")
+            self._completion.finish_prompt(request)
             return
         is_replay = bool(request.replay)
         if is_replay and not request.clock.replay_s:
@@ -170,6 +202,8 @@ class Generation:
             raise RuntimeError("a request without an answer does not grow")
         for at, token in enumerate(taken.tokens, start=1):
             request.tokens.append(token)
+            if answer.tokens is not None:
+                answer.tokens.append(token)
             if self._model.is_end(token):
                 return "stop"
             for event in answer.feed(self._model.piece(token)):

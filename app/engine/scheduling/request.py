@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from app.engine.constrain import Guide
 from app.engine.decode.answer import Answer
+from app.engine.decode.prompt_echo import ROWS_PER_STEP, Echo
 from app.engine.decode.speculation import Speculator
 from app.engine.kv.sequences import Slot
 from app.protocol import CacheMiss, SamplingParams, Timings, Usage
@@ -71,6 +72,7 @@ class Request:
             followed without being chosen.
         replay: tokens that an engine before this one chose and that are not in `tokens` yet.
         n_replayed: tokens of the answer that this engine did not choose.
+        echo: what the client is told of its prompt; None is nothing.
         chosen: tokens that were chosen and that the HTTP process does not know of yet.
     """
 
@@ -104,6 +106,7 @@ class Request:
     replay: deque[int] = field(default_factory=deque)
     n_replayed: int = 0
     chosen: list[int] = field(default_factory=list)
+    echo: Echo | None = None
 
     @property
     def n_generated(self) -> int:
@@ -127,8 +130,25 @@ class Request:
         end = len(self.tokens) - self.n_last if self.max_new else self.n_prompt
         return max(0, end - self.n_past)
 
-    def up_to_checkpoint(self, n_tokens: int) -> int:
-        """Return as much of `n_tokens` as may be decoded before the sequence has to be saved."""
+    @property
+    def is_scored(self) -> bool:
+        """Whether the prefill has to tell how likely the prompt's tokens are."""
+        return self.echo is not None and not self.echo.is_complete
+
+    @property
+    def reusable(self) -> list[int]:
+        """The leading tokens that may come from a cache; those that are scored may not."""
+        if self.echo is not None and self.is_scored:
+            return self.tokens[: self.echo.n_rows]
+        return self.tokens[:-1] if self.max_new else self.tokens
+
+    def up_to_limit(self, n_tokens: int) -> int:
+        """Return as much of `n_tokens` as one step may prefill.
+
+        It ends where the sequence has to be saved; tokens that are scored are few.
+        """
+        if self.is_scored:
+            n_tokens = min(n_tokens, ROWS_PER_STEP)
         left = self.checkpoint - self.n_past
         return min(n_tokens, left) if left > 0 else n_tokens
 

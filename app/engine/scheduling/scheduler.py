@@ -85,7 +85,8 @@ class Scheduler:
 
         A request whose tokens do not fit beside the running ones waits, and those behind it
         wait too: skipping it could starve it. One that shares the prompt of a request still in
-        prefill is passed over, as it only waits for that one.
+        prefill is passed over, as it only waits for that one. So is one whose prompt is scored
+        beside another such: a step has rows of logits for one.
         """
         for request in list(self.waiting):
             if len(self.running) >= self._parallel or not self._fits(request):
@@ -94,7 +95,9 @@ class Scheduler:
                 continue
             if request.leader is not None and not self._is_prefilled(request.leader):
                 continue
-            lease = self._pool.lease(request.tokens[:-1] if request.max_new else request.tokens)
+            if request.is_scored and any(other.is_scored for other in self.running):
+                continue
+            lease = self._pool.lease(request.reusable)
             if lease is None:
                 break
             self.waiting.remove(request)
@@ -182,4 +185,4 @@ def _share(prefilling: list[Request], room: int) -> Iterable[Work]:
         room -= n_tokens
         n_tokens += kept if request is oldest else 0
         if n_tokens > 0:
-            yield Work(request, request.up_to_checkpoint(n_tokens), is_prefill=True)
+            yield Work(request, request.up_to_limit(n_tokens), is_prefill=True)

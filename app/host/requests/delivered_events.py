@@ -21,6 +21,7 @@ from app.protocol import (
     Started,
     TextDelta,
     TokenLogprobs,
+    TokensGenerated,
     ToolCallDelta,
 )
 
@@ -29,6 +30,7 @@ _DIVISIBLE = {
     TextDelta: "text",
     ReasoningDelta: "text",
     TokenLogprobs: "tokens",
+    TokensGenerated: "tokens",
     ToolCallDelta: "arguments",
 }
 # The first new token is told at once, those after it together: what an engine chose and did not

@@ -11,9 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app.api.dialects.chat_completions.answer import ChatResponse
-from app.api.dialects.chat_completions.schemas import RestoreCacheResponse
-from app.api.schemas.cache import CacheResponse, ClearCacheResponse
+from app.api.dialects.chat_completions.answer_schemas import ChatResponse
+from app.api.schemas.cache import CacheResponse, ClearCacheResponse, RestoreCacheResponse
 from app.api.schemas.service import HealthResponse
 from app.promptcache.lock import FolderLock
 from tests.host import fake_engine

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.api.dialects.chat_completions.reader import to_prefill, to_render
-from app.api.dialects.chat_completions.schemas import ChatRequest, RestoreCacheRequest
+from app.api.conversation_request import to_prefill
+from app.api.dialects.chat_completions.reader import to_render
+from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.schemas.conversation import RestoreCacheRequest
 from app.protocol import ReasoningParams
 from tests.api.requests import USER, command, refusal
 

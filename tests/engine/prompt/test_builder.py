@@ -26,6 +26,10 @@ class Letters:
     bos_text = "^"
     eos_text = "$"
     end_texts = ("$",)
+    bos_token: int | None = BOS
+    adds_bos = True
+    infill_tokens: tuple[int, int, int] | None = None
+    n_vocab = 0x110000
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         assert parse_special, "the template's special tokens are tokens"
@@ -37,6 +41,8 @@ class LettersWithoutBos(Letters):
     """The same without a beginning of sequence, as Qwen's."""
 
     bos_text = ""
+    bos_token = None
+    adds_bos = False
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         return [ord(letter) for letter in text]

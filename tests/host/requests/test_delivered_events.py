@@ -12,6 +12,7 @@ from app.protocol import (
     Chosen,
     Finished,
     Generate,
+    PromptEcho,
     PromptProgress,
     ReasoningDelta,
     RequestEvent,
@@ -21,6 +22,7 @@ from app.protocol import (
     Timings,
     TokenLogprob,
     TokenLogprobs,
+    TokensGenerated,
     ToolCallDelta,
     ToolCallStart,
     Usage,
@@ -115,6 +117,15 @@ def test_logprobs_and_thoughts_are_not_repeated_either() -> None:
         text("!"),
     ]
     assert delivered.news(again) == [TokenLogprobs(request_id="r", tokens=tokens[2:]), text("!")]
+
+
+def test_the_prompt_and_token_ids_are_not_repeated_either() -> None:
+    delivered = DeliveredEvents(command())
+    echo = PromptEcho(request_id="r", text="prompt")
+    delivered.news([STARTED, echo, TokensGenerated(request_id="r", tokens=[1, 2])])
+    delivered.begin_again()
+    again: list[RequestEvent] = [STARTED, echo, TokensGenerated(request_id="r", tokens=[1, 2, 3])]
+    assert delivered.news(again) == [TokensGenerated(request_id="r", tokens=[3])]
 
 
 def test_progress_is_told_while_there_is_no_answer() -> None:

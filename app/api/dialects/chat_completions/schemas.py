@@ -1,69 +1,22 @@
-"""Owns what `/chat/completions` and its kin take; must not know handlers."""
+"""Owns what `/chat/completions` takes; must not know handlers."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from app.api.schemas.cache import CacheTier
-from app.api.schemas.common import Lenient, LoadModelConfigs, Strict, misfit
+from app.api.schemas.common import Lenient, LoadModelConfigs
 from app.api.schemas.constraints import Constrained
-from app.api.schemas.reasoning import Reasoning, Thinking
+from app.api.schemas.conversation import Conversation
+from app.api.schemas.reasoning import Reasoning
 from app.api.schemas.sampling import InferenceConfigs, Sampling
-from app.api.schemas.tools import MAX_TOOLS, Tool, ToolChoiceBody, check_tools, chosen
+from app.api.schemas.tools import ToolChoiceBody, chosen
 from app.protocol import ToolChoice
+from app.web.validation import misfit
 
 MAX_TOP_LOGPROBS = 20
 MAX_ANSWERS = 16
-
-
-class ContentPart(BaseModel):
-    """A part of a message; text is what this service can show to a model."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    text: str | None = None
-
-
-class FunctionCall(BaseModel):
-    """A function and its arguments, as JSON text or as an object."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-    arguments: str | dict[str, Any] = ""
-
-
-class ToolCall(BaseModel):
-    """A call the assistant made earlier in the conversation."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str | None = None
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-
-class Message(BaseModel):
-    """One message of the conversation; unknown keys reach the chat template."""
-
-    model_config = ConfigDict(extra="allow")
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[ContentPart] | None = None
-    name: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    tool_call_id: str | None = None
 
 
 class StreamOptions(Lenient):
@@ -86,46 +39,6 @@ def _is_no_audio(value: Any) -> Any:
 
 Superseded = Annotated[Any, AfterValidator(_is_superseded)]
 NoAudio = Annotated[Any, AfterValidator(_is_no_audio)]
-
-
-class Conversation(Thinking, Lenient):
-    """What the chat template sees."""
-
-    model: str | None = Field(None, min_length=1, max_length=255)
-    messages: list[Message] = Field(min_length=1, max_length=4096)
-    tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
-    chat_template_kwargs: dict[str, Any] | None = None
-    add_generation_prompt: bool | None = Field(
-        None, description="End the prompt with the opening of an answer; true unless continued."
-    )
-    continue_final_message: bool | None = Field(
-        None, description="Go on with the last message, an assistant's, instead of a new answer."
-    )
-
-    @field_validator("messages", mode="before")
-    @classmethod
-    def _are_a_list(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            raise ValueError("must be a list of messages, each with role and content")
-        return value
-
-    @model_validator(mode="after")
-    def _tools_fit_together(self) -> Self:
-        check_tools(self.tools or [])
-        return self
-
-    @property
-    def template_kwargs(self) -> dict[str, Any]:
-        """The variables for the chat template; `chat_template_kwargs` win."""
-        return {**self.template_variables(), **(self.chat_template_kwargs or {})}
-
-    def raw_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as the client sent them."""
-        return [message.model_dump(exclude_unset=True) for message in self.messages]
-
-    def raw_tools(self) -> list[dict[str, Any]]:
-        """Return the tools as the client sent them."""
-        return [tool.model_dump(exclude_unset=True) for tool in self.tools or ()]
 
 
 class ChatRequest(Conversation, Constrained, Reasoning, Sampling):
@@ -195,22 +108,3 @@ class ChatRequest(Conversation, Constrained, Reasoning, Sampling):
     def offered_tools(self) -> list[dict[str, Any]]:
         """The tools the model gets to see."""
         return [] if self.tool_choice == "none" else self.raw_tools()
-
-
-class RestoreCacheRequest(Conversation):
-    """Body of `POST /restore_cache`: the conversation to have ready."""
-
-    inference_configs: InferenceConfigs | None = None
-    load_model_configs: LoadModelConfigs | None = None
-
-
-class RestoreCacheResponse(Strict):
-    """What the prompt cache holds of the conversation now."""
-
-    status: Literal["ok"]
-    message: str
-    model: str
-    prompt_tokens: int
-    cached_tokens: int
-    tier: CacheTier
-    saved: bool = Field(description="Whether it is on disk.")

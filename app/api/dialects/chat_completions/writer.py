@@ -1,4 +1,4 @@
-"""Owns the OpenAI dialect's way out: an engine's events become its JSON; no I/O, no Sanic."""
+"""Owns the way out of OpenAI's chat dialect: an engine's events become its JSON; no I/O."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ from typing import Any
 
 import msgspec
 
+from app.api.answering.bodies import cache_body, timings_body, usage_body
+from app.api.dialect import Writer
 from app.api.dialects.chat_completions.logprobs import logprobs_body
+from app.api.outcome import Outcome
 from app.protocol import (
     CacheMiss,
     Delta,
     Finished,
     PromptProgress,
     ReasoningDelta,
+    RequestEvent,
     Started,
     TextDelta,
-    Timings,
     TokenLogprob,
     TokenLogprobs,
     ToolCallDelta,
     ToolCallStart,
-    Usage,
 )
+from app.web import framing
+from app.web.errors import error_body, fault_of
+
+_NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class _Choice:
@@ -64,10 +70,7 @@ class _Choice:
         }
 
 
-_NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}'
-
-
-class Reply:
+class ChatWriter(Writer):
     """The answers to one chat request, as a whole or in chunks.
 
     Args:
@@ -76,6 +79,7 @@ class Reply:
         fingerprint: llama.cpp build and model digest.
         n_choices: how many answers there will be.
         explains_cache: whether the reply says what the prompt cache had of the prompt.
+        includes_usage: whether a chunk with the token counts ends a stream.
     """
 
     def __init__(
@@ -86,28 +90,19 @@ class Reply:
         n_choices: int = 1,
         *,
         explains_cache: bool = False,
+        includes_usage: bool = False,
     ) -> None:
         self._id = reply_id
         self._model = model
         self._fingerprint = fingerprint
         self._created = int(time.time())
         self._choices = [_Choice() for _ in range(n_choices)]
-        self._finished: dict[int, Finished] = {}
         self._explains_cache = explains_cache
+        self._includes_usage = includes_usage
         self._miss: CacheMiss | None = None
         self._holds_logprobs = False
-        self._chunk_head = (
-            msgspec.json.encode(self._base("chat.completion.chunk"))[:-1] + b',"choices":['
-        )
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every answer has ended."""
-        return len(self._finished) == len(self._choices)
-
-    def start(self, event: Started) -> None:
-        """Note where the prompt parts from the cached one."""
-        self._miss = event.miss
+        chunk = msgspec.json.encode(self._base("chat.completion.chunk"))
+        self._chunk_head = b"data: " + chunk[:-1] + b',"choices":['
 
     def _base(self, kind: str) -> dict[str, Any]:
         return {
@@ -118,21 +113,16 @@ class Reply:
             "system_fingerprint": self._fingerprint,
         }
 
-    def hold(self, event: TokenLogprobs) -> None:
+    def _hold(self, event: TokenLogprobs) -> None:
         """Keep the logprobs of tokens for the chunk that comes next, or for the whole answer."""
         self._choices[event.choice].logprobs += event.tokens
         self._holds_logprobs = True
 
     # ------------------------------------------------------------ streamed
 
-    def first_chunks(self) -> list[bytes]:
-        """Return the JSON of the chunks that open a stream, one for each answer."""
-        opening = {"role": "assistant", "content": ""}
-        return [self._chunk(index, opening, None) for index in range(len(self._choices))]
-
-    def chunk(self, event: Delta) -> bytes:
-        """Return the JSON of the chunk for one piece of an answer."""
-        if isinstance(event, TextDelta) and not self._holds_logprobs:
+    def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
+        """Return the chunk for one event."""
+        if type(event) is TextDelta and not self._holds_logprobs:
             # nearly all are: put together without a dictionary
             text = msgspec.json.encode(event.text)
             return b'%b{"index":%d,"delta":{"content":%b}%b' % (
@@ -141,34 +131,53 @@ class Reply:
                 text,
                 _NOT_FINISHED,
             )
-        return self._chunk(event.choice, _delta(event), None)
+        match event:
+            case Started():
+                self._miss = event.miss
+                opening = {"role": "assistant", "content": ""}
+                every = range(len(self._choices))
+                return b"".join(self._chunk(index, opening, None) for index in every)
+            case PromptProgress():
+                return self._progress_chunk(event)
+            case TokenLogprobs():
+                self._hold(event)
+                return b""
+            case Finished():
+                return self._last_chunk(event)
+            case _:
+                delta = _as_delta(event)
+                return self._chunk(delta.choice, _delta(delta), None)
 
-    def progress_chunk(self, event: PromptProgress) -> bytes:
-        """Return the JSON of the chunk that `return_progress` asks for."""
+    def end(self, outcome: Outcome) -> bytes:
+        """Return the chunk that `stream_options.include_usage` asks for, and the end."""
+        if not self._includes_usage:
+            return framing.DONE
+        usage = msgspec.json.encode(usage_body(outcome.usage))
+        return self._chunk_head + b'],"usage":' + usage + b"}\n\n" + framing.DONE
+
+    def error(self, error: Exception) -> bytes:
+        """Return the event that ends a stream with an error."""
+        return framing.frame(msgspec.json.encode(error_body(fault_of(error)))) + framing.DONE
+
+    def _progress_chunk(self, event: PromptProgress) -> bytes:
         progress = {
             "total": event.total,
             "cache": event.cache,
             "processed": event.processed,
             "time_ms": event.time_ms,
         }
-        tail = b',"prompt_progress":' + msgspec.json.encode(progress) + b"}"
+        tail = b',"prompt_progress":' + msgspec.json.encode(progress)
         return self._chunk(0, {}, None, tail)
 
-    def last_chunk(self, event: Finished) -> bytes:
-        """Return the JSON of the chunk that says why an answer ended."""
+    def _last_chunk(self, event: Finished) -> bytes:
         tail = b',"timings":' + msgspec.json.encode(timings_body(event.timings))
         if self._explains_cache:
             explained = cache_body(event.usage, event.timings, self._miss)
             tail += b',"cache":' + msgspec.json.encode(explained)
-        return self._chunk(event.choice, {}, event.reason, tail + b"}")
-
-    def usage_chunk(self) -> bytes:
-        """Return the JSON of the chunk that `stream_options.include_usage` asks for."""
-        usage = msgspec.json.encode(usage_body(self.usage()))
-        return self._chunk_head + b'],"usage":' + usage + b"}"
+        return self._chunk(event.choice, {}, event.reason, tail)
 
     def _chunk(
-        self, index: int, delta: dict[str, Any], reason: str | None, tail: bytes = b"}"
+        self, index: int, delta: dict[str, Any], reason: str | None, tail: bytes = b""
     ) -> bytes:
         choice = {
             "index": index,
@@ -176,7 +185,7 @@ class Reply:
             "logprobs": self._take_logprobs(index),
             "finish_reason": reason,
         }
-        return self._chunk_head + msgspec.json.encode(choice) + b"]" + tail
+        return self._chunk_head + msgspec.json.encode(choice) + b"]" + tail + b"}\n\n"
 
     def _take_logprobs(self, index: int) -> dict[str, Any] | None:
         choice = self._choices[index]
@@ -185,45 +194,39 @@ class Reply:
 
     # ------------------------------------------------------------ whole
 
-    def collect(self, event: Delta) -> None:
-        """Add one piece to its answer."""
-        self._choices[event.choice].collect(event)
+    def collect(self, prompt_no: int, event: RequestEvent) -> None:
+        """Add one event to its answer."""
+        match event:
+            case Started():
+                self._miss = event.miss
+            case PromptProgress() | Finished():
+                pass
+            case TokenLogprobs():
+                self._hold(event)
+            case _:
+                delta = _as_delta(event)
+                self._choices[delta.choice].collect(delta)
 
-    def finish(self, event: Finished) -> None:
-        """Note that an answer has ended."""
-        self._finished[event.choice] = event
-
-    def whole(self) -> dict[str, Any]:
+    def whole(self, outcome: Outcome) -> bytes:
         """Return the body of a response that is not streamed."""
-        ends = [self._finished[index] for index in range(len(self._choices))]
-        choices = zip(self._choices, ends, strict=True)
         body = {
             **self._base("chat.completion"),
-            "choices": [choice.body(end) for choice, end in choices],
-            "usage": usage_body(self.usage()),
-            "timings": timings_body(self.timings()),
+            "choices": [
+                choice.body(outcome.finished(choice=index))
+                for index, choice in enumerate(self._choices)
+            ],
+            "usage": usage_body(outcome.usage),
+            "timings": timings_body(outcome.timings),
         }
         if self._explains_cache:
-            body["cache"] = cache_body(self.usage(), self.timings(), self._miss)
-        return body
+            body["cache"] = cache_body(outcome.usage, outcome.timings, self._miss)
+        return msgspec.json.encode(body)
 
-    @property
-    def finish_reason(self) -> str:
-        """Why the first answer ended."""
-        return self._finished[0].reason
 
-    def timings(self) -> Timings:
-        """Return where the time of the first answer went."""
-        return self._finished[0].timings
-
-    def usage(self) -> Usage:
-        """Return the token counts: the prompt once, all answers together."""
-        ends = self._finished.values()
-        return Usage(
-            prompt_tokens=max(end.usage.prompt_tokens for end in ends),
-            cached_tokens=min(end.usage.cached_tokens for end in ends),
-            completion_tokens=sum(end.usage.completion_tokens for end in ends),
-        )
+def _as_delta(event: RequestEvent) -> Delta:
+    if isinstance(event, Delta):
+        return event
+    raise AssertionError(f"{type(event).__name__} is no answer to a chat request")
 
 
 def _delta(event: Delta) -> dict[str, Any]:
@@ -242,50 +245,3 @@ def _delta(event: Delta) -> dict[str, Any]:
 
 def _arguments_delta(event: ToolCallDelta) -> dict[str, Any]:
     return {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
-
-
-def usage_body(usage: Usage) -> dict[str, Any]:
-    """Return OpenAI's `usage` object."""
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }
-
-
-def timings_body(timings: Timings) -> dict[str, Any]:
-    """Return llama-server's `timings` object; queue, first token and cache tier are added."""
-    return {
-        "queue_ms": timings.queue_ms,
-        "ttft_ms": timings.ttft_ms,
-        "tier": timings.tier,
-        "restore_ms": timings.restore_ms,
-        "cache_n": timings.cache_n,
-        "prompt_n": timings.prompt_n,
-        "prompt_ms": timings.prompt_ms,
-        "prompt_per_second": per_second(timings.prompt_n, timings.prompt_ms),
-        "predicted_n": timings.predicted_n,
-        "predicted_ms": timings.predicted_ms,
-        "predicted_per_second": decode_per_second(timings),
-    }
-
-
-def cache_body(usage: Usage, timings: Timings, miss: CacheMiss | None) -> dict[str, Any]:
-    """Return the `cache` object that `explain_cache` asks for."""
-    return {
-        "tier": timings.tier,
-        "cached_tokens": usage.cached_tokens,
-        "prompt_tokens": usage.prompt_tokens,
-        "first_difference": miss and msgspec.to_builtins(miss, builtin_types=()),
-    }
-
-
-def decode_per_second(timings: Timings) -> float | None:
-    """Return the speed of decode in tokens a second; the first token is prefill's."""
-    return per_second(max(0, timings.predicted_n - 1), timings.predicted_ms)
-
-
-def per_second(count: int, milliseconds: float) -> float | None:
-    """Return a rate, or None where nothing was done in no time."""
-    return round(1000.0 * count / milliseconds, 2) if count and milliseconds > 0.0 else None

@@ -10,23 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.api.conversation_request import to_prefill
 from app.api.defaults import Defaults
-from app.api.dialects.chat_completions.reader import to_generate, to_prefill, to_render
-from app.api.dialects.chat_completions.schemas import ChatRequest, RestoreCacheRequest
+from app.api.dialects.chat_completions.reader import to_generate, to_render
+from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.schemas.conversation import RestoreCacheRequest
 from app.errors import InvalidRequest
 from app.protocol import Generate, SamplingParams, encode
+from tests.api.requests import served
+from tests.host.fake_engine import INFO
 
 USER = {"role": "user", "content": "Hi"}
 TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 DEFAULTS = SamplingParams(temperature=0.5, top_k=7, seed=3)
-N_CTX = 512
-N_VOCAB = 100
 
 
 def command(*, default_max_tokens: int | None = None, **body: Any) -> Generate:
     request = ChatRequest.model_validate_json(json.dumps({"messages": [USER], **body}))
     defaults = Defaults(sampling=DEFAULTS, max_tokens=default_max_tokens)
-    return to_generate(request, "r", defaults=defaults, n_ctx=N_CTX, n_vocab=N_VOCAB)
+    return to_generate(request, "r", served(defaults))
 
 
 def sampling(**body: Any) -> SamplingParams:
@@ -123,8 +125,8 @@ def test_minus_one_is_no_limit_whatever_the_default(name: str) -> None:
 @pytest.mark.parametrize("name", ["repeat_last_n", "dry_penalty_last_n"])
 def test_minus_one_looks_back_on_the_whole_context(name: str) -> None:
     body: dict[str, Any] = {name: -1}
-    assert getattr(sampling(**body), name) == N_CTX
-    assert getattr(sampling(inference_configs=body), name) == N_CTX
+    assert getattr(sampling(**body), name) == INFO.n_ctx
+    assert getattr(sampling(inference_configs=body), name) == INFO.n_ctx
 
 
 def test_a_seed_of_minus_one_is_a_random_one_whatever_the_default() -> None:
@@ -165,7 +167,7 @@ def test_a_default_seed_is_folded_as_well() -> None:
     request = ChatRequest.model_validate({"messages": [USER]})
     random_in_llama_cpp = SamplingParams(seed=2**32 - 1)
     defaults = Defaults(sampling=random_in_llama_cpp)
-    made = to_generate(request, "r", defaults=defaults, n_ctx=N_CTX, n_vocab=1)
+    made = to_generate(request, "r", served(defaults))
     assert made.sampling.seed is not None
     assert made.sampling.seed < 2**31
 
@@ -214,9 +216,9 @@ def test_a_number_that_no_message_to_the_engine_can_carry_is_the_clients_mistake
 def test_tokens_are_guessed_ahead_unless_the_request_or_the_default_says_no() -> None:
     request = ChatRequest.model_validate({"messages": [USER], "speculate": None})
     off = Defaults(sampling=DEFAULTS, speculate=False)
-    assert not to_generate(request, "r", defaults=off, n_ctx=N_CTX, n_vocab=N_VOCAB).speculate
+    assert not to_generate(request, "r", served(off)).speculate
     asked = request.model_copy(update={"speculate": True})
-    assert to_generate(asked, "r", defaults=off, n_ctx=N_CTX, n_vocab=N_VOCAB).speculate
+    assert to_generate(asked, "r", served(off)).speculate
     assert command().speculate
     assert not command(speculate=False).speculate
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from sanic import Request
 
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.errors import InvalidRequest
@@ -66,5 +64,5 @@ def test_json_is_nested_only_so_deep_also_where_anything_goes(field: str, levels
     deep = "[" * levels + "]" * levels
     body = f'{{"messages":[],"{field}":{deep}}}'.encode()
     with pytest.raises(InvalidRequest) as refused:
-        parse(cast(Request, SimpleNamespace(body=body)), ChatRequest)
+        parse(body, ChatRequest)
     assert refused.value.code == "invalid_json"

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
-from app.api.dialects.chat_completions.answer import ChatResponse
-from app.api.dialects.chat_completions.writer import (
-    Reply,
-    decode_per_second,
-    per_second,
-    timings_body,
-    usage_body,
-)
+from app.api.answering.bodies import timings_body, usage_body
+from app.api.dialects.chat_completions.answer_schemas import ChatResponse
+from app.api.dialects.chat_completions.writer import ChatWriter
+from app.api.outcome import Outcome
+from app.errors import EngineDied
 from app.protocol import (
     CacheMiss,
     Delta,
     Finished,
     PromptProgress,
     ReasoningDelta,
+    RequestEvent,
     Started,
     TextDelta,
     Timings,
@@ -32,6 +31,8 @@ from app.protocol import (
     ToolCallStart,
     Usage,
 )
+from app.web.framing import DONE
+from tests.api.requests import command
 
 DELTAS: list[Delta] = [
     ReasoningDelta(request_id="r", text="Let me "),
@@ -63,26 +64,51 @@ FINISHED = Finished(
 MISS = CacheMiss(index=4, before="today is", prompt=" Friday", cached=" Monday")
 
 
-def reply(n_choices: int = 1, *, explains_cache: bool = False) -> Reply:
-    model = 'odd "model".gguf'
-    return Reply("chatcmpl-1", model, "fp_x", n_choices, explains_cache=explains_cache)
+STARTED = Started(request_id="r", prompt_tokens=10, cached_tokens=4)
+
+
+def reply(n_choices: int = 1, **options: bool) -> ChatWriter:
+    return ChatWriter("chatcmpl-1", 'odd "model".gguf', "fp_x", n_choices, **options)
+
+
+def outcome_of(ends: Sequence[RequestEvent]) -> Outcome:
+    outcome = Outcome([command(n=len(ends))])
+    outcome.note(0, ends)
+    return outcome
+
+
+def body_of(answer: ChatWriter, events: Sequence[RequestEvent]) -> dict[str, Any]:
+    """Return the whole answer that some events make."""
+    for event in events:
+        answer.collect(0, event)
+    ends = [event for event in events if isinstance(event, Finished)]
+    body: dict[str, Any] = json.loads(answer.whole(outcome_of(ends)))
+    return body
+
+
+def chunk_of(answer: ChatWriter, event: RequestEvent) -> dict[str, Any]:
+    """Return the one chunk that an event makes."""
+    (chunk,) = data_of(answer.feed(0, event))
+    return chunk
+
+
+def data_of(sent: bytes) -> list[dict[str, Any]]:
+    """Return what the events of a stream carry; each is one line of JSON."""
+    *frames, rest = sent.split(b"\n\n")
+    assert rest == b""
+    assert all(frame.startswith(b"data: ") and b"\n" not in frame for frame in frames)
+    return [json.loads(frame[6:]) for frame in frames]
 
 
 def whole(deltas: list[Delta]) -> dict[str, Any]:
-    answer = reply()
-    for delta in deltas:
-        answer.collect(delta)
-    answer.finish(FINISHED)
-    return answer.whole()
+    return body_of(reply(), [STARTED, *deltas, FINISHED])
 
 
 def chunks(deltas: list[Delta]) -> list[dict[str, Any]]:
-    answer = reply()
-    answer.finish(FINISHED)
-    raw = [*answer.first_chunks(), *map(answer.chunk, deltas), answer.last_chunk(FINISHED)]
-    raw.append(answer.usage_chunk())
-    assert not any(b"\n" in chunk for chunk in raw), "a line break would end the SSE data line"
-    return [json.loads(chunk) for chunk in raw]
+    answer = reply(includes_usage=True)
+    events: list[RequestEvent] = [STARTED, *deltas, FINISHED]
+    sent = b"".join(answer.feed(0, event) for event in events)
+    return data_of(sent + answer.end(outcome_of([FINISHED])).removesuffix(DONE))
 
 
 def joined(pieces: list[dict[str, Any]]) -> dict[str, Any]:
@@ -179,23 +205,23 @@ def test_id_and_name_of_a_call_are_sent_once() -> None:
     assert names == ["weather", "time"]
 
 
-def test_rates_are_missing_where_no_time_passed_or_nothing_was_done() -> None:
-    body = timings_body(FINISHED.timings)
-    assert (body["prompt_per_second"], body["predicted_per_second"]) == (2.0, None)
-    assert per_second(5, 0.0) is None
-    assert per_second(0, 5.0) is None
+def test_a_stream_ends_with_done_and_with_usage_for_those_who_ask() -> None:
+    assert reply().end(outcome_of([FINISHED])) == DONE
+    usage, done = reply(includes_usage=True).end(outcome_of([FINISHED])).split(b"\n\n", 1)
+    assert json.loads(usage.removeprefix(b"data: "))["choices"] == []
+    assert done == DONE
 
 
-def test_the_first_token_is_no_part_of_the_speed_of_decode() -> None:
-    values = msgspec.structs.replace(FINISHED.timings, predicted_n=3, predicted_ms=1000.0)
-    assert decode_per_second(values) == 2.0
-    assert decode_per_second(msgspec.structs.replace(values, predicted_n=1)) is None
-    assert decode_per_second(msgspec.structs.replace(values, predicted_n=0)) is None
+def test_an_error_inside_a_stream_is_an_event_before_its_end() -> None:
+    sent = reply().error(EngineDied("it ended"))
+    (body,) = data_of(sent.removesuffix(DONE))
+    assert sent.endswith(DONE)
+    assert (body["error"]["code"], body["detail"]) == ("engine_died", "it ended")
 
 
 def test_progress_is_a_chunk_without_text() -> None:
     event = PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5)
-    chunk = json.loads(reply().progress_chunk(event))
+    chunk = chunk_of(reply(), event)
     assert chunk["prompt_progress"] == {"total": 9, "cache": 2, "processed": 5, "time_ms": 1.5}
     assert [choice["delta"] for choice in chunk["choices"]] == [{}]
     assert chunk["choices"][0]["finish_reason"] is None
@@ -214,10 +240,8 @@ def test_progress_is_a_chunk_without_text() -> None:
 def test_a_reply_that_explains_the_cache_says_where_the_prompt_parted(
     miss: CacheMiss | None, first_difference: dict[str, Any] | None
 ) -> None:
-    answer = reply(explains_cache=True)
-    answer.start(Started(request_id="r", prompt_tokens=10, cached_tokens=4, miss=miss))
-    answer.finish(FINISHED)
-    body = answer.whole()
+    started = msgspec.structs.replace(STARTED, miss=miss)
+    body = body_of(reply(explains_cache=True), [started, FINISHED])
     ChatResponse.model_validate(body, strict=True)
     assert body["cache"] == {
         "tier": "disk",
@@ -225,7 +249,9 @@ def test_a_reply_that_explains_the_cache_says_where_the_prompt_parted(
         "prompt_tokens": 10,
         "first_difference": first_difference,
     }
-    assert json.loads(answer.last_chunk(FINISHED))["cache"] == body["cache"]
+    streamed = reply(explains_cache=True)
+    streamed.feed(0, started)
+    assert chunk_of(streamed, FINISHED)["cache"] == body["cache"]
 
 
 def test_other_replies_say_only_where_the_cached_part_was() -> None:
@@ -253,18 +279,19 @@ ENDS = [
 ]
 
 
-def three_answers() -> Reply:
-    """Return a reply to `n: 3` whose answers came mixed and ended in another order."""
-    answer = reply(3)
-    for choice, text in [(1, "b"), (0, "a"), (2, "c"), (1, "B"), (0, "A")]:
-        answer.collect(TextDelta(request_id="r", text=text, choice=choice))
-    for end in ENDS:
-        answer.finish(end)
-    return answer
+MIXED: list[RequestEvent] = [
+    TextDelta(request_id="r", text=text, choice=choice)
+    for choice, text in [(1, "b"), (0, "a"), (2, "c"), (1, "B"), (0, "A")]
+]
+
+
+def three_answers() -> dict[str, Any]:
+    """Return the reply to `n: 3` whose answers came mixed and ended in another order."""
+    return body_of(reply(3), [*MIXED, *ENDS])
 
 
 def test_answers_stand_in_their_order_however_they_came() -> None:
-    body = three_answers().whole()
+    body = three_answers()
     ChatResponse.model_validate(body, strict=True)
     choices = body["choices"]
     assert [choice["index"] for choice in choices] == [0, 1, 2]
@@ -279,36 +306,33 @@ def test_usage_counts_the_prompt_once_and_the_tokens_of_all_answers() -> None:
         "total_tokens": 25,
         "prompt_tokens_details": {"cached_tokens": 4},
     }
-    answer = three_answers()
-    assert answer.whole()["usage"] == expected
-    assert json.loads(answer.usage_chunk())["usage"] == expected
+    assert three_answers()["usage"] == expected
+    streamed = reply(3, includes_usage=True).end(outcome_of(ENDS))
+    assert data_of(streamed.removesuffix(DONE))[0]["usage"] == expected
 
 
-def test_times_and_reason_in_the_log_are_those_of_the_first_answer() -> None:
-    answer = three_answers()
-    assert (answer.timings().predicted_n, answer.finish_reason) == (3, "stop")
-    assert answer.whole()["timings"] == timings_body(ENDS[1].timings)
+def test_times_are_those_of_the_first_answer() -> None:
+    assert three_answers()["timings"] == timings_body(ENDS[1].timings)
 
 
 def test_tool_calls_of_one_answer_are_no_part_of_another() -> None:
-    answer = reply(2)
+    events: list[RequestEvent] = []
     for choice, arguments in ((0, '{"a":'), (1, '{"b":'), (1, "2}"), (0, "1}")):
         if arguments.startswith("{"):
             call_id = f"call_{choice}"
-            answer.collect(
+            events.append(
                 ToolCallStart(request_id="r", index=0, id=call_id, name="f", choice=choice)
             )
-        answer.collect(ToolCallDelta(request_id="r", index=0, arguments=arguments, choice=choice))
-    for choice in range(2):
-        answer.finish(finished(choice, 1, cached=0, reason="tool_calls"))
-    calls = [choice["message"]["tool_calls"] for choice in answer.whole()["choices"]]
+        events.append(ToolCallDelta(request_id="r", index=0, arguments=arguments, choice=choice))
+    events += [finished(choice, 1, cached=0, reason="tool_calls") for choice in range(2)]
+    calls = [choice["message"]["tool_calls"] for choice in body_of(reply(2), events)["choices"]]
     assert [[call["id"] for call in mine] for mine in calls] == [["call_0"], ["call_1"]]
     arguments_of = [mine[0]["function"]["arguments"] for mine in calls]
     assert arguments_of == ['{"a":1}', '{"b":2}']
 
 
 def test_a_stream_opens_with_a_chunk_for_each_answer() -> None:
-    opening = [json.loads(chunk)["choices"] for chunk in reply(3).first_chunks()]
+    opening = [chunk["choices"] for chunk in data_of(reply(3).feed(0, STARTED))]
     assert [[choice["index"] for choice in choices] for choices in opening] == [[0], [1], [2]]
     assert all(choices[0]["delta"]["role"] == "assistant" for choices in opening)
 
@@ -317,19 +341,10 @@ def test_a_stream_opens_with_a_chunk_for_each_answer() -> None:
 @pytest.mark.parametrize("delta", DELTAS[1::2])
 def test_a_chunk_says_which_answer_it_is_a_piece_of(delta: Delta, choice: int) -> None:
     answer = reply(3)
-    piece = json.loads(answer.chunk(msgspec.structs.replace(delta, choice=choice)))
-    last = json.loads(answer.last_chunk(finished(choice, 1, cached=0)))
+    piece = chunk_of(answer, msgspec.structs.replace(delta, choice=choice))
+    last = chunk_of(answer, finished(choice, 1, cached=0))
     for chunk in (piece, last):
         assert [entry["index"] for entry in chunk["choices"]] == [choice]
-
-
-def test_a_reply_is_complete_with_its_last_answer_and_not_before() -> None:
-    answer = reply(3)
-    complete = [answer.is_complete]
-    for end in ENDS:
-        answer.finish(end)
-        complete.append(answer.is_complete)
-    assert complete == [False, False, False, True]
 
 
 # ---------------------------------------------------------------- logprobs
@@ -348,11 +363,8 @@ def tokens_of(choice: dict[str, Any]) -> list[str]:
 
 
 def test_logprobs_have_openais_shape() -> None:
-    answer = reply()
-    answer.hold(told("ö".encode()[:1]))
-    answer.collect(TextDelta(request_id="r", text="ö"))
-    answer.finish(FINISHED)
-    body = answer.whole()
+    first_byte = told("ö".encode()[:1])
+    body = body_of(reply(), [first_byte, TextDelta(request_id="r", text="ö"), FINISHED])
     ChatResponse.model_validate(body, strict=True)
     assert body["choices"][0]["logprobs"] == {
         "content": [
@@ -374,18 +386,18 @@ def test_answers_without_logprobs_say_null() -> None:
 
 def test_each_chunk_carries_the_logprobs_that_came_before_it_of_its_own_answer() -> None:
     answer = reply(2)
-    answer.hold(told(b"a", b"b"))
-    answer.hold(told(b"x", choice=1))
-    first = json.loads(answer.chunk(TextDelta(request_id="r", text="ab")))["choices"][0]
-    second = json.loads(answer.chunk(TextDelta(request_id="r", text="c")))["choices"][0]
-    other = json.loads(answer.chunk(TextDelta(request_id="r", text="x", choice=1)))["choices"][0]
+    assert answer.feed(0, told(b"a", b"b")) == b""
+    assert answer.feed(0, told(b"x", choice=1)) == b""
+    first = chunk_of(answer, TextDelta(request_id="r", text="ab"))["choices"][0]
+    second = chunk_of(answer, TextDelta(request_id="r", text="c"))["choices"][0]
+    other = chunk_of(answer, TextDelta(request_id="r", text="x", choice=1))["choices"][0]
     assert [tokens_of(choice) for choice in (first, second, other)] == [["a", "b"], [], ["x"]]
     assert first["delta"] == {"content": "ab"}
 
 
 def test_logprobs_without_text_come_with_the_last_chunk() -> None:
     answer = reply()
-    answer.hold(told(b"a"))
-    last = json.loads(answer.last_chunk(FINISHED))["choices"][0]
+    answer.feed(0, told(b"a"))
+    last = chunk_of(answer, FINISHED)["choices"][0]
     assert tokens_of(last) == ["a"]
     assert last["finish_reason"] == "tool_calls"

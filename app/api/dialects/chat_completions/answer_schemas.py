@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.api.schemas.cache import CacheBody, CacheTier
+from app.api.schemas.answer import TimingsBody, UsageBody
+from app.api.schemas.cache import CacheBody
 
 
 class AnswerFunction(BaseModel):
@@ -61,37 +62,6 @@ class Choice(BaseModel):
     message: AnswerMessage
     logprobs: ChoiceLogprobs | None = Field(description="Only where `logprobs` is true.")
     finish_reason: Literal["stop", "length", "tool_calls"]
-
-
-class PromptTokensDetails(BaseModel):
-    """How many prompt tokens the prompt cache saved."""
-
-    cached_tokens: int
-
-
-class UsageBody(BaseModel):
-    """Token counts."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: PromptTokensDetails
-
-
-class TimingsBody(BaseModel):
-    """Where the time went, in milliseconds; names are llama-server's."""
-
-    queue_ms: float
-    ttft_ms: float
-    tier: CacheTier
-    restore_ms: float
-    cache_n: int
-    prompt_n: int
-    prompt_ms: float
-    prompt_per_second: float | None
-    predicted_n: int
-    predicted_ms: float
-    predicted_per_second: float | None
 
 
 class ChatResponse(BaseModel):

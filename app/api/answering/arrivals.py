@@ -1,0 +1,86 @@
+"""Owns the events of one or several commands that answer one request, in order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any
+
+from app.host.requests.resumable_request import ResumableRequest
+from app.host.serving import Serving
+from app.host.supervisor import Supervisor
+from app.protocol import Generate, RequestEvent
+
+Arrival = tuple[int, list[RequestEvent]]
+Arrivals = AsyncIterator[list[Arrival]]
+Batches = AsyncGenerator[list[RequestEvent], None]
+
+
+async def arrivals(
+    supervisor: Supervisor, serving: Serving, commands: Sequence[Generate], idle_s: float | None
+) -> AsyncGenerator[list[Arrival], None]:
+    """Yield the events that arrived together, each batch with the number of its command.
+
+    There is an empty list after every `idle_s` seconds of silence. Closing the iterator early
+    cancels all commands.
+
+    Raises:
+        DistillerError: what `ResumableRequest.events` raises for one of the commands.
+    """
+    if len(commands) > 1:
+        requests = [ResumableRequest(supervisor, serving, each, None) for each in commands]
+        async with aclosing(merged([each.events() for each in requests], idle_s)) as several:
+            async for together in several:
+                yield together
+        return
+    events = ResumableRequest(supervisor, serving, commands[0], idle_s).events()
+    async with aclosing(events) as batches:
+        async for batch in batches:
+            yield [(0, batch)] if batch else []
+
+
+async def merged(
+    streams: Sequence[Batches], idle_s: float | None
+) -> AsyncGenerator[list[Arrival], None]:
+    """Yield the batches of several streams as they arrive, numbered; ends when all have ended.
+
+    The first error of a stream ends all of them.
+    """
+    arrived: asyncio.Queue[Arrival | asyncio.Task[None]] = asyncio.Queue()
+    tasks = [asyncio.create_task(_pump(no, each, arrived)) for no, each in enumerate(streams)]
+    for task in tasks:
+        task.add_done_callback(arrived.put_nowait)
+    n_running = len(tasks)
+    try:
+        while n_running:
+            items = await _take(arrived, idle_s)
+            batches = [item for item in items if not isinstance(item, asyncio.Task)]
+            if batches or not items:
+                yield batches
+            for item in items:
+                if isinstance(item, asyncio.Task):
+                    item.result()
+                    n_running -= 1
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pump(number: int, stream: Batches, arrived: asyncio.Queue[Any]) -> None:
+    async with aclosing(stream) as batches:
+        async for batch in batches:
+            arrived.put_nowait((number, batch))
+
+
+async def _take(arrived: asyncio.Queue[Any], idle_s: float | None) -> list[Any]:
+    """Return all that has arrived; waits for the first, but not longer than `idle_s`."""
+    try:
+        async with asyncio.timeout(idle_s):
+            items = [await arrived.get()]
+    except TimeoutError:
+        return []
+    while not arrived.empty():
+        items.append(arrived.get_nowait())
+    return items

@@ -1,0 +1,108 @@
+"""Owns one streamed answer on its connection: headers, writes, pings, errors and hang-ups."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+from sanic import HTTPResponse, Request
+
+from app.api.answering.answer_log import note_answer
+from app.api.answering.arrivals import Arrival, Arrivals
+from app.api.dialect import Writer
+from app.api.engine_errors import raise_if_failed
+from app.api.outcome import Outcome
+from app.errors import DistillerError
+from app.host.process.idle_timer import IdleTimer
+from app.logs import get_logger
+from app.web import access_log
+from app.web.errors import STATUS_CLIENT_GONE, note_error, status_of
+
+log = get_logger("api")
+
+
+class Stream:
+    """One streamed answer.
+
+    Headers leave with the first event, so that an error before it has its own HTTP status;
+    where that takes long they leave with the first ping. Later errors are the dialect's events.
+
+    Args:
+        writer: what the dialect makes of events.
+        outcome: is told of the ends of all answers.
+    """
+
+    def __init__(self, request: Request, writer: Writer, outcome: Outcome) -> None:
+        self._request = request
+        self._writer = writer
+        self._outcome = outcome
+        self._response: HTTPResponse | None = None
+        self._is_sending = False
+        self._patience = IdleTimer(request.app.config.REQUEST_TIMEOUT, self._hang_up_if_stalled)
+
+    async def send(self, arrived: Arrivals) -> None:
+        """Send the whole stream and write the request's log line."""
+        try:
+            await self._send_all(arrived)
+        finally:
+            self._patience.close()
+
+    async def _send_all(self, arrived: Arrivals) -> None:
+        status = 200
+        try:
+            async for together in arrived:
+                await self._write(self._encoded(together) if together else self._writer.ping())
+        except asyncio.CancelledError:
+            access_log.write(self._request, STATUS_CLIENT_GONE)
+            raise
+        except Exception as error:
+            if self._response is None:
+                raise
+            status = status_of(error)
+            note_error(self._request, error)
+            if not isinstance(error, DistillerError):
+                log.error("unhandled_error", exc_info=error)
+            await self._write(self._writer.error(error))
+        access_log.write(self._request, status)
+        if self._response is not None:
+            await self._push(self._response, b"", end_stream=True)
+
+    def _encoded(self, together: list[Arrival]) -> bytes:
+        """Return the bytes of all that arrived together, so that they leave in one write."""
+        parts: list[bytes] = []
+        for prompt_no, events in together:
+            raise_if_failed(events[-1])
+            parts += map(partial(self._writer.feed, prompt_no), events)
+            self._outcome.note(prompt_no, events)
+        if self._outcome.is_complete:
+            parts.append(self._end())
+        return b"".join(parts)
+
+    def _end(self) -> bytes:
+        outcome = self._outcome
+        note_answer(self._request, outcome.usage, outcome.timings, outcome.finish_reason)
+        return self._writer.end(outcome)
+
+    async def _write(self, data: bytes) -> None:
+        if self._response is None:
+            access_log.begin_stream(self._request)
+            self._response = await self._request.respond(
+                content_type=self._writer.stream_content_type,
+                headers=dict(self._writer.stream_headers),
+            )
+        await self._push(self._response, data)
+
+    async def _push(
+        self, response: HTTPResponse, data: bytes, *, end_stream: bool | None = None
+    ) -> None:
+        self._patience.reset()
+        self._is_sending = True
+        await response.send(data, end_stream)
+        self._is_sending = False
+
+    def _hang_up_if_stalled(self) -> None:
+        """Drop a client that keeps its connection but reads no longer; that cancels this stream."""
+        transport: Any = self._request.transport
+        if self._is_sending and transport is not None:
+            transport.abort()

@@ -1,0 +1,38 @@
+"""Owns the routes of OpenAI's chat dialect."""
+
+from __future__ import annotations
+
+from app.api.answering.driver import answers
+from app.api.dialect import Dialect
+from app.api.dialects.chat_completions.answer_schemas import ApplyTemplateResponse, ChatResponse
+from app.api.dialects.chat_completions.reader import read
+from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.dialects.chat_completions.template import apply_template
+from app.api.route import LOADS, QUEUES, Route
+
+DIALECT = Dialect(
+    name="chat_completions",
+    routes=(
+        Route(
+            method="post",
+            path="/chat/completions",
+            aliases=("/v1/chat/completions",),
+            handler=answers(read),
+            summary="Answer a conversation",
+            response=ChatResponse,
+            request=ChatRequest,
+            errors=QUEUES,
+            streams=True,
+        ),
+        Route(
+            method="post",
+            path="/apply-template",
+            aliases=("/v1/apply-template",),
+            handler=apply_template,
+            summary="Return the prompt that a chat request would have",
+            response=ApplyTemplateResponse,
+            request=ChatRequest,
+            errors=LOADS,
+        ),
+    ),
+)

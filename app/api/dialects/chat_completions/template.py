@@ -1,0 +1,27 @@
+"""Owns `/apply-template`: the prompt that a chat request would have; the name is llama-server's."""
+
+from __future__ import annotations
+
+import secrets
+
+from sanic import HTTPResponse, Request
+
+from app.api.dialects.chat_completions.reader import to_render
+from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.engine_errors import raise_if_failed
+from app.api.service import service_of
+from app.protocol import Text
+from app.web.json_body import json_response, parse
+
+
+async def apply_template(request: Request) -> HTTPResponse:
+    """Return the prompt that a chat request with this body would have."""
+    body = parse(request.body, ChatRequest)
+    overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
+    command = to_render(body, secrets.token_hex(8))
+    serving = await service_of(request).supervisor.use(body.model, overrides)
+    answer = await serving.engine.ask(command, command.request_id)
+    raise_if_failed(answer)
+    if not isinstance(answer, Text):
+        raise RuntimeError(f"an engine answered Render with {type(answer).__name__}")
+    return json_response({"prompt": answer.text})

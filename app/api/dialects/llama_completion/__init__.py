@@ -1,0 +1,1 @@
+"""llama-server's native completion: its parameters, its answer, its stream."""

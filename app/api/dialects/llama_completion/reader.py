@@ -1,0 +1,71 @@
+"""Owns the way in of llama-server's completion: a request becomes commands; no I/O, no Sanic."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+
+from app.api.dialect import Ask, ServedModel
+from app.api.dialects.llama_completion.schemas import NativeCompletionRequest
+from app.api.dialects.llama_completion.writer import NativeWriter
+from app.api.sampling_request import read_sampling
+from app.api.schemas.raw_prompt import raw_prompts
+from app.protocol import Generate
+from app.web.json_body import parse
+
+
+def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
+    """Return what a request for completions asks for.
+
+    Raises:
+        InvalidRequest: no JSON, or a field is wrong; `param` names the field.
+    """
+    asked = parse(body, NativeCompletionRequest)
+    reply_id = f"cmpl-{secrets.token_hex(12)}"
+
+    def writer(model: ServedModel, commands: Sequence[Generate]) -> NativeWriter:
+        return NativeWriter(
+            model.name,
+            model.info.n_ctx,
+            commands,
+            streams=bool(asked.stream),
+            id_slot=-1 if asked.id_slot is None else asked.id_slot,
+            response_fields=asked.response_fields or (),
+        )
+
+    return Ask(
+        reply_id=reply_id,
+        model=asked.model,
+        overrides={},
+        stream=bool(asked.stream),
+        commands=lambda model: to_commands(asked, reply_id, model),
+        writer=writer,
+    )
+
+
+def to_commands(body: NativeCompletionRequest, reply_id: str, model: ServedModel) -> list[Generate]:
+    """Return the engine's command for each prompt.
+
+    Raises:
+        InvalidRequest: a value that only the loaded model can judge is wrong.
+    """
+    asked = read_sampling(model, body)
+    prompts = raw_prompts(body.prompt, model.info.n_vocab)
+    speculate = model.defaults.speculate if body.speculate is None else body.speculate
+    return [
+        Generate(
+            request_id=f"{reply_id}-{number}" if len(prompts) > 1 else reply_id,
+            prompt=prompt,
+            sampling=asked.sampling,
+            max_tokens=asked.max_tokens,
+            stop=asked.stop,
+            n=body.n_answers,
+            n_logprobs=body.n_probs or None,
+            echo=True,
+            report_tokens=bool(body.return_tokens or body.stream),
+            report_progress=bool(body.return_progress and body.stream),
+            constraint=body.constraint,
+            speculate=speculate,
+        )
+        for number, prompt in enumerate(prompts)
+    ]

@@ -1,0 +1,161 @@
+"""Owns what llama-server's `/completion` takes and what it answers with; must not know handlers."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, RootModel, field_validator, model_validator
+
+from app.api.schemas.answer import TimingsBody
+from app.api.schemas.common import Lenient
+from app.api.schemas.constraints import Constrained
+from app.api.schemas.raw_prompt import Prompts, RawSampling, separate
+from app.web.validation import misfit
+
+MAX_PROBS = 20
+MAX_ANSWERS = 16
+MAX_RESULTS = 64
+MAX_FIELDS = 64
+_BANNED = -100.0  # what `false` is in llama-server's pairs
+_RANDOM = -1
+_RANDOM_SEED = 2**32 - 1  # llama.cpp's LLAMA_DEFAULT_SEED
+
+
+class NativeCompletionRequest(Constrained, RawSampling, Lenient):
+    """Body of `POST /completion`; the names are llama-server's."""
+
+    model: str | None = Field(None, min_length=1, max_length=255)
+    prompt: Prompts = Field(description="A text, token ids, or up to 64 of these.")
+    n_cmpl: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to each prompt.")
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Another name of n_cmpl.")
+    n_probs: int | None = Field(
+        None, ge=0, le=MAX_PROBS, description="Likeliest tokens to show for each; 0 for none."
+    )
+    stream: bool | None = False
+    return_tokens: bool | None = Field(None, description="Return the ids of generated tokens.")
+    return_progress: bool | None = Field(None, description="Stream how far the prefill is.")
+    timings_per_token: bool | None = Field(
+        None, description="Accepted; the last event of a stream has the timings."
+    )
+    response_fields: list[str] | None = Field(
+        None, max_length=MAX_FIELDS, description='Fields to return, such as "timings/prompt_n".'
+    )
+    cache_prompt: bool | None = Field(None, description="Accepted; prompts are always cached.")
+    id_slot: int | None = Field(None, ge=-1, le=2**31 - 1, description="Accepted; sent back.")
+    samplers: list[str] | str | None = Field(
+        None, description="Accepted; the order of samplers is llama.cpp's."
+    )
+    speculate: bool | None = Field(
+        None, description="Whether tokens may be guessed ahead and checked together."
+    )
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _objects_are_texts(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(_text_of, value))
+        return _text_of(value)
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _pairs_are_an_object(cls, value: Any) -> Any:
+        return dict(map(_bias, value)) if isinstance(value, list) else value
+
+    @field_validator("seed")
+    @classmethod
+    def _default_seed_is_random(cls, value: int | None) -> int | None:
+        return _RANDOM if value == _RANDOM_SEED else value
+
+    @model_validator(mode="after")
+    def _answers_fit(self) -> Self:
+        if len(separate(self.prompt)) * self.n_answers > MAX_RESULTS:
+            field = "n" if self.n_cmpl is None else "n_cmpl"
+            raise misfit(field, f"all prompts together may have {MAX_RESULTS} answers")
+        return self
+
+    @property
+    def n_answers(self) -> int:
+        """How many answers to each prompt are generated."""
+        return self.n_cmpl or self.n or 1
+
+
+def _text_of(value: Any) -> Any:
+    """Return the text of llama-server's object for a prompt; other values as they are."""
+    if not isinstance(value, dict):
+        return value
+    if value.get("multimodal_data"):
+        raise ValueError("multimodal_data is not supported")
+    return value.get("prompt_string")
+
+
+def _bias(pair: Any) -> tuple[str, Any]:
+    match pair:
+        case [int(token), bias] if not isinstance(token, bool):
+            return str(token), _BANNED if bias is False else bias
+        case _:
+            raise ValueError("each entry is a pair of a token id and a number or false")
+
+
+class NativeTopLogprob(BaseModel):
+    """A token, its bytes and how likely it was."""
+
+    id: int
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+class NativeTokenLogprob(NativeTopLogprob):
+    """A generated token and the likeliest ones in its place."""
+
+    top_logprobs: list[NativeTopLogprob]
+
+
+class NativeTimings(TimingsBody):
+    """Where the time went, in milliseconds."""
+
+    prompt_per_token_ms: float | None
+    predicted_per_token_ms: float | None
+
+
+class NativeCompletion(BaseModel):
+    """One answer."""
+
+    index: int
+    content: str
+    tokens: list[int] = Field(description="Only where `return_tokens` is true.")
+    id_slot: int
+    stop: Literal[True]
+    model: str
+    tokens_predicted: int
+    tokens_evaluated: int
+    generation_settings: dict[str, Any]
+    prompt: str
+    has_new_line: bool
+    truncated: bool = Field(description="Whether the context was full.")
+    stop_type: Literal["eos", "limit", "word"]
+    stopping_word: str
+    tokens_cached: int
+    timings: NativeTimings
+    completion_probabilities: list[NativeTokenLogprob] | None = Field(
+        None, description="Only where `n_probs` is not 0."
+    )
+
+
+class NativeCompletionResponse(RootModel[NativeCompletion | list[NativeCompletion]]):
+    """Answer of `POST /completion` where `stream` is false; several answers are a list."""
+
+
+class NativeError(BaseModel):
+    """What went wrong; `param` is added to llama-server's fields."""
+
+    code: int = Field(description="The HTTP status.")
+    message: str
+    type: str
+    param: str | None
+
+
+class NativeErrorBody(BaseModel):
+    """Every error response of llama-server's endpoints."""
+
+    error: NativeError

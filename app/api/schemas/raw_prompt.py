@@ -1,0 +1,96 @@
+"""Owns the shape of prompts that no chat template writes, and of what goes with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag
+
+from app.api.schemas.sampling import MAX_TOKENS, Sampling
+from app.api.schemas.service import TokenId
+from app.errors import InvalidRequest
+from app.protocol import RawPrompt
+
+MAX_PROMPTS = 64
+MAX_PROMPT_CHARS = 1_000_000
+MAX_PROMPT_TOKENS = 1_000_000
+_FORMS = "must be a text, a list of token ids, or a list of texts and of such lists"
+
+PromptText = Annotated[str, Field(max_length=MAX_PROMPT_CHARS)]
+PromptTokens = Annotated[list[TokenId], Field(min_length=1, max_length=MAX_PROMPT_TOKENS)]
+
+
+def _form_of_prompt(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "(text)"
+    return "(tokens)" if isinstance(value, list) else None
+
+
+def _form_of_prompts(value: Any) -> str | None:
+    if isinstance(value, list) and value and isinstance(value[0], str | list):
+        return "(several)"
+    return _form_of_prompt(value)
+
+
+OnePrompt = Annotated[
+    Annotated[PromptText, Tag("(text)")] | Annotated[PromptTokens, Tag("(tokens)")],
+    Discriminator(
+        _form_of_prompt,
+        custom_error_type="prompt_form",
+        custom_error_message="must be a text or a list of token ids",
+    ),
+]
+Prompts = Annotated[
+    Annotated[PromptText, Tag("(text)")]
+    | Annotated[PromptTokens, Tag("(tokens)")]
+    | Annotated[list[OnePrompt], Field(max_length=MAX_PROMPTS), Tag("(several)")],
+    Discriminator(_form_of_prompts, custom_error_type="prompt_form", custom_error_message=_FORMS),
+]
+RawMaxTokens = Annotated[int, Field(ge=-1, le=MAX_TOKENS)]
+
+
+class RawSampling(Sampling):
+    """How tokens are chosen; an answer to a raw prompt may be empty."""
+
+    max_tokens: RawMaxTokens | None = Field(
+        None, description="0 generates nothing; -1 is up to the context's end."
+    )
+    max_completion_tokens: RawMaxTokens | None = Field(
+        None, description="Another name of max_tokens."
+    )
+    n_predict: RawMaxTokens | None = Field(None, description="Another name of max_tokens.")
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether the request says how long an answer may be."""
+        limits = (self.max_tokens, self.max_completion_tokens, self.n_predict)
+        return any(limit is not None for limit in limits)
+
+
+def separate(prompts: Any) -> list[Any]:
+    """Return the prompts of a request, each a text or a list of token ids; None is one too."""
+    return list(prompts) if _form_of_prompts(prompts) == "(several)" else [prompts]
+
+
+def raw_prompts(prompts: Any, n_vocab: int, suffix: str | None = None) -> list[RawPrompt]:
+    """Return the prompts for the engine.
+
+    Args:
+        prompts: as a request has them; None is an empty text.
+        n_vocab: how many tokens the model knows.
+        suffix: the text behind each of them.
+
+    Raises:
+        InvalidRequest: a token id is none of the model's.
+    """
+    return [_raw(prompt, n_vocab, suffix) for prompt in separate(prompts)]
+
+
+def _raw(prompt: str | list[int] | None, n_vocab: int, suffix: str | None) -> RawPrompt:
+    if not isinstance(prompt, list):
+        return RawPrompt(text=prompt or "", suffix=suffix)
+    if (highest := max(prompt)) >= n_vocab:
+        raise InvalidRequest(
+            f"prompt: {highest} is no token id; ids run from 0 to {n_vocab - 1}", param="prompt"
+        )
+    return RawPrompt(tokens=prompt, suffix=suffix)

@@ -1,0 +1,113 @@
+"""A prompt without a template becomes the tokens that the model expects, or an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.engine.prompt.builder import PromptBuilder
+from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
+from app.errors import ContextOverflow, InvalidRequest
+from app.protocol import CountTokens, Generate, RawPrompt, SamplingParams
+from tests.engine.prompt.test_builder import BOS, Letters, LettersWithoutBos
+
+PREFIX, SUFFIX, MIDDLE = 2, 3, 4
+
+
+class Code(Letters):
+    """A vocabulary with tokens to fill in the middle, in which `<` is a special token, 5."""
+
+    infill_tokens = (PREFIX, SUFFIX, MIDDLE)
+    n_vocab = 200
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        tokens = super().tokenize(text, add_special=add_special, parse_special=True)
+        return [5 if token == ord("<") and parse_special else token for token in tokens]
+
+
+def tokens(tokenizer: RawTokenizer | None = None, **fields: Any) -> list[int]:
+    return raw_tokens(RawPrompt(**fields), tokenizer or Code())
+
+
+def letters(text: str) -> list[int]:
+    return [ord(letter) for letter in text]
+
+
+def refused(tokenizer: RawTokenizer | None = None, **fields: Any) -> str | None:
+    with pytest.raises(InvalidRequest) as caught:
+        tokens(tokenizer, **fields)
+    return caught.value.param
+
+
+def test_a_text_is_read_with_what_the_model_wants_around_it() -> None:
+    assert tokens(text="ab") == [BOS, *letters("ab")]
+    assert tokens(text="ab", add_special=False) == letters("ab")
+    assert tokens(text="<") == [BOS, 5], "special tokens in a text are tokens"
+
+
+def test_a_beginning_of_sequence_that_the_text_has_is_not_doubled() -> None:
+    assert tokens(text="^ab") == [BOS, *letters("ab")]
+
+
+@pytest.mark.parametrize("add_special", [True, False])
+def test_an_empty_text_is_the_beginning_of_a_sequence(add_special: bool) -> None:
+    assert tokens(text="", add_special=add_special) == [BOS]
+
+
+def test_an_empty_text_is_refused_where_a_sequence_has_no_beginning() -> None:
+    assert refused(LettersWithoutBos(), text="") == "prompt"
+
+
+def test_token_ids_are_taken_as_they_are() -> None:
+    assert tokens(tokens=[7, 0, 199]) == [7, 0, 199]
+
+
+@pytest.mark.parametrize("ids", [[], [-1], [7, 200], [2**63]])
+def test_no_token_ids_and_those_of_no_token_are_refused(ids: list[int]) -> None:
+    assert refused(tokens=ids) == "prompt"
+
+
+def test_a_middle_is_filled_in_behind_prefix_and_suffix() -> None:
+    ab, cd = letters("a<"), letters("<d")
+    expected = [BOS, PREFIX, *ab, SUFFIX, *cd, MIDDLE]
+    assert tokens(text="a<", suffix="<d") == expected, "what is in them is no special token"
+    assert tokens(tokens=ab, suffix="<d", add_special=False) == expected[1:]
+
+
+def test_nothing_is_before_a_prefix_where_the_model_wants_nothing_there() -> None:
+    class WithoutBos(Code):
+        adds_bos = False
+
+    assert tokens(WithoutBos(), text="", suffix="d") == [PREFIX, SUFFIX, ord("d"), MIDDLE]
+
+
+def test_an_empty_suffix_is_none() -> None:
+    assert tokens(Letters(), text="ab", suffix="") == [BOS, *letters("ab")]
+
+
+def test_a_model_without_the_tokens_for_it_fills_in_nothing() -> None:
+    assert refused(Letters(), text="ab", suffix="d") == "suffix"
+    assert refused(Code(), tokens=[200], suffix="d") == "prompt"
+
+
+def generate(**fields: Any) -> Generate:
+    return Generate(request_id="r", prompt=RawPrompt(**fields), sampling=SamplingParams())
+
+
+def test_a_raw_prompt_takes_the_place_of_the_conversation() -> None:
+    prompt = PromptBuilder(Code(), None, n_ctx=100).build(generate(text="ab"))
+    assert (prompt.tokens, prompt.text, prompt.n_head) == ([BOS, *letters("ab")], "", 0)
+
+
+def test_a_raw_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:
+    with pytest.raises(ContextOverflow):
+        PromptBuilder(Code(), None, n_ctx=10).build(generate(text="a" * 9))
+
+
+def test_prompts_are_counted_however_small_the_context_is() -> None:
+    builder = PromptBuilder(Letters(), "{{ messages[0].content }}", n_ctx=2)
+    raw = CountTokens(request_id="r", prompt=RawPrompt(tokens=[7, 8, 9]))
+    conversation = CountTokens(request_id="r", messages=[{"role": "user", "content": "abcd"}])
+    assert builder.count(raw) == 3
+    assert builder.count(conversation) == 5
