@@ -156,7 +156,13 @@ class CommandHandler:
         request_id, n_top = command.request_id, command.n_logprobs
         logprobs = None
         if n_top is not None:
-            logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
+            logprobs = HeldLogprobs(
+                request_id,
+                choice,
+                n_top,
+                self._model.shown_piece,
+                includes_end=command.prompt_logprobs is not None,
+            )
         parser = self._prompts.parser(command, prompt_text)
         return Answer(
             request_id,
