@@ -19,9 +19,11 @@ from app.config.settings import Settings
 from app.errors import SettingsInvalid
 from app.host.profiles import Profile
 from app.logs import get_logger
+from app.parameters.queue import QueueParams
+from app.parameters.timeouts import Timeouts
 from app.web.api_keys import ApiKeys, read_api_keys
 from app.web.listeners import Listener, require_api_key
-from app.wiring import access_policy, answer_defaults, load_params, queue_params, sanic_config
+from app.wiring import access_policy, answer_defaults, load_params, sanic_config
 
 log = get_logger("settings")
 
@@ -84,15 +86,10 @@ class Reloader:
             log.info("api_keys_changed", names=keys.names)
         service.access_policy = access_policy(settings, keys)
         service.defaults = answer_defaults(settings)
-        service.sse_ping_s = settings.sse_ping_s
+        service.timeouts = settings.part(Timeouts)
         supervisor = service.supervisor
         supervisor.reconfigure(
-            load_params(settings),
-            queue_params(settings),
-            profiles,
-            load_timeout_s=settings.load_timeout_s,
-            engine_timeout_s=settings.engine_timeout_s,
-            drain_timeout_s=settings.drain_timeout_s,
+            load_params(settings), settings.part(QueueParams), profiles, service.timeouts
         )
         if supervisor.status.name in ("no_model", "error"):
             supervisor.start(settings.model_name)

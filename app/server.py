@@ -37,6 +37,8 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.parameters.queue import QueueParams
+from app.parameters.timeouts import Timeouts
 from app.reload import Reloader
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
@@ -51,7 +53,6 @@ from app.wiring import (
     answer_defaults,
     cache_params,
     load_params,
-    queue_params,
     sanic_config,
 )
 
@@ -146,7 +147,7 @@ def serve(
     feed = SystemdStatus(manager, supervisor, SupervisorHealth(supervisor))
     server = HttpServer(
         listeners,
-        stop_timeout_s=lambda: reloader.settings.stop_timeout_s,
+        stop_timeout_s=lambda: app.ctx.service.timeouts.stop_timeout_s,
         end_requests=supervisor.end_requests,
         on_stop=feed.stopping,
         # Who connects to a socket that systemd keeps waits for the model instead of being refused.
@@ -191,15 +192,14 @@ def _give_up(spawned: SpawnedEngine | None, status: int) -> int:
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
     catalog = Catalog(settings.models_dir)
+    timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
         load_params(settings),
-        queue_params(settings),
+        settings.part(QueueParams),
         CacheFolder(settings.cache_dir, cache_params(settings)),
         read_profiles(settings),
-        load_timeout_s=settings.load_timeout_s,
-        engine_timeout_s=settings.engine_timeout_s,
-        drain_timeout_s=settings.drain_timeout_s,
+        timeouts=timeouts,
     )
     device = DeviceWatch(lambda: read_device(settings.models_dir, settings.cache_dir))
     return Service(
@@ -208,7 +208,7 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         metrics=Metrics(supervisor, device),
         device=device,
         defaults=answer_defaults(settings),
-        sse_ping_s=settings.sse_ping_s,
+        timeouts=timeouts,
         access_policy=access_policy(settings, keys),
         version=__version__,
     )

@@ -78,7 +78,11 @@ QUEUE = protocol.QueueParams(
     idle_cache_mb=7,
 )
 CACHE = protocol.CacheParams(
-    folder="/cache", capacity_mb=1, daily_write_mb=2, save_after_s=3.5, refused="in use"
+    folder="/cache",
+    disk_cache_mb=1,
+    disk_daily_write_mb=2,
+    disk_save_after_s=3.5,
+    refused="in use",
 )
 INFO = protocol.ModelInfo(
     description="tiny",

@@ -13,7 +13,7 @@ from app.errors import DistillerError
 from app.host import memory_estimate
 from app.models.catalog import Catalog
 from app.models.gguf import GgufError
-from app.protocol import LoadParams
+from app.protocol import LoadParams, QueueParams
 
 
 def recommend_memory(settings: Settings) -> int:
@@ -31,7 +31,9 @@ def recommend_memory(settings: Settings) -> int:
     except (DistillerError, GgufError, OSError) as error:
         print(f"the model cannot be read: {error}", file=sys.stderr)
         name, model_bytes = None, 0
-    limits = recommend_limits(total_bytes, model_bytes, settings.idle_cache_mb * MIB)
+    limits = recommend_limits(
+        total_bytes, model_bytes, settings.part(QueueParams).idle_cache_mb * MIB
+    )
     print(f"MemoryHigh={limits.high}")
     print(f"MemoryMax={limits.max}")
     print(_note(name, total_bytes, limits), file=sys.stderr)
@@ -45,8 +47,7 @@ def _needs(settings: Settings) -> tuple[str | None, int]:
     if file is None:
         return None, 0
     facts = catalog.facts(file, whole=False)
-    names = [name for name in LoadParams.__struct_fields__ if name in Settings.model_fields]
-    params = LoadParams(**{name: getattr(settings, name) for name in names})
+    params = settings.part(LoadParams)
     n_ctx, _ = memory_estimate.clamp_n_ctx(
         params.n_ctx, facts, file.size_bytes, params, sys.maxsize
     )

@@ -33,7 +33,7 @@ class CacheFolder:
 
     async def claim(self) -> CacheParams:
         """Return what the next engine gets; takes the folder for this service if it is free."""
-        if self._wanted.capacity_mb:
+        if self._wanted.folder:
             async with self._turn:
                 refused = await asyncio.to_thread(self._refusal)
             if refused and refused != self.params.refused:

@@ -17,6 +17,7 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.profiles import Profile, ProfileRestore, ProfileState
 from app.host.serving import Serving, Status
 from app.logs import get_logger
+from app.parameters.timeouts import Timeouts
 from app.protocol import Load, ModelInfo, QueueParams
 
 log = get_logger("supervisor")
@@ -29,8 +30,7 @@ class Loader:
         queue: how many requests an engine takes.
         cache: the folder of the disk tier.
         profiles: what every engine has ready before it serves.
-        load_timeout_s: seconds a model may take to load.
-        engine_timeout_s: seconds of silence after which a working engine is ended.
+        timeouts: of loading and of silent engines.
         status: told of profiles being restored and of engines that end meanwhile.
         on_exit: called when an engine has ended, for whatever reason.
     """
@@ -40,16 +40,14 @@ class Loader:
         queue: QueueParams,
         cache: CacheFolder,
         profiles: Sequence[Profile],
+        timeouts: Timeouts,
         *,
-        load_timeout_s: float,
-        engine_timeout_s: float,
         status: Status,
         on_exit: Callable[[EngineProcess], None],
     ) -> None:
-        self._queue = queue
+        self.queue = queue
         self._profiles = profiles
-        self.load_timeout_s = load_timeout_s
-        self._engine_timeout_s = engine_timeout_s
+        self.timeouts = timeouts
         self._status = status
         self._on_exit = on_exit
         self._engines: set[EngineProcess] = set()
@@ -68,18 +66,12 @@ class Loader:
         return self._loading.load_fraction if self._loading else None
 
     def reconfigure(
-        self,
-        queue: QueueParams,
-        profiles: Sequence[Profile],
-        *,
-        load_timeout_s: float,
-        engine_timeout_s: float,
+        self, queue: QueueParams, profiles: Sequence[Profile], timeouts: Timeouts
     ) -> None:
         """Use other values from the next load on."""
-        self._queue = queue
+        self.queue = queue
         self._profiles = profiles
-        self.load_timeout_s = load_timeout_s
-        self._engine_timeout_s = engine_timeout_s
+        self.timeouts = timeouts
 
     async def load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
         """Load a model and restore its profiles.
@@ -117,15 +109,15 @@ class Loader:
     async def _load_once(
         self, plan: LoadPlan, spawned: SpawnedEngine, restoration: ProfileRestore
     ) -> Serving:
-        engine = EngineProcess(spawned, self._ended, silence_s=self._engine_timeout_s)
+        engine = EngineProcess(spawned, self._ended, silence_s=self.timeouts.engine_timeout_s)
         self._engines.add(engine)
         self._loading = engine
         try:
             cache = await self.cache.claim()
             command = Load(
-                model_path=str(plan.file.path), params=plan.params, queue=self._queue, cache=cache
+                model_path=str(plan.file.path), params=plan.params, queue=self.queue, cache=cache
             )
-            info = await engine.load(command, self.load_timeout_s)
+            info = await engine.load(command, self.timeouts.load_timeout_s)
             _log_loaded(plan, info, engine)
             await restoration.run(engine)
         except EngineDied:

@@ -29,7 +29,6 @@ class EngineRestart:
         lock: held while a model is loaded, by whoever loads it.
         serving: returns the model that serves, if any.
         serve: takes the model that is to serve from now on.
-        max_waiting: requests that may wait for a restart.
         sleep: waits for so many seconds.
     """
 
@@ -41,7 +40,6 @@ class EngineRestart:
         *,
         serving: Callable[[], Serving | None],
         serve: Callable[[Serving], None],
-        max_waiting: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._loader = loader
@@ -52,7 +50,6 @@ class EngineRestart:
         self._backoff = Backoff()
         self._n_waiting = 0
         self._sleep = sleep
-        self.max_waiting = max_waiting
 
     def begin(self, dead: Serving) -> None:
         """Say that an engine died and is being replaced."""
@@ -116,7 +113,7 @@ class EngineRestart:
         Raises:
             QueueFull: enough requests wait already.
         """
-        if self._n_waiting >= self.max_waiting:
+        if self._n_waiting >= self._loader.queue.max_queue:
             raise QueueFull(_RETRY_AFTER_S)
         self._n_waiting += 1
         try:
@@ -131,7 +128,7 @@ class EngineRestart:
             EngineUnavailable, NoModelLoaded, ServiceStopping: none will soon.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._loader.load_timeout_s):
+            async with asyncio.timeout(self._loader.timeouts.load_timeout_s):
                 while self._serving() is None and self._is_hopeful:
                     await self._status.changed()
         serving = self._serving()

@@ -31,6 +31,7 @@ from app.host.restart import EngineRestart
 from app.host.serving import Serving, Status
 from app.logs import get_logger
 from app.models.catalog import Catalog, ModelFile
+from app.parameters.timeouts import Timeouts
 from app.protocol import LoadParams, QueueParams
 
 _MOST_PATIENCE_S = 30.0
@@ -49,9 +50,7 @@ class Supervisor:
         queue: how many requests an engine takes.
         cache: the folder of cached prompts.
         profiles: what is ready in an engine before it serves.
-        load_timeout_s: seconds a model may take to load.
-        engine_timeout_s: seconds of silence after which a working engine is ended.
-        drain_timeout_s: seconds that requests get to finish when their model has to make room.
+        timeouts: of loading, of silent engines, and of requests whose model has to make room.
     """
 
     def __init__(
@@ -62,13 +61,10 @@ class Supervisor:
         cache: CacheFolder,
         profiles: Sequence[Profile] = (),
         *,
-        load_timeout_s: float,
-        engine_timeout_s: float,
-        drain_timeout_s: float,
+        timeouts: Timeouts,
     ) -> None:
         self._catalog = catalog
         self._defaults = defaults
-        self._drain_timeout_s = drain_timeout_s
         self._lock = asyncio.Lock()
         self._serving: Serving | None = None
         self._draining: list[Serving] = []
@@ -82,8 +78,7 @@ class Supervisor:
             queue,
             cache,
             profiles,
-            load_timeout_s=load_timeout_s,
-            engine_timeout_s=engine_timeout_s,
+            timeouts,
             status=self.status,
             on_exit=self._on_exit,
         )
@@ -93,7 +88,6 @@ class Supervisor:
             self._lock,
             serving=lambda: self._serving,
             serve=self._serve,
-            max_waiting=queue.max_queue,
         )
 
     @property
@@ -159,18 +153,11 @@ class Supervisor:
         defaults: LoadParams,
         queue: QueueParams,
         profiles: Sequence[Profile],
-        *,
-        load_timeout_s: float,
-        engine_timeout_s: float,
-        drain_timeout_s: float,
+        timeouts: Timeouts,
     ) -> None:
         """Use other values from the next load on; what serves goes on as it is."""
         self._defaults = defaults
-        self._drain_timeout_s = drain_timeout_s
-        self.engine_restart.max_waiting = queue.max_queue
-        self._loader.reconfigure(
-            queue, profiles, load_timeout_s=load_timeout_s, engine_timeout_s=engine_timeout_s
-        )
+        self._loader.reconfigure(queue, profiles, timeouts)
 
     async def _begin(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
         try:
@@ -307,7 +294,7 @@ class Supervisor:
             "loading", f"Model {plan.file.name} is being loaded in place of {before.name}"
         )
         try:
-            await self._drain_and_close(before, timeout_s=self._drain_timeout_s)
+            await self._drain_and_close(before, timeout_s=self._loader.timeouts.drain_timeout_s)
             serving = await self._loader.load(plan)
             self._serve(serving)
         except ServiceStopping:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from app.base.json_types import JsonObject
+from app.parameters.cache import CacheParams
+from app.parameters.load import LoadParams
+from app.parameters.queue import QueueParams
+from app.parameters.sampling import SamplingParams
 from app.protocol.parts import (
-    CacheParams,
     Constraint,
-    LoadParams,
     Message,
     PromptEnd,
-    QueueParams,
     RawPrompt,
     ReasoningParams,
-    SamplingParams,
     ToolChoice,
 )
 

@@ -152,7 +152,7 @@ def test_a_wrong_value_ends_every_command_with_its_name_source_and_range(
         'distiller-llm: port = "70000" (command line --port): '
         "must be a whole number from 0 to 65535",
         'distiller-llm: top_k = "x" (command line --top-k): '
-        "must be a whole number from 0 to 1000000",
+        "must be a whole number from -1 to 1000000",
     ]
 
 

@@ -16,6 +16,7 @@ from app.host.process import spawn
 from app.host.profiles import Profile
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, DescribeCache, LoadParams, QueueParams
 from tests.models.gguf_files import write_llama
 
@@ -42,9 +43,7 @@ class Service:
             QueueParams(),
             CacheFolder(self.catalog.models_dir / "cache", CacheParams()),
             profiles,
-            load_timeout_s=60,
-            engine_timeout_s=60,
-            drain_timeout_s=5,
+            timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
         )
         return self.supervisor
 

@@ -15,6 +15,8 @@ from app.host.load_plan import LoadPlan
 from app.host.loader import Loader
 from app.host.restart import EngineRestart
 from app.host.serving import Serving, Status
+from app.parameters.queue import QueueParams
+from app.parameters.timeouts import Timeouts
 
 PLAN = cast(LoadPlan, object())
 FAILURES = [
@@ -44,7 +46,8 @@ class Served:
 class Failing:
     """A loader that fails as often as the test says, and the supervisor around it."""
 
-    load_timeout_s = 60.0
+    timeouts = Timeouts(load_timeout_s=60)
+    queue = QueueParams(max_queue=1)
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
@@ -58,7 +61,6 @@ class Failing:
             asyncio.Lock(),
             serving=lambda: self.served,
             serve=self.serve,
-            max_waiting=1,
             sleep=self.sleep,
         )
 

@@ -26,6 +26,7 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.serving import Serving
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, LoadParams, QueueParams
 from tests.host.fake_engine import REFUSAL
 from tests.live.server import MODELS, NANO
@@ -52,9 +53,7 @@ async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
         DEFAULTS,
         QueueParams(),
         CacheFolder(catalog.models_dir / "cache", CacheParams()),
-        load_timeout_s=60,
-        engine_timeout_s=60,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
     )
     yield made
     await made.stop()
@@ -203,9 +202,7 @@ async def test_no_more_requests_wait_for_a_restart_than_a_queue_holds(
         DEFAULTS,
         QueueParams(max_queue=1),
         (),
-        load_timeout_s=60,
-        engine_timeout_s=60,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
     )
     first = await supervisor.use("first.gguf", {})
     first.engine.kill()

@@ -14,6 +14,7 @@ from app.host.cache_folder import CacheFolder
 from app.host.process import spawn
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, DescribeCache, LoadParams, QueueParams
 from app.systemd.watchdog import SupervisorHealth
 from tests.models.gguf_files import write_llama
@@ -28,9 +29,7 @@ async def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         LoadParams(n_ctx=512),
         QueueParams(),
         CacheFolder(tmp_path / "cache", CacheParams()),
-        load_timeout_s=60,
-        engine_timeout_s=0.2,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=0.2, drain_timeout_s=5),
     )
     yield made
     await made.stop()
