@@ -92,13 +92,14 @@ def _optional_fields(
     layer: Layer, structs: tuple[type[msgspec.Struct], ...], *, takes_refused: bool
 ) -> Iterator[tuple[str, Any]]:
     for name, row in _given_by(layer, structs):
-        kind = _json_kind(_kind(row.kind))
+        # The bounds stand inside the type: outside, the JSON schema would not have them as such.
+        kind = _bounded(_json_kind(_kind(row.kind)), row)
         annotation = (kind if takes_refused else _without_refused(kind, row)) | None
         text = f"{row.description[0].upper()}{row.description[1:]}."
-        yield name, (annotation, Field(None, description=text, **row.bounds))
+        yield name, (annotation, Field(None, description=text))
         for alias in row.details.aliases:
             text = f"Another name of {name}."
-            yield alias, (annotation, Field(None, description=text, **row.bounds))
+            yield alias, (annotation, Field(None, description=text))
 
 
 def _kind(kind: Any) -> Any:
@@ -115,6 +116,10 @@ def _kind(kind: Any) -> Any:
 def _json_kind(kind: Any) -> Any:
     """Return the type as JSON has it: keys of objects are texts."""
     return dict[str, get_args(kind)[1]] if get_origin(kind) is dict else kind  # type: ignore[misc]
+
+
+def _bounded(kind: Any, row: Row) -> Any:
+    return Annotated[kind, Field(**row.bounds)]
 
 
 def _without_refused(kind: Any, row: Row) -> Any:

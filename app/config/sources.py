@@ -51,17 +51,7 @@ def is_secret(name: str) -> bool:
 def allowed_values(name: str) -> str:
     """Return in plain English what a setting may be."""
     kind, optional = kind_of(name)
-    constraints = Settings.model_fields[name].metadata
-    if text := detail(name, "allowed"):
-        pass
-    elif get_origin(kind) is Literal:
-        text = "one of " + ", ".join(get_args(kind))
-    elif kind in _KINDS:
-        text = _KINDS[kind] + _bounds(constraints)
-    else:
-        (element,) = get_args(kind)
-        _, field = get_args(element)
-        text = f"a list of {_lengths(constraints)} texts, each{_characters(field.metadata)}"
+    text = detail(name, "allowed") or _allowed(kind, Settings.model_fields[name].metadata)
     return f"{text}, or auto" if optional else text
 
 
@@ -215,6 +205,16 @@ _KINDS: dict[Any, str] = {
     list[HostName]: "a list of names or addresses without a port",
     list[Origin]: "a list of origins such as https://example.org, or * for all",
 }
+
+
+def _allowed(kind: Any, constraints: Sequence[Any]) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    if kind in _KINDS:
+        return _KINDS[kind] + _bounds(constraints)
+    (element,) = get_args(kind)  # of a list of texts, whose bounds are pydantic's
+    _, field = get_args(element)
+    return f"a list of {_lengths(constraints)} texts, each{_characters(field.metadata)}"
 
 
 def _bounds(constraints: Sequence[Any]) -> str:

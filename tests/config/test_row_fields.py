@@ -96,6 +96,15 @@ def test_a_setting_and_a_request_tell_what_the_row_tells(
         assert all(alias.description == f"Another name of {row.name}." for alias in aliases)
 
 
+def test_the_schema_of_a_request_has_the_bounds() -> None:
+    properties = Request.model_json_schema()["properties"]
+    for name in ("max_tokens", "n_predict", "reasoning_budget"):
+        whole, _ = properties[name]["anyOf"]
+        assert whole == {"type": "integer", "minimum": -1, "maximum": 2**24}
+    text, _ = properties["logit_bias"]["anyOf"]
+    assert text["maxProperties"] == 1024
+
+
 def test_only_an_answer_to_a_raw_prompt_may_be_empty() -> None:
     assert RawSampling.model_validate({"max_tokens": 0}).has_limit
     with pytest.raises(ValidationError, match="must be at least 1, or -1 for no limit"):
