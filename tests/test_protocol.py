@@ -98,8 +98,8 @@ INFO = protocol.ModelInfo(
     fingerprint="fp_x",
     load_ms=12.5,
 )
-MESSAGES = [{"role": "user", "content": "Grüße 🦙", "nested": [None, True, 1.5, {"a": -1}]}]
-TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+MESSAGES = '[{"role": "user", "content": "Grüße 🦙", "nested": [null, 1.5, {"a": -1}]}]'.encode()
+TOOLS = b'[{"type": "function", "function": {"name": "weather"}}]'
 USAGE = protocol.Usage(prompt_tokens=1, cached_tokens=2, completion_tokens=3)
 TIMINGS = protocol.Timings(
     queue_ms=1.0,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, as_json
 from app.errors import DistillerError, EngineDied
 from app.host.process.engine_process import EngineProcess
 from app.logs import get_logger
@@ -82,8 +82,8 @@ class ProfileRestore:
         state.state = "restoring"
         command = Prefill(
             request_id=f"profile-{profile.name}",
-            messages=profile.messages,
-            tools=profile.tools,
+            messages=as_json(profile.messages),
+            tools=as_json(profile.tools),
             profile=profile.name,
         )
         try:

@@ -146,13 +146,6 @@ async def test_a_profile_that_is_refused_is_told_and_skipped(service: Service) -
     assert (await service.told())[-1]["names"] == ["bad", "good"]
 
 
-async def test_a_profile_that_no_message_can_carry_is_told_and_skipped(service: Service) -> None:
-    messages = [{"role": "system", "content": "ready", "number": 10**30}]
-    supervisor = service.make(Profile(name="bad", messages=messages, tools=[]), profile("good"))
-    await supervisor.use("first.gguf", {})
-    assert service.states() == {"bad": "failed", "good": "ready"}
-
-
 async def test_a_profile_that_ends_its_engine_is_left_out_of_the_next(service: Service) -> None:
     supervisor = service.make(profile("deadly", "die"), profile("good"), profile("bomb", "die"))
     supervisor.start("first.gguf")

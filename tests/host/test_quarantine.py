@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from app.base.json_types import as_json
 from app.errors import RequestQuarantined
 from app.host.quarantine import Quarantine
 from app.protocol import Generate, SamplingParams
@@ -12,7 +13,7 @@ from app.protocol import Generate, SamplingParams
 
 def command(content: str, request_id: str = "r") -> Generate:
     message = {"role": "user", "content": content}
-    return Generate(request_id=request_id, messages=[message], sampling=SamplingParams())
+    return Generate(request_id=request_id, messages=as_json([message]), sampling=SamplingParams())
 
 
 def test_one_death_may_be_an_accident() -> None:

@@ -78,7 +78,7 @@ WITHOUT_EFFECT: dict[str, Any] = {
 
 def test_what_has_no_effect_here_and_unknown_keys_at_the_top_are_ignored() -> None:
     body = parse(json.dumps(chat(**WITHOUT_EFFECT)).encode(), ChatRequest)
-    assert body.raw_messages() == [USER]
+    assert body.plain_messages() == [USER]
 
 
 def test_functions_of_old_are_told_of_tools() -> None:

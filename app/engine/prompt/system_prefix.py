@@ -12,14 +12,14 @@ import msgspec
 
 from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
+from app.engine.prompt.conversation import Conversation
 from app.errors import TemplateTooSlow
-from app.protocol import Generate, Prefill
 
 _MOST_HEADS = 32
 _MOST_BYTES = 1024 * 1024
 _HEAD_ROLES = ("system", "developer")
 
-Shared = Callable[[Sequence[JsonObject], Generate | Prefill, datetime.datetime], list[int]]
+Shared = Callable[[Sequence[JsonObject], Conversation, datetime.datetime], list[int]]
 
 
 class SystemPrefixes:
@@ -42,7 +42,7 @@ class SystemPrefixes:
         return self._n_bytes
 
     def length(
-        self, command: Generate | Prefill, tokens: Sequence[int], began: datetime.datetime
+        self, conversation: Conversation, tokens: Sequence[int], began: datetime.datetime
     ) -> int:
         """Return how many leading tokens of a prompt its instructions and tools alone decide.
 
@@ -51,19 +51,19 @@ class SystemPrefixes:
         Args:
             began: the date that the template sees.
         """
-        messages = command.messages
+        messages = conversation.messages
         n_head = next(
             (at for at, message in enumerate(messages) if message.get("role") not in _HEAD_ROLES),
             len(messages),
         )
-        if n_head == 0 and not command.tools:
+        if n_head == 0 and not conversation.tools:
             return 0
         head = messages[:n_head]
-        key = _key(head, command, began.date().isoformat())
+        key = _key(head, conversation, began.date().isoformat())
         known = self._heads.get(key)
         if known is None:
             try:
-                known = array("i", self._shared(head, command, began))
+                known = array("i", self._shared(head, conversation, began))
             except TemplateTooSlow:
                 return 0
         self._keep(key, known)
@@ -95,6 +95,6 @@ def _n_bytes(head: array[int]) -> int:
     return len(head) * head.itemsize
 
 
-def _key(head: list[JsonObject], command: Generate | Prefill, day: str) -> bytes:
-    shown = msgspec.msgpack.encode((head, command.tools, command.template_kwargs, day))
-    return hashlib.blake2b(shown, digest_size=16).digest()
+def _key(head: list[JsonObject], conversation: Conversation, day: str) -> bytes:
+    shown = (head, conversation.tools, conversation.template_kwargs, day)
+    return hashlib.blake2b(msgspec.msgpack.encode(shown), digest_size=16).digest()

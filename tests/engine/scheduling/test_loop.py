@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.base.json_types import as_json
 from app.protocol import (
     CacheMiss,
     Cancel,
@@ -214,7 +215,7 @@ def test_a_grammar_that_is_too_much_ends_all_answers_with_one_error(n_tokens: in
 def test_progress_is_reported_to_the_end_of_the_prompt_and_to_nobody_else() -> None:
     asking = Generate(
         request_id="a",
-        messages=[{"content": [1] * 40}],
+        messages=as_json([{"content": [1] * 40}]),
         sampling=SamplingParams(seed=1),
         max_tokens=2,
         n=2,

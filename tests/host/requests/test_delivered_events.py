@@ -33,7 +33,7 @@ ACCEPTED = Accepted(request_id="r")
 
 
 def command(n: int = 1) -> Generate:
-    return Generate(request_id="r", messages=[], sampling=SamplingParams(), n=n)
+    return Generate(request_id="r", sampling=SamplingParams(), n=n)
 
 
 def text(words: str, choice: int = 0) -> TextDelta:

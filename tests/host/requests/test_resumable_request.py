@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from app.base.json_types import as_json
 from app.errors import EngineDied, RequestQuarantined
 from app.host.quarantine import Quarantine
 from app.host.requests.resumable_request import ResumableRequest
@@ -118,7 +119,7 @@ class Client:
 
     def __init__(self, host: Host, name: str, content: str = "") -> None:
         message = {"role": "user", "content": content or name}
-        command = Generate(request_id=name, messages=[message], sampling=SamplingParams())
+        command = Generate(request_id=name, messages=as_json([message]), sampling=SamplingParams())
         supervisor, serving = cast(Supervisor, host), cast(Serving, host.serving)
         self._request = ResumableRequest(supervisor, serving, command, None)
         self.task = asyncio.create_task(self._read())
