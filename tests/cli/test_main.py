@@ -57,6 +57,7 @@ def test_options_are_taken_in_both_spellings(spelling: str, joined: bool, capsys
     assert "n_ctx = 512  # command line --n-ctx\n" in printed(capsys, "print-config", *option)
 
 
+@pytest.mark.slow
 def test_every_setting_is_an_option_in_both_spellings_but_secrets(capsys: Capture) -> None:
     values = dict(load_settings({}, search=()))
     for name in [name for name in setting_names() if name != "api_keys"]:

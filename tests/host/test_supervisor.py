@@ -31,6 +31,7 @@ from app.protocol import CacheParams, LoadParams, QueueParams
 from tests.host.fake_engine import REFUSAL
 from tests.live.server import MODELS, NANO
 
+pytestmark = pytest.mark.slow  # each test starts engines
 DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
 
 
