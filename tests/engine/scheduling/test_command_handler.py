@@ -68,10 +68,7 @@ def test_several_answers_share_a_prompt_and_draw_with_seeds_of_their_own() -> No
 def test_answers_without_a_seed_stay_without_one() -> None:
     engine = Engine([])
     command = Generate(
-        request_id="a",
-        messages=as_json([{"content": [1]}]),
-        sampling=SamplingParams(),
-        n=2,
+        request_id="a", messages=as_json([{"content": [1]}]), sampling=SamplingParams(), n=2
     )
     engine.command_handler.handle(command)
     assert [item.sampling.seed for item in engine.scheduler.waiting] == [None, None]

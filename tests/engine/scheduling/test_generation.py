@@ -155,8 +155,11 @@ def test_logprobs_are_of_the_logits_that_the_model_made() -> None:
         engine.loop.step()
     told = [token for e in engine.events if isinstance(e, TokenLogprobs) for token in e.tokens]
     assert "".join(token.piece.decode() for token in told) == engine.text("a")
-    for token in told:
-        assert token.logprob == pytest.approx(-math.log(N_VOCAB))
+    total = math.log(N_VOCAB - 1 + math.e)  # the fake's logits: 1 for the last token, else 0
+    answer = solo(prompt, seed, 4)
+    for token, before, after in zip(told, [prompt[-1], *answer], answer, strict=False):
+        assert token.logprob == pytest.approx((before == after) - total, abs=1e-6)
+        assert token.top[0].id == before
         assert len(token.top) == 2
 
 
