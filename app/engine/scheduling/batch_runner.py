@@ -83,6 +83,8 @@ class BatchRunner:
             if (held_back := self._scheduler.hold_back()) is not None:
                 self._completion.post_chosen(held_back)  # its text is on the way
                 work = [item for item in work if item.request.slot is not None]
+                # it may have had the whole batch: those before it go on, or neither ever would
+                work = work or self.plan()
             else:
                 self._completion.fail(work[0].request, EnvironmentFailure, "the KV cache is full")
                 return []

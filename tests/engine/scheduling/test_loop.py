@@ -7,7 +7,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.base.json_types import as_json
@@ -477,6 +477,17 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
 
 
 @settings(max_examples=200)
+@example(  # the youngest fills the batch and does not fit, again and again
+    seed=1,
+    n_ctx=19,
+    n_batch=4,
+    parallel=2,
+    max_queue=3,
+    idle_bytes=0,
+    can_cut=False,
+    has_disk=False,
+    is_guided=True,
+)
 @given(
     seed=st.integers(0, 2**32),
     n_ctx=st.integers(8, 60),
