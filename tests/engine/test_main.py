@@ -36,6 +36,7 @@ from app.protocol import (
 )
 from tests.engine.llama.nano import NANO
 
+pytestmark = pytest.mark.slow  # each test starts an engine
 PARAMS = LoadParams(n_ctx=512, n_threads=1)
 LOAD = Load(model_path=str(NANO), params=PARAMS)
 END_WAIT_S = 30
