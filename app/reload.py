@@ -59,10 +59,10 @@ class Reloader:
             require_api_key(self._listeners, wanted, keys)
         except SettingsInvalid as error:
             for line in error.message.splitlines():
-                log.error("reload_refused", error=line)
+                log.error("reload_failed", error=line)
             return
         except Exception as error:
-            log.error("reload_refused", error="reading the settings failed", exc_info=error)
+            log.error("reload_failed", error="reading the settings failed", exc_info=error)
             return
         found = changes(self.settings, wanted)
         for change in found:

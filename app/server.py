@@ -151,7 +151,7 @@ def serve(
         end_requests=supervisor.end_requests,
         on_stop=feed.stopping,
         # Who connects to a socket that systemd keeps waits for the model instead of being refused.
-        ready=supervisor.begun if manager.fds else None,
+        ready=supervisor.initial_load_done if manager.fds else None,
         max_connections=lambda: reloader.settings.max_connections,
     )
     app = compose(settings, service, spawned, server.open_requests)

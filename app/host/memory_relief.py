@@ -110,7 +110,7 @@ class MemoryRelief:
         self._shortage.update(now_s, is_there=False)
         if self._shortage.update(now_s, is_there=True) or n_bytes:
             log.warning(
-                "memory_short",
+                "memory_pressure",
                 freed_bytes=n_bytes,
                 freed_entries=n_entries,
                 available_bytes=available_bytes(),

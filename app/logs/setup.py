@@ -189,7 +189,7 @@ class _StandardHandler(logging.Handler):
         except Exception as error:
             fallback = {
                 "level": "error",
-                "event": "log record could not be formatted",
+                "event": "log_format_failed",
                 "logger": record.name,
                 "template": describe(record.msg),
                 "error": describe(error),

@@ -156,7 +156,7 @@ class Catalog:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            _log.warning("models folder unreadable", path=str(self.models_dir), error=str(error))
+            _log.warning("models_dir_unreadable", path=str(self.models_dir), error=str(error))
         return found
 
 

@@ -97,9 +97,9 @@ class SystemdStatus:
 
     def _has_progress(self) -> bool:
         """Return whether the engine has said something since this was asked last."""
-        heard_s = self._supervisor.heard_s or 0.0
-        has_news = heard_s > self._extended_s
-        self._extended_s = heard_s
+        last_event_s = self._supervisor.last_event_s or 0.0
+        has_news = last_event_s > self._extended_s
+        self._extended_s = last_event_s
         return has_news
 
     # ------------------------------------------------------------ watchdog

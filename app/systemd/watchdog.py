@@ -40,12 +40,12 @@ class SupervisorHealth:
     def _trouble_now(self) -> str:
         supervisor = self._supervisor
         status, serving = supervisor.status.name, supervisor.serving
-        if status in ("loading", "restarting") and not supervisor.is_at_work:
+        if status in ("loading", "restarting") and not supervisor.is_busy:
             return f"the service says '{status}' and nothing is being done about it"
         if status != "ok" or serving is None:
             return ""
         if not serving.engine.is_alive:
             return "the engine has ended and nobody noticed"
         if serving.engine.is_hung:
-            return f"the engine has been silent for {serving.engine.silent_s:.0f} s over its work"
+            return f"the engine has been silent for {serving.engine.stalled_s:.0f} s over its work"
         return ""

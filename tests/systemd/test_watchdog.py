@@ -55,7 +55,7 @@ async def test_loading_serving_and_stopping_are_no_trouble(supervisor: Superviso
 async def test_an_engine_that_is_being_started_again_is_no_trouble(supervisor: Supervisor) -> None:
     serving = await supervisor.use("first.gguf", {})
     serving.engine.kill()
-    await serving.engine.ended()
+    await serving.engine.exited()
     while supervisor.status.name == "restarting":
         assert trouble(supervisor) == ""
         await asyncio.sleep(0.01)
@@ -71,8 +71,8 @@ async def test_a_silent_engine_is_trouble_once_it_should_have_been_ended(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = (await supervisor.use("first.gguf", {})).engine
-    assert engine._silence_task
-    engine._silence_task.cancel()  # what would end it is stuck
+    assert engine._hang_task
+    engine._hang_task.cancel()  # what would end it is stuck
     os.kill(engine.pid, signal.SIGSTOP)
     asking = asyncio.create_task(engine.ask(DescribeCache(request_id="r"), "r"))
     await asyncio.sleep(0.05)
