@@ -1,7 +1,7 @@
-"""Owns reading the settings again while the service runs: what can change does, the rest is told.
+"""Owns reloading the settings while the service runs.
 
-Which settings can change is `app.config.changes`'s. Whatever goes wrong, the service goes on with
-the settings it has.
+`app.config.changes` knows which settings can change at run time; the others are logged. If anything
+fails, the current settings stay in force.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class Reloader:
 
     Args:
         app: the application, whose service and configuration are changed.
-        settings: those it was started with.
-        read_again: reads all sources anew.
-        listeners: what is listened on; that does not change.
+        settings: the settings at the start.
+        read_again: reads all sources.
+        listeners: the listening sockets, which do not change.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Reloader:
         self.settings = settings
 
     def reload(self) -> None:
-        """Read the settings and let those count that can; never raises."""
+        """Read the settings and apply those that can change; never raises."""
         try:
             wanted = self._read_again()
             profiles = read_profiles(wanted)
@@ -59,10 +59,10 @@ class Reloader:
             require_api_key(self._listeners, wanted, keys)
         except SettingsInvalid as error:
             for line in error.message.splitlines():
-                log.error("reload_refused", error=line)
+                log.error("reload_failed", error=line)
             return
         except Exception as error:
-            log.error("reload_refused", error="reading the settings failed", exc_info=error)
+            log.error("reload_failed", error="reading the settings failed", exc_info=error)
             return
         found = changes(self.settings, wanted)
         for change in found:

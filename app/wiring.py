@@ -1,4 +1,4 @@
-"""Owns the way from settings to the plain values that the parts of the HTTP process take."""
+"""Owns the conversion of settings to the parameters of the HTTP process's parts."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _UNLIMITED = -1
 
 
 def load_params(settings: Settings) -> LoadParams:
-    """Return how a model is loaded where a request does not say otherwise.
+    """Return the default parameters of a load.
 
-    Only a request gives a load a seed: the setting is a default of requests, which a load's wins
-    over (`answer_defaults`).
+    They have no seed: the setting `seed` is a default of requests (`answer_defaults`), which a seed
+    in `load_model_configs` overrides.
     """
     params = settings.part(LoadParams)
     verbose = params.verbose or settings.log_level == "debug"
@@ -31,7 +31,7 @@ def load_params(settings: Settings) -> LoadParams:
 
 
 def answer_defaults(settings: Settings) -> Defaults:
-    """Return what a chat request gets that does not say otherwise."""
+    """Return the defaults of a chat request."""
     answer, reasoning = settings.part(AnswerParams), settings.part(ReasoningDefaults)
     budget = reasoning.reasoning_budget
     return Defaults(
@@ -46,14 +46,14 @@ def answer_defaults(settings: Settings) -> Defaults:
 
 
 def cache_params(settings: Settings) -> CacheParams:
-    """Return what engines are told of the disk tier."""
+    """Return the disk tier's parameters, as engines get them."""
     params = settings.part(CacheParams)
     folder = str(settings.cache_dir) if params.disk_cache_mb else ""
     return msgspec.structs.replace(params, folder=folder)
 
 
 def access_policy(settings: Settings, keys: ApiKeys) -> AccessPolicy:
-    """Return who is let in; the device's own name is one of the server's."""
+    """Return the access policy; the device's host name is always allowed."""
     hostname = socket.gethostname().lower()
     own = {hostname, f"{hostname.partition('.')[0]}.local"}
     return AccessPolicy(

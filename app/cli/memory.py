@@ -20,11 +20,11 @@ def recommend_memory(settings: Settings) -> int:
     """Print `MemoryHigh=` and `MemoryMax=` for a unit file, and a note on stderr.
 
     Returns:
-        The exit status: 1 where the machine does not say how much memory it has.
+        The exit status: 1 if the amount of memory is unknown.
     """
     total_bytes = memory_total_bytes()
     if total_bytes is None:
-        print("/proc/meminfo does not say how much memory there is", file=sys.stderr)
+        print("/proc/meminfo does not state the amount of memory", file=sys.stderr)
         return 1
     try:
         name, model_bytes = _needs(settings)
@@ -58,10 +58,10 @@ def _needs(settings: Settings) -> tuple[str | None, int]:
 def _note(name: str | None, total_bytes: int, limits: MemoryLimits) -> str:
     total, needed = total_bytes // MIB, -(-limits.needed // MIB)
     if name is None:
-        return f"without a model; of {total} MiB the device keeps {total - limits.max // MIB}"
+        return f"no model; {total - limits.max // MIB} of {total} MiB are reserved for the system"
     if limits.fits:
         return f"{name} needs about {needed} MiB of {total} MiB"
     return (
         f"{name} needs about {needed} MiB and can have {limits.high // MIB} of {total} MiB: "
-        "its context will be made smaller, or it will not load"
+        "its context will be lowered, or it will not load"
     )

@@ -165,7 +165,7 @@ async def test_an_engine_that_takes_the_place_of_a_dead_one_gets_the_profiles_to
     first = await supervisor.use("first.gguf", {})
     assert await service.steps() == ["Load", "kitchen", "KeepProfiles"]
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     await supervisor.settled()
     assert (await supervisor.use(None, {})).engine is not first.engine
     assert await service.steps() == ["Load", "kitchen", "KeepProfiles"] * 2

@@ -37,9 +37,9 @@ async def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 def trouble(supervisor: Supervisor) -> str:
     """Return what is wrong right now."""
-    liveness = SupervisorHealth(supervisor, repair_s=0.0)
-    liveness.trouble()
-    return liveness.trouble()
+    liveness = SupervisorHealth(supervisor, grace_s=0.0)
+    liveness.problem()
+    return liveness.problem()
 
 
 async def test_loading_serving_and_stopping_are_no_trouble(supervisor: Supervisor) -> None:
@@ -55,7 +55,7 @@ async def test_loading_serving_and_stopping_are_no_trouble(supervisor: Superviso
 async def test_an_engine_that_is_being_started_again_is_no_trouble(supervisor: Supervisor) -> None:
     serving = await supervisor.use("first.gguf", {})
     serving.engine.kill()
-    await serving.engine.ended()
+    await serving.engine.exited()
     while supervisor.status.name == "restarting":
         assert trouble(supervisor) == ""
         await asyncio.sleep(0.01)
@@ -64,21 +64,21 @@ async def test_an_engine_that_is_being_started_again_is_no_trouble(supervisor: S
 
 async def test_a_restart_that_nobody_works_on_is_trouble(supervisor: Supervisor) -> None:
     supervisor.status.name = "restarting"
-    assert "nothing is being done" in trouble(supervisor)
+    assert "no load or restart" in trouble(supervisor)
 
 
 async def test_a_silent_engine_is_trouble_once_it_should_have_been_ended(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = (await supervisor.use("first.gguf", {})).engine
-    assert engine._silence_task
-    engine._silence_task.cancel()  # what would end it is stuck
+    assert engine._hang_task
+    engine._hang_task.cancel()  # what would end it is stuck
     os.kill(engine.pid, signal.SIGSTOP)
     asking = asyncio.create_task(engine.ask(DescribeCache(request_id="r"), "r"))
     await asyncio.sleep(0.05)
     assert trouble(supervisor) == ""
     await asyncio.sleep(0.3)
-    assert "silent" in trouble(supervisor)
+    assert "hung" in trouble(supervisor)
     os.kill(engine.pid, signal.SIGCONT)
     await asking
     assert trouble(supervisor) == ""
@@ -86,11 +86,11 @@ async def test_a_silent_engine_is_trouble_once_it_should_have_been_ended(
 
 async def test_trouble_counts_only_when_it_lasts(supervisor: Supervisor) -> None:
     supervisor.status.name = "restarting"
-    liveness = SupervisorHealth(supervisor, repair_s=0.2)
-    assert liveness.trouble() == ""
+    liveness = SupervisorHealth(supervisor, grace_s=0.2)
+    assert liveness.problem() == ""
     await asyncio.sleep(0.25)
-    assert liveness.trouble() != ""
+    assert liveness.problem() != ""
     supervisor.status.name = "no_model"
-    assert liveness.trouble() == ""
+    assert liveness.problem() == ""
     supervisor.status.name = "restarting"
-    assert liveness.trouble() == ""
+    assert liveness.problem() == ""
