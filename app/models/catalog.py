@@ -208,9 +208,9 @@ def _printable(name: str) -> str:
 
 def _listing(entries: list[ModelFile]) -> str:
     if not entries:
-        return "the models folder contains no .gguf file"
+        return "the models folder holds no .gguf file"
     names = ", ".join(entry.name for entry in entries[:_MAX_LISTED_NAMES])
     more = (
         f" and {len(entries) - _MAX_LISTED_NAMES} more" if len(entries) > _MAX_LISTED_NAMES else ""
     )
-    return f"the models folder contains {names}{more}"
+    return f"the models folder holds {names}{more}"
