@@ -25,11 +25,7 @@ UNTESTED = frozenset(
         "app.api.endpoints.health",
         "app.api.endpoints.tokens",
         "app.config.sources",
-        "app.host.loader",
-        "app.host.process.engine_process",
         "app.protocol.framing",
-        "app.reload",
-        "app.server",
         "app.web.cors",
         "app.web.server",
     }
