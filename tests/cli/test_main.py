@@ -212,24 +212,6 @@ def test_what_print_config_prints_is_a_configuration_file(tmp_path: Path, capsys
     assert (settings.port, settings.model_name) == (9, 'odd "name"')
 
 
-# ---------------------------------------------------------------- models list
-
-
-def test_models_list_shows_each_model_with_its_facts(models_dir: Path, capsys: Capture) -> None:
-    write_llama(models_dir / "good.gguf", padding=3 * 1024**2)
-    (models_dir / "bad.gguf").write_bytes(b"<html>not found</html>........")
-    out = printed(capsys, "models", "list", "--models-dir", str(models_dir))
-    titles, bad, good = out.splitlines()
-    assert titles.split()[:4] == ["NAME", "SIZE", "ARCHITECTURE", "CONTEXT"]
-    assert good.split() == ["good.gguf", "3.0", "MiB", "llama", "2048", "Q4_K_M", "yes"]
-    assert "unreadable: the file does not begin with 'GGUF'" in bad
-
-
-def test_models_list_says_when_there_are_none(models_dir: Path, capsys: Capture) -> None:
-    out = printed(capsys, "models", "list", "--models-dir", str(models_dir))
-    assert out == f"no model (.gguf file) in {models_dir}\n"
-
-
 # ---------------------------------------------------------------- help and start
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import select
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from app.device.memory_pressure import (
     find_source,
     stall_us,
 )
-from app.host.memory_relief import PressureWatch
 from tests.device.sysfs import write
 
 WRITE = base64.b64encode(b"some 200000 2000000\0").decode()
@@ -138,55 +135,3 @@ def test_the_time_waited_is_that_of_some_task(tmp_path: Path) -> None:
     path = write(tmp_path, {"memory.pressure": PRESSURE.format(4711)}) / "memory.pressure"
     assert stall_us(path) == 4711
     assert stall_us(tmp_path / "missing") is None
-
-
-# ---------------------------------------------------------------- the watch
-
-
-class Signals:
-    """A source that tests signal with."""
-
-    def __init__(self) -> None:
-        self.descriptor = os.eventfd(0)
-        self.is_closed = threading.Event()
-
-    def wait(self, stop: int) -> bool:
-        ready, _, _ = select.select([self.descriptor, stop], [], [])
-        if stop in ready:
-            return False
-        os.eventfd_read(self.descriptor)
-        return True
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-        self.is_closed.set()
-
-
-@pytest.mark.parametrize(("min_interval_s", "n_called"), [(0.0, 3), (3600.0, 1)])
-async def test_pressure_is_relieved_at_most_every_few_seconds(
-    min_interval_s: float, n_called: int
-) -> None:
-    called = asyncio.Queue[int]()
-
-    async def relieve() -> None:
-        called.put_nowait(1)
-
-    signals = Signals()
-    watch = PressureWatch(lambda: signals, relieve, min_interval_s=min_interval_s)
-    watch.start()
-    for _ in range(n_called):
-        os.eventfd_write(signals.descriptor, 1)
-        await called.get()
-    os.eventfd_write(signals.descriptor, 1)
-    await watch.stop()
-    assert signals.is_closed.is_set()
-    assert min_interval_s == 0.0 or called.empty()
-
-
-async def test_a_watch_without_a_source_does_nothing() -> None:
-    async def relieve() -> None:
-        raise AssertionError
-
-    watch = PressureWatch(lambda: None, relieve)
-    watch.start()
-    await watch.stop()

@@ -175,6 +175,9 @@ def generate(command: Generate) -> Iterator[Event]:
     if order == "refuse":
         yield failed(name)
         return
+    if order == "die":
+        os.write(2, b"GGML_ASSERT(x) failed\n")
+        os._exit(9)
     miss = MISS if command.explain_cache else None
     yield Started(request_id=name, prompt_tokens=10, cached_tokens=8, miss=miss)
     for choice in range(command.n):

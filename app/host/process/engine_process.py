@@ -83,8 +83,8 @@ class EngineProcess(asyncio.Protocol):
     ) -> None:
         self._silence_s = silence_s
         self._last_event_s = time.monotonic()
+        self._spawned = spawned
         self._process = spawned.process
-        self._socket = spawned.socket
         self._on_exit = on_exit
         self._reader = event_reader()
         self._requests = InFlightRequests()
@@ -156,7 +156,7 @@ class EngineProcess(asyncio.Protocol):
             LoadParamsRefused: a parameter makes the model unloadable.
         """
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_connection(lambda: self, sock=self._socket)
+        transport, _ = await loop.create_connection(lambda: self, sock=self._spawned.socket)
         self._transport = transport
         self._stderr_task = start_task(self._stderr_log.watch(self._process.stderr))
         self._exit_task = start_task(self._watch_exit(self._stderr_task))
@@ -253,9 +253,7 @@ class EngineProcess(asyncio.Protocol):
             except TimeoutError:
                 self.kill()
         elif self._transport is None:
-            self._socket.close()
-            self.kill()
-            self._process.wait()
+            self._spawned.discard()
         if self._exit_task is not None:
             await self._exit_task
 
