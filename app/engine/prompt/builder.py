@@ -49,12 +49,12 @@ class Prompt:
     Args:
         tokens: what the model reads.
         text: the same as the template wrote it; empty where none did.
-        n_head: leading tokens that the instructions and tools alone decide.
+        n_system: leading tokens that depend on the instructions and tools only.
     """
 
     tokens: list[int]
     text: str
-    n_head: int
+    n_system: int
 
 
 class PromptBuilder:
@@ -99,7 +99,7 @@ class PromptBuilder:
             raise LoadParamsRefused(error.args[0], param=param) from None
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
         self._dates = ConversationDates()
-        self._heads = SystemPrefixes(self._shared)
+        self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
 
     @property
@@ -131,9 +131,9 @@ class PromptBuilder:
         if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
         self._check_room(tokens)
-        n_head = len(tokens) if is_head else self._heads.length(command, tokens, began)
+        n_system = len(tokens) if is_head else self._system_prefixes.length(command, tokens, began)
         self._dates.keep(command.messages, began)
-        return Prompt(tokens, text, n_head)
+        return Prompt(tokens, text, n_system)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
@@ -168,7 +168,7 @@ class PromptBuilder:
 
     def forget(self) -> None:
         """Forget heads and dates, which cost little to find out anew."""
-        self._heads.forget()
+        self._system_prefixes.forget()
         self._dates.forget()
 
     def _ready(self, command: Generate | Prefill, began: datetime.datetime) -> list[int]:
