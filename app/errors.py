@@ -1,43 +1,43 @@
-"""Owns every error the project raises on purpose; must know nothing of HTTP or llama.cpp.
+"""Owns the exceptions that the project raises; must know nothing of HTTP or llama.cpp.
 
     DistillerError
-    ├── CallerError                 the request is wrong; sending it again changes nothing
+    ├── CallerError                 the request is invalid; a retry fails again
     │   ├── InvalidRequest          a field is missing, of the wrong type or out of range
     │   ├── ContextOverflow         prompt (plus answer) does not fit the context window
-    │   ├── TemplateRefused         the chat template raised on this conversation
-    │   │   └── TemplateTooSlow     it was cut off; a quicker device might have had its prompt
-    │   ├── GrammarFailed           an answer could not be held to the request's grammar to its end
-    │   ├── ModelNotFound           no such file in the models folder
+    │   ├── TemplateRefused         the chat template raised an error for this conversation
+    │   │   └── TemplateTooSlow     it exceeded its deadline; a faster device may succeed
+    │   ├── GrammarFailed           the grammar grew too large during generation
+    │   ├── ModelNotFound           the models folder has no such file
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
-    │   ├── KeyRefused              no API key, or one that is not known
-    │   ├── HostRefused             the Host header names another server than this one
-    │   ├── OriginRefused           a web page of another server asks
-    │   ├── TooManyRequests         the client has too many requests open; worth a retry
-    │   └── QueueFull               too many requests wait already; worth a retry
-    └── EnvironmentFailure          the request is fine; the service cannot serve it (now)
-        ├── SettingsInvalid         a setting is wrong; ends the start
-        ├── NoModelLoaded           nothing is loaded and nothing was named
-        ├── ModelLoadFailed         llama.cpp would not load the file
-        │   └── ModelTooLarge       there is no memory for it, however short its context
-        ├── EngineUnavailable       the engine is loading or restarting; worth a retry
-        ├── EngineDied              the engine ended while it worked on the request
-        ├── RequestQuarantined      engines end when they work on this request
+    │   ├── KeyRefused              the API key is missing or invalid
+    │   ├── HostRefused             the Host header does not name this server
+    │   ├── OriginRefused           the request comes from a web page of another origin
+    │   ├── TooManyRequests         the client has too many open requests; retry later
+    │   └── QueueFull               the queue is full; retry later
+    └── EnvironmentFailure          the request is valid; the service cannot serve it (now)
+        ├── SettingsInvalid         a setting is invalid; the service does not start
+        ├── NoModelLoaded           no model is loaded and the request names none
+        ├── ModelLoadFailed         llama.cpp cannot load the file
+        │   └── ModelTooLarge       it does not fit into memory even with the shortest context
+        ├── EngineUnavailable       the engine is loading or restarting; retry later
+        ├── EngineDied              the engine exited while processing the request
+        ├── RequestQuarantined      the request crashes engines
         ├── DeadlineExceeded        the request took longer than the deadline setting
         └── ServiceStopping         the service is shutting down
 
-The HTTP status of each leaf stands in one table in `app/web/errors.py`.
+`app/web/errors.py` maps each leaf to an HTTP status.
 """
 
 from __future__ import annotations
 
 
 class DistillerError(Exception):
-    """Root of the tree.
+    """Base class of all errors.
 
     Args:
-        message: one sentence for the person who made the request.
-        param: dotted name of the request field or setting at fault, where there is one.
-        code: short machine-readable name; each leaf has a default.
+        message: one sentence for the client.
+        param: dotted name of the request field or setting at fault, if any.
+        code: short machine-readable name; defaults to the class's.
     """
 
     code: str = "internal_error"
@@ -51,7 +51,7 @@ class DistillerError(Exception):
 
 
 class CallerError(DistillerError):
-    """The request is wrong; repeating it changes nothing."""
+    """The request is invalid; a retry fails again."""
 
     code = "invalid_request"
 
@@ -79,29 +79,29 @@ class ContextOverflow(CallerError):
 
 
 class TemplateRefused(CallerError):
-    """The model's chat template raised, ran too long or wrote too much."""
+    """The model's chat template raised an error, or its output is too long."""
 
     code = "chat_template_error"
 
 
 class TemplateTooSlow(TemplateRefused):
-    """The chat template was cut off by its deadline.
+    """The chat template exceeded its deadline.
 
-    Unlike a refusal this tells nothing of the template: the device may have been short of memory.
-    Nothing that outlives the request may be concluded from it.
+    Unlike its base class this says nothing about the template: the device may have been short of
+    memory. It must not be cached.
     """
 
     code = "chat_template_too_slow"
 
 
 class GrammarFailed(CallerError):
-    """The request's schema or grammar grew too large while an answer was held to it."""
+    """The request's schema or grammar grew too large while it constrained an answer."""
 
     code = "grammar_failed"
 
 
 class ModelNotFound(CallerError):
-    """No model file of that name lies in the models folder."""
+    """The models folder has no model with that name."""
 
     code = "model_not_found"
 
@@ -113,61 +113,58 @@ class LoadParamsRefused(CallerError):
 
 
 class KeyRefused(CallerError):
-    """An API key is needed.
+    """The API key is missing or invalid.
 
     Args:
-        is_wrong: a key was shown, but it is none of those that are known.
+        is_wrong: a key was sent, but it is not valid.
     """
 
     code = "invalid_api_key"
 
     def __init__(self, *, is_wrong: bool) -> None:
-        asked = "send one as 'Authorization: Bearer KEY'"
-        super().__init__(
-            f"The API key is not known; {asked}" if is_wrong else f"An API key is needed; {asked}"
-        )
+        problem = "The API key is invalid" if is_wrong else "An API key is required"
+        super().__init__(f"{problem}; send it as 'Authorization: Bearer KEY'")
         self.is_wrong = is_wrong
 
 
 class HostRefused(CallerError):
-    """The Host header is not one of this server's names, as after DNS rebinding.
+    """The Host header does not name this server, as in a DNS rebinding attack.
 
     Args:
-        host: the header, as it was sent.
+        host: the header's value.
     """
 
     code = "host_not_allowed"
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"The Host header '{host[:200]}' is no name of this server; "
-            "the setting allowed_hosts can add it",
+            f"The Host header '{host[:200]}' does not name this server; "
+            "add it to the setting allowed_hosts",
             param="allowed_hosts",
         )
 
 
 class OriginRefused(CallerError):
-    """A web page of another server asks, and the settings do not let it.
+    """The request comes from a web page of an origin that is not allowed.
 
     Args:
-        origin: the Origin header, as it was sent.
+        origin: the Origin header's value.
     """
 
     code = "origin_not_allowed"
 
     def __init__(self, origin: str) -> None:
         super().__init__(
-            f"Web pages of '{origin[:200]}' may not use this server; "
-            "the setting cors_origins can let them",
+            f"The origin '{origin[:200]}' is not allowed; add it to the setting cors_origins",
             param="cors_origins",
         )
 
 
 class TooManyRequests(CallerError):
-    """One client has as many requests open as the settings let it.
+    """One client has too many open requests.
 
     Args:
-        most: how many that is.
+        most: the limit.
     """
 
     code = "too_many_requests"
@@ -175,35 +172,35 @@ class TooManyRequests(CallerError):
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"You have {most} requests open already (setting max_client_requests); "
-            f"try again when one of them is answered"
+            f"You already have {most} open requests (setting max_client_requests); "
+            "retry when one of them has finished"
         )
 
 
 class QueueFull(CallerError):
-    """As many requests wait as the queue holds.
+    """The queue is full.
 
     Args:
-        retry_after_s: seconds after which a retry is worth it.
+        retry_after_s: seconds after which the client may retry.
     """
 
     code = "queue_full"
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(
-            f"Too many requests are waiting; try again in {retry_after_s} s", code=self.code
+            f"Too many requests are waiting; retry in {retry_after_s} s", code=self.code
         )
         self.retry_after_s = retry_after_s
 
 
 class EnvironmentFailure(DistillerError):
-    """The request is fine; the service cannot serve it (now)."""
+    """The request is valid; the service cannot serve it (now)."""
 
     code = "server_error"
 
 
 class SettingsInvalid(EnvironmentFailure):
-    """One or more settings are wrong; the message has a line for each."""
+    """One or more settings are invalid; the message has a line for each."""
 
     code = "settings_invalid"
 
@@ -221,7 +218,7 @@ class ModelLoadFailed(EnvironmentFailure):
 
 
 class ModelTooLarge(ModelLoadFailed):
-    """The model does not fit into memory, not even with the shortest context."""
+    """The model does not fit into memory even with the shortest context."""
 
     code = "insufficient_memory"
 
@@ -230,7 +227,7 @@ class EngineUnavailable(EnvironmentFailure):
     """The engine is loading or restarting.
 
     Args:
-        retry_after_s: seconds after which a retry is worth it.
+        retry_after_s: seconds after which the client may retry.
     """
 
     code = "engine_unavailable"
@@ -241,13 +238,13 @@ class EngineUnavailable(EnvironmentFailure):
 
 
 class EngineDied(EnvironmentFailure):
-    """The engine process ended while it worked on this request."""
+    """The engine process exited while processing this request."""
 
     code = "engine_died"
 
 
 class RequestQuarantined(EnvironmentFailure):
-    """The engine ended more than once while it worked on this request."""
+    """The engine crashed more than once while processing this request."""
 
     code = "request_quarantined"
 
@@ -265,12 +262,12 @@ class ServiceStopping(EnvironmentFailure):
 
 
 def reason_of(error: Exception) -> str:
-    """Return in a sentence what went wrong, also where nobody foresaw it."""
+    """Return the message of any exception."""
     if isinstance(error, DistillerError):
         return error.message
     return f"{type(error).__name__}: {error}"
 
 
 def unforeseen(error: Exception) -> Exception | None:
-    """Return the error if the project did not raise it: then the log needs its traceback."""
+    """Return the error if it is a defect, whose traceback belongs in the log; else None."""
     return None if isinstance(error, DistillerError) else error

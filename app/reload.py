@@ -1,7 +1,7 @@
-"""Owns reading the settings again while the service runs: what can change does, the rest is told.
+"""Owns reloading the settings while the service runs.
 
-Which settings can change is `app.config.changes`'s. Whatever goes wrong, the service goes on with
-the settings it has.
+`app.config.changes` knows which settings can change at run time; the others are logged. If anything
+fails, the current settings stay in force.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from app.config.settings import Settings
 from app.errors import SettingsInvalid
 from app.host.profiles import Profile
 from app.logs import get_logger
+from app.parameters.queue import QueueParams
+from app.parameters.timeouts import Timeouts
 from app.web.api_keys import ApiKeys, read_api_keys
 from app.web.listeners import Listener, require_api_key
-from app.wiring import access_policy, answer_defaults, load_params, queue_params, sanic_config
+from app.wiring import access_policy, answer_defaults, load_params, sanic_config
 
 log = get_logger("settings")
 
@@ -31,9 +33,9 @@ class Reloader:
 
     Args:
         app: the application, whose service and configuration are changed.
-        settings: those it was started with.
-        read_again: reads all sources anew.
-        listeners: what is listened on; that does not change.
+        settings: the settings at the start.
+        read_again: reads all sources.
+        listeners: the listening sockets, which do not change.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Reloader:
         self.settings = settings
 
     def reload(self) -> None:
-        """Read the settings and let those count that can; never raises."""
+        """Read the settings and apply those that can change; never raises."""
         try:
             wanted = self._read_again()
             profiles = read_profiles(wanted)
@@ -57,10 +59,10 @@ class Reloader:
             require_api_key(self._listeners, wanted, keys)
         except SettingsInvalid as error:
             for line in error.message.splitlines():
-                log.error("reload_refused", error=line)
+                log.error("reload_failed", error=line)
             return
         except Exception as error:
-            log.error("reload_refused", error="reading the settings failed", exc_info=error)
+            log.error("reload_failed", error="reading the settings failed", exc_info=error)
             return
         found = changes(self.settings, wanted)
         for change in found:
@@ -84,15 +86,10 @@ class Reloader:
             log.info("api_keys_changed", names=keys.names)
         service.access_policy = access_policy(settings, keys)
         service.defaults = answer_defaults(settings)
-        service.sse_ping_s = settings.sse_ping_s
+        service.timeouts = settings.part(Timeouts)
         supervisor = service.supervisor
         supervisor.reconfigure(
-            load_params(settings),
-            queue_params(settings),
-            profiles,
-            load_timeout_s=settings.load_timeout_s,
-            engine_timeout_s=settings.engine_timeout_s,
-            drain_timeout_s=settings.drain_timeout_s,
+            load_params(settings), settings.part(QueueParams), profiles, service.timeouts
         )
         if supervisor.status.name in ("no_model", "error"):
             supervisor.start(settings.model_name)

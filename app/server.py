@@ -1,4 +1,4 @@
-"""Owns the composition of the HTTP process: what is built, in what order it starts and stops.
+"""Owns the composition of the HTTP process and the order in which its parts start and stop.
 
 `python app/server.py --host H --port P …` works too, from any folder: the device's existing
 client starts its server by a script's path.
@@ -10,7 +10,7 @@ import runpy
 import sys
 from pathlib import Path
 
-if __name__ == "__main__":  # run by path: the folder of this file must not shadow other modules
+if __name__ == "__main__":  # run by path: this file's folder must not shadow other modules
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
     runpy.run_module("app", run_name="__main__")
 
@@ -37,6 +37,8 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.parameters.queue import QueueParams
+from app.parameters.timeouts import Timeouts
 from app.reload import Reloader
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
@@ -51,7 +53,6 @@ from app.wiring import (
     answer_defaults,
     cache_params,
     load_params,
-    queue_params,
     sanic_config,
 )
 
@@ -77,11 +78,11 @@ def compose(
     spawned: SpawnedEngine | None = None,
     open_requests: Callable[[], Iterable[Request]] = tuple,
 ) -> HttpApp:
-    """Return the application, its parts wired and not yet started.
+    """Return the application, wired but not started.
 
     Args:
-        spawned: an engine process that was started early.
-        open_requests: returns the requests that are being answered.
+        spawned: an engine that was spawned early.
+        open_requests: returns the requests in progress.
     """
     table = routes.RouteTable(routes.DIALECTS)
     app: HttpApp = Sanic(
@@ -97,7 +98,7 @@ def compose(
     for blueprint in table.blueprints():
         app.blueprint(blueprint)
     for route in app.router.routes:
-        route.extra.ignore_body = True  # it is read after the gate, within a time limit
+        route.extra.ignore_body = True  # read after access control, with a timeout
 
     @app.before_server_start
     async def start(_app: HttpApp) -> None:
@@ -127,30 +128,30 @@ def serve(
     """Serve until SIGTERM or SIGINT; return the exit status.
 
     Args:
-        spawned: an engine process that was started early.
-        manager: what systemd told this process; without it, it did not start it.
-        read_again: reads the settings anew on SIGHUP.
+        spawned: an engine that was spawned early.
+        manager: systemd; None if it did not start this process.
+        read_again: reads the settings on SIGHUP.
     """
     manager = manager or ServiceManager()
     try:
         keys = read_api_keys(settings)
-        listeners = _open_doors(settings, keys, manager)
+        listeners = _open_listeners(settings, keys, manager)
     except CannotListen as error:
         log.error("cannot_listen", host=settings.host, port=settings.port, error=str(error))
-        return _give_up(spawned, EXIT_FAILED)
+        return _abort(spawned, EXIT_FAILED)
     except SettingsInvalid as error:
         log.error("settings_invalid", error=error.message)
-        return _give_up(spawned, EXIT_WRONG_SETTING)
+        return _abort(spawned, EXIT_WRONG_SETTING)
     service = _build_service(settings, keys)
     supervisor = service.supervisor
     feed = SystemdStatus(manager, supervisor, SupervisorHealth(supervisor))
     server = HttpServer(
         listeners,
-        stop_timeout_s=lambda: reloader.settings.stop_timeout_s,
+        stop_timeout_s=lambda: app.ctx.service.timeouts.stop_timeout_s,
         end_requests=supervisor.end_requests,
         on_stop=feed.stopping,
-        # Who connects to a socket that systemd keeps waits for the model instead of being refused.
-        ready=supervisor.begun if manager.fds else None,
+        # With socket activation, clients wait in the backlog until the model serves.
+        ready=supervisor.initial_load_done if manager.fds else None,
         max_connections=lambda: reloader.settings.max_connections,
     )
     app = compose(settings, service, spawned, server.open_requests)
@@ -166,13 +167,13 @@ def serve(
         with feed.reloading():
             reloader.reload()
 
-    # A terminal that is closed sends SIGHUP too, and means the end.
+    # Closing a terminal sends SIGHUP too, which has to end the process.
     server.run(app, on_hangup=None if sys.stderr.isatty() else reload)
     log.info("stopped")
     return 0
 
 
-def _open_doors(settings: Settings, keys: ApiKeys, manager: ServiceManager) -> list[Listener]:
+def _open_listeners(settings: Settings, keys: ApiKeys, manager: ServiceManager) -> list[Listener]:
     listeners = open_listeners(settings, manager.fds)
     try:
         require_api_key(listeners, settings, keys)
@@ -183,7 +184,7 @@ def _open_doors(settings: Settings, keys: ApiKeys, manager: ServiceManager) -> l
     return listeners
 
 
-def _give_up(spawned: SpawnedEngine | None, status: int) -> int:
+def _abort(spawned: SpawnedEngine | None, status: int) -> int:
     if spawned:
         spawned.discard()
     return status
@@ -191,15 +192,14 @@ def _give_up(spawned: SpawnedEngine | None, status: int) -> int:
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
     catalog = Catalog(settings.models_dir)
+    timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
         load_params(settings),
-        queue_params(settings),
+        settings.part(QueueParams),
         CacheFolder(settings.cache_dir, cache_params(settings)),
         read_profiles(settings),
-        load_timeout_s=settings.load_timeout_s,
-        engine_timeout_s=settings.engine_timeout_s,
-        drain_timeout_s=settings.drain_timeout_s,
+        timeouts=timeouts,
     )
     device = DeviceWatch(lambda: read_device(settings.models_dir, settings.cache_dir))
     return Service(
@@ -208,7 +208,7 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         metrics=Metrics(supervisor, device),
         device=device,
         defaults=answer_defaults(settings),
-        sse_ping_s=settings.sse_ping_s,
+        timeouts=timeouts,
         access_policy=access_policy(settings, keys),
         version=__version__,
     )

@@ -1,60 +1,59 @@
-"""Owns the way from settings to the plain values that the parts of the HTTP process take."""
+"""Owns the conversion of settings to the parameters of the HTTP process's parts."""
 
 from __future__ import annotations
 
 import socket
-from typing import Any
 
+import msgspec
 from sanic.config import Config
 
 from app.api.defaults import Defaults
 from app.config.settings import Settings
-from app.protocol import CacheParams, LoadParams, QueueParams, ReasoningParams, SamplingParams
+from app.parameters.answer import AnswerParams, ReasoningDefaults
+from app.parameters.timeouts import Timeouts
+from app.protocol import CacheParams, LoadParams, ReasoningParams, SamplingParams
 from app.web.access_control import AccessPolicy
 from app.web.api_keys import ApiKeys
 
 _NEVER_S = 10_000_000
+_UNLIMITED = -1
 
 
 def load_params(settings: Settings) -> LoadParams:
-    """Return how a model is loaded where a request does not say otherwise.
+    """Return the default parameters of a load.
 
-    Only a request gives a load a seed: the setting is a default of requests, which a load's wins
-    over (`answer_defaults`).
+    They have no seed: the setting `seed` is a default of requests (`answer_defaults`), which a seed
+    in `load_model_configs` overrides.
     """
-    own = {"verbose": settings.verbose or settings.log_level == "debug", "seed": None}
-    return LoadParams(**_pick(settings, LoadParams.__struct_fields__) | own)
-
-
-def queue_params(settings: Settings) -> QueueParams:
-    """Return how many requests an engine takes."""
-    return QueueParams(**_pick(settings, QueueParams.__struct_fields__))
+    params = settings.part(LoadParams)
+    verbose = params.verbose or settings.log_level == "debug"
+    return msgspec.structs.replace(params, verbose=verbose)
 
 
 def answer_defaults(settings: Settings) -> Defaults:
-    """Return what a chat request gets that does not say otherwise."""
+    """Return the defaults of a chat request."""
+    answer, reasoning = settings.part(AnswerParams), settings.part(ReasoningDefaults)
+    budget = reasoning.reasoning_budget
     return Defaults(
-        sampling=SamplingParams(**_pick(settings, SamplingParams.__struct_fields__)),
-        max_tokens=settings.max_tokens,
+        sampling=settings.part(SamplingParams),
+        max_tokens=answer.max_tokens,
         reasoning=ReasoningParams(
-            is_split=settings.reasoning_format != "none", budget=settings.reasoning_budget
+            is_split=reasoning.reasoning_format != "none",
+            budget=None if budget == _UNLIMITED else budget,
         ),
-        speculate=settings.speculation,
+        speculate=answer.speculation,
     )
 
 
 def cache_params(settings: Settings) -> CacheParams:
-    """Return what engines are told of the disk tier."""
-    return CacheParams(
-        folder=str(settings.cache_dir) if settings.disk_cache_mb else "",
-        capacity_mb=settings.disk_cache_mb,
-        daily_write_mb=settings.disk_daily_write_mb,
-        save_after_s=settings.disk_save_after_s,
-    )
+    """Return the disk tier's parameters, as engines get them."""
+    params = settings.part(CacheParams)
+    folder = str(settings.cache_dir) if params.disk_cache_mb else ""
+    return msgspec.structs.replace(params, folder=folder)
 
 
 def access_policy(settings: Settings, keys: ApiKeys) -> AccessPolicy:
-    """Return who is let in; the device's own name is one of the server's."""
+    """Return the access policy; the device's host name is always allowed."""
     hostname = socket.gethostname().lower()
     own = {hostname, f"{hostname.partition('.')[0]}.local"}
     return AccessPolicy(
@@ -67,13 +66,14 @@ def access_policy(settings: Settings, keys: ApiKeys) -> AccessPolicy:
 
 def sanic_config(settings: Settings) -> Config:
     """Return Sanic's configuration; its own time limit on answers is off."""
+    timeouts = settings.part(Timeouts)
     return Config(
         {
             "REQUEST_MAX_SIZE": settings.max_body_bytes,
             "REQUEST_MAX_HEADER_SIZE": settings.max_header_bytes,
-            "REQUEST_TIMEOUT": settings.request_timeout_s,
+            "REQUEST_TIMEOUT": timeouts.request_timeout_s,
             "RESPONSE_TIMEOUT": _NEVER_S,
-            "KEEP_ALIVE_TIMEOUT": settings.keep_alive_s,
+            "KEEP_ALIVE_TIMEOUT": timeouts.keep_alive_s,
             "FALLBACK_ERROR_FORMAT": "json",
             "ACCESS_LOG": False,
             "MOTD": False,
@@ -81,8 +81,3 @@ def sanic_config(settings: Settings) -> Config:
         },
         env_prefix="",
     )
-
-
-def _pick(settings: Settings, names: tuple[str, ...]) -> dict[str, Any]:
-    """Return the settings of these names; settings and engine parameters share theirs."""
-    return {name: getattr(settings, name) for name in names if name in Settings.model_fields}

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from tests.live.server import LiveServer
+
+settings.register_profile("fast", max_examples=10)  # `scripts/test --fast`
 
 
 @pytest.fixture(scope="session")

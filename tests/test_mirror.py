@@ -31,6 +31,8 @@ UNTESTED = frozenset(
         "app.host.loader",
         "app.host.memory_relief",
         "app.host.process.engine_process",
+        "app.host.process.in_flight",
+        "app.host.serving",
         "app.logs.journal_record",
         "app.models.facts",
         "app.models.gguf.cursor",

@@ -78,7 +78,11 @@ QUEUE = protocol.QueueParams(
     idle_cache_mb=7,
 )
 CACHE = protocol.CacheParams(
-    folder="/cache", capacity_mb=1, daily_write_mb=2, save_after_s=3.5, refused="in use"
+    folder="/cache",
+    disk_cache_mb=1,
+    disk_daily_write_mb=2,
+    disk_save_after_s=3.5,
+    refused="in use",
 )
 INFO = protocol.ModelInfo(
     description="tiny",
@@ -94,8 +98,8 @@ INFO = protocol.ModelInfo(
     fingerprint="fp_x",
     load_ms=12.5,
 )
-MESSAGES = [{"role": "user", "content": "Grüße 🦙", "nested": [None, True, 1.5, {"a": -1}]}]
-TOOLS = [{"type": "function", "function": {"name": "weather"}}]
+MESSAGES = '[{"role": "user", "content": "Grüße 🦙", "nested": [null, 1.5, {"a": -1}]}]'.encode()
+TOOLS = b'[{"type": "function", "function": {"name": "weather"}}]'
 USAGE = protocol.Usage(prompt_tokens=1, cached_tokens=2, completion_tokens=3)
 TIMINGS = protocol.Timings(
     queue_ms=1.0,

@@ -19,7 +19,7 @@ def disk_state(supervisor: Supervisor, counts: CacheCounts | None = None) -> tup
     """
     serving = supervisor.serving
     params = serving.cache if serving else supervisor.cache.params
-    if not params.capacity_mb:
+    if not params.disk_cache_mb:
         return "off", "disk_cache_mb is 0"
     if params.refused:
         return "refused", params.refused

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from app.api.schemas.conversation import Conversation, RestoreCacheRequest
+from app.base.json_types import as_json
 from app.errors import InvalidRequest
 from app.protocol import Prefill, PromptEnd
+from app.web.json_body import raw_fields
 
 
-def to_prefill(body: RestoreCacheRequest, request_id: str) -> Prefill:
+@dataclass(frozen=True, slots=True)
+class ConversationText:
+    """The JSON text of a conversation, for the engine."""
+
+    messages: bytes
+    tools: bytes
+
+
+def conversation_text(data: bytes, body: Conversation) -> ConversationText:
+    """Return what the engine is sent of a request: the client's text, as it was validated.
+
+    Args:
+        data: the request's body.
+        body: the same, validated.
+    """
+    try:
+        given = raw_fields(data, ("messages", "tools"))
+    except InvalidRequest:  # the validation lets NaN pass and such
+        return ConversationText(as_json(body.plain_messages()), as_json(body.plain_tools()))
+    return ConversationText(
+        messages=bytes(given["messages"]),
+        tools=bytes(given["tools"]) if body.tools else b"[]",
+    )
+
+
+def to_prefill(data: bytes, body: RestoreCacheRequest, request_id: str) -> Prefill:
     """Return the engine's command for a prompt that is to be kept ready.
+
+    Args:
+        data: the request's body.
+        body: the same, validated.
 
     Raises:
         InvalidRequest: the last message cannot be continued.
     """
+    text = conversation_text(data, body)
     return Prefill(
         request_id=request_id,
-        messages=body.raw_messages(),
-        tools=body.raw_tools(),
+        messages=text.messages,
+        tools=text.tools,
         template_kwargs=body.template_kwargs,
         prompt_end=prompt_end(body),
     )

@@ -48,8 +48,8 @@ def _profile(written: ProfileSetting) -> Profile:
     return Profile(
         name=written.name,
         model=written.model,
-        messages=msgspec.to_builtins(checked.raw_messages()),
-        tools=msgspec.to_builtins(checked.raw_tools()),
+        messages=msgspec.to_builtins(checked.plain_messages()),
+        tools=msgspec.to_builtins(checked.plain_tools()),
     )
 
 

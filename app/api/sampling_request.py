@@ -13,13 +13,9 @@ from pydantic import BaseModel
 from app.api.dialect import ServedModel
 from app.api.schemas.sampling import InferenceConfigs
 from app.errors import InvalidRequest
+from app.parameters.names import canonical
 from app.protocol import SamplingParams
 
-_ALIASES = {
-    "repetition_penalty": "repeat_penalty",
-    "max_completion_tokens": "max_tokens",
-    "n_predict": "max_tokens",
-}
 _NO_LIMIT = _RANDOM = _WHOLE_CONTEXT = -1
 _TOKEN_ID = re.compile(r"[0-9]{1,9}")
 _SEED_MASK = 0x7FFFFFFF
@@ -67,9 +63,7 @@ def _given(sources: tuple[BaseModel | None, ...]) -> dict[str, Any]:
     for source in sources:
         if source is None:
             continue
-        named = source.model_dump(include=wanted, exclude_none=True)
-        for name, value in sorted(named.items(), key=lambda item: item[0] in _ALIASES):
-            values[_ALIASES.get(name, name)] = value
+        values.update(canonical(source.model_dump(include=wanted, exclude_none=True)))
     return values
 
 

@@ -12,6 +12,7 @@ from app.api.metric_registry import Metrics
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.web.access_control import AccessPolicy
 
 
@@ -21,7 +22,7 @@ class Service:
 
     Args:
         defaults: what a chat request gets that does not say otherwise.
-        sse_ping_s: seconds of silence after which a stream sends a comment.
+        timeouts: how long clients are waited for.
         device: knows how the device is.
         access_policy: who is let in.
     """
@@ -29,7 +30,7 @@ class Service:
     catalog: Catalog
     supervisor: Supervisor
     defaults: Defaults
-    sse_ping_s: float
+    timeouts: Timeouts
     version: str
     metrics: Metrics
     device: DeviceWatch

@@ -1,4 +1,4 @@
-"""Owns the command line; must know nothing of serving, and imports no server before `serve`."""
+"""Owns the command line; must not import the server for commands other than `serve`."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ PROGRAM = "distiller-llm"
 EXIT_USAGE = 2
 
 _COMMANDS = {
-    "serve": "answer on the HTTP port (what happens without a command)",
-    "check-config": "say whether all settings are valid",
+    "serve": "run the server (the default command)",
+    "check-config": "check that all settings are valid",
     "print-config": "print every setting with its value and source",
-    "models": "list, add or remove models of the models folder",
-    "recommend-memory": "print the memory limits that suit this device and the model",
+    "models": "list, add or remove models in the models folder",
+    "recommend-memory": "print the recommended memory limits for this device and model",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the process's exit code: 2 for a wrong option or setting.
+    """Run one command and return the exit status: 2 for an invalid option or setting.
 
     Args:
         argv: arguments without the program's name; None takes the process's own.
@@ -97,7 +97,7 @@ def _serve(settings: Settings, read_again: Callable[[], Settings]) -> int:
     logs.configure(settings.log_level, settings.log_format)
     for sentence in [*unknown_environment(), *settings.warnings]:
         logs.get_logger(__name__).warning(sentence)
-    manager = notify.take_over()  # before there is a child that could inherit it
+    manager = notify.take_over()  # before any child process could inherit it
     from app.host.process.spawn import SpawnedEngine
 
     spawned = SpawnedEngine()  # imports llama.cpp while this process imports Sanic
@@ -116,7 +116,7 @@ def _check_config(settings: Settings) -> int:
     warnings = [
         *unknown_environment(),
         *settings.warnings,
-        *_door_warnings(settings),
+        *_listen_warnings(settings),
         *_model_warnings(settings),
     ]
     for warning in warnings:
@@ -124,22 +124,22 @@ def _check_config(settings: Settings) -> int:
     return EXIT_OK
 
 
-def _door_warnings(settings: Settings) -> list[str]:
+def _listen_warnings(settings: Settings) -> list[str]:
     if is_loopback(settings.host) or settings.allow_unauthenticated or read_api_keys(settings):
         return []
-    return [f"host {settings.host} can be reached by other machines: it needs an API key"]
+    return [f"host {settings.host} is reachable from other machines: an API key is required"]
 
 
 def _model_warnings(settings: Settings) -> list[str]:
     if not settings.models_dir.is_dir():
-        return [f"models_dir {settings.models_dir} is no folder"]
+        return [f"models_dir {settings.models_dir} is not a folder"]
     catalog = Catalog(settings.models_dir)
     try:
         found = catalog.default(settings.model_name)
     except ModelNotFound as error:
         return [f"model_name: {error.message}"]
     if found is None:
-        return [f"no model (.gguf file) lies in {settings.models_dir}"]
+        return [f"no model (.gguf file) in {settings.models_dir}"]
     return _profile_warnings(settings, catalog)
 
 
@@ -164,17 +164,17 @@ def _print_config(settings: Settings) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a mistake in one line instead of a page of usage."""
+    """Reports an error in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_USAGE, f"{PROGRAM}: {message}; see {self.prog} --help\n")
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks up the version lazily."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **_: Any) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="print the version and end")
+        super().__init__(option_strings, dest, nargs=0, help="print the version and exit")
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         try:
@@ -249,7 +249,7 @@ def _default(value: object) -> str:
 
 def _unknown_argument(argument: str) -> str:
     if argument in _COMMANDS:
-        return f"the command '{argument}' must stand before all options"
+        return f"the command '{argument}' must come before all options"
     if not argument.startswith("--"):
         return f"unexpected argument '{argument}'"
     option = argument.partition("=")[0]

@@ -13,25 +13,27 @@ from app.errors import DistillerError
 from app.host import memory_estimate
 from app.models.catalog import Catalog
 from app.models.gguf import GgufError
-from app.protocol import LoadParams
+from app.protocol import LoadParams, QueueParams
 
 
 def recommend_memory(settings: Settings) -> int:
     """Print `MemoryHigh=` and `MemoryMax=` for a unit file, and a note on stderr.
 
     Returns:
-        The exit status: 1 where the machine does not say how much memory it has.
+        The exit status: 1 if the amount of memory is unknown.
     """
     total_bytes = memory_total_bytes()
     if total_bytes is None:
-        print("/proc/meminfo does not say how much memory there is", file=sys.stderr)
+        print("/proc/meminfo does not state the amount of memory", file=sys.stderr)
         return 1
     try:
         name, model_bytes = _needs(settings)
     except (DistillerError, GgufError, OSError) as error:
         print(f"the model cannot be read: {error}", file=sys.stderr)
         name, model_bytes = None, 0
-    limits = recommend_limits(total_bytes, model_bytes, settings.idle_cache_mb * MIB)
+    limits = recommend_limits(
+        total_bytes, model_bytes, settings.part(QueueParams).idle_cache_mb * MIB
+    )
     print(f"MemoryHigh={limits.high}")
     print(f"MemoryMax={limits.max}")
     print(_note(name, total_bytes, limits), file=sys.stderr)
@@ -45,8 +47,7 @@ def _needs(settings: Settings) -> tuple[str | None, int]:
     if file is None:
         return None, 0
     facts = catalog.facts(file, whole=False)
-    names = [name for name in LoadParams.__struct_fields__ if name in Settings.model_fields]
-    params = LoadParams(**{name: getattr(settings, name) for name in names})
+    params = settings.part(LoadParams)
     n_ctx, _ = memory_estimate.clamp_n_ctx(
         params.n_ctx, facts, file.size_bytes, params, sys.maxsize
     )
@@ -57,10 +58,10 @@ def _needs(settings: Settings) -> tuple[str | None, int]:
 def _note(name: str | None, total_bytes: int, limits: MemoryLimits) -> str:
     total, needed = total_bytes // MIB, -(-limits.needed // MIB)
     if name is None:
-        return f"without a model; of {total} MiB the device keeps {total - limits.max // MIB}"
+        return f"no model; {total - limits.max // MIB} of {total} MiB are reserved for the system"
     if limits.fits:
         return f"{name} needs about {needed} MiB of {total} MiB"
     return (
         f"{name} needs about {needed} MiB and can have {limits.high // MIB} of {total} MiB: "
-        "its context will be made smaller, or it will not load"
+        "its context will be lowered, or it will not load"
     )

@@ -1,4 +1,4 @@
-"""Owns the commands on the models folder: `models list`, `models add`, `models remove`."""
+"""Owns the commands `models list`, `models add` and `models remove`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ def add_actions(
         action = actions.add_parser(name, help=text, description=text, allow_abbrev=False)
         if name == "add":
             action.add_argument("file", type=Path, metavar="FILE", help="the .gguf file")
-            action.add_argument("--name", help="its name in the folder (default: as it is)")
-            action.add_argument("--force", action="store_true", help="replace a model of that name")
+            action.add_argument("--name", help="its name in the folder (default: unchanged)")
+            action.add_argument(
+                "--force", action="store_true", help="replace a model with that name"
+            )
         if name == "remove":
             action.add_argument("model", metavar="NAME", help="the model's name")
         add_settings(action)
 
 
 def run_action(options: argparse.Namespace, models_dir: Path) -> int:
-    """Do what was asked and return the exit code: 1 if it was refused."""
+    """Run the action and return the exit status: 1 if it was refused."""
     try:
         match options.action:
             case "add":
@@ -64,15 +66,18 @@ def _add(models_dir: Path, file: Path, name: str | None, *, force: bool) -> int:
 def _remove(models_dir: Path, name: str) -> int:
     for path in remove_model(models_dir, name):
         print(f"removed {path.name} from {models_dir}")
-    print("a server that has it loaded serves it until another is loaded", file=sys.stderr)
+    print(
+        "a running server that has loaded it serves it until another model is loaded",
+        file=sys.stderr,
+    )
     return EXIT_OK
 
 
 def list_models(catalog: Catalog) -> int:
-    """Print the models of a folder with what their headers say."""
+    """Print the models of a folder with the facts in their headers."""
     entries = catalog.entries()
     if not entries:
-        print(f"no model (.gguf file) lies in {catalog.models_dir}")
+        print(f"no model (.gguf file) in {catalog.models_dir}")
         return EXIT_OK
     titles = ["NAME", "SIZE", "ARCHITECTURE", "CONTEXT", "QUANTISATION", "CHAT TEMPLATE"]
     rows = [titles, *(_model_row(catalog, entry) for entry in entries)]

@@ -17,14 +17,15 @@ from urllib.parse import urlsplit
 
 from app.base.ip_address import is_loopback
 from app.errors import SettingsInvalid
+from app.parameters.names import canonical
 
 VARIABLE = "MCP_CONFIG_FILE"
 _PART = ("llm_providers", "llama-cpp")
-_SAME_NAME = (
+_SETTINGS = (
     "model_name", "n_ctx", "n_gpu_layers", "n_threads", "n_batch", "seed", "temperature", "top_p",
-    "top_k", "min_p", "max_tokens", "repeat_penalty", "frequency_penalty", "presence_penalty",
+    "top_k", "min_p", "max_tokens", "repeat_penalty", "repetition_penalty", "frequency_penalty",
+    "presence_penalty",
 )  # fmt: skip
-_OTHER_NAME = {"repetition_penalty": "repeat_penalty"}
 # The framework's own: it waits so long for an answer, and sends the others with each request.
 _OF_THE_CLIENT = ("timeout", "stop", "stream", "streaming")
 
@@ -76,8 +77,8 @@ def _translated(part: Mapping[str, Any], path: Path) -> FrameworkPart:
             continue
         if key == "server_url":
             named = _address(value, path)
-        elif key in _SAME_NAME or key in _OTHER_NAME:
-            named = {_OTHER_NAME.get(key, key): value}
+        elif key in _SETTINGS:
+            named = canonical({key: value})
         else:
             unknown.append(key)
             continue

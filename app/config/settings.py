@@ -1,4 +1,4 @@
-"""Owns every setting: its name, default and allowed values; must know nothing of use or sources.
+"""Owns the settings: names, defaults and allowed values; must know nothing of use or sources.
 
 `app.config.sources` reads the values from where they are given; the result is frozen.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
+import msgspec
 from pydantic import (
-    Field,
     PrivateAttr,
     SecretStr,
-    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -29,6 +28,11 @@ from pydantic_settings import (
 
 from app.config.access import HostName, Origin
 from app.config.profiles import ProfileSetting, absolute, refuse_repeated_names
+from app.config.row_fields import setting, with_settings
+from app.parameters.cache_types import PLAIN_TYPES
+from app.parameters.load import LoadParams
+from app.parameters.names import STRUCTS
+from app.parameters.row import rows
 
 ENV_PREFIX = "DISTILLER_LLM_"
 
@@ -36,18 +40,29 @@ _PROJECT = Path(__file__).resolve().parents[2]
 _UNSET_WORDS = ("auto", "none", "")
 DEFAULT_SOURCE = "default"
 
-CacheType = Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl"]
-_PLAIN_CACHE_TYPES = ("f32", "f16", "bf16")
-SequenceBreaker = Annotated[
-    str, StringConstraints(min_length=1, max_length=20, pattern=r"^[^\x00]*$")
-]
-SequenceBreakers = Annotated[list[SequenceBreaker], Field(min_length=1, max_length=8)]
+# In the order of docs/configuration.md, which has a heading for each.
+SECTIONS = (
+    "The service",
+    "Who may ask",
+    "Loading a model",
+    "Sampling",
+    "Answers",
+    "Queue",
+    "Prompt cache",
+    "Profiles",
+    "Times",
+)
+
+Part = TypeVar("Part", bound=msgspec.Struct)
 
 
+@with_settings(*STRUCTS)
 class Settings(BaseSettings):
-    """All settings of the service; `settings_sources.load_settings` makes one.
+    """All settings of the service; `app.config.sources.load_settings` makes one.
 
-    Made directly, it takes only its arguments and defaults: no environment, no file.
+    Made directly, it takes only its arguments and defaults: no environment, no file. Here stand
+    those that only the HTTP process uses; the others are the rows of `app.parameters`, which
+    `part` returns.
     """
 
     model_config = SettingsConfigDict(
@@ -58,183 +73,128 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
     )
 
-    host: str = Field(
+    host: str = setting(
         "127.0.0.1",
+        "address to listen on, or a host name for all of its addresses",
+        section="The service",
+        takes_effect="next start",
         min_length=1,
-        description="address to listen on, or a name for all of its addresses",
     )
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    unix_socket: Path | None = Field(
-        None, description="path of a unix socket to listen on too; auto is none"
+    port: int = setting(
+        8000,
+        "port to listen on; 0 picks a free port",
+        section="The service",
+        takes_effect="next start",
+        ge=0,
+        le=65535,
     )
-    models_dir: Path = Field(_PROJECT / "models", description="folder of the .gguf files")
-    cache_dir: Path = Field(_PROJECT / "cache", description="folder of the prompt cache")
-    model_name: str | None = Field(
-        None, description="model to load at the start; auto takes the only or newest one"
+    unix_socket: Path | None = setting(
+        None,
+        "path of an additional Unix domain socket to listen on; auto: none",
+        section="The service",
+        takes_effect="next start",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="lowest level that is logged"
+    models_dir: Path = setting(
+        _PROJECT / "models",
+        "directory of the model files (.gguf)",
+        section="The service",
+        takes_effect="next start",
     )
-    log_format: Literal["auto", "json", "console", "journal"] = Field(
+    cache_dir: Path = setting(
+        _PROJECT / "cache",
+        "directory of the prompt cache",
+        section="The service",
+        takes_effect="next start",
+    )
+    model_name: str | None = setting(
+        None,
+        "model to load at startup; auto: the only model or the newest one",
+        section="The service",
+        takes_effect="next load",  # and at once where no model serves
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "minimum level of log messages", section="The service", takes_effect="now"
+    )
+    log_format: Literal["auto", "json", "console", "journal"] = setting(
         "auto",
-        description="form of log lines; auto is journal under systemd, console on a terminal, "
-        "else json",
+        "log format; auto is journal under systemd, console on a terminal, json otherwise",
+        section="The service",
+        takes_effect="now",
     )
 
-    api_keys: SecretStr | None = Field(
-        None, description="keys of which clients must show one, NAME:KEY with commas between them"
+    api_keys: SecretStr | None = setting(
+        None,
+        "API keys that clients may authenticate with, as NAME:KEY, separated by commas",
+        section="Who may ask",
+        takes_effect="now",
     )
-    api_keys_file: Path | None = Field(None, description="file of such keys, one NAME:KEY a line")
-    allow_unauthenticated: bool = Field(
-        False, description="answer other machines though no key is needed"
+    api_keys_file: Path | None = setting(
+        None,
+        "file of API keys, one NAME:KEY per line",
+        section="Who may ask",
+        takes_effect="now",
     )
-    allowed_hosts: Annotated[list[HostName], NoDecode] = Field(
-        [], description="names of this server that clients without keys may use, besides its own"
+    allow_unauthenticated: bool = setting(
+        False,
+        "accept requests from other hosts without an API key",
+        section="Who may ask",
+        takes_effect="now",
     )
-    cors_origins: Annotated[list[Origin], NoDecode] = Field(
-        [], description="web pages of other servers that may ask"
+    allowed_hosts: Annotated[list[HostName], NoDecode] = setting(
+        [],
+        "additional host names that requests without an API key may address",
+        section="Who may ask",
+        takes_effect="now",
     )
-    max_connections: int = Field(
-        512, ge=1, le=16_000, description="connections that may be open at the same time"
+    cors_origins: Annotated[list[Origin], NoDecode] = setting(
+        [],
+        "allowed CORS origins",
+        section="Who may ask",
+        takes_effect="now",
     )
-    max_client_requests: int = Field(
-        64, ge=1, le=16_000, description="requests that one client may have open at the same time"
+    max_connections: int = setting(
+        512,
+        "maximum number of open connections",
+        section="Who may ask",
+        takes_effect="now",
+        ge=1,
+        le=16_000,
     )
-    max_header_bytes: int = Field(
-        8192, ge=1024, le=16_384, description="largest header of a request, in bytes"
+    max_client_requests: int = setting(
+        64,
+        "maximum number of concurrent requests per client",
+        section="Who may ask",
+        takes_effect="now",
+        ge=1,
+        le=16_000,
     )
-    max_body_bytes: int = Field(
-        8 * 1024 * 1024, ge=1024, le=32 * 1024**2, description="largest request body, in bytes"
+    max_header_bytes: int = setting(
+        8192,
+        "maximum size of a request header in bytes",
+        section="Who may ask",
+        takes_effect="now",
+        ge=1024,
+        le=16_384,
     )
-
-    n_ctx: int = Field(
-        4096, ge=256, le=2**24, description="context window in tokens; lowered to what fits"
-    )
-    n_gpu_layers: int = Field(
-        0, ge=-1, le=9999, description="layers to put on a GPU; -1 is all of them"
-    )
-    n_batch: int = Field(512, ge=32, le=8192, description="tokens in a batch")
-    n_ubatch: int = Field(512, ge=32, le=8192, description="tokens computed at once")
-    n_threads: int | None = Field(None, ge=1, le=1024, description="threads for decoding")
-    n_threads_batch: int | None = Field(None, ge=1, le=1024, description="threads for prefill")
-    use_mmap: bool = Field(True, description="map the model file instead of reading it")
-    use_mlock: bool = Field(False, description="lock the model in memory")
-    flash_attn: bool | None = Field(None, description="use flash attention")
-    type_k: CacheType = Field("f16", description="type of the KV cache's keys")
-    type_v: CacheType = Field("f16", description="type of the KV cache's values")
-    rope_freq_base: float | None = Field(None, gt=0, description="RoPE base frequency")
-    rope_freq_scale: float | None = Field(None, gt=0, description="RoPE frequency factor")
-    verbose: bool = Field(False, description="log llama.cpp's own lines in full")
-    chat_template: str | None = Field(
-        None, description="Jinja2 text to use instead of the model's own chat template"
-    )
-    tool_format: str | None = Field(
-        None, description="how the model writes tool calls; auto is what its template shows"
-    )
-
-    temperature: float = Field(0.8, ge=0, le=100, description="randomness; 0 is greedy")
-    top_k: int = Field(40, ge=0, le=1_000_000, description="likeliest tokens kept; 0 is all")
-    top_p: float = Field(0.95, ge=0, le=1, description="probability mass kept; 1 is all")
-    min_p: float = Field(0.05, ge=0, le=1, description="least share of the top probability")
-    typical_p: float = Field(1.0, gt=0, le=1, description="typical sampling; 1 is off")
-    repeat_penalty: float = Field(1.0, gt=0, le=100, description="repeated tokens; 1 is off")
-    repeat_last_n: int = Field(
-        64, ge=-1, le=2**24, description="tokens looked back on for penalties; -1 is all, 0 is off"
-    )
-    frequency_penalty: float = Field(0.0, ge=-2, le=2, description="penalty for each repetition")
-    presence_penalty: float = Field(0.0, ge=-2, le=2, description="penalty once repeated")
-    top_n_sigma: float = Field(
-        -1.0, ge=-1, le=100, description="standard deviations below the top logit kept; -1 is off"
-    )
-    xtc_probability: float = Field(
-        0.0, ge=0, le=1, description="how often the likeliest tokens are left out (XTC); 0 is off"
-    )
-    xtc_threshold: float = Field(
-        0.1, ge=0, le=1, description="probability from which XTC leaves out; above 0.5 is off"
-    )
-    dry_multiplier: float = Field(
-        0.0, ge=0, le=100, description="penalty for repeated passages (DRY); 0 is off"
-    )
-    dry_base: float = Field(1.75, ge=1, le=100, description="growth of DRY's penalty per token")
-    dry_allowed_length: int = Field(
-        2, ge=0, le=1_000_000, description="tokens a passage may repeat without penalty (DRY)"
-    )
-    dry_penalty_last_n: int = Field(
-        64, ge=-1, le=1_000_000, description="tokens looked back on for DRY; -1 is all, 0 is off"
-    )
-    dry_sequence_breakers: Annotated[SequenceBreakers, NoDecode] = Field(
-        ["\n", ":", '"', "*"], description="texts at which DRY takes a passage to end"
-    )
-    dynatemp_range: float = Field(
-        0.0, ge=0, le=100, description="how far the temperature follows the entropy; 0 is off"
-    )
-    dynatemp_exponent: float = Field(
-        1.0, ge=0, le=100, description="how entropy becomes temperature"
-    )
-    mirostat: int = Field(0, ge=0, le=2, description="version of Mirostat to sample with; 0 is off")
-    mirostat_tau: float = Field(5.0, ge=0, le=100, description="entropy that Mirostat aims at")
-    mirostat_eta: float = Field(0.1, ge=0, le=1, description="how quickly Mirostat learns")
-    seed: int | None = Field(
-        None, ge=0, le=2**32 - 1, description="seed of random choices; auto draws anew each time"
-    )
-    ignore_eos: bool = Field(False, description="go on to max_tokens whatever the model wants")
-    max_tokens: int | None = Field(
-        None, ge=1, le=2**24, description="longest answer in tokens; auto fills the context"
-    )
-    reasoning_format: Literal["auto", "none"] = Field(
-        "auto", description="auto keeps what the model thinks apart from the text, none in it"
-    )
-    reasoning_budget: int | None = Field(
-        None, ge=0, le=2**24, description="most tokens of thinking in an answer; auto is no limit"
-    )
-    speculation: bool = Field(True, description="guess tokens ahead where the prompt lets it")
-
-    parallel: int = Field(
-        4, ge=1, le=64, description="requests answered at the same time; 1 is one after another"
-    )
-    max_queue: int = Field(64, ge=0, le=10_000, description="requests that may wait for a place")
-    step_target_ms: int = Field(
-        250, ge=10, le=10_000, description="longest wait of a running answer for another's prompt"
-    )
-    stream_interval_ms: int = Field(
-        20, ge=0, le=1000, description="quicker tokens leave together; 0 sends each by itself"
-    )
-    idle_cache_mb: int = Field(
-        128, ge=0, le=2**20, description="MiB of memory for idle conversations; 0 keeps none"
-    )
-    request_deadline_s: float | None = Field(
-        None, gt=0, le=86400, description="longest time a request may take"
+    max_body_bytes: int = setting(
+        8 * 1024 * 1024,
+        "maximum size of a request body in bytes",
+        section="Who may ask",
+        takes_effect="now",  # for connections that are made from now on
+        ge=1024,
+        le=32 * 1024**2,
     )
 
-    disk_cache_mb: int = Field(
-        2048, ge=0, le=2**24, description="MiB on disk for prompts of all models; 0 keeps none"
-    )
-    disk_daily_write_mb: int = Field(
-        4096, ge=0, le=2**24, description="MiB written to disk in a day; 0 is no limit"
-    )
-    disk_save_after_s: float = Field(
-        2, ge=0, le=3600, description="idle time of a conversation before it is written to disk"
-    )
-    profiles: Annotated[list[ProfileSetting], NoDecode] = Field(
-        [], description="conversations to have ready from the start"
+    profiles: Annotated[list[ProfileSetting], NoDecode] = setting(
+        [],
+        "prompt prefixes to prefill when a model is loaded",
+        section="Profiles",
+        takes_effect="next load",
     )
 
-    keep_alive_s: float = Field(75, ge=1, le=86400, description="idle connections are kept")
-    sse_ping_s: float = Field(15, gt=0, le=3600, description="silence in a stream before a ping")
-    request_timeout_s: float = Field(
-        60,
-        gt=0,
-        le=86400,
-        description="time a client may take to send a request or to take a piece of an answer",
-    )
-    load_timeout_s: float = Field(600, gt=0, le=86400, description="time for loading a model")
-    drain_timeout_s: float = Field(
-        300, ge=0, le=86400, description="time for open requests when a model makes room"
-    )
-    engine_timeout_s: float = Field(
-        60, gt=0, le=3600, description="silence of a working engine before it is restarted"
-    )
-    stop_timeout_s: float = Field(2, ge=0, le=3600, description="time for open requests at a stop")
+    if TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None: ...
 
     _sources: dict[str, str] = PrivateAttr(default_factory=dict)
     _warnings: list[str] = PrivateAttr(default_factory=list)
@@ -282,12 +242,18 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _quantised_values_need_flash_attention(self) -> Self:
-        if self.flash_attn is False and self.type_v not in _PLAIN_CACHE_TYPES:
-            allowed = "one of " + ", ".join(_PLAIN_CACHE_TYPES) + " while flash_attn is false"
+        load = self.part(LoadParams)
+        if load.flash_attn is False and load.type_v not in PLAIN_TYPES:
+            allowed = "one of " + ", ".join(PLAIN_TYPES) + " while flash_attn is false"
             raise PydanticCustomError(
                 "combination", "{allowed}", {"name": "type_v", "allowed": allowed}
             )
         return self
+
+    def part(self, struct: type[Part]) -> Part:
+        """Return the settings that are rows of a struct; its other fields have their defaults."""
+        names = [row.name for row in rows(struct) if "setting" in row.details.given_by]
+        return struct(**{name: getattr(self, name) for name in names})
 
     def with_sources(self, sources: Mapping[str, str], warnings: Sequence[str] = ()) -> Self:
         """Note where values are from, by setting name and in words, and return the settings.
@@ -310,17 +276,23 @@ class Settings(BaseSettings):
 
 
 def setting_names() -> list[str]:
-    """Return the names of all settings, in the order of their declaration."""
-    return list(Settings.model_fields)
+    """Return the names of all settings, section by section."""
+    return sorted(Settings.model_fields, key=lambda name: SECTIONS.index(detail(name, "section")))
+
+
+def detail(name: str, key: str) -> str:
+    """Return what a setting's row says besides its value: `section`, `takes_effect`, `allowed`."""
+    extra = Settings.model_fields[name].json_schema_extra
+    return str(extra.get(key, "")) if isinstance(extra, dict) else ""
 
 
 def kind_of(name: str) -> tuple[Any, bool]:
     """Return a setting's type without None, and whether it may be unset."""
     annotation = Settings.model_fields[name].annotation
     options = get_args(annotation)
-    if NoneType not in options:
-        return annotation, False
-    return options[0], True
+    is_optional = NoneType in options
+    kind = options[0] if is_optional else annotation
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind, is_optional
 
 
 def is_unset(name: str, value: object) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
@@ -26,8 +26,8 @@ from app.config.profiles import FILE_FIELDS, ProfileSetting, explain
 from app.config.settings import (
     DEFAULT_SOURCE,
     ENV_PREFIX,
-    SequenceBreaker,
     Settings,
+    detail,
     is_unset,
     kind_of,
     setting_names,
@@ -51,10 +51,7 @@ def is_secret(name: str) -> bool:
 def allowed_values(name: str) -> str:
     """Return in plain English what a setting may be."""
     kind, optional = kind_of(name)
-    if get_origin(kind) is Literal:
-        text = "one of " + ", ".join(get_args(kind))
-    else:
-        text = _KINDS[kind] + _bounds(Settings.model_fields[name].metadata)
+    text = detail(name, "allowed") or _allowed(kind, Settings.model_fields[name].metadata)
     return f"{text}, or auto" if optional else text
 
 
@@ -105,7 +102,7 @@ def load_settings(
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        problems += [_problem(details, values, sources) for details in error.errors()]
+        problems += [_problem(details, values, sources) for details in _in_order(error)]
         raise SettingsInvalid("\n".join(problems)) from error
     if problems:
         raise SettingsInvalid("\n".join(problems))
@@ -207,8 +204,17 @@ _KINDS: dict[Any, str] = {
     list[ProfileSetting]: "a list of tables",
     list[HostName]: "a list of names or addresses without a port",
     list[Origin]: "a list of origins such as https://example.org, or * for all",
-    list[SequenceBreaker]: "a list of 1 to 8 texts, each of 1 to 20 characters",
 }
+
+
+def _allowed(kind: Any, constraints: Sequence[Any]) -> str:
+    if get_origin(kind) is Literal:
+        return "one of " + ", ".join(get_args(kind))
+    if kind in _KINDS:
+        return _KINDS[kind] + _bounds(constraints)
+    (element,) = get_args(kind)  # of a list of texts, whose bounds are pydantic's
+    _, field = get_args(element)
+    return f"a list of {_lengths(constraints)} texts, each{_characters(field.metadata)}"
 
 
 def _bounds(constraints: Sequence[Any]) -> str:
@@ -219,7 +225,18 @@ def _bounds(constraints: Sequence[Any]) -> str:
         return f" from {least} to {most}"
     if above is not None:
         return f" above {above}" + ("" if most is None else f", at most {most}")
-    return ""
+    return _characters(constraints)
+
+
+def _characters(constraints: Sequence[Any]) -> str:
+    lengths = _lengths(constraints)
+    return f" of {lengths} characters" if lengths else ""
+
+
+def _lengths(constraints: Sequence[Any]) -> str:
+    least = next((c.min_length for c in constraints if isinstance(c, MinLen)), 0)
+    most = next((c.max_length for c in constraints if isinstance(c, MaxLen)), None)
+    return "" if most is None else f"{least} to {most}"
 
 
 def _as_toml(value: object) -> str:
@@ -241,6 +258,12 @@ def _as_toml(value: object) -> str:
 
 def _toml_key(key: str) -> str:
     return key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+
+
+def _in_order(error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors in the order of the settings; those of combinations come last."""
+    order = [*setting_names(), ""]
+    return sorted(error.errors(), key=lambda each: order.index(str((*each["loc"], "")[0])))
 
 
 def _problem(details: ErrorDetails, values: Mapping[str, Any], sources: Mapping[str, str]) -> str:

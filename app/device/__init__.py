@@ -1,1 +1,1 @@
-"""Owns what the kernel tells of the device: temperature, memory, throttling."""
+"""Owns the device's sensors as the kernel reports them: temperature, memory, throttling."""

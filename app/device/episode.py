@@ -1,28 +1,31 @@
-"""Owns when something that comes and goes has begun and has ended; must not know what it is."""
+"""Owns the start and end of a condition that flickers; must not know what the condition is."""
 
 from __future__ import annotations
 
 
 class Episode:
-    """Something that comes and goes, and flickers in between.
+    """A condition with hysteresis: it starts at once and ends after a quiet period.
 
     Args:
-        calm_s: how long it must be away to count as over.
+        clear_after_s: seconds without the condition after which it has ended.
+
+    Attributes:
+        since_s: when it started; None while it is not active.
     """
 
-    def __init__(self, calm_s: float) -> None:
-        self._calm_s = calm_s
-        self._seen_s = 0.0
+    def __init__(self, clear_after_s: float) -> None:
+        self._clear_after_s = clear_after_s
+        self._last_active_s = 0.0
         self.since_s: float | None = None
 
-    def update(self, now_s: float, *, is_there: bool) -> bool:
-        """Take what was seen; return whether it has begun or ended with that."""
-        if is_there:
-            self._seen_s = now_s
-            has_begun = self.since_s is None
-            self.since_s = now_s if has_begun else self.since_s
-            return has_begun
-        if self.since_s is None or now_s - self._seen_s < self._calm_s:
+    def update(self, now_s: float, *, is_active: bool) -> bool:
+        """Record an observation; return whether the condition has started or ended with it."""
+        if is_active:
+            self._last_active_s = now_s
+            has_started = self.since_s is None
+            self.since_s = now_s if has_started else self.since_s
+            return has_started
+        if self.since_s is None or now_s - self._last_active_s < self._clear_after_s:
             return False
         self.since_s = None
         return True

@@ -1,4 +1,4 @@
-"""Owns reading what the kernel tells in /proc and /sys; what is not there is empty or None."""
+"""Owns reading files in /proc and /sys; what cannot be read is empty or None."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Cgroup:
 
     Args:
         version: 1 or 2; their files have different names.
-        folder: where its files are.
+        folder: the folder of its files.
     """
 
     version: int
@@ -21,10 +21,10 @@ class Cgroup:
 
 
 def own_cgroups(root: Path) -> Iterator[Cgroup]:
-    """Yield the control groups of this process and all above them, the innermost first.
+    """Yield the memory cgroups of this process, innermost first, up to the root.
 
     Args:
-        root: where /proc and /sys are found.
+        root: the folder that contains proc and sys.
     """
     for line in text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -38,14 +38,14 @@ def own_cgroups(root: Path) -> Iterator[Cgroup]:
 
 
 def _with_parents(mount: Path, path: str) -> Iterator[Path]:
-    """Yield the cgroup's folder and those above it, the mount point last."""
+    """Yield the cgroup's folder and its parents, the mount point last."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     for depth in range(len(parts), -1, -1):
         yield mount.joinpath(*parts[:depth])
 
 
 def text(path: Path) -> str:
-    """Return what a file says, without space around it; empty where it cannot be read."""
+    """Return a file's stripped content; empty if it cannot be read."""
     try:
         return path.read_text(errors="replace").strip()
     except OSError:
@@ -53,7 +53,7 @@ def text(path: Path) -> str:
 
 
 def number(path: Path) -> int | None:
-    """Return the number in a file; None where there is none ("max" means no limit)."""
+    """Return the number in a file; None if it holds none ("max" is no limit)."""
     found = text(path)
     return int(found) if found.removeprefix("-").isdecimal() else None
 
@@ -69,6 +69,6 @@ def fields(path: Path) -> dict[str, int]:
 
 
 def memory_total_bytes(root: Path = Path("/")) -> int | None:
-    """Return the machine's memory; None where /proc/meminfo does not say."""
+    """Return the machine's memory; None if /proc/meminfo lacks it."""
     total = fields(root / "proc/meminfo").get("MemTotal")
     return None if total is None else total * 1024

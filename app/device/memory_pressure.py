@@ -1,8 +1,8 @@
-"""Owns noticing that memory is short; must not know what is done about it.
+"""Owns detecting memory pressure; must not know how the service reacts.
 
-The kernel tells how long tasks wait for memory (PSI). systemd passes on where to listen in
-MEMORY_PRESSURE_WATCH and what to write there first in MEMORY_PRESSURE_WRITE
-(https://systemd.io/MEMORY_PRESSURE/); without that it is this process's own control group.
+The kernel measures how long tasks stall on memory (PSI). systemd names the file or socket to watch
+in MEMORY_PRESSURE_WATCH and what to write to it in MEMORY_PRESSURE_WRITE
+(https://systemd.io/MEMORY_PRESSURE/); without systemd, the process's own cgroup is watched.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from typing import Protocol
 
 from app.device.kernel_files import own_cgroups, text
 
-SHORT_US, WINDOW_US = 150_000, 2_000_000
-_TRIGGER = f"some {SHORT_US} {WINDOW_US}\0".encode()
+STALL_US, WINDOW_US = 150_000, 2_000_000
+_TRIGGER = f"some {STALL_US} {WINDOW_US}\0".encode()
 _READ_BYTES = 4096
 
 
-class Source(Protocol):
-    """Something that tells of short memory."""
+class PressureSource(Protocol):
+    """A source of memory pressure signals."""
 
     def wait(self, stop: int) -> bool:
-        """Wait until memory is short; False when the descriptor `stop` is readable, or for good."""
+        """Wait for pressure; False if `stop` is readable or the source has failed."""
 
     def close(self) -> None:
-        """Listen no more."""
+        """Release the source."""
 
 
-class Trigger:
-    """A descriptor on which the kernel, or systemd, signals.
+class TriggerSource:
+    """A descriptor that the kernel or systemd signals.
 
     Args:
-        descriptor: this object closes it.
-        event: POLLPRI for the kernel's files, POLLIN for pipes and sockets, which are emptied.
+        descriptor: owned by this object.
+        event: POLLPRI for the kernel's files; POLLIN for pipes and sockets, which are drained.
     """
 
     def __init__(self, descriptor: int, event: int) -> None:
@@ -55,9 +55,9 @@ class Trigger:
         found = dict(poll.poll())
         if stop in found or not found.get(self._descriptor, 0) & self._event:
             return False
-        return self._event == select.POLLPRI or bool(self._drained())
+        return self._event == select.POLLPRI or bool(self._drain())
 
-    def _drained(self) -> bytes:
+    def _drain(self) -> bytes:
         with contextlib.suppress(OSError):
             return os.read(self._descriptor, _READ_BYTES)
         return b""
@@ -67,8 +67,8 @@ class Trigger:
         os.close(self._descriptor)
 
 
-class Gauge:
-    """A pressure file that this process may read but set no trigger on; looked at every window.
+class PollingSource:
+    """A pressure file that can be read but takes no trigger; polled once per window.
 
     Args:
         path: a `memory.pressure` file.
@@ -76,26 +76,26 @@ class Gauge:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._total_us = waited_us(path)
+        self._total_us = stall_us(path)
 
     def wait(self, stop: int) -> bool:
-        """Look until tasks have waited for long enough within a window."""
+        """Poll until tasks have stalled long enough within a window."""
         poll = select.poll()
         poll.register(stop, select.POLLIN)
         while not poll.poll(WINDOW_US / 1000):
-            before_us, self._total_us = self._total_us, waited_us(self._path)
+            before_us, self._total_us = self._total_us, stall_us(self._path)
             if self._total_us is None:
                 return False
-            if before_us is not None and self._total_us - before_us >= SHORT_US:
+            if before_us is not None and self._total_us - before_us >= STALL_US:
                 return True
         return False
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: no descriptor is held."""
 
 
-def waited_us(path: Path) -> int | None:
-    """Return for how long some task has waited, ever; None where the file does not say."""
+def stall_us(path: Path) -> int | None:
+    """Return the total stall time of a pressure file; None if it has none."""
     for line in text(path).splitlines():
         total = line.rpartition(" total=")[2]
         if line.startswith("some ") and total.isdecimal():
@@ -103,50 +103,52 @@ def waited_us(path: Path) -> int | None:
     return None
 
 
-def find_source(environment: Mapping[str, str], root: Path = Path("/")) -> Source | None:
-    """Return what tells of short memory; None where nothing does, or nobody wants to be told.
+def find_source(environment: Mapping[str, str], root: Path = Path("/")) -> PressureSource | None:
+    """Return the source of pressure signals; None if there is none or systemd disabled it.
 
     Args:
-        environment: what systemd passed on.
-        root: where /proc and /sys are found.
+        environment: the variables that systemd set.
+        root: the folder that contains proc and sys.
     """
-    named = environment.get("MEMORY_PRESSURE_WATCH")
-    if named:
-        wanted = environment.get("MEMORY_PRESSURE_WRITE", "")
-        return None if named == "/dev/null" else _named_source(Path(named), wanted)
+    watched = environment.get("MEMORY_PRESSURE_WATCH")
+    if watched:
+        command = environment.get("MEMORY_PRESSURE_WRITE", "")
+        return None if watched == "/dev/null" else _systemd_source(Path(watched), command)
     for cgroup in own_cgroups(root):
         if cgroup.version == 2:
             path = cgroup.folder / "memory.pressure"
-            return _opened(path, _TRIGGER) or (Gauge(path) if waited_us(path) is not None else None)
+            return _open(path, _TRIGGER) or (
+                PollingSource(path) if stall_us(path) is not None else None
+            )
     return None
 
 
-def _named_source(path: Path, wanted: str) -> Source | None:
+def _systemd_source(path: Path, command: str) -> PressureSource | None:
     with contextlib.suppress(OSError, binascii.Error):
-        first = base64.b64decode(wanted, validate=True)
+        data = base64.b64decode(command, validate=True)
         if stat.S_ISSOCK(path.stat().st_mode):
-            return _connected(path, first)
-        return _opened(path, first)
+            return _connect(path, data)
+        return _open(path, data)
     return None
 
 
-def _connected(path: Path, first: bytes) -> Source:
+def _connect(path: Path, command: bytes) -> PressureSource:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.connect(str(path))
-        stream.sendall(first)
-        return Trigger(stream.detach(), select.POLLIN)
+        stream.sendall(command)
+        return TriggerSource(stream.detach(), select.POLLIN)
 
 
-def _opened(path: Path, first: bytes) -> Source | None:
+def _open(path: Path, command: bytes) -> PressureSource | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
-        if first:
-            os.write(descriptor, first)
+        if command:
+            os.write(descriptor, command)
     except OSError:
         os.close(descriptor)
         return None
-    return Trigger(descriptor, select.POLLIN if is_pipe else select.POLLPRI)
+    return TriggerSource(descriptor, select.POLLIN if is_pipe else select.POLLPRI)

@@ -1,6 +1,6 @@
-"""Owns what the device says of itself in /sys and /proc; must not know who asks, or how often.
+"""Owns reading the device's sensors in /sys and /proc; must not know when or for whom.
 
-A value that the device does not give is None. Nothing here raises.
+A value that the device does not report is None. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.device.kernel_files import fields, number, text
 
 _KIB = 1024
 _PLAUSIBLE_C = (-60.0, 200.0)
-# Bits of the Raspberry Pi firmware's get_throttled: what is so now, not since the start.
+# Bits of the Raspberry Pi firmware's get_throttled that hold now; the others hold since boot.
 _UNDER_VOLTAGE_BIT = 1 << 0
 _THROTTLED_BITS = 1 << 1 | 1 << 2 | 1 << 3
 _FIRMWARE_FILES = (
@@ -27,12 +27,12 @@ _PROCESSOR_COOLING = ("cpufreq", "processor")
 
 
 class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
-    """How the device is at a moment.
+    """A reading of the device's sensors.
 
-    `temperature_c` is the hottest of `temperatures_c`. The frequencies are those of the fastest
-    core. `throttled` says that the processor runs slower than it could, to stay cool or for want of
-    current. The shares of time in which some or all tasks waited for memory are the kernel's (PSI),
-    in percent of the last ten seconds. Space is what an ordinary user may still write.
+    `temperature_c` is the highest of `temperatures_c`. The frequencies are those of the fastest
+    core. `throttled` is whether the processor is slowed down by heat or a weak power supply. Memory
+    pressure is the kernel's (PSI): the share of the last ten seconds, in percent, in which some or
+    all tasks stalled on memory. Free space is what an unprivileged user may write.
     """
 
     temperature_c: float | None = None
@@ -53,10 +53,10 @@ class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_device(models_dir: Path, cache_dir: Path, root: Path = Path("/")) -> DeviceState:
-    """Return how the device is now; takes about a millisecond.
+    """Return a reading; takes about a millisecond.
 
     Args:
-        root: where /sys and /proc are found.
+        root: the folder that contains proc and sys.
     """
     temperatures = dict(_temperatures(root))
     cpu_mhz, cpu_max_mhz = (_mhz(root, name) for name in ("scaling_cur_freq", "cpuinfo_max_freq"))
@@ -83,7 +83,7 @@ def read_device(models_dir: Path, cache_dir: Path, root: Path = Path("/")) -> De
 
 
 def _temperatures(root: Path) -> Iterator[tuple[str, float]]:
-    """Yield names and temperatures: thermal zones, and sensors (hwmon) that are none of them."""
+    """Yield names and temperatures: thermal zones, then hwmon sensors that are no thermal zone."""
     seen = set()
     for zone in sorted(root.glob("sys/class/thermal/thermal_zone*")):
         name = text(zone / "type") or zone.name
@@ -120,18 +120,18 @@ def _firmware_flags(root: Path) -> int | None:
 
 
 def _throttled(root: Path, firmware: int | None) -> bool | None:
-    """Say whether firmware or kernel holds the processor down."""
-    said = [] if firmware is None else [bool(firmware & _THROTTLED_BITS)]
+    """Return whether the firmware or the kernel throttles the processor."""
+    states = [] if firmware is None else [bool(firmware & _THROTTLED_BITS)]
     for device in root.glob("sys/class/thermal/cooling_device*"):
         state = number(device / "cur_state")
         kind = text(device / "type").lower()
         if state is not None and any(word in kind for word in _PROCESSOR_COOLING):
-            said.append(state > 0)
-    return any(said) if said else None
+            states.append(state > 0)
+    return any(states) if states else None
 
 
 def _under_voltage(root: Path, firmware: int | None) -> bool | None:
-    """Say whether the supply is too weak: the driver rpi_volt looks every two seconds."""
+    """Return whether the supply voltage is too low; the driver rpi_volt polls every two seconds."""
     for chip in root.glob("sys/class/hwmon/hwmon*"):
         if text(chip / "name") == "rpi_volt":
             alarm = number(chip / "in0_lcrit_alarm")
@@ -156,10 +156,10 @@ def _pressure(root: Path) -> tuple[float | None, float | None]:
 
 
 def _free_bytes(folder: Path) -> int | None:
-    """Return the free space where a folder is, or will be."""
-    for place in (folder, *folder.parents):
+    """Return the free space of a folder's file system; the folder may not exist yet."""
+    for path in (folder, *folder.parents):
         try:
-            found = os.statvfs(place)
+            found = os.statvfs(path)
         except FileNotFoundError:
             continue
         except OSError:

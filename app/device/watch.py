@@ -1,4 +1,4 @@
-"""Owns when the device is looked at, and what is said when it begins or ceases to suffer."""
+"""Owns polling the device's sensors, and logging when throttling or under-voltage start and end."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from app.device.episode import Episode
 from app.device.readings import DeviceState
 from app.logs import get_logger
 
-FRESH_S = 2.0
-_LOOK_EVERY_S = 5.0
-_CALM_S = 30.0
-_PATIENCE_S = 0.25
+MAX_AGE_S = 2.0
+_POLL_INTERVAL_S = 5.0
+_CLEAR_AFTER_S = 30.0
+_READ_TIMEOUT_S = 0.25
 
 log = get_logger("device")
 
 
 class DeviceWatch:
-    """Looks at the device now and then, and when asked.
+    """Polls the sensors periodically and on demand.
 
     Args:
-        read: returns how the device is; called in a thread, as a disk may hang.
-        look_every_s: seconds between two looks that nobody asked for.
+        read: returns a reading; called in a thread, because a disk may hang.
+        poll_interval_s: seconds between two periodic polls.
     """
 
     def __init__(
-        self, read: Callable[[], DeviceState], *, look_every_s: float = _LOOK_EVERY_S
+        self, read: Callable[[], DeviceState], *, poll_interval_s: float = _POLL_INTERVAL_S
     ) -> None:
         self._read = read
-        self._look_every_s = look_every_s
+        self._poll_interval_s = poll_interval_s
         self._reading: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._read_s = 0.0
-        self._throttled = Episode(_CALM_S)
-        self._under_voltage = Episode(_CALM_S)
+        self._throttled = Episode(_CLEAR_AFTER_S)
+        self._under_voltage = Episode(_CLEAR_AFTER_S)
         self.state = DeviceState()
 
     def start(self) -> None:
-        """Begin to look; needs a running event loop."""
+        """Start polling; needs a running event loop."""
         self._task = start_task(self._watch())
 
     async def stop(self) -> None:
-        """Look no more."""
+        """Stop polling."""
         tasks = [task for task in (self._task, self._reading) if task is not None]
         for task in tasks:
             task.cancel()
@@ -52,20 +52,20 @@ class DeviceWatch:
             await asyncio.wait(tasks)
 
     async def fresh(self) -> DeviceState:
-        """Return a state at most two seconds old, or an older one if the device does not answer."""
-        if self._read_s and time.monotonic() - self._read_s < FRESH_S:
+        """Return a reading at most two seconds old, or an older one if reading takes too long."""
+        if self._read_s and time.monotonic() - self._read_s < MAX_AGE_S:
             return self.state
         if self._reading is None or self._reading.done():
-            self._reading = start_task(self._look())
-        await asyncio.wait([self._reading], timeout=_PATIENCE_S)
+            self._reading = start_task(self._poll())
+        await asyncio.wait([self._reading], timeout=_READ_TIMEOUT_S)
         return self.state
 
     def warnings(self) -> Iterator[str]:
-        """Yield a sentence for each thing that is wrong with the device."""
+        """Yield a sentence for each problem of the device."""
         if self._throttled.since_s is not None:
             yield (
                 "The device slows its processor down because it is too hot or short of current"
-                f"{_heat(self.state)}; answers are slower"
+                f"{_temperature(self.state)}; answers are slower"
             )
         if self._under_voltage.since_s is not None:
             yield "The device gets too little voltage; use a stronger power supply or cable"
@@ -73,22 +73,22 @@ class DeviceWatch:
     async def _watch(self) -> None:
         while True:
             await self.fresh()
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(self._poll_interval_s)
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         state = await asyncio.to_thread(self._read)
         self._read_s = now_s = time.monotonic()
         self.state = state
-        for condition, name, is_there in (
+        for condition, name, is_active in (
             (self._throttled, "throttling", state.throttled),
             (self._under_voltage, "under_voltage", state.under_voltage),
         ):
             since_s = condition.since_s
-            if condition.update(now_s, is_there=bool(is_there)):
-                _tell(name, state, None if since_s is None else now_s - since_s)
+            if condition.update(now_s, is_active=bool(is_active)):
+                _log_change(name, state, None if since_s is None else now_s - since_s)
 
 
-def _tell(name: str, state: DeviceState, lasted_s: float | None) -> None:
+def _log_change(name: str, state: DeviceState, lasted_s: float | None) -> None:
     facts = {
         "temperature_c": state.temperature_c,
         "cpu_mhz": state.cpu_mhz,
@@ -100,5 +100,5 @@ def _tell(name: str, state: DeviceState, lasted_s: float | None) -> None:
         log.info(f"{name}_ended", lasted_s=round(lasted_s, 1), **facts)
 
 
-def _heat(state: DeviceState) -> str:
+def _temperature(state: DeviceState) -> str:
     return "" if state.temperature_c is None else f" ({state.temperature_c:.0f} °C)"

@@ -51,7 +51,7 @@ def build_loop(
     store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
-    save_policy = SavePolicy(kv_cache, save_after_s=command.cache.save_after_s)
+    save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
     planner = ConstraintPlanner(model, compiler, prompts.tool_format, prompts.reasoning)
     outbox = Outbox(channel, queue.stream_interval_ms / 1000.0)
     interrupt = Interrupt(channel)

@@ -1,4 +1,4 @@
-"""Owns the folder of the prompt cache: that one service works in it, and what engines are told."""
+"""Owns the prompt cache's folder: its lock, and the parameters that engines get."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = get_logger("cache")
 
 
 class CacheFolder:
-    """The folder of all models' cached prompts.
+    """The root folder of all models' cached prompts.
 
     Args:
         root: the folder.
@@ -28,13 +28,13 @@ class CacheFolder:
         self.root = root
         self._wanted = wanted
         self._lock: FolderLock | None = None
-        self._turn = asyncio.Lock()
+        self._mutex = asyncio.Lock()
         self.params = wanted
 
     async def claim(self) -> CacheParams:
-        """Return what the next engine gets; takes the folder for this service if it is free."""
-        if self._wanted.capacity_mb:
-            async with self._turn:
+        """Lock the folder for this service and return the parameters for the next engine."""
+        if self._wanted.folder:
+            async with self._mutex:
                 refused = await asyncio.to_thread(self._refusal)
             if refused and refused != self.params.refused:
                 log.warning("cache_folder_refused", folder=str(self.root), error=refused)
@@ -46,23 +46,23 @@ class CacheFolder:
         return self.params
 
     def release(self) -> None:
-        """Let another service have the folder; no engine may work in it any more."""
+        """Unlock the folder; no engine may use it any more."""
         if self._lock:
             self._lock.release()
             self._lock = None
 
     async def usage(self) -> dict[str, tuple[int, int]]:
-        """Return entries and bytes of each model's folder, by its name."""
+        """Return the entries and bytes of each model's folder, by name."""
         return await asyncio.to_thread(folders.usage, self.root)
 
     async def clear(self, names: Iterable[str]) -> tuple[int, int]:
-        """Empty the folders of models that no engine serves; return entries and bytes removed.
+        """Clear the folders of models that no engine serves; return entries and bytes removed.
 
         Raises:
-            FolderInUse: another service works in the root.
+            FolderInUse: another service has locked the root.
             OSError: it cannot be read.
         """
-        async with self._turn:
+        async with self._mutex:
             return await asyncio.to_thread(self._clear, list(names))
 
     def _refusal(self) -> str:
@@ -77,10 +77,10 @@ class CacheFolder:
     def _clear(self, names: list[str]) -> tuple[int, int]:
         if not names:
             return 0, 0
-        borrowed = None if self._lock else FolderLock(self.root)
+        temporary = None if self._lock else FolderLock(self.root)
         try:
             counts = [folders.clear_folder(self.root, name) for name in names]
         finally:
-            if borrowed:
-                borrowed.release()
+            if temporary:
+                temporary.release()
         return sum(entries for entries, _ in counts), sum(size for _, size in counts)

@@ -1,6 +1,6 @@
-"""Owns how a model will be loaded: parameters merged, context clamped to what fits.
+"""Owns planning a load: merged parameters, and a context clamped to the memory.
 
-Pure but for reading the file's header and the free memory; starts nothing.
+It reads the file's header and the free memory, and starts nothing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _UNLIMITED = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """A load about to happen.
+    """A planned load.
 
     Args:
         file: the model.
-        requested: the parameters as asked for.
-        params: the parameters as they will be used.
-        reason: why the context is not the requested one, None where it is.
-        needed_bytes: memory it is expected to take.
-        mapped_bytes: the part of it that is the mapped file, which the kernel counts as
-            available although an engine reads it for every token.
-        fits_beside: whether there is memory for it while the former model stays.
+        requested: the requested parameters.
+        params: the effective parameters.
+        reason: why the context differs from the requested one; None if it does not.
+        needed_bytes: the expected memory.
+        mapped_bytes: the mapped file's share of it, which the kernel counts as available although
+            an engine reads it for every token.
+        fits_beside: whether it fits while the former model stays loaded.
     """
 
     file: ModelFile
@@ -47,11 +47,11 @@ class LoadPlan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was changed, a sentence each."""
+        """A sentence for each changed parameter."""
         return (f"n_ctx is {self.params.n_ctx}: {self.reason}",) if self.reason else ()
 
     def same_as(self, other: LoadPlan) -> bool:
-        """Whether loading `other` after this one would change nothing."""
+        """Whether loading `other` after this plan would change nothing."""
         return self.file == other.file and self.requested == other.requested
 
 
@@ -66,14 +66,14 @@ async def plan_load(
     """Return how `file` will be loaded.
 
     Args:
-        overrides: load parameters that differ from the defaults, and `fit`: with "strict" a
-            context that does not fit is refused, else it is lowered to one that does.
-        before: the model that serves now and would stay or make room.
+        overrides: load parameters that differ from the defaults, and `fit`: "strict" rejects a
+            context that does not fit, else it is lowered.
+        before: the plan of the model that serves now.
 
     Raises:
-        ModelLoadFailed: the file is no GGUF file.
-        ModelTooLarge: it does not fit into memory, however short its context.
-        LoadParamsRefused: the context is too large and should not be lowered.
+        ModelLoadFailed: the file is not a valid GGUF file.
+        ModelTooLarge: it does not fit into memory even with the shortest context.
+        LoadParamsRefused: the context is too large and `fit` is "strict".
     """
     named = dict(overrides)
     is_strict = named.pop("fit", "auto") == "strict"
@@ -92,7 +92,7 @@ def _plan(
         facts = catalog.facts(file)
         catalog.check_parts(file)
     except (GgufError, OSError) as error:
-        raise ModelLoadFailed(f"{file.name} is no readable GGUF file: {error}") from error
+        raise ModelLoadFailed(f"{file.name} is not a valid GGUF file: {error}") from error
     free = memory_estimate.available_bytes()
     mapped = before.mapped_bytes if before else 0
     plan = _fitted(facts, file, requested, _UNLIMITED)

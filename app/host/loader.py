@@ -1,6 +1,6 @@
-"""Owns the way from a plan to a model that serves: process, weights, cache folder, profiles.
+"""Owns loading a model: spawn the engine, load the weights, restore the profiles.
 
-It must not know which model serves now; the supervisor decides that.
+It must not know which model serves; the supervisor decides that.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.profiles import Profile, ProfileRestore, ProfileState
 from app.host.serving import Serving, Status
 from app.logs import get_logger
+from app.parameters.timeouts import Timeouts
 from app.protocol import Load, ModelInfo, QueueParams
 
 log = get_logger("supervisor")
 
 
 class Loader:
-    """Starts engines and knows all that run.
+    """Starts engines and tracks those that run.
 
     Args:
         queue: how many requests an engine takes.
         cache: the folder of the disk tier.
-        profiles: what every engine has ready before it serves.
-        load_timeout_s: seconds a model may take to load.
-        engine_timeout_s: seconds of silence after which a working engine is ended.
-        status: told of profiles being restored and of engines that end meanwhile.
-        on_exit: called when an engine has ended, for whatever reason.
+        profiles: restored in every engine before it serves.
+        timeouts: of loads and of hung engines.
+        status: gets the progress of the load, and engines that exit during it.
+        on_exit: called when an engine has exited, for whatever reason.
     """
 
     def __init__(
@@ -40,96 +40,91 @@ class Loader:
         queue: QueueParams,
         cache: CacheFolder,
         profiles: Sequence[Profile],
+        timeouts: Timeouts,
         *,
-        load_timeout_s: float,
-        engine_timeout_s: float,
         status: Status,
         on_exit: Callable[[EngineProcess], None],
     ) -> None:
-        self._queue = queue
+        self.queue = queue
         self._profiles = profiles
-        self.load_timeout_s = load_timeout_s
-        self._engine_timeout_s = engine_timeout_s
+        self.timeouts = timeouts
         self._status = status
         self._on_exit = on_exit
         self._engines: set[EngineProcess] = set()
         self._loading: EngineProcess | None = None
         self.cache = cache
-        self.profile_states: Sequence[ProfileState] = self._restoration("").states
+        self.profile_states: Sequence[ProfileState] = self._new_restore("").states
 
     @property
-    def heard_s(self) -> float | None:
-        """Monotonic time of the last word of the engine that is being loaded."""
-        return self._loading.heard_s if self._loading else None
+    def last_event_s(self) -> float | None:
+        """Monotonic time of the last event of the engine that is being loaded."""
+        return self._loading.last_event_s if self._loading else None
 
     @property
-    def fraction(self) -> float | None:
-        """How much of the model that is being loaded is there, 0.0 to 1.0."""
+    def load_fraction(self) -> float | None:
+        """The progress of the load, 0.0 to 1.0; None if none is in progress."""
         return self._loading.load_fraction if self._loading else None
 
     def reconfigure(
-        self,
-        queue: QueueParams,
-        profiles: Sequence[Profile],
-        *,
-        load_timeout_s: float,
-        engine_timeout_s: float,
+        self, queue: QueueParams, profiles: Sequence[Profile], timeouts: Timeouts
     ) -> None:
         """Use other values from the next load on."""
-        self._queue = queue
+        self.queue = queue
         self._profiles = profiles
-        self.load_timeout_s = load_timeout_s
-        self._engine_timeout_s = engine_timeout_s
+        self.timeouts = timeouts
 
     async def load(self, plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
         """Load a model and restore its profiles.
 
-        An engine that ends over a profile is started again without that one.
+        An engine that exits while it restores a profile is restarted without that profile.
 
         Args:
-            spawned: an engine that was started early, to be used for it.
+            spawned: an engine that was spawned early.
 
         Raises:
             ModelLoadFailed: the model could not be loaded.
-            LoadParamsRefused: one of the parameters makes the model unloadable.
+            LoadParamsRefused: a parameter makes the model unloadable.
         """
-        restoration = self._restoration(plan.file.name)
-        self.profile_states = restoration.states
+        restore = self._new_restore(plan.file.name)
+        self.profile_states = restore.states
         while True:
             try:
-                return await self._load_once(plan, spawned or _spawn(), restoration)
+                return await self._load_once(plan, spawned or _spawn(), restore)
             except EngineDied as error:
                 spawned = None
-                self._status.restarts += 1
-                self._status.last_failure = error.message
-                self._say(f"Model {plan.file.name} is being loaded again after its engine ended")
+                self._status.record_restart(error.message)
+                self._status.report_progress(
+                    f"Model {plan.file.name} is being loaded again after its engine exited"
+                )
 
     def end_requests(self) -> None:
-        """Have all requests in flight end with an error now, as the service stops."""
+        """Fail all requests in flight because the service stops."""
         for engine in self._engines:
             engine.end_requests()
 
     async def close(self) -> None:
-        """End all engines, then let go of the cache folder."""
+        """Shut all engines down, then release the cache folder."""
         await asyncio.gather(*(engine.close() for engine in self._engines))
         self.cache.release()
 
     async def _load_once(
-        self, plan: LoadPlan, spawned: SpawnedEngine, restoration: ProfileRestore
+        self, plan: LoadPlan, spawned: SpawnedEngine, restore: ProfileRestore
     ) -> Serving:
-        engine = EngineProcess(spawned, self._ended, silence_s=self._engine_timeout_s)
+        engine = EngineProcess(
+            spawned, self._on_engine_exit, silence_s=self.timeouts.engine_timeout_s
+        )
         self._engines.add(engine)
         self._loading = engine
         try:
             cache = await self.cache.claim()
             command = Load(
-                model_path=str(plan.file.path), params=plan.params, queue=self._queue, cache=cache
+                model_path=str(plan.file.path), params=plan.params, queue=self.queue, cache=cache
             )
-            info = await engine.load(command, self.load_timeout_s)
+            info = await engine.load(command, self.timeouts.load_timeout_s)
             _log_loaded(plan, info, engine)
-            await restoration.run(engine)
+            await restore.run(engine)
         except EngineDied:
-            await engine.ended()
+            await engine.exited()
             raise EngineDied(engine.exit_reason or "") from None
         except BaseException:
             await engine.close(grace_s=0.0)
@@ -137,17 +132,12 @@ class Loader:
             raise
         finally:
             self._loading = None
-        return Serving(plan, info, engine, time.monotonic(), cache, restoration.states)
+        return Serving(plan, info, engine, time.monotonic(), cache, restore.states)
 
-    def _restoration(self, model_name: str) -> ProfileRestore:
-        return ProfileRestore(self._profiles, model_name, self._say)
+    def _new_restore(self, model_name: str) -> ProfileRestore:
+        return ProfileRestore(self._profiles, model_name, self._status.report_progress)
 
-    def _say(self, message: str) -> None:
-        """Say what is going on, unless a model serves meanwhile."""
-        if self._status.name in ("loading", "restarting"):
-            self._status.message = message
-
-    def _ended(self, engine: EngineProcess) -> None:
+    def _on_engine_exit(self, engine: EngineProcess) -> None:
         self._engines.discard(engine)
         self._on_exit(engine)
 

@@ -16,6 +16,8 @@ import msgspec
 
 from app.device.kernel_files import fields, number, own_cgroups
 from app.models.facts import ModelFacts
+from app.models.gguf.tensors import TENSOR_TYPES
+from app.parameters.cache_types import GGML_TYPES, CacheType
 from app.protocol import LoadParams
 
 N_CTX_STEP = 256
@@ -27,19 +29,6 @@ _F32_BYTES = 4
 _TYPICAL_N_VOCAB = 152_000
 _ACTIVATIONS_PER_TOKEN = 24
 _MAX_OUTPUTS = 16
-
-# (bytes of a block, elements in it): the block structs in ggml's src/ggml-common.h.
-_CACHE_TYPES = {
-    "f32": (4, 1),
-    "f16": (2, 1),
-    "bf16": (2, 1),
-    "q8_0": (34, 32),
-    "q5_1": (24, 32),
-    "q5_0": (22, 32),
-    "q4_1": (20, 32),
-    "q4_0": (18, 32),
-    "iq4_nl": (18, 32),
-}
 
 
 @dataclass(frozen=True)
@@ -57,7 +46,7 @@ class MemoryEstimate:
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
 
 
-def kv_bytes(facts: ModelFacts, n_ctx: int, type_k: str, type_v: str) -> int:
+def kv_bytes(facts: ModelFacts, n_ctx: int, type_k: CacheType, type_v: CacheType) -> int:
     """Return the bytes of a full KV cache.
 
     Layers with a sliding window count in full, as llama.cpp allocates them with `swa_full`.
@@ -182,8 +171,8 @@ def _floored(n_ctx: int) -> int:
     return max(MIN_N_CTX, n_ctx // N_CTX_STEP * N_CTX_STEP)
 
 
-def _cache_bytes(n_elements: int, cache_type: str) -> int:
-    block_bytes, block_elements = _CACHE_TYPES[cache_type]
+def _cache_bytes(n_elements: int, cache_type: CacheType) -> int:
+    block_elements, block_bytes = TENSOR_TYPES[GGML_TYPES[cache_type]]
     return math.ceil(n_elements / block_elements) * block_bytes
 
 

@@ -1,4 +1,4 @@
-"""Owns what the service does when memory is short: engines drop what they can do without."""
+"""Owns the reaction to memory pressure: engines evict what they can recompute."""
 
 from __future__ import annotations
 
@@ -14,56 +14,56 @@ from typing import Any
 
 from app.background_tasks import start_task
 from app.device.episode import Episode
-from app.device.memory_pressure import Source
+from app.device.memory_pressure import PressureSource
 from app.errors import EngineDied
 from app.host.memory_estimate import available_bytes
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import MemoryTrimmed, TrimMemory
 
-_REST_S = 5.0
-_CALM_S = 60.0
+_MIN_INTERVAL_S = 5.0
+_CLEAR_AFTER_S = 60.0
 
 log = get_logger("memory")
 
 
 class PressureWatch:
-    """Listens in a thread of its own and calls back in the event loop.
+    """Waits for pressure signals in a thread and reacts in the event loop.
 
     Args:
-        find_source: returns what tells of short memory, which this object closes; None: nothing.
-        relieve: what to do then; it is not called again before it is done, nor within `rest_s`.
+        find_source: returns the source of signals, owned by this object; None disables the watch.
+        relieve: the reaction; not started again while it runs, nor within `min_interval_s`.
     """
 
     def __init__(
         self,
-        find_source: Callable[[], Source | None],
+        find_source: Callable[[], PressureSource | None],
         relieve: Callable[[], Coroutine[Any, Any, None]],
         *,
-        rest_s: float = _REST_S,
+        min_interval_s: float = _MIN_INTERVAL_S,
     ) -> None:
         self._find_source = find_source
-        self._source: Source | None = None
+        self._source: PressureSource | None = None
         self._relieve = relieve
-        self._rest_s = rest_s
+        self._min_interval_s = min_interval_s
         self._thread: threading.Thread | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = -1
 
     def start(self) -> None:
-        """Begin to listen; needs a running event loop."""
+        """Start to wait for signals; needs a running event loop."""
         self._source = self._find_source()
         if self._source is None:
             return
         self._stopping = os.eventfd(0, os.EFD_CLOEXEC)
         arguments = (self._source, asyncio.get_running_loop())
         self._thread = threading.Thread(
-            target=self._listen, args=arguments, name="memory-pressure", daemon=True
+            target=self._wait_for_signals, args=arguments, name="memory-pressure", daemon=True
         )
         self._thread.start()
 
     async def stop(self) -> None:
-        """Listen no more."""
+        """Stop the thread."""
         if self._thread is None or self._source is None:
             return
         os.eventfd_write(self._stopping, 1)
@@ -74,28 +74,28 @@ class PressureWatch:
         if self._task is not None:
             self._task.cancel()
 
-    def _listen(self, source: Source, loop: asyncio.AbstractEventLoop) -> None:
-        last_s = -math.inf  # monotonic time may begin at 0 when the device starts
+    def _wait_for_signals(self, source: PressureSource, loop: asyncio.AbstractEventLoop) -> None:
+        last_s = -math.inf  # monotonic time may start at 0 at boot
         while source.wait(self._stopping):
             now_s = time.monotonic()
-            if now_s - last_s >= self._rest_s:
+            if now_s - last_s >= self._min_interval_s:
                 last_s = now_s
-                loop.call_soon_threadsafe(self._notice)
+                loop.call_soon_threadsafe(self._start_relief)
 
-    def _notice(self) -> None:
+    def _start_relief(self) -> None:
         if self._task is None or self._task.done():
             self._task = start_task(self._relieve(), context=Context())
 
 
 class MemoryRelief:
-    """Has engines drop what they can do without, and says so without repeating itself."""
+    """Has engines evict idle conversations, and logs each episode of pressure once."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._shortage = Episode(_CALM_S)
+        self._episode = Episode(_CLEAR_AFTER_S)
 
     async def __call__(self) -> None:
-        """Drop it."""
+        """Evict them."""
         n_entries = n_bytes = 0
         for serving in self._supervisor.loaded:
             command = TrimMemory(request_id=f"trim-{secrets.token_hex(8)}")
@@ -107,10 +107,10 @@ class MemoryRelief:
                 n_entries += answer.entries
                 n_bytes += answer.bytes
         now_s = time.monotonic()
-        self._shortage.update(now_s, is_there=False)
-        if self._shortage.update(now_s, is_there=True) or n_bytes:
+        self._episode.update(now_s, is_active=False)
+        if self._episode.update(now_s, is_active=True) or n_bytes:
             log.warning(
-                "memory_short",
+                "memory_pressure",
                 freed_bytes=n_bytes,
                 freed_entries=n_entries,
                 available_bytes=available_bytes(),

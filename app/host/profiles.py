@@ -1,4 +1,4 @@
-"""Owns the profiles: conversations whose prompt an engine has ready before it serves."""
+"""Owns the profiles: conversation prefixes that an engine restores before it serves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, as_json
 from app.errors import DistillerError, EngineDied
 from app.host.process.engine_process import EngineProcess
 from app.logs import get_logger
@@ -17,10 +17,10 @@ log = get_logger("profiles")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A conversation's beginning that is kept ready under a name.
+    """A named conversation prefix.
 
     Args:
-        model: file name of the model it is for; empty is every model.
+        model: file name of its model; empty is every model.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Profile:
 
 @dataclass(slots=True)
 class ProfileState:
-    """What became of a profile: `message` says why it failed."""
+    """The state of a profile; `message` is why it failed."""
 
     name: str
     state: Literal["waiting", "restoring", "ready", "failed", "other_model"]
@@ -43,21 +43,21 @@ class ProfileState:
 
 
 class ProfileRestore:
-    """The profiles while one model is loaded.
+    """Restores the profiles of one model.
 
-    A profile that fails is skipped; so is one that ended the engine, when that is loaded again.
+    A profile that fails is skipped; one that crashed the engine is skipped at the next attempt.
 
     Args:
         model_name: file name of the model.
-        say: told what is going on, in a sentence.
+        report: called with a message about the progress.
     """
 
     def __init__(
-        self, profiles: Sequence[Profile], model_name: str, say: Callable[[str], None]
+        self, profiles: Sequence[Profile], model_name: str, report: Callable[[str], None]
     ) -> None:
         self._wanted = [profile for profile in profiles if profile.is_for(model_name)]
         self._model_name = model_name
-        self._say = say
+        self._report = report
         self.states = [
             ProfileState(profile.name, "waiting" if profile in self._wanted else "other_model")
             for profile in profiles
@@ -65,16 +65,16 @@ class ProfileRestore:
         self._state_of = {state.name: state for state in self.states}
 
     async def run(self, engine: EngineProcess) -> None:
-        """Have every profile ready in `engine`, one after another.
+        """Restore every profile in `engine`, one after another.
 
         Raises:
-            EngineDied: one of them ended the engine; run again with another one.
+            EngineDied: a profile crashed the engine; run again with another engine.
         """
         for number, profile in enumerate(self._wanted, start=1):
             state = self._state_of[profile.name]
             if state.state != "failed":
                 count = f"{number} of {len(self._wanted)}"
-                self._say(f"Profile '{profile.name}' is being restored ({count})")
+                self._report(f"Profile '{profile.name}' is being restored ({count})")
                 await self._restore(profile, state, engine)
         engine.tell(KeepProfiles(names=[profile.name for profile in self._wanted]))
 
@@ -82,14 +82,14 @@ class ProfileRestore:
         state.state = "restoring"
         command = Prefill(
             request_id=f"profile-{profile.name}",
-            messages=profile.messages,
-            tools=profile.tools,
+            messages=as_json(profile.messages),
+            tools=as_json(profile.tools),
             profile=profile.name,
         )
         try:
             last = await engine.ask(command, command.request_id)
         except EngineDied:
-            self._fail(state, "the engine ended while it restored this profile")
+            self._fail(state, "the engine exited while restoring this profile")
             raise
         except DistillerError as error:
             self._fail(state, error.message)

@@ -1,8 +1,8 @@
-"""Owns which requests may have ended the engine, and keeps those that did away from it.
+"""Owns which requests crash engines, and rejects those that did.
 
-Whoever was worked on when an engine died is tried again, one at a time, until it gets on; new
-requests wait until all have been. So a request that ends engines is found, and those that ran
-beside it are not blamed a second time.
+Requests that were running when an engine crashed are retried one at a time; new requests wait
+until those retries have made progress. This isolates a request that crashes engines, so that those
+that ran beside it are not counted as suspects a second time.
 """
 
 from __future__ import annotations
@@ -11,95 +11,118 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from app.errors import RequestQuarantined
 from app.protocol import Generate, encode
 
-_MOST_DEATHS = 2
-_MOST_IN_COMPANY = 4  # whoever ends engines only there has to be stopped too
-_MOST_KEPT = 64
-_KEPT_S = 3600.0
-_WHY = "The engine ended more than once while it worked on this request; it is not tried again"
+_MAX_CRASHES = 2
+_MAX_SHARED_CRASHES = 4  # bounds requests that crash engines only beside others
+_MAX_ENTRIES = 64
+_TTL_S = 3600.0
+_MESSAGE = "The engine crashed more than once while processing this request; it is not retried"
 
 
 class Quarantine:
-    """The requests that no engine gets to see for an hour, and those that may become it.
+    """The requests that no engine gets for an hour, and the retries that decide which those are.
 
     Args:
-        clock: seconds that only grow.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._until_s: dict[bytes, float] = {}
-        self._trial = asyncio.Lock()
-        self._n_suspects = 0
-        self._nobody_is_tried = asyncio.Event()
-        self._nobody_is_tried.set()
+        self._expires_s: dict[bytes, float] = {}
+        self._retry_lock = asyncio.Lock()
+        self._n_retries = 0
+        self._no_retries = asyncio.Event()
+        self._no_retries.set()
+        self._suspects: WeakKeyDictionary[object, object] = WeakKeyDictionary()
 
     def __len__(self) -> int:
-        return len(self._until_s)
+        return len(self._expires_s)
+
+    # ------------------------------------------------------------ retries
 
     @property
-    def is_trying(self) -> bool:
-        """Whether a request is tried, or waits for its trial."""
-        return self._n_suspects > 0
+    def is_retrying(self) -> bool:
+        """Whether a request is retried alone, or waits for its retry."""
+        return self._n_retries > 0
 
-    async def begin_trial(self) -> None:
-        """Wait until the request may be tried; whoever is not on trial has to wait meanwhile."""
-        self._n_suspects += 1
-        self._nobody_is_tried.clear()
+    async def begin_retry(self) -> None:
+        """Wait until this request may be retried alone; requests that are not retried wait."""
+        self._n_retries += 1
+        self._no_retries.clear()
         try:
-            await self._trial.acquire()
+            await self._retry_lock.acquire()
         except asyncio.CancelledError:
-            self._forget_one()
+            self._drop_retry()
             raise
 
-    def end_trial(self) -> None:
-        """Let the next one be tried."""
-        self._trial.release()
-        self._forget_one()
+    def end_retry(self) -> None:
+        """Let the next request be retried."""
+        self._retry_lock.release()
+        self._drop_retry()
 
-    def _forget_one(self) -> None:
-        self._n_suspects -= 1
-        if not self._n_suspects:
-            self._nobody_is_tried.set()
+    def _drop_retry(self) -> None:
+        self._n_retries -= 1
+        if not self._n_retries:
+            self._no_retries.set()
 
-    async def all_tried(self) -> None:
-        """Wait until no request is tried."""
-        await self._nobody_is_tried.wait()
+    async def retries_done(self) -> None:
+        """Wait until no request is retried alone."""
+        await self._no_retries.wait()
+
+    # ------------------------------------------------------------ crashes
+
+    def set_suspect(self, engine: object, request: object | None) -> None:
+        """Name the request that a crash of `engine` is attributed to from now on.
+
+        Args:
+            request: None attributes a crash to every request that runs in the engine.
+        """
+        if request is None:
+            self._suspects.pop(engine, None)
+        else:
+            self._suspects[engine] = request
+
+    def suspect(self, engine: object) -> object | None:
+        """Return the request that a crash of `engine` is attributed to; None is all running."""
+        return self._suspects.get(engine)
 
     def check(self, model_name: str, command: Generate) -> None:
-        """Refuse a request that ended the engine before.
+        """Reject a request that crashed engines before.
 
         Raises:
             RequestQuarantined: it did.
         """
-        if self._until_s:
-            until_s = self._until_s.get(_digest(model_name, command), 0.0)
-            if self._clock() < until_s:
-                raise RequestQuarantined(_WHY)
+        if self._expires_s:
+            expires_s = self._expires_s.get(_digest(model_name, command), 0.0)
+            if self._clock() < expires_s:
+                raise RequestQuarantined(_MESSAGE)
 
-    def blame(self, model_name: str, command: Generate, n_deaths: int, *, in_company: bool) -> None:
-        """Note that an engine died of a request, for the `n_deaths`-th time.
+    def record_crash(
+        self, model_name: str, command: Generate, n_crashes: int, *, is_shared: bool
+    ) -> None:
+        """Record that an engine crashed while running a request, for the `n_crashes`-th time.
 
         Args:
-            in_company: whether it may as well have died of another one.
+            is_shared: whether another request may have caused the crash.
 
         Raises:
-            RequestQuarantined: it is not to be tried again.
+            RequestQuarantined: the request must not be retried.
         """
-        if n_deaths < (_MOST_IN_COMPANY if in_company else _MOST_DEATHS):
+        if n_crashes < (_MAX_SHARED_CRASHES if is_shared else _MAX_CRASHES):
             return
-        self._until_s[_digest(model_name, command)] = self._clock() + _KEPT_S
-        while len(self._until_s) > _MOST_KEPT:
-            del self._until_s[next(iter(self._until_s))]
-        raise RequestQuarantined(_WHY)
+        self._expires_s[_digest(model_name, command)] = self._clock() + _TTL_S
+        while len(self._expires_s) > _MAX_ENTRIES:
+            del self._expires_s[next(iter(self._expires_s))]
+        raise RequestQuarantined(_MESSAGE)
 
 
 def _digest(model_name: str, command: Generate) -> bytes:
-    """Return what tells two requests apart that are not the same for the engine."""
+    """Return a digest that is equal for requests that are the same to the engine."""
     plain = msgspec.structs.replace(command, request_id="", sent_s=0.0, resumes=None)
     return hashlib.sha256(model_name.encode() + b"\0" + encode(plain)).digest()

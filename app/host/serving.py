@@ -1,4 +1,4 @@
-"""Owns what the service can say of itself: the model that serves, and the state it is in."""
+"""Owns the state of the service: the model that serves, and the status that clients see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.errors import DistillerError, EngineUnavailable, NoModelLoaded, ServiceStopping
+from app.errors import (
+    DistillerError,
+    EngineUnavailable,
+    ModelLoadFailed,
+    NoModelLoaded,
+    ServiceStopping,
+)
 from app.host.load_plan import LoadPlan
 from app.host.process.engine_process import EngineProcess
 from app.host.profiles import ProfileState
@@ -15,18 +21,20 @@ from app.protocol import CacheParams, ModelInfo
 
 StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
 
+_RESTARTING = "The engine process exited and is being restarted"
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A model that serves.
+    """A model that serves requests.
 
     Args:
-        plan: what was asked for and what became of it.
+        plan: how it was loaded.
         info: what the engine reported.
         engine: the process.
         since_s: monotonic time of the load.
-        cache: what the engine was told of the disk tier.
-        profiles: what became of the profiles when it was loaded.
+        cache: the disk tier's parameters, as sent to the engine.
+        profiles: the state of each profile after the load.
     """
 
     plan: LoadPlan
@@ -44,20 +52,80 @@ class Serving:
 
 @dataclass(slots=True)
 class Status:
-    """What the service can say of itself at any moment."""
+    """The service's state machine; `stopping` is final.
+
+    Attributes:
+        serving: the model that serves, if any.
+        pending: name of the model that is being loaded or restarted while none serves.
+    """
 
     name: StatusName = "no_model"
     message: str = (
         "No model is loaded; put a .gguf file into the models folder and name it in 'model' "
         "or POST /setModel"
     )
+    serving: Serving | None = None
+    pending: str | None = None
     restarts: int = 0
     last_failure: str | None = None
     oom_kills: int = 0
     _change: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def set(self, name: StatusName, message: str) -> None:
-        """Say what state the service is in now; there is no way back from `stopping`."""
+    # ------------------------------------------------------------ transitions
+
+    def begin_load(self, model_name: str, message: str) -> None:
+        """No model serves; one is being loaded."""
+        self.serving, self.pending = None, model_name
+        self._set("loading", message)
+
+    def begin_restart(self, model_name: str, reason: str | None) -> None:
+        """The engine that served has exited; its model is being loaded again."""
+        self.serving = None
+        if self.name != "stopping":
+            self.pending, self.last_failure = model_name, reason
+            self._set("restarting", _RESTARTING)
+
+    def report_progress(self, message: str) -> None:
+        """Replace the message of a load or restart."""
+        if self.name in ("loading", "restarting"):
+            self.message = message
+
+    def record_restart(self, reason: str | None = None) -> None:
+        """Count a restart of the engine; `reason` replaces the last failure."""
+        self.restarts += 1
+        self.last_failure = reason or self.last_failure
+
+    def record_restart_failure(self, reason: str) -> None:
+        """A restart has failed; wakes the requests that wait for it."""
+        self.last_failure = reason
+        if self.name == "restarting":
+            self._set("restarting", _RESTARTING)
+
+    def serve(self, serving: Serving) -> None:
+        """A model serves from now on.
+
+        Raises:
+            ServiceStopping: the service began to stop while the model was being loaded.
+            ModelLoadFailed: the engine has exited already.
+        """
+        if self.name == "stopping":
+            raise self.refusal()
+        if not serving.engine.is_alive:
+            raise ModelLoadFailed(f"the engine of {serving.name} exited right after the load")
+        self.serving, self.pending = serving, None
+        self._set("ok", "Server is healthy and model is loaded")
+
+    def fail(self, reason: str) -> None:
+        """No model serves, and none is being loaded."""
+        self.pending = None
+        self.last_failure = reason
+        self._set("error", reason)
+
+    def stop(self) -> None:
+        """The service is shutting down."""
+        self._set("stopping", "Server is shutting down")
+
+    def _set(self, name: StatusName, message: str) -> None:
         if self.name != "stopping":
             self.name = name
             self.message = message
@@ -65,11 +133,13 @@ class Status:
             self._change = asyncio.Event()
 
     async def changed(self) -> None:
-        """Wait until the state is said anew."""
+        """Wait for the next transition."""
         await self._change.wait()
 
+    # ------------------------------------------------------------ reports
+
     def refusal(self) -> DistillerError:
-        """Return the error for a request while nothing serves."""
+        """Return the error for a request while no model serves."""
         match self.name:
             case "loading" | "restarting":
                 return EngineUnavailable(self.message)
@@ -79,10 +149,10 @@ class Status:
                 return NoModelLoaded(self.message)
 
     def warnings(self) -> Iterator[str]:
-        """Yield a sentence for each thing that is wrong although a model may serve."""
+        """Yield a sentence for each problem that persists although a model may serve."""
         if self.oom_kills:
             times = "once" if self.oom_kills == 1 else f"{self.oom_kills} times"
             yield (
-                f"Memory was so short that the kernel ended the engine {times} since the start; "
-                "a smaller n_ctx or model needs less"
+                f"The kernel's OOM killer has ended the engine {times} since the start; "
+                "a smaller n_ctx or model needs less memory"
             )

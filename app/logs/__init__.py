@@ -1,4 +1,4 @@
-"""Owns the service's log lines: their form, their fields and where they go."""
+"""Owns logging: the format, fields and destination of log records."""
 
 from app.logs.setup import LogLevel, bound, configure, get_logger
 

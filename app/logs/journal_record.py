@@ -1,6 +1,6 @@
-"""Owns what of a log line goes into which field of the journal; must not know how it is sent.
+"""Owns the mapping of log records to journal fields; must not know how they are sent.
 
-`MESSAGE` is the sentence that people read, everything else is there to search for.
+`MESSAGE` is for people, all other fields are for queries.
 """
 
 from __future__ import annotations
@@ -15,18 +15,20 @@ from app.logs.values import to_text
 IDENTIFIER = "distiller-llm"
 
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
-_STANDING = ("timestamp", "level", "event", "logger", "exception", "stack")
-_SAYS_MOST = ("text", "message", "error", "reason")
-_TAKEN = re.compile(r"MESSAGE(_ID)?|PRIORITY|EVENT|LOGGER|EXCEPTION|SYSLOG_.*|CODE_.*|ERRNO|UNIT")
+_STANDARD_KEYS = ("timestamp", "level", "event", "logger", "exception", "stack")
+_MESSAGE_KEYS = ("text", "message", "error", "reason")
+_RESERVED = re.compile(
+    r"MESSAGE(_ID)?|PRIORITY|EVENT|LOGGER|EXCEPTION|SYSLOG_.*|CODE_.*|ERRNO|UNIT"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MOST_VALUE_CHARS = 120
-_MOST_DETAIL_CHARS = 600
+_MAX_VALUE_CHARS = 120
+_MAX_DETAIL_CHARS = 600
 
 
 def record_of(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a log line's journal record.
+    """Yield the journal fields of a log record.
 
-    `request_ids`, a list, becomes one `REQUEST_ID` for each, so that a search for any finds it.
+    `request_ids`, a list, becomes one `REQUEST_ID` per item, so that a query for any item matches.
     """
     yield "MESSAGE", message_of(line)
     yield "PRIORITY", str(_PRIORITIES.get(str(line.get("level")), 6))
@@ -40,22 +42,22 @@ def record_of(line: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if name == "request_ids" and isinstance(value, list | tuple):
             yield from (("REQUEST_ID", to_text(request_id)) for request_id in value)
             continue
-        known_as = field_name(str(name))
-        taken = _TAKEN.fullmatch(known_as)
-        yield field_name(f"FIELD_{known_as}") if taken else known_as, to_text(value)
+        journal_name = field_name(str(name))
+        is_reserved = _RESERVED.fullmatch(journal_name)
+        yield field_name(f"FIELD_{journal_name}") if is_reserved else journal_name, to_text(value)
 
 
 def message_of(line: Mapping[str, Any]) -> str:
-    """Return the sentence for people: the event, what it says, its details, a traceback below."""
+    """Return `MESSAGE`: the event, its main text, its details, and a traceback below."""
     details = dict(_details(line))
-    told = next((details.pop(name) for name in _SAYS_MOST if details.get(name)), None)
+    main_text = next((details.pop(name) for name in _MESSAGE_KEYS if details.get(name)), None)
     sentence = to_text(line.get("event"))
-    if told is not None:
-        sentence += f": {to_text(told)}"
+    if main_text is not None:
+        sentence += f": {to_text(main_text)}"
     shown: list[str] = []
     for name, value in details.items():
         text = f"{name}={_shortened(to_text(value))}"
-        if sum(map(len, shown)) + len(text) <= _MOST_DETAIL_CHARS:
+        if sum(map(len, shown)) + len(text) <= _MAX_DETAIL_CHARS:
             shown.append(text)
     if shown:
         sentence += f" ({', '.join(shown)})"
@@ -65,12 +67,12 @@ def message_of(line: Mapping[str, Any]) -> str:
 
 def _details(line: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in line.items():
-        if name not in _STANDING and value is not None:
+        if name not in _STANDARD_KEYS and value is not None:
             yield name, value
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_VALUE_CHARS else text[: _MOST_VALUE_CHARS - 1] + "…"
+    return text if len(text) <= _MAX_VALUE_CHARS else text[: _MAX_VALUE_CHARS - 1] + "…"
 
 
 def _escaped(found: re.Match[str]) -> str:

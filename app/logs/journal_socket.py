@@ -1,4 +1,4 @@
-"""Owns systemd's native journal protocol: records as bytes, and their way to the journal's socket.
+"""Owns systemd's native journal protocol: encoding records and sending them to the socket.
 
 It must not know what is logged. Protocol: https://systemd.io/JOURNAL_NATIVE_PROTOCOL/.
 """
@@ -20,8 +20,8 @@ from pathlib import Path
 SOCKET = Path("/run/systemd/journal/socket")
 
 _LENGTH_BYTES = 8
-_MOST_NAME_CHARS = 64
-_FOREIGN = re.compile(r"[^A-Z0-9_]")
+_MAX_NAME_CHARS = 64
+_INVALID_CHARS = re.compile(r"[^A-Z0-9_]")
 _TOO_LARGE = (errno.EMSGSIZE, errno.ENOBUFS)
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 _SEND_WAIT_S = 0.2
@@ -29,9 +29,9 @@ _RETRY_S = 5.0
 
 
 def field_name(name: str) -> str:
-    """Return a name that the journal takes: A-Z, 0-9 and _, 64 at most, a letter in front."""
-    allowed = _FOREIGN.sub("_", name.upper()).lstrip("_0123456789")
-    return allowed[:_MOST_NAME_CHARS] or "FIELD"
+    """Return a valid field name: A-Z, 0-9 and _, at most 64, starting with a letter."""
+    allowed = _INVALID_CHARS.sub("_", name.upper()).lstrip("_0123456789")
+    return allowed[:_MAX_NAME_CHARS] or "FIELD"
 
 
 def encode(fields: Iterable[tuple[str, str | bytes]]) -> bytes:
@@ -70,34 +70,34 @@ def is_stderr(environment: Mapping[str, str], descriptor: int = 2) -> bool:
 
 
 class JournalSocket:
-    """Sends records to the journal; one that it cannot send is the caller's again.
+    """Sends records to the journal; the caller handles those that cannot be sent.
 
     Args:
         path: the journal's datagram socket.
-        retry_s: how long it does not try again after a failure.
+        retry_s: seconds after a failure in which it does not retry.
     """
 
     def __init__(self, path: Path = SOCKET, *, retry_s: float = _RETRY_S) -> None:
         self._path = path
         self._retry_s = retry_s
         self._socket: socket.socket | None = None
-        self._resting_until_s = 0.0
+        self._retry_at_s = 0.0
         self._lock = threading.Lock()
 
     def send(self, record: bytes) -> bool:
-        """Send a record; waits for a fifth of a second at most and never raises.
+        """Send a record; blocks for at most 0.2 s and never raises.
 
         Returns:
-            Whether the journal has it.
+            Whether it was sent.
         """
         with self._lock:
-            if time.monotonic() < self._resting_until_s:
+            if time.monotonic() < self._retry_at_s:
                 return False
             try:
                 self._send(record)
             except OSError:
                 self._close()
-                self._resting_until_s = time.monotonic() + self._retry_s
+                self._retry_at_s = time.monotonic() + self._retry_s
                 return False
             return True
 
@@ -115,7 +115,7 @@ class JournalSocket:
                 self._socket.sendmsg([], rights, 0, str(self._path))
 
     def close(self) -> None:
-        """Close the socket; a later record opens it again."""
+        """Close the socket; the next record reopens it."""
         with self._lock:
             self._close()
 
@@ -127,7 +127,7 @@ class JournalSocket:
 
 @contextlib.contextmanager
 def _sealed(record: bytes) -> Iterator[int]:
-    """Give a file in memory with the record, which nobody can change any more."""
+    """Yield a sealed memfd that contains the record."""
     descriptor = os.memfd_create("journal-record", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with open(descriptor, "wb", closefd=False) as file:

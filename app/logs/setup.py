@@ -1,8 +1,8 @@
-"""Owns the form of log lines and where they go; must know nothing of what is logged.
+"""Owns the format and destination of log records; must know nothing of what is logged.
 
-Every line of the process, structlog's and the standard library's alike, is one record in systemd's
-journal where stderr leads there, and elsewhere one JSON object on stderr (or a coloured line on a
-terminal). A line that cannot be written is dropped: logging never ends the service.
+Every record of the process, from structlog or the standard library, goes to systemd's journal if
+stderr is connected to it, else to stderr as a JSON object (as a coloured line on a terminal). A
+record that cannot be written is dropped: logging never ends the service.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ _LEVELS: dict[LogLevel, int] = {
 _ROUTED_LOGGERS = ("sanic.root", "sanic.error", "sanic.server", "asyncio", "py.warnings")
 _SILENCED_LOGGERS = ("sanic.access",)
 
-# A logger that was bound earlier holds this very list, so it is refilled and never replaced.
+# Bound loggers hold this list object, so it is refilled and never replaced.
 _processors: list[Processor] = []
 
 
 def configure(level: LogLevel, log_format: LogFormat = "auto") -> None:
-    """Send the log lines of the whole process to stderr, or to the journal.
+    """Send the log records of the whole process to stderr or the journal.
 
-    Call it at the start, before the first line; a later call changes form and level of all loggers.
+    Call it before the first record; a later call changes format and level of all loggers.
 
     Args:
-        level: the lowest level that is written.
-        log_format: `auto` is `journal` where stderr leads to systemd's journal, `console` where it
-            is a terminal, else `json`. Lines that the journal does not take are `json`.
+        level: the lowest level that is logged.
+        log_format: `auto` is `journal` if stderr is connected to systemd's journal, `console` if it
+            is a terminal, else `json`. Records that the journal rejects are written as `json`.
     """
-    renderers = _renderers(_chosen(log_format))
+    renderers = _renderers(_resolve(log_format))
     _processors[:] = [*_shared_processors(), *renderers]
     structlog.configure(
         processors=_processors,
@@ -59,12 +59,12 @@ def configure(level: LogLevel, log_format: LogFormat = "auto") -> None:
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """Return the logger whose lines carry `name`; may be called before `configure`."""
+    """Return the logger with that name; may be called before `configure`."""
     return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(name))
 
 
 def bound(name: str) -> str | None:
-    """Return what the context of this task binds to each line under `name`."""
+    """Return the value bound to `name` in the current context, as text."""
     value = structlog.contextvars.get_contextvars().get(name)
     return None if value is None else str(value)
 
@@ -72,7 +72,7 @@ def bound(name: str) -> str | None:
 # ---------------------------------------------------------------- from event to line
 
 
-def _chosen(log_format: LogFormat) -> LogFormat:
+def _resolve(log_format: LogFormat) -> LogFormat:
     if log_format != "auto":
         return log_format
     if journal_socket.is_stderr(os.environ):
@@ -97,11 +97,11 @@ def _shared_processors() -> list[Processor]:
         structlog.stdlib.add_logger_name,
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        _put_first_things_first,
+        _order_keys,
     ]
 
 
-def _put_first_things_first(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+def _order_keys(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return {
         "timestamp": now.replace("+00:00", "Z"),
@@ -120,10 +120,10 @@ _journal = journal_socket.JournalSocket()
 
 
 def _send_to_journal(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Send a line to the journal; one that it does not take goes on to the next processor."""
+    """Send a record to the journal; a rejected one goes on to the next processor."""
     try:
         record = journal_socket.encode(record_of(event))
-    except Exception:  # nothing known does this, and a log line must not end its request
+    except Exception:  # not expected, but logging must not fail a request
         return event
     if _journal.send(record):
         raise structlog.DropEvent
@@ -149,7 +149,7 @@ def _stderr_is_terminal() -> bool:
         return False
 
 
-# ---------------------------------------------------------------- the one way out
+# ---------------------------------------------------------------- output
 
 
 _write_lock = threading.Lock()
@@ -167,7 +167,7 @@ def _write_line(line: str) -> None:
 
 
 class _Stderr:
-    """What structlog calls a logger: it has a name and takes finished lines."""
+    """The logger that structlog wraps: it writes rendered lines."""
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
@@ -179,7 +179,7 @@ class _Stderr:
 
 
 class _StandardHandler(logging.Handler):
-    """Takes the records of the standard library's loggers."""
+    """Handles the records of the standard library's loggers."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -189,12 +189,12 @@ class _StandardHandler(logging.Handler):
         except Exception as error:
             fallback = {
                 "level": "error",
-                "event": "log record could not be formatted",
+                "event": "log_format_failed",
                 "logger": record.name,
                 "template": describe(record.msg),
                 "error": describe(error),
             }
-            line = _render_json(None, "", _put_first_things_first(None, "", fallback))
+            line = _render_json(None, "", _order_keys(None, "", fallback))
         _write_line(line)
 
 

@@ -1,4 +1,4 @@
-"""Owns how the values of a log line become text; never raises, whatever they are."""
+"""Owns the conversion of logged values to text; never raises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 
 def describe(value: object) -> str:
-    """Return a value that JSON does not know as text."""
+    """Return a value that JSON cannot represent, as text."""
     try:
         return value.decode(errors="backslashreplace") if isinstance(value, bytes) else repr(value)
     except Exception as error:
@@ -25,7 +25,7 @@ def to_json(value: object, *, ascii_only: bool = False) -> str:
 
 
 def to_text(value: object) -> str:
-    """Return a value as text: strings and numbers as they are, all else as JSON has it."""
+    """Return a value as text: strings and numbers as they are, all else as JSON."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes | float):

@@ -1,1 +1,1 @@
-"""Owns the model files: the folder, what goes in and out of it, and what a file says of itself."""
+"""Owns the model files: the models folder, adding and removing models, GGUF headers."""

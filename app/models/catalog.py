@@ -1,4 +1,4 @@
-"""Owns what lies in the models folder: safe names to files; must know nothing of loading them."""
+"""Owns the list of models in the models folder; must know nothing of loading them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.models.gguf import GgufError, read_header
 _SUFFIX = ".gguf"
 _IGNORED_PREFIXES = (".", "~", "ggml-vocab-", "mmproj")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
-_SHOWN_NAMES = 20
+_MAX_LISTED_NAMES = 20
 
 _log = logs.get_logger(__name__)
 
@@ -25,10 +25,10 @@ class ModelFile:
     """A model in the models folder.
 
     Attributes:
-        name: file name, which is also the model's name everywhere; of a split model, its first
-            part's.
-        size_bytes: of all parts of a split model together.
-        modified_s: last change of the (first) file, seconds since the epoch.
+        name: file name, which identifies the model everywhere; for a split model, of its first
+            part.
+        size_bytes: total of all parts of a split model.
+        modified_s: modification time of the (first) file, seconds since the epoch.
     """
 
     name: str
@@ -38,16 +38,16 @@ class ModelFile:
 
 
 class Catalog:
-    """The GGUF files directly in one folder, looked up anew at each call, which may be in a thread.
+    """The GGUF files directly in one folder, scanned at each call; thread-safe.
 
-    A name is only ever compared with the names found in the folder, never made into a path, so
-    that no request can leave the folder. A symbolic link counts when its target lies in the
-    folder too. Left out are subfolders, hidden and empty files, vocabulary-only files
+    A requested name is only compared with names found in the folder, never used as a path, so that
+    no request can leave the folder. A symbolic link counts if its target is in the folder too.
+    Excluded are subfolders, hidden and empty files, vocabulary-only files
     (`ggml-vocab-*`), projectors of vision models (`mmproj*`), names that are not UTF-8, and every
     part but the first of a split model (`-00001-of-00003.gguf`).
 
     Args:
-        models_dir: the folder; one that does not exist holds no models.
+        models_dir: the folder; a missing one is empty.
     """
 
     def __init__(self, models_dir: Path) -> None:
@@ -71,10 +71,10 @@ class Catalog:
         return sorted(models, key=lambda model: model.name)
 
     def find(self, name: str) -> ModelFile:
-        """Return the model of that name; the `.gguf` ending may be left out.
+        """Return the model with that name; the suffix `.gguf` is optional.
 
         Raises:
-            ModelNotFound: no such model, or several that differ only in the ending's case.
+            ModelNotFound: no such model, or several that differ only in the suffix's case.
         """
         entries = self.entries()
         matches = [entry for entry in entries if entry.name == name]
@@ -89,7 +89,7 @@ class Catalog:
         )
 
     def default(self, configured: str | None) -> ModelFile | None:
-        """Return the model to start with: the configured, else the newest, else None.
+        """Return the model to load at the start: the configured one, else the newest, else None.
 
         Raises:
             ModelNotFound: a model is configured and does not exist.
@@ -99,14 +99,14 @@ class Catalog:
         return max(self.entries(), key=lambda entry: (entry.modified_s, entry.name), default=None)
 
     def facts(self, entry: ModelFile, *, whole: bool = True) -> ModelFacts:
-        """Return what the header of a model's file says; remembered until the file changes.
+        """Return the facts in a model's header; cached until the file changes.
 
         Args:
             whole: read past the vocabulary (tens of milliseconds for a large one). Without it
                 `has_chat_template`, and `file_type` of some files, stay None.
 
         Raises:
-            GgufError: the file cannot be read or is no usable GGUF file.
+            GgufError: the file cannot be read or is not a valid GGUF file.
         """
         try:
             with entry.path.open("rb") as file:
@@ -114,18 +114,18 @@ class Catalog:
                 key = (entry.path, stat.st_size, stat.st_mtime_ns, whole)
                 if key not in self._facts:
                     header = read_header(file, stat.st_size, facts_only=not whole)
-                    self._forget(entry.path, whole)
+                    self._evict(entry.path, whole)
                     self._facts[key] = model_facts(header)
                 return self._facts[key]
         except OSError as error:
             raise GgufError(f"the file cannot be read: {error.strerror}") from error
 
     def check_parts(self, entry: ModelFile) -> None:
-        """Check the files of a split model behind its first.
+        """Check the parts of a split model after the first.
 
         Raises:
-            GgufError: one is missing, a link that leads out of the folder, or no usable GGUF file;
-                the message names it.
+            GgufError: a part is missing, links out of the folder or is not a valid GGUF file; the
+                message names it.
         """
         names = part_names(entry.name)[1:]
         found = self._scan() if names else {}
@@ -140,28 +140,28 @@ class Catalog:
             except GgufError as error:
                 raise GgufError(f"{name}: {error}") from error
 
-    def _forget(self, path: Path, whole: bool) -> None:
+    def _evict(self, path: Path, whole: bool) -> None:
         for key in [key for key in self._facts if key[0] == path and key[3] == whole]:
             del self._facts[key]
 
     def _scan(self) -> dict[str, os.stat_result]:
-        """Return every GGUF file of the folder that may be offered, parts included."""
+        """Return every model file of the folder, parts included."""
         found = {}
         try:
             root = self.models_dir.resolve()
             with os.scandir(root) as files:
                 for file in files:
-                    if is_offered(file.name) and (stat := _stat_inside(file, root)):
+                    if is_model_name(file.name) and (stat := _stat_inside(file, root)):
                         found[file.name] = stat
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except OSError as error:
-            _log.warning("models folder unreadable", path=str(self.models_dir), error=str(error))
+            _log.warning("models_dir_unreadable", path=str(self.models_dir), error=str(error))
         return found
 
 
-def is_offered(name: str) -> bool:
-    """Return whether a file of this name may be a model of the folder."""
+def is_model_name(name: str) -> bool:
+    """Return whether a file with this name counts as a model."""
     if not name.lower().endswith(_SUFFIX) or name.lower().startswith(_IGNORED_PREFIXES):
         return False
     try:
@@ -172,7 +172,7 @@ def is_offered(name: str) -> bool:
 
 
 def part_names(name: str) -> list[str]:
-    """Return the names of all parts of a split model, given one; empty where it is none."""
+    """Return the names of all parts of a split model, given one; empty for other models."""
     part = _PART.search(name)
     if part is None:
         return []
@@ -187,7 +187,7 @@ def _stat_inside(file: os.DirEntry[str], root: Path) -> os.stat_result | None:
             return None
         stat = file.stat()
         return stat if file.is_file() and stat.st_size else None
-    except (OSError, RuntimeError):  # vanished meanwhile, or a loop of links
+    except (OSError, RuntimeError):  # deleted meanwhile, or a symlink loop
         return None
 
 
@@ -208,7 +208,9 @@ def _printable(name: str) -> str:
 
 def _listing(entries: list[ModelFile]) -> str:
     if not entries:
-        return "the models folder holds no .gguf file"
-    names = ", ".join(entry.name for entry in entries[:_SHOWN_NAMES])
-    more = f" and {len(entries) - _SHOWN_NAMES} more" if len(entries) > _SHOWN_NAMES else ""
-    return f"the models folder holds {names}{more}"
+        return "the models folder contains no .gguf file"
+    names = ", ".join(entry.name for entry in entries[:_MAX_LISTED_NAMES])
+    more = (
+        f" and {len(entries) - _MAX_LISTED_NAMES} more" if len(entries) > _MAX_LISTED_NAMES else ""
+    )
+    return f"the models folder contains {names}{more}"

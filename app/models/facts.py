@@ -1,4 +1,4 @@
-"""Owns what a GGUF header says about its model; must know nothing of files or llama.cpp."""
+"""Owns the facts about a model in its GGUF header; must know nothing of files or llama.cpp."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _GUESSED_FILE_TYPE = 1024
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The shape of a model as its header states it; 0 where the header is silent.
+    """The shape of a model according to its header; 0 for absent values.
 
     Attributes:
-        n_ctx_train: tokens of the longest context in training.
-        n_head_kv: key/value heads of a layer; the largest where layers differ.
-        n_head_kv_total: key/value heads of all layers together, which sizes the KV cache.
+        n_ctx_train: context length in training, in tokens.
+        n_head_kv: key/value heads of a layer; the maximum if layers differ.
+        n_head_kv_total: key/value heads of all layers, which determines the KV cache's size.
         key_length: elements of one head's key; likewise `value_length`.
-        n_vocab: tokens in the vocabulary, None where unknown.
-        file_type: name of the quantisation, None where unknown.
-        has_chat_template: None where the header was not read to its end.
-        sliding_window: tokens a windowed layer sees, None where there is none.
+        n_vocab: tokens in the vocabulary; None if unknown.
+        file_type: name of the quantisation; None if unknown.
+        has_chat_template: None if the header was not read to its end.
+        sliding_window: tokens that a windowed layer attends to; None without such layers.
     """
 
     architecture: str
@@ -52,17 +52,17 @@ class ModelFacts:
 
 
 def model_facts(header: GgufHeader) -> ModelFacts:
-    """Return what a header says about its model.
+    """Return the facts in a header.
 
     Key names: the GGUF specification, "Standardized key-value pairs".
 
     Raises:
-        GgufError: no architecture is named, or a count is not a whole number.
+        GgufError: the architecture is missing, or a count is not a whole number.
     """
     values = header.values
     architecture = values.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
-        raise GgufError("the header names no architecture")
+        raise GgufError("the header has no general.architecture")
     name = values.get("general.name")
 
     def count(key: str, default: int = 0) -> int:
@@ -105,12 +105,12 @@ def _count(values: Mapping[str, Value], key: str) -> int | None:
 def _per_layer(
     values: Mapping[str, Value], key: str, n_layer: int, default: tuple[int, int] = (0, 0)
 ) -> tuple[int, int]:
-    """Return the largest and the sum over all layers of a number that layers may differ in."""
+    """Return the maximum and the sum over all layers of a number that may differ by layer."""
     value = values.get(key)
     if isinstance(value, tuple):
         counts = [item for item in value if type(item) is int and item >= 0]
         if len(counts) != len(value):
-            raise GgufError(f"{shown(key)} holds something else than whole numbers")
+            raise GgufError(f"{shown(key)} contains values that are not whole numbers")
         return max(counts, default=0), sum(counts)
     every = _count(values, key)
     return default if every is None else (every, every * n_layer)

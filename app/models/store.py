@@ -1,4 +1,4 @@
-"""Owns what comes into the models folder and what leaves it: whole files or nothing.
+"""Owns adding models to the models folder and removing them, atomically.
 
 It must not know the command line, nor which model a running server has loaded.
 """
@@ -15,57 +15,57 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import ModelNotFound
-from app.models.catalog import Catalog, is_offered, part_names
+from app.models.catalog import Catalog, is_model_name, part_names
 from app.models.facts import model_facts
 from app.models.gguf import GgufError, read_header
 
 _MODE = 0o644
 _COPY_BYTES = 8 * 1024**2
-_KEPT_FREE = 0.05
-_LONGEST_NAME_BYTES = 240
+_RESERVED_SHARE = 0.05
+_MAX_NAME_BYTES = 240
 
 
 class ModelRefused(Exception):
-    """A model cannot be added or removed; the message says why and what helps."""
+    """A model cannot be added or removed; the message states the reason."""
 
 
 def add_model(
     models_dir: Path, source: Path, name: str | None = None, *, force: bool = False
 ) -> list[Path]:
-    """Copy a model into the folder and return its new files; of a split model, all parts.
+    """Copy a model into the folder and return its new files; for a split model, all parts.
 
-    A file appears under its name only when all of it is on the disk. It gets the folder's owner
-    and mode 0644.
+    A file gets its final name only after it was written and synced. It gets the folder's owner and
+    mode 0644.
 
     Args:
-        name: file name in the folder; `.gguf` may be left out. None keeps the source's.
-        force: replace a model of that name.
+        name: file name in the folder; the suffix `.gguf` is optional. None keeps the source's.
+        force: replace a model with that name.
 
     Raises:
-        ModelRefused: it is no usable model, or there is no place for it.
+        ModelRefused: the file is not a valid model, or there is no space for it.
     """
     target_name = _checked_name(source.name if name is None else name)
     if not models_dir.is_dir():
         raise ModelRefused(f"the models folder {models_dir} does not exist")
     parts = part_names(source.name)
     if parts and name is not None:
-        raise ModelRefused(f"{source.name} is a part of a split model, which keeps its names")
+        raise ModelRefused(f"{source.name} is part of a split model, whose files cannot be renamed")
     sources = [source.with_name(part) for part in parts] or [source]
     pairs = [(path, models_dir / (path.name if parts else target_name)) for path in sources]
     for path, target in pairs:
         _check_model(path, is_whole=not parts or path == sources[0])
-        _check_place(path, target, force=force)
-    _check_room(models_dir, sum(path.stat().st_size for path in sources))
+        _check_target(path, target, force=force)
+    _check_free_space(models_dir, sum(path.stat().st_size for path in sources))
     for path, target in pairs:
         _copy(path, target, force=force)
     return [target for _, target in pairs]
 
 
 def remove_model(models_dir: Path, name: str) -> list[Path]:
-    """Remove a model from the folder and return its former files; of a split model, all parts.
+    """Remove a model from the folder and return its former files; for a split model, all parts.
 
     Raises:
-        ModelRefused: there is none of that name, or it may not be removed.
+        ModelRefused: there is no such model, or its files cannot be deleted.
     """
     try:
         model = Catalog(models_dir).find(name)
@@ -88,14 +88,14 @@ def remove_model(models_dir: Path, name: str) -> list[Path]:
 def _checked_name(name: str) -> str:
     named = name if name.lower().endswith(".gguf") else name + ".gguf"
     if "/" in name or "\0" in name or name in (".", "..", ""):
-        raise ModelRefused(f"'{name}' is no name of a file in the models folder")
-    if not is_offered(named) or not named.isprintable():
+        raise ModelRefused(f"'{name}' is not a valid file name")
+    if not is_model_name(named) or not named.isprintable():
         raise ModelRefused(
-            f"'{named}' would not be shown: names of models do not begin with . or ~ or 'mmproj' "
-            "or 'ggml-vocab-', and are plain text"
+            f"'{named}' is not a valid model name: it must not start with '.', '~', 'mmproj' or "
+            "'ggml-vocab-', and must be printable"
         )
-    if len(named.encode()) > _LONGEST_NAME_BYTES:
-        raise ModelRefused(f"the name is longer than {_LONGEST_NAME_BYTES} bytes")
+    if len(named.encode()) > _MAX_NAME_BYTES:
+        raise ModelRefused(f"the name is longer than {_MAX_NAME_BYTES} bytes")
     return named
 
 
@@ -104,34 +104,34 @@ def _check_model(source: Path, *, is_whole: bool) -> None:
         with source.open("rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise ModelRefused(f"{source} is no file")
+                raise ModelRefused(f"{source} is not a regular file")
             header = read_header(file, status.st_size)
         if is_whole:
             model_facts(header)
     except GgufError as error:
-        raise ModelRefused(f"{source} is no usable GGUF file: {error}") from error
+        raise ModelRefused(f"{source} is not a valid GGUF file: {error}") from error
     except OSError as error:
         raise ModelRefused(f"{source} cannot be read: {error.strerror}") from error
 
 
-def _check_place(source: Path, target: Path, *, force: bool) -> None:
+def _check_target(source: Path, target: Path, *, force: bool) -> None:
     if not target.exists() and not target.is_symlink():
         return
     if target.exists() and target.samefile(source):
-        raise ModelRefused(f"{target} is that file itself")
+        raise ModelRefused(f"{source} and {target} are the same file")
     if target.is_dir():
         raise ModelRefused(f"{target} is a folder")
     if not force:
-        raise ModelRefused(f"{target.name} exists already; --force replaces it")
+        raise ModelRefused(f"{target.name} already exists; use --force to replace it")
 
 
-def _check_room(folder: Path, size_bytes: int) -> None:
+def _check_free_space(folder: Path, size_bytes: int) -> None:
     disk = shutil.disk_usage(folder)
-    kept_bytes = int(disk.total * _KEPT_FREE)
-    if disk.free - size_bytes < kept_bytes:
+    reserved_bytes = int(disk.total * _RESERVED_SHARE)
+    if disk.free - size_bytes < reserved_bytes:
         raise ModelRefused(
-            f"not enough room in {folder}: the model has {_mib(size_bytes)}, {_mib(disk.free)} are "
-            f"free, and {_mib(kept_bytes)} (5 %) have to stay free"
+            f"not enough space in {folder}: the model needs {_mib(size_bytes)}, {_mib(disk.free)} "
+            f"are free, and {_mib(reserved_bytes)} (5 %) must stay free"
         )
 
 
@@ -144,11 +144,11 @@ def _mib(size_bytes: int) -> str:
 
 def _copy(source: Path, target: Path, *, force: bool) -> None:
     try:
-        with source.open("rb") as reader, _arriving(target) as (descriptor, path):
-            _fill(descriptor, reader.fileno())
-            _give_to_folder(descriptor, target.parent)
+        with source.open("rb") as reader, _partial_file(target) as (descriptor, path):
+            _copy_data(descriptor, reader.fileno())
+            _set_owner(descriptor, target.parent)
             os.fsync(descriptor)
-            _check_place(source, target, force=force)
+            _check_target(source, target, force=force)
             path.replace(target)
             _sync_folder(target.parent)
     except OSError as error:
@@ -156,8 +156,8 @@ def _copy(source: Path, target: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _arriving(target: Path) -> Iterator[tuple[int, Path]]:
-    """Open the hidden file that becomes `target`; what is left of an earlier one is overwritten."""
+def _partial_file(target: Path) -> Iterator[tuple[int, Path]]:
+    """Open the hidden file that becomes `target`; truncate one left by an interrupted copy."""
     path = target.with_name(f".{target.name}.part")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
@@ -176,18 +176,18 @@ def _arriving(target: Path) -> Iterator[tuple[int, Path]]:
         os.close(descriptor)
 
 
-def _fill(descriptor: int, source: int) -> None:
+def _copy_data(descriptor: int, source: int) -> None:
     size_bytes = os.fstat(source).st_size
     os.posix_fallocate(descriptor, 0, size_bytes)
     copied = 0
     while copied < size_bytes:
         n_bytes = os.sendfile(descriptor, source, copied, min(_COPY_BYTES, size_bytes - copied))
         if n_bytes == 0:
-            raise OSError(0, "the file became shorter while it was copied")
+            raise OSError(0, "the file shrank while it was being copied")
         copied += n_bytes
 
 
-def _give_to_folder(descriptor: int, folder: Path) -> None:
+def _set_owner(descriptor: int, folder: Path) -> None:
     owner = folder.stat()
     os.fchmod(descriptor, _MODE)
     with contextlib.suppress(PermissionError):  # only root can give files away

@@ -6,6 +6,10 @@ The HTTP process sends commands, the engine answers with events; everything that
 one request carries its `request_id`.
 """
 
+from app.parameters.cache import CacheParams
+from app.parameters.load import LoadParams
+from app.parameters.queue import QueueParams
+from app.parameters.sampling import SamplingParams
 from app.protocol.commands import (
     Cancel,
     ClearCache,
@@ -64,17 +68,13 @@ from app.protocol.framing import (
 from app.protocol.parts import (
     CacheCounts,
     CacheMiss,
-    CacheParams,
     Constraint,
     DiskEntry,
-    LoadParams,
     ModelInfo,
     PromptEnd,
     PromptToken,
-    QueueParams,
     RawPrompt,
     ReasoningParams,
-    SamplingParams,
     Timings,
     TokenChance,
     TokenLogprob,

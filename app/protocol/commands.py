@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from app.base.json_types import JsonObject
+from app.parameters.cache import CacheParams
+from app.parameters.load import LoadParams
+from app.parameters.queue import QueueParams
+from app.parameters.sampling import SamplingParams
 from app.protocol.parts import (
-    CacheParams,
     Constraint,
-    LoadParams,
     Message,
     PromptEnd,
-    QueueParams,
     RawPrompt,
     ReasoningParams,
-    SamplingParams,
     ToolChoice,
 )
 
@@ -29,8 +29,8 @@ class Load(Message, frozen=True, kw_only=True):
 class Generate(Message, frozen=True, kw_only=True):
     """Answer a conversation, or go on with a `prompt` where there is one.
 
-    `messages` and `tools` are the client's JSON objects; the engine renders them. An answer to a
-    prompt that is `continued` is what follows the text of the last message.
+    `messages` and `tools` are JSON text, as the client sent it; the engine renders them. An
+    answer to a prompt that is `continued` is what follows the text of the last message.
     `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
     events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
     the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
@@ -44,8 +44,8 @@ class Generate(Message, frozen=True, kw_only=True):
     """
 
     request_id: str
-    messages: list[JsonObject] = []
-    tools: list[JsonObject] = []
+    messages: bytes = b"[]"
+    tools: bytes = b"[]"
     template_kwargs: JsonObject = {}
     prompt_end: PromptEnd = "opened"
     prompt: RawPrompt | None = None
@@ -74,8 +74,8 @@ class Prefill(Message, frozen=True, kw_only=True):
     """
 
     request_id: str
-    messages: list[JsonObject]
-    tools: list[JsonObject] = []
+    messages: bytes
+    tools: bytes = b"[]"
     template_kwargs: JsonObject = {}
     prompt_end: PromptEnd = "opened"
     profile: str = ""
@@ -102,8 +102,8 @@ class Render(Message, frozen=True, kw_only=True):
     """Write a conversation as the prompt that a `Generate` would have."""
 
     request_id: str
-    messages: list[JsonObject]
-    tools: list[JsonObject] = []
+    messages: bytes
+    tools: bytes = b"[]"
     template_kwargs: JsonObject = {}
     prompt_end: PromptEnd = "opened"
 
@@ -112,8 +112,8 @@ class CountTokens(Message, frozen=True, kw_only=True):
     """Count the tokens of the prompt that a `Generate` would have; needs no place in the queue."""
 
     request_id: str
-    messages: list[JsonObject] = []
-    tools: list[JsonObject] = []
+    messages: bytes = b"[]"
+    tools: bytes = b"[]"
     template_kwargs: JsonObject = {}
     prompt_end: PromptEnd = "opened"
     prompt: RawPrompt | None = None

@@ -136,7 +136,10 @@ class ToolCallDelta(Message, frozen=True, kw_only=True):
 
 
 class TokenLogprobs(Message, frozen=True, kw_only=True):
-    """Generated tokens and how likely they were; comes before the first piece that shows them."""
+    """Generated tokens and how likely they were; comes before the first piece that shows them.
+
+    The one that ends the answer is among them only where the prompt's were asked for too.
+    """
 
     request_id: str
     tokens: list[TokenLogprob]

@@ -1,1 +1,1 @@
-"""Owns what the service and systemd say to each other."""
+"""Owns the protocols between the service and systemd."""

@@ -1,7 +1,7 @@
-"""Owns the words between a service and systemd: notifications, handed-over sockets, the watchdog.
+"""Owns systemd's service protocols: notifications, socket activation, the watchdog's interval.
 
-The protocols are those of sd_notify(3), sd_listen_fds(3) and sd_watchdog_enabled(3). Pure
-sockets and environment: it must not know what the service does. Without systemd nothing happens.
+They are those of sd_notify(3), sd_listen_fds(3) and sd_watchdog_enabled(3). Sockets and
+environment only: it must not know what the service does. Without systemd, it does nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ VARIABLES = (
 
 @dataclass(frozen=True, slots=True)
 class HandedFd:
-    """A file descriptor that was open when the process started, and its name in the unit."""
+    """A file descriptor passed by systemd, and its FileDescriptorName=."""
 
     fd: int
     name: str
@@ -35,12 +35,12 @@ class HandedFd:
 
 @dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """What systemd told this process, and the way to tell it something.
+    """systemd as seen from a service.
 
     Args:
-        address: where notifications go; empty is nowhere.
-        fds: what it handed over.
-        watchdog_s: seconds after the last sign of life that it waits; None is no watchdog.
+        address: the notification socket; empty if there is none.
+        fds: the file descriptors it passed.
+        watchdog_s: the watchdog's timeout in seconds; None without a watchdog.
     """
 
     address: str = ""
@@ -50,7 +50,7 @@ class ServiceManager:
     def notify(self, **assignments: str | int) -> bool:
         """Send assignments such as `STATUS="Loading"`; return whether they were sent.
 
-        Never raises and never waits: a manager that does not listen is its own trouble.
+        Never raises and never blocks, even if systemd does not read its socket.
         """
         if not self.address:
             return False
@@ -60,12 +60,12 @@ class ServiceManager:
         return False
 
     def reloading(self) -> bool:
-        """Say that the configuration is being read again; `READY=1` ends that."""
+        """Send `RELOADING=1`; `READY=1` ends the reload."""
         return self.notify(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
 
 
 def take_over(environ: MutableMapping[str, str] = os.environ) -> ServiceManager:
-    """Return what systemd left in the environment, and take it out: it is for no child."""
+    """Read systemd's variables and remove them from the environment, so that no child gets them."""
     found = {name: environ.pop(name) for name in VARIABLES if name in environ}
     return ServiceManager(
         address=_address(found.get("NOTIFY_SOCKET", "")),

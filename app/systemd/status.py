@@ -1,6 +1,6 @@
-"""Owns what systemd is told while the service runs: readiness, progress, signs of life.
+"""Owns the notifications to systemd: readiness, status, start timeout, watchdog.
 
-It must not know sockets (`app.systemd.notify`) and decides nothing about the service.
+It must not know sockets (`app.systemd.notify`) and changes nothing in the service.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from app.logs import get_logger
 from app.systemd.notify import ServiceManager
 from app.systemd.watchdog import SupervisorHealth
 
-_LOOK_EVERY_S = 0.25
-_LOOK_EVERY_S_WHEN_READY = 1.0
-# An engine that says nothing for so long while it loads gets no more time from systemd.
-_PATIENCE_S = 60.0
+_START_INTERVAL_S = 0.25
+_READY_INTERVAL_S = 1.0
+# A load that makes no progress for this long runs into systemd's start timeout.
+_TIMEOUT_EXTENSION_S = 60.0
 
 log = get_logger("systemd")
 
 
 class SystemdStatus:
-    """Tells systemd how the service is.
+    """Notifies systemd of the service's state.
 
-    `READY=1` comes when the first model serves: loaded, its profiles restored, a token computed.
-    It comes too when there is none to be had (no file, a broken one): HTTP answers and says so,
-    and starting the service anew would not mend the file.
+    `READY=1` is sent when the initial model serves: loaded, profiles restored, a token computed. It
+    is also sent when no model can be loaded (no file, a damaged one): HTTP answers with the
+    reason, and a restart of the service would not repair the file.
 
     Args:
-        manager: systemd, or nobody.
-        supervisor: what is looked at.
-        liveness: says whether systemd should better start the service anew.
+        manager: systemd.
+        supervisor: the source of the state.
+        health: decides whether the watchdog is fed.
     """
 
     def __init__(
@@ -42,30 +42,30 @@ class SystemdStatus:
         self._manager = manager
         self._supervisor = supervisor
         self._health = health
-        self._telling: asyncio.Task[None] | None = None
-        self._feeding: asyncio.Task[None] | None = None
+        self._status_task: asyncio.Task[None] | None = None
+        self._watchdog_task: asyncio.Task[None] | None = None
         self._is_ready = False
-        self._told = ""
-        self._extended_s = 0.0
-        self._trouble = ""
+        self._last_status = ""
+        self._last_extension_s = 0.0
+        self._last_problem = ""
 
     def start(self) -> None:
-        """Begin to tell; costs nothing where nobody listens."""
+        """Start the notifications; does nothing without a notification socket."""
         if not self._manager.address:
             return
-        self._telling = start_task(self._tell_status())
+        self._status_task = start_task(self._update_status())
         if self._manager.watchdog_s:
-            self._feeding = start_task(self._feed_watchdog(self._manager.watchdog_s))
+            self._watchdog_task = start_task(self._feed_watchdog(self._manager.watchdog_s))
 
     def stopping(self) -> None:
-        """Say that the service ends; the watchdog is fed as long as the event loop turns."""
+        """Send `STOPPING=1`; the watchdog is fed as long as the event loop runs."""
         self._manager.notify(STOPPING=1, STATUS="Finishing open requests and saving prompts")
-        if self._telling:
-            self._telling.cancel()
+        if self._status_task:
+            self._status_task.cancel()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Say that settings are read again, and in the end that this is over."""
+        """Bracket a reload with `RELOADING=1` and `READY=1`."""
         if self._is_ready:
             self._manager.reloading()
         try:
@@ -76,48 +76,48 @@ class SystemdStatus:
 
     # ------------------------------------------------------------ status
 
-    async def _tell_status(self) -> None:
+    async def _update_status(self) -> None:
         while True:
-            self._tell()
-            await asyncio.sleep(_LOOK_EVERY_S_WHEN_READY if self._is_ready else _LOOK_EVERY_S)
+            self._notify()
+            await asyncio.sleep(_READY_INTERVAL_S if self._is_ready else _START_INTERVAL_S)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         status = self._supervisor.status.name
-        words = describe(self._supervisor)
-        news: dict[str, str | int] = {}
+        text = describe(self._supervisor)
+        assignments: dict[str, str | int] = {}
         if not self._is_ready and status not in ("loading", "stopping"):
-            news["READY"] = 1
+            assignments["READY"] = 1
         elif not self._is_ready and self._has_progress():
-            news["EXTEND_TIMEOUT_USEC"] = int(_PATIENCE_S * 1e6)
-        if words != self._told:
-            news["STATUS"] = words
-        if news and self._manager.notify(**news):  # what did not get through is told again
-            self._told = words
-            self._is_ready = self._is_ready or "READY" in news
+            assignments["EXTEND_TIMEOUT_USEC"] = int(_TIMEOUT_EXTENSION_S * 1e6)
+        if text != self._last_status:
+            assignments["STATUS"] = text
+        if assignments and self._manager.notify(**assignments):  # else it is sent again
+            self._last_status = text
+            self._is_ready = self._is_ready or "READY" in assignments
 
     def _has_progress(self) -> bool:
-        """Return whether the engine has said something since this was asked last."""
-        heard_s = self._supervisor.heard_s or 0.0
-        has_news = heard_s > self._extended_s
-        self._extended_s = heard_s
-        return has_news
+        """Return whether the loading engine has sent an event since the last call."""
+        last_event_s = self._supervisor.last_event_s or 0.0
+        has_progress = last_event_s > self._last_extension_s
+        self._last_extension_s = last_event_s
+        return has_progress
 
     # ------------------------------------------------------------ watchdog
 
     async def _feed_watchdog(self, watchdog_s: float) -> None:
-        """Show that the event loop turns, as long as the supervisor does its work."""
+        """Feed the watchdog while the event loop runs and the supervisor is healthy."""
         while True:
-            trouble = self._health.trouble()
-            if not trouble:
+            problem = self._health.problem()
+            if not problem:
                 self._manager.notify(WATCHDOG=1)
-            elif trouble != self._trouble:
-                log.error("watchdog_not_fed", reason=trouble)
-            self._trouble = trouble
+            elif problem != self._last_problem:
+                log.error("watchdog_not_fed", reason=problem)
+            self._last_problem = problem
             await asyncio.sleep(watchdog_s / 2)
 
 
 def describe(supervisor: Supervisor) -> str:
-    """Return in a line how the service is, as `systemctl status` shows it."""
+    """Return the line that `systemctl status` shows."""
     status, serving = supervisor.status, supervisor.serving
     if status.name == "ok" and serving:
         ready = [profile for profile in serving.profiles if profile.state == "ready"]

@@ -1,7 +1,7 @@
-"""Owns the judgement whether the supervisor still does its work; changes nothing.
+"""Owns the health check of the supervisor that decides whether the watchdog is fed.
 
-An engine that hangs or dies is the supervisor's to repair. Only where it does not, although it
-had the time, is the whole service in need of a new start.
+The supervisor restarts an engine that hangs or exits. Only if it fails to do so in time does the
+whole service need a restart.
 """
 
 from __future__ import annotations
@@ -10,42 +10,44 @@ import time
 
 from app.host.supervisor import Supervisor
 
-# A hung engine is ended within a second and its end is known within another.
-_REPAIR_S = 15.0
+# A hung engine is killed within a second, and its exit is noticed within another.
+_GRACE_S = 15.0
 
 
 class SupervisorHealth:
-    """Says what is wrong with a supervisor, once it has been wrong for long enough.
+    """Reports a problem of the supervisor once it has lasted for the grace period.
 
     Args:
-        supervisor: the one to be watched.
-        repair_s: seconds that a repair may take to begin.
+        supervisor: the one to check.
+        grace_s: seconds in which the supervisor may react.
     """
 
-    def __init__(self, supervisor: Supervisor, repair_s: float = _REPAIR_S) -> None:
+    def __init__(self, supervisor: Supervisor, grace_s: float = _GRACE_S) -> None:
         self._supervisor = supervisor
-        self._repair_s = repair_s
+        self._grace_s = grace_s
         self._since_s: float | None = None
 
-    def trouble(self) -> str:
-        """Return what nobody repairs, in words; empty when all is well or being repaired."""
-        trouble = self._trouble_now()
+    def problem(self) -> str:
+        """Return the problem as text; empty if there is none or it is being handled."""
+        problem = self._current_problem()
         now_s = time.monotonic()
-        if not trouble:
+        if not problem:
             self._since_s = None
         elif self._since_s is None:
             self._since_s = now_s
-        return trouble if self._since_s and now_s - self._since_s >= self._repair_s else ""
+        return problem if self._since_s and now_s - self._since_s >= self._grace_s else ""
 
-    def _trouble_now(self) -> str:
+    def _current_problem(self) -> str:
         supervisor = self._supervisor
         status, serving = supervisor.status.name, supervisor.serving
-        if status in ("loading", "restarting") and not supervisor.is_at_work:
-            return f"the service says '{status}' and nothing is being done about it"
+        if status in ("loading", "restarting") and not supervisor.is_busy:
+            return f"the status is '{status}', but no load or restart is in progress"
         if status != "ok" or serving is None:
             return ""
         if not serving.engine.is_alive:
-            return "the engine has ended and nobody noticed"
+            return "the engine has exited, but is not being restarted"
         if serving.engine.is_hung:
-            return f"the engine has been silent for {serving.engine.silent_s:.0f} s over its work"
+            return (
+                f"the engine has been hung for {serving.engine.stalled_s:.0f} s and was not killed"
+            )
         return ""

@@ -11,7 +11,7 @@ run_guest_tests() {
   if [[ $1 == memory ]]; then
     try "limits of memory are the kernel's" limits_hold
     try "no connection leaves it" no_connection_leaves
-    try "memory gets short" memory_short
+    try "memory gets short" memory_pressure
     try "memory ends" memory_ends
   fi
   try "idle stop, and start to ready" restart_time
@@ -98,20 +98,20 @@ without_limits() {
 }
 
 # Above MemoryHigh whoever needs memory has to wait, which the service notices.
-memory_short() {
+memory_pressure() {
   local told
   answers tcp >/dev/null
   wait_for 20 "curl -fs http://127.0.0.1:8000/cache | python3 -c 'import json, sys; sys.exit(not json.load(sys.stdin)[\"tiers\"][\"memory\"][\"bytes\"])'"
   with_room 16 400
-  hog memory_short || {
+  hog memory_pressure || {
     without_limits
     return 1
   }
   without_limits
-  wait_for 20 'journalctl -u distiller-llm -o cat --no-pager EVENT=memory_short | grep -q .'
+  wait_for 20 'journalctl -u distiller-llm -o cat --no-pager EVENT=memory_pressure | grep -q .'
   told='it looks at its control group'
   if tr '\0' '\n' <"/proc/$(main_pid)/environ" | grep -q ^MEMORY_PRESSURE_WATCH=/sys; then told='systemd tells it where'; fi
-  echo "$told: $(journalctl -u distiller-llm -o cat --no-pager EVENT=memory_short | head -n 1)"
+  echo "$told: $(journalctl -u distiller-llm -o cat --no-pager EVENT=memory_pressure | head -n 1)"
 }
 
 # At MemoryMax the kernel ends the engine, the service goes on, says so, and answers again.
@@ -138,11 +138,11 @@ memory_ends() {
     return 1
   }
   line=$(journalctl -u distiller-llm -o cat --no-pager EVENT=engine_exited | tail -n 1)
-  [[ $line == *"out-of-memory killer ended it"* ]] || {
+  [[ $line == *"OOM killer"* ]] || {
     echo "the journal does not say why: $line"
     return 1
   }
-  curl -fs http://127.0.0.1:8000/health | grep -q 'the kernel ended the engine ' || {
+  curl -fs http://127.0.0.1:8000/health | grep -q 'OOM killer has ended the engine ' || {
     echo "/health does not say it"
     return 1
   }

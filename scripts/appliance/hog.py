@@ -1,6 +1,6 @@
 """hog.py CGROUP UNTIL: takes memory in steps until something has happened to a control group.
 
-UNTIL is `oom_kill`, the kernel's count of ended processes, or `memory_short`, the service's word.
+UNTIL is `oom_kill`, the kernel's count of ended processes, or `memory_pressure`, the log event.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def kills(cgroup: Path) -> int:
 
 
 def was_told() -> bool:
-    command = ["journalctl", "-u", "distiller-llm", "-o", "cat", "-q", "EVENT=memory_short"]
+    command = ["journalctl", "-u", "distiller-llm", "-o", "cat", "-q", "EVENT=memory_pressure"]
     return bool(subprocess.run(command, check=True, capture_output=True).stdout)
 
 

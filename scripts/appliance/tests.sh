@@ -294,7 +294,7 @@ reloads() {
 
 wrong_setting_at_reload() {
   local said
-  said=$(reload_with 'temperature = "warm"' reload_refused)
+  said=$(reload_with 'temperature = "warm"' reload_failed)
   echo "the same process goes on with what it had: $said"
   [[ $said == *temperature* ]]
 }

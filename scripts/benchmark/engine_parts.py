@@ -6,6 +6,7 @@ import json
 from functools import cached_property
 from pathlib import Path
 
+from app.base.json_types import as_json
 from app.engine.constrain import Compiler, Guide, GuidePlan, build_tokenizer
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.llama import Model, route_logs
@@ -46,7 +47,7 @@ class EngineParts:
         Raises:
             BenchFailed: to nothing.
         """
-        plan = self.planner.plan(command, "")
+        plan = self.planner.plan(command, "", json.loads(command.tools))
         if plan is None:
             raise BenchFailed("the engine holds the answer to nothing")
         return plan
@@ -71,10 +72,10 @@ def _command(
 ) -> Generate:
     return Generate(
         request_id="bench",
-        messages=[{"role": "user", "content": "Hello"}],
+        messages=as_json([{"role": "user", "content": "Hello"}]),
         sampling=SamplingParams(),
         constraint=constraint,
-        tools=tools or [],
+        tools=as_json(tools or []),
         tool_choice=tool_choice or ToolChoice(),
     )
 

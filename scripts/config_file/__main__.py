@@ -1,4 +1,7 @@
-"""Owns deploy/config.toml, the settings file of the package; run by `scripts/config-file`."""
+"""Owns what shows the settings: deploy/config.toml and the tables of docs/configuration.md.
+
+Run by `scripts/config-file`.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,27 @@ import sys
 from pathlib import Path
 
 from scripts.config_file.page import page
+from scripts.config_file.tables import with_tables
 
-FILE = Path(__file__).resolve().parents[2] / "deploy" / "config.toml"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(arguments: list[str]) -> int:
-    """Write the file, or with `--check` say whether it is what would be written."""
-    if "--check" not in arguments:
-        FILE.write_text(page())
-        return 0
-    if FILE.is_file() and FILE.read_text() == page():
-        return 0
-    print(
-        "deploy/config.toml does not show app/config/settings.py any more: run scripts/config-file"
-    )
-    return 1
+    """Write the files, or with `--check` say which are not what would be written."""
+    docs = ROOT / "docs" / "configuration.md"
+    wanted = {ROOT / "deploy" / "config.toml": page(), docs: with_tables(docs.read_text())}
+    stale = [
+        path for path, text in wanted.items() if not path.is_file() or path.read_text() != text
+    ]
+    for path in stale:
+        if "--check" in arguments:
+            print(
+                f"{path.relative_to(ROOT)} does not show the settings any more: "
+                "run scripts/config-file"
+            )
+        else:
+            path.write_text(wanted[path])
+    return int(bool(stale) and "--check" in arguments)
 
 
 if __name__ == "__main__":

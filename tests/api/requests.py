@@ -28,7 +28,8 @@ def read(**fields: Any) -> ChatRequest:
 def command(*, reasoning: ReasoningParams | None = None, **fields: Any) -> Generate:
     """Return what the engine is told to do for a chat request."""
     defaults = Defaults(sampling=SamplingParams(), reasoning=reasoning or ReasoningParams())
-    return to_generate(read(**fields), "r", served(defaults))
+    data = json.dumps({"messages": [USER], **fields}).encode()
+    return to_generate(data, parse(data, ChatRequest), "r", served(defaults))
 
 
 def served(defaults: Defaults | None = None) -> ServedModel:

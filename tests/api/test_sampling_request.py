@@ -31,8 +31,9 @@ def test_where_a_request_says_nothing_the_models_defaults_hold() -> None:
 
 
 def test_later_places_win_and_leave_alone_what_they_do_not_name() -> None:
-    first = Sampling(temperature=0.5, top_k=7, n_predict=3)
-    asked = read_sampling(served(), first, None, InferenceConfigs(temperature=0.25))
+    first = Sampling.model_validate({"temperature": 0.5, "top_k": 7, "n_predict": 3})
+    second = InferenceConfigs.model_validate({"temperature": 0.25})
+    asked = read_sampling(served(), first, None, second)
     assert (asked.sampling.temperature, asked.sampling.top_k) == (0.25, 7)
     assert asked.max_tokens == 3
 
@@ -49,6 +50,7 @@ def test_minus_one_is_the_models_context(name: str) -> None:
 
 
 def test_a_bias_is_for_tokens_of_the_models_vocabulary() -> None:
+    given = Sampling.model_validate({"logit_bias": {str(INFO.n_vocab): 1.0}})
     with pytest.raises(InvalidRequest) as refused:
-        read_sampling(served(), Sampling(logit_bias={str(INFO.n_vocab): 1.0}))
+        read_sampling(served(), given)
     assert refused.value.param == "logit_bias"

@@ -10,11 +10,14 @@ import pytest
 
 from app.config.settings import Settings, setting_names
 from app.config.sources import load_settings
+from app.parameters.timeouts import Timeouts
 from scripts.config_file.page import page
+from scripts.config_file.tables import with_tables
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 SAVING_THE_CACHE_S = 10
 CONFIG = DEPLOY / "config.toml"
+DOCS = DEPLOY.parent / "docs" / "configuration.md"
 
 
 def directives(unit: str) -> dict[str, list[str]]:
@@ -38,6 +41,12 @@ def test_the_settings_file_shows_every_setting_as_it_is() -> None:
     assert CONFIG.read_text() == page(), "run scripts/config-file"
 
 
+def test_the_tables_of_the_documentation_show_every_setting_as_it_is() -> None:
+    text = DOCS.read_text()
+    assert with_tables(text) == text, "run scripts/config-file"
+    assert re.findall(r"(?m)^\| `(\w+)` \|", text)[: len(setting_names())] == setting_names()
+
+
 def test_the_settings_file_as_installed_is_valid() -> None:
     settings = load_settings({}, CONFIG)
 
@@ -59,11 +68,11 @@ def test_its_commented_lines_are_the_defaults() -> None:
 def test_a_stop_has_time_for_open_requests_and_for_the_cache() -> None:
     allowed_s = seconds(SERVICE["TimeoutStopSec"][0])
 
-    assert allowed_s > load_settings({}, CONFIG).stop_timeout_s + SAVING_THE_CACHE_S
+    assert allowed_s > load_settings({}, CONFIG).part(Timeouts).stop_timeout_s + SAVING_THE_CACHE_S
 
 
 def test_a_start_has_time_to_load_a_model() -> None:
-    assert seconds(SERVICE["TimeoutStartSec"][0]) > Settings().load_timeout_s
+    assert seconds(SERVICE["TimeoutStartSec"][0]) > Timeouts().load_timeout_s
 
 
 def test_failing_starts_never_reach_the_limit_that_takes_the_socket_down() -> None:

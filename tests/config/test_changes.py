@@ -1,39 +1,21 @@
-"""When a changed setting takes effect, and that the documentation says the same."""
+"""When a changed setting takes effect, and what of a change counts without a restart."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from typing import get_args
 
 from app.config.changes import changes, live_part, takes_effect
 from app.config.settings import Settings, setting_names
-
-DOCS = Path(__file__).parents[2] / "docs" / "configuration.md"
-
-
-def documented(section: str, heading: str) -> set[str]:
-    """Return the settings that a bullet of a section names."""
-    text = DOCS.read_text().split(f"## {section}\n")[1].split("\n## ")[0]
-    (bullet,) = re.findall(rf"^- \*\*{heading}\*\*.*$", text, re.MULTILINE)
-    return {name for name in re.findall(r"`(\w+)`", bullet) if name in setting_names()}
+from app.parameters.answer import AnswerParams
+from app.parameters.row import TakesEffect
 
 
-def tabulated(section: str) -> set[str]:
-    text = DOCS.read_text().split(f"## {section}\n")[1].split("\n## ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
-
-
-def of(effect: str) -> set[str]:
-    return {name for name in setting_names() if takes_effect(name) == effect}
-
-
-def test_the_documentation_says_when_each_setting_takes_effect() -> None:
-    reloading = "Changing settings while the service runs"
-    assert documented(reloading, "next start") == of("next start")
-    loading = tabulated("Loading a model") | tabulated("Queue")
-    assert documented(reloading, "next load") | loading == of("next load")
-    sampling = tabulated("Sampling")
-    assert documented(reloading, "now") | sampling == of("now")
+def test_a_change_of_a_setting_takes_effect_when_its_row_says() -> None:
+    of = {name: takes_effect(name) for name in setting_names()}
+    assert set(of.values()) == set(get_args(TakesEffect))
+    assert (of["temperature"], of["seed"], of["max_body_bytes"]) == ("now", "now", "now")
+    assert (of["n_ctx"], of["parallel"], of["load_timeout_s"]) == ("next load",) * 3
+    assert (of["port"], of["cache_dir"], of["disk_cache_mb"]) == ("next start",) * 3
 
 
 def test_only_what_differs_is_a_change() -> None:
@@ -49,4 +31,4 @@ def test_only_what_differs_is_a_change() -> None:
 
 def test_what_needs_a_new_start_stays_as_it_was() -> None:
     now = live_part(Settings(max_tokens=3, port=1), Settings(max_tokens=5, port=2))
-    assert (now.max_tokens, now.port) == (5, 1)
+    assert (now.part(AnswerParams).max_tokens, now.port) == (5, 1)

@@ -12,6 +12,9 @@ from app.cli.main import main
 from app.config.settings import Settings
 from app.config.sources import load_settings
 from app.errors import SettingsInvalid
+from app.parameters.answer import AnswerParams
+from app.parameters.load import LoadParams
+from app.parameters.sampling import SamplingParams
 
 DEVICE = {
     "server_url": "http://127.0.0.1:8123",
@@ -54,8 +57,10 @@ def test_what_the_framework_says_of_its_server_are_settings(tmp_path: Path) -> N
     settings = load(path)
     assert (settings.host, settings.port) == ("127.0.0.1", 8123)
     assert settings.model_name == DEVICE["model_name"]
-    assert (settings.temperature, settings.top_p, settings.repeat_penalty) == (0.7, 0.9, 1.1)
-    assert (settings.max_tokens, settings.n_ctx) == (4096, 8192)
+    sampling = settings.part(SamplingParams)
+    assert (sampling.temperature, sampling.top_p, sampling.repeat_penalty) == (0.7, 0.9, 1.1)
+    assert settings.part(AnswerParams).max_tokens == 4096
+    assert settings.part(LoadParams).n_ctx == 8192
     assert settings.source("repeat_penalty").endswith("llm_providers.llama-cpp.repetition_penalty")
     assert settings.source("port").endswith("mcp_config.json llm_providers.llama-cpp.server_url")
     assert settings.warnings == []
@@ -69,13 +74,14 @@ def test_it_stands_between_the_environment_and_the_configuration_file(
     monkeypatch.setenv("DISTILLER_LLM_TOP_P", "0.5")
     path = written(tmp_path, {"temperature": 0.7, "top_p": 0.7, "n_ctx": 1024})
     settings = load_settings({"n_ctx": 2048}, config, framework_path=path)
-    assert (settings.temperature, settings.top_p, settings.top_k) == (0.7, 0.5, 1)
-    assert settings.n_ctx == 2048
+    sampling = settings.part(SamplingParams)
+    assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.7, 0.5, 1)
+    assert settings.part(LoadParams).n_ctx == 2048
 
 
 def test_a_variable_names_the_file_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MCP_CONFIG_FILE", str(written(tmp_path, {"temperature": 0.3})))
-    assert load_settings({}, search=()).temperature == 0.3
+    assert load_settings({}, search=()).part(SamplingParams).temperature == 0.3
 
 
 def test_a_file_that_only_the_variable_names_may_be_missing(
@@ -91,12 +97,14 @@ def test_keys_that_mean_nothing_here_are_named_in_one_warning(tmp_path: Path) ->
     settings = load(written(tmp_path, {"voice": "x", "cache_dir": "/x", "top_k": 5}))
     (warning,) = settings.warnings
     assert "voice, cache_dir" in warning
-    assert settings.top_k == 5
+    assert settings.part(SamplingParams).top_k == 5
     assert settings.source("cache_dir") == "default"
 
 
 def test_null_is_not_given(tmp_path: Path) -> None:
-    assert load(written(tmp_path, {"n_ctx": None, "server_url": None})).n_ctx == 4096
+    assert (
+        load(written(tmp_path, {"n_ctx": None, "server_url": None})).part(LoadParams).n_ctx == 4096
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from app.device import memory_pressure
-from app.device.memory_pressure import Gauge, Source, Trigger, find_source, waited_us
+from app.device.memory_pressure import (
+    PollingSource,
+    PressureSource,
+    TriggerSource,
+    find_source,
+    stall_us,
+)
 from app.host.memory_relief import PressureWatch
 from tests.device.sysfs import write
 
@@ -31,7 +37,7 @@ def stop() -> Iterator[int]:
     os.close(descriptor)
 
 
-def found(environment: dict[str, str], root: Path) -> Source:
+def found(environment: dict[str, str], root: Path) -> PressureSource:
     source = find_source(environment, root)
     assert source is not None
     return source
@@ -72,7 +78,7 @@ def test_the_kernels_files_signal_urgently(stop: int) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = socket.create_connection(server.getsockname())
         theirs, _ = server.accept()
-        source = Trigger(client.detach(), select.POLLPRI)
+        source = TriggerSource(client.detach(), select.POLLPRI)
         with theirs:
             theirs.send(b"!", socket.MSG_OOB)
             assert source.wait(stop)
@@ -96,7 +102,7 @@ def test_nothing_is_listened_to_where_systemd_says_so_or_it_cannot_be_opened(
 def test_without_systemd_it_is_the_own_control_group(tmp_path: Path) -> None:
     root = write(tmp_path, CGROUP | {FILE: PRESSURE.format(1)})
     source = found({}, root)
-    assert isinstance(source, Trigger)
+    assert isinstance(source, TriggerSource)
     source.close()
     assert (root / FILE).read_bytes().startswith(b"some 150000 2000000\0")
 
@@ -109,7 +115,7 @@ def test_where_no_trigger_may_be_set_the_file_is_read(
 
     root = write(tmp_path, CGROUP | {FILE: PRESSURE.format(1)})
     monkeypatch.setattr(os, "open", refuse)
-    assert isinstance(find_source({}, root), Gauge)
+    assert isinstance(find_source({}, root), PollingSource)
 
 
 def test_without_any_source_there_is_none(tmp_path: Path) -> None:
@@ -121,17 +127,17 @@ def test_a_gauge_tells_when_tasks_waited_long_enough_in_a_window(
     tmp_path: Path, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     totals = iter([1_000, 150_999, 300_998, 450_998, None])
-    monkeypatch.setattr(memory_pressure, "waited_us", lambda _: next(totals))
+    monkeypatch.setattr(memory_pressure, "stall_us", lambda _: next(totals))
     monkeypatch.setattr(memory_pressure, "WINDOW_US", 1000)
-    gauge = Gauge(tmp_path)
+    gauge = PollingSource(tmp_path)
     assert gauge.wait(stop)
     assert not gauge.wait(stop), "the file is gone"
 
 
 def test_the_time_waited_is_that_of_some_task(tmp_path: Path) -> None:
     path = write(tmp_path, {"memory.pressure": PRESSURE.format(4711)}) / "memory.pressure"
-    assert waited_us(path) == 4711
-    assert waited_us(tmp_path / "missing") is None
+    assert stall_us(path) == 4711
+    assert stall_us(tmp_path / "missing") is None
 
 
 # ---------------------------------------------------------------- the watch
@@ -156,15 +162,17 @@ class Signals:
         self.is_closed.set()
 
 
-@pytest.mark.parametrize(("rest_s", "n_called"), [(0.0, 3), (3600.0, 1)])
-async def test_pressure_is_relieved_at_most_every_few_seconds(rest_s: float, n_called: int) -> None:
+@pytest.mark.parametrize(("min_interval_s", "n_called"), [(0.0, 3), (3600.0, 1)])
+async def test_pressure_is_relieved_at_most_every_few_seconds(
+    min_interval_s: float, n_called: int
+) -> None:
     called = asyncio.Queue[int]()
 
     async def relieve() -> None:
         called.put_nowait(1)
 
     signals = Signals()
-    watch = PressureWatch(lambda: signals, relieve, rest_s=rest_s)
+    watch = PressureWatch(lambda: signals, relieve, min_interval_s=min_interval_s)
     watch.start()
     for _ in range(n_called):
         os.eventfd_write(signals.descriptor, 1)
@@ -172,7 +180,7 @@ async def test_pressure_is_relieved_at_most_every_few_seconds(rest_s: float, n_c
     os.eventfd_write(signals.descriptor, 1)
     await watch.stop()
     assert signals.is_closed.is_set()
-    assert rest_s == 0.0 or called.empty()
+    assert min_interval_s == 0.0 or called.empty()
 
 
 async def test_a_watch_without_a_source_does_nothing() -> None:

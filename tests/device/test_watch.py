@@ -15,10 +15,10 @@ from app.device.watch import DeviceWatch
 
 
 def test_a_condition_begins_once_and_ends_after_a_calm() -> None:
-    condition = Episode(calm_s=30)
+    condition = Episode(clear_after_s=30)
     there = {0: False, 5: True, 10: True, 20: False, 30: True, 40: False, 59: False, 60: False}
     told = [
-        now_s for now_s, is_there in there.items() if condition.update(now_s, is_there=is_there)
+        now_s for now_s, is_active in there.items() if condition.update(now_s, is_active=is_active)
     ]
     assert told == [5, 60]
 
@@ -41,7 +41,7 @@ async def test_a_state_is_read_again_only_when_it_is_old(monkeypatch: pytest.Mon
     await watch.fresh()
     await watch.fresh()
     assert device.n_reads == 1
-    monkeypatch.setattr(device_watch, "FRESH_S", 0.0)
+    monkeypatch.setattr(device_watch, "MAX_AGE_S", 0.0)
     await watch.fresh()
     assert device.n_reads == 2
 
@@ -49,8 +49,8 @@ async def test_a_state_is_read_again_only_when_it_is_old(monkeypatch: pytest.Mon
 async def test_trouble_is_logged_when_it_begins_and_when_it_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(device_watch, "FRESH_S", 0.0)
-    monkeypatch.setattr(device_watch, "_CALM_S", 0.0)
+    monkeypatch.setattr(device_watch, "MAX_AGE_S", 0.0)
+    monkeypatch.setattr(device_watch, "_CLEAR_AFTER_S", 0.0)
     device = Device()
     watch = DeviceWatch(device.read)
     with capture_logs() as lines:
@@ -96,7 +96,7 @@ async def test_it_looks_by_itself_until_it_is_stopped() -> None:
         loop.call_soon_threadsafe(looked.set)
         return DeviceState()
 
-    watch = DeviceWatch(read, look_every_s=0.0)
+    watch = DeviceWatch(read, poll_interval_s=0.0)
     watch.start()
     await looked.wait()
     await watch.stop()
@@ -104,7 +104,7 @@ async def test_it_looks_by_itself_until_it_is_stopped() -> None:
 
 async def test_it_can_be_stopped_at_any_moment_of_a_look() -> None:
     for n_turns in range(100):
-        watch = DeviceWatch(DeviceState, look_every_s=3600)
+        watch = DeviceWatch(DeviceState, poll_interval_s=3600)
         watch.start()
         for _ in range(n_turns):
             await asyncio.sleep(0)

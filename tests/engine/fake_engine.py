@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from typing import cast
 
+from app.base.json_types import JsonObject, as_json
 from app.engine.constrain import GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.speculation import BatchCost
@@ -56,6 +57,7 @@ from tests.engine.fake_llama import (
     shown,
     solo,
     solo_followed,
+    tokens_of,
 )
 
 
@@ -64,7 +66,9 @@ class NoGuidance:
 
     solo = staticmethod(solo)
 
-    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+    def plan(
+        self, command: Generate, prompt_text: str, offered: Sequence[JsonObject] = ()
+    ) -> GuidePlan | None:
         return None
 
     def forget(self) -> None:
@@ -76,7 +80,9 @@ class FollowerGuidance(NoGuidance):
 
     solo = staticmethod(solo_followed)
 
-    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+    def plan(
+        self, command: Generate, prompt_text: str, offered: Sequence[JsonObject] = ()
+    ) -> GuidePlan | None:
         return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=Follower())
 
 
@@ -90,7 +96,9 @@ class TroubledGuidance(NoGuidance):
     def __init__(self, n_tokens: int) -> None:
         self._n_tokens = n_tokens
 
-    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+    def plan(
+        self, command: Generate, prompt_text: str, offered: Sequence[JsonObject] = ()
+    ) -> GuidePlan | None:
         whole = Troubled(self._n_tokens)
         return GuidePlan(piece=lambda _: b"", tokenize=lambda _: [], whole=whole)
 
@@ -324,7 +332,7 @@ class Engine:
 
     def assert_answered(self, command: Generate) -> None:
         """Each answer is the one that its request gets alone, and is counted right."""
-        request_id, prompt = command.request_id, command.messages[0]["content"]
+        request_id, prompt = command.request_id, tokens_of(command)
         room = self.n_ctx - len(prompt)
         ends = self.finished(request_id)
         assert [end.choice for end in ends] == list(range(command.n))
@@ -348,7 +356,7 @@ def generate(
 ) -> Generate:
     return Generate(
         request_id=request_id,
-        messages=[{"content": prompt}],
+        messages=as_json([{"content": prompt}]),
         sampling=SamplingParams(seed=seed),
         max_tokens=max_tokens,
         n=n,
@@ -357,7 +365,7 @@ def generate(
 
 
 def prefill(request_id: str, prompt: list[int]) -> Prefill:
-    return Prefill(request_id=request_id, messages=[{"content": prompt}])
+    return Prefill(request_id=request_id, messages=as_json([{"content": prompt}]))
 
 
 def endless(n_prompt: int, n_answer: int, start: int = 1) -> tuple[list[int], int]:

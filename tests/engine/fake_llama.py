@@ -14,6 +14,7 @@ import numpy.typing as npt
 from app.chat.parsing.stream_parser import PlainParser
 from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart
 from app.engine.prompt.builder import Prompt
+from app.engine.prompt.conversation import read_conversation
 from app.engine.prompt.generated_turns import GeneratedTurns
 from app.protocol import (
     CountTokens,
@@ -274,6 +275,11 @@ class LetterModel:
         return b"".join(map(self.shown_piece, tokens)).decode()
 
 
+def tokens_of(command: Generate | Prefill | CountTokens) -> list[int]:
+    """Return the tokens that a test's conversation consists of."""
+    return list(read_conversation(command).messages[0]["content"])
+
+
 class TokenPrompts:
     """A conversation is one message whose content is the prompt's tokens.
 
@@ -287,14 +293,14 @@ class TokenPrompts:
     def build(self, command: Generate | Prefill) -> Prompt:
         if isinstance(command, Generate) and command.prompt is not None:
             return Prompt(list(command.prompt.tokens or ()), "", 0)
-        tokens = list(command.messages[0]["content"])
+        tokens = tokens_of(command)
         return Prompt(tokens, shown(tokens), n_system=len(tokens) // 2)
 
     def forget(self) -> None:
         self.n_forgotten += 1
 
     def count(self, command: CountTokens) -> int:
-        return len(command.messages[0]["content"])
+        return len(tokens_of(command))
 
-    def parser(self, command: Generate, prompt_text: str) -> PlainParser:
+    def parser(self, command: Generate, prompt: Prompt) -> PlainParser:
         return PlainParser()

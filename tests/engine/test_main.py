@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from app.base.json_types import as_json
 from app.engine.llama import build_version
 from app.protocol import (
     Command,
@@ -35,6 +36,7 @@ from app.protocol import (
 )
 from tests.engine.llama.nano import NANO
 
+pytestmark = pytest.mark.slow  # each test starts an engine
 PARAMS = LoadParams(n_ctx=512, n_threads=1)
 LOAD = Load(model_path=str(NANO), params=PARAMS)
 END_WAIT_S = 30
@@ -98,7 +100,7 @@ def loaded() -> Iterator[tuple[EngineProcess, list[Event]]]:
 def answer(engine: EngineProcess, request_id: str, **sampling: float) -> str:
     command = Generate(
         request_id=request_id,
-        messages=[{"role": "user", "content": "Hello"}],
+        messages=as_json([{"role": "user", "content": "Hello"}]),
         sampling=SamplingParams(**sampling),  # type: ignore[arg-type]
         max_tokens=12,
     )

@@ -9,6 +9,7 @@ over its chat template as long as there is the file that FAKE_ENGINE_REFUSES nam
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -187,7 +188,7 @@ def generate(command: Generate) -> Iterator[Event]:
 
 
 def order_in(command: Generate | Prefill) -> tuple[str, str]:
-    order, _, argument = str(command.messages[0]["content"]).partition(" ")
+    order, _, argument = str(json.loads(command.messages)[0]["content"]).partition(" ")
     return order, argument
 
 

@@ -13,7 +13,9 @@ from app.protocol import CacheParams
 
 
 def wanted(root: Path) -> CacheParams:
-    return CacheParams(folder=str(root), capacity_mb=5, daily_write_mb=6, save_after_s=7.0)
+    return CacheParams(
+        folder=str(root), disk_cache_mb=5, disk_daily_write_mb=6, disk_save_after_s=7.0
+    )
 
 
 def folder(root: Path) -> CacheFolder:
@@ -39,7 +41,7 @@ async def test_a_second_service_goes_on_without_and_says_so_once(tmp_path: Path)
     with capture_logs() as lines:
         params = await second.claim()
         assert await second.claim() == second.params == params
-    assert (params.folder, params.capacity_mb) == ("", 5)
+    assert (params.folder, params.disk_cache_mb) == ("", 5)
     assert "in use by process" in params.refused
     (line,) = lines
     assert (line["log_level"], line["event"]) == ("warning", "cache_folder_refused")

@@ -161,7 +161,7 @@ async def test_a_file_that_is_no_gguf_file_cannot_be_loaded(
     catalog: Catalog, content: bytes
 ) -> None:
     (catalog.models_dir / "bad.gguf").write_bytes(content)
-    with pytest.raises(ModelLoadFailed, match=r"^bad\.gguf is no readable GGUF file: "):
+    with pytest.raises(ModelLoadFailed, match=r"^bad\.gguf is not a valid GGUF file: "):
         await planned(catalog, catalog.find("bad.gguf"))
 
 

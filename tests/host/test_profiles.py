@@ -16,6 +16,7 @@ from app.host.process import spawn
 from app.host.profiles import Profile
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, DescribeCache, LoadParams, QueueParams
 from tests.models.gguf_files import write_llama
 
@@ -42,9 +43,7 @@ class Service:
             QueueParams(),
             CacheFolder(self.catalog.models_dir / "cache", CacheParams()),
             profiles,
-            load_timeout_s=60,
-            engine_timeout_s=60,
-            drain_timeout_s=5,
+            timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
         )
         return self.supervisor
 
@@ -147,13 +146,6 @@ async def test_a_profile_that_is_refused_is_told_and_skipped(service: Service) -
     assert (await service.told())[-1]["names"] == ["bad", "good"]
 
 
-async def test_a_profile_that_no_message_can_carry_is_told_and_skipped(service: Service) -> None:
-    messages = [{"role": "system", "content": "ready", "number": 10**30}]
-    supervisor = service.make(Profile(name="bad", messages=messages, tools=[]), profile("good"))
-    await supervisor.use("first.gguf", {})
-    assert service.states() == {"bad": "failed", "good": "ready"}
-
-
 async def test_a_profile_that_ends_its_engine_is_left_out_of_the_next(service: Service) -> None:
     supervisor = service.make(profile("deadly", "die"), profile("good"), profile("bomb", "die"))
     supervisor.start("first.gguf")
@@ -173,7 +165,7 @@ async def test_an_engine_that_takes_the_place_of_a_dead_one_gets_the_profiles_to
     first = await supervisor.use("first.gguf", {})
     assert await service.steps() == ["Load", "kitchen", "KeepProfiles"]
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     await supervisor.settled()
     assert (await supervisor.use(None, {})).engine is not first.engine
     assert await service.steps() == ["Load", "kitchen", "KeepProfiles"] * 2

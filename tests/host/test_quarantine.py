@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from app.base.json_types import as_json
 from app.errors import RequestQuarantined
 from app.host.quarantine import Quarantine
 from app.protocol import Generate, SamplingParams
@@ -12,12 +13,12 @@ from app.protocol import Generate, SamplingParams
 
 def command(content: str, request_id: str = "r") -> Generate:
     message = {"role": "user", "content": content}
-    return Generate(request_id=request_id, messages=[message], sampling=SamplingParams())
+    return Generate(request_id=request_id, messages=as_json([message]), sampling=SamplingParams())
 
 
 def test_one_death_may_be_an_accident() -> None:
     quarantine = Quarantine()
-    quarantine.blame("m", command("a"), n_deaths=1, in_company=False)
+    quarantine.record_crash("m", command("a"), n_crashes=1, is_shared=False)
     quarantine.check("m", command("a"))
     assert len(quarantine) == 0
 
@@ -25,7 +26,7 @@ def test_one_death_may_be_an_accident() -> None:
 def test_after_two_the_request_is_refused_whoever_sends_it() -> None:
     quarantine = Quarantine()
     with pytest.raises(RequestQuarantined):
-        quarantine.blame("m", command("a"), n_deaths=2, in_company=False)
+        quarantine.record_crash("m", command("a"), n_crashes=2, is_shared=False)
     again = msgspec.structs.replace(command("a", "other"), sent_s=5.0, resumes=[[1]])
     with pytest.raises(RequestQuarantined):
         quarantine.check("m", again)
@@ -35,18 +36,18 @@ def test_after_two_the_request_is_refused_whoever_sends_it() -> None:
 
 def test_more_are_borne_where_another_one_may_be_at_fault() -> None:
     quarantine = Quarantine()
-    for n_deaths in (1, 2, 3):
-        quarantine.blame("m", command("a"), n_deaths, in_company=True)
+    for n_crashes in (1, 2, 3):
+        quarantine.record_crash("m", command("a"), n_crashes, is_shared=True)
     quarantine.check("m", command("a"))
     with pytest.raises(RequestQuarantined):
-        quarantine.blame("m", command("a"), 4, in_company=True)
+        quarantine.record_crash("m", command("a"), 4, is_shared=True)
 
 
 def test_it_keeps_the_latest_only() -> None:
     quarantine = Quarantine()
     for number in range(100):
         with pytest.raises(RequestQuarantined):
-            quarantine.blame("m", command(str(number)), n_deaths=2, in_company=False)
+            quarantine.record_crash("m", command(str(number)), n_crashes=2, is_shared=False)
     assert len(quarantine) < 100
     quarantine.check("m", command("0"))
     with pytest.raises(RequestQuarantined):
@@ -57,7 +58,7 @@ def test_it_forgets_after_an_hour() -> None:
     now_s = [100.0]
     quarantine = Quarantine(lambda: now_s[0])
     with pytest.raises(RequestQuarantined):
-        quarantine.blame("m", command("a"), n_deaths=2, in_company=False)
+        quarantine.record_crash("m", command("a"), n_crashes=2, is_shared=False)
     now_s[0] += 3599.0
     with pytest.raises(RequestQuarantined):
         quarantine.check("m", command("a"))

@@ -13,8 +13,10 @@ from structlog.testing import capture_logs
 from app.errors import EngineUnavailable, LoadParamsRefused, ModelLoadFailed, QueueFull
 from app.host.load_plan import LoadPlan
 from app.host.loader import Loader
-from app.host.restart import EngineRestart
+from app.host.restart import Backoff, EngineRestart
 from app.host.serving import Serving, Status
+from app.parameters.queue import QueueParams
+from app.parameters.timeouts import Timeouts
 
 PLAN = cast(LoadPlan, object())
 FAILURES = [
@@ -28,12 +30,13 @@ FAILURES = [
 @dataclass
 class Engine:
     has_generated: bool = True
+    is_alive: bool = True
     exit_reason: str = "SIGKILL"
 
 
 @dataclass
 class Served:
-    """What a repair knows of a model that serves."""
+    """What a restart knows of a model that serves."""
 
     engine: Engine
     plan: LoadPlan = PLAN
@@ -44,21 +47,18 @@ class Served:
 class Failing:
     """A loader that fails as often as the test says, and the supervisor around it."""
 
-    load_timeout_s = 60.0
+    timeouts = Timeouts(load_timeout_s=60)
+    queue = QueueParams(max_queue=1)
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
         self.plans: list[LoadPlan] = []
         self.waits_s: list[float] = []
-        self.served: Serving | None = None
         self.status = Status()
         self.engine_restart = EngineRestart(
             cast(Loader, self),
             self.status,
             asyncio.Lock(),
-            serving=lambda: self.served,
-            serve=self.serve,
-            max_waiting=1,
             sleep=self.sleep,
         )
 
@@ -68,15 +68,12 @@ class Failing:
             raise self.failures.pop(0)
         return serving()
 
-    def serve(self, loaded: Serving) -> None:
-        if self.status.name == "stopping":
-            raise self.status.refusal()
-        self.served = loaded
-        self.engine_restart.succeeded()
-        self.status.set("ok", "")
-
     async def sleep(self, wait_s: float) -> None:
         self.waits_s.append(wait_s)
+
+    @property
+    def served(self) -> Serving | None:
+        return self.status.serving
 
     async def bring_back(self, dead: Serving) -> None:
         self.engine_restart.begin(dead)
@@ -106,7 +103,6 @@ async def test_it_is_tried_again_after_longer_and_longer_waits() -> None:
 async def test_engines_that_do_no_work_are_replaced_ever_later() -> None:
     host = Failing()
     for _ in range(3):
-        host.served = None
         await host.bring_back(serving(has_generated=False))
     assert host.waits_s == [0.0, 0.5, 1.0]
 
@@ -134,7 +130,7 @@ async def test_nobody_waits_once_three_starts_have_failed(failure: Exception, _:
     async def stop_after_three(wait_s: float) -> None:
         if not host.failures:
             with pytest.raises(EngineUnavailable):
-                await host.engine_restart.served_again()
+                await host.engine_restart.queue_for_restart()
         await host.sleep(wait_s)
 
     host.engine_restart._sleep = stop_after_three
@@ -146,32 +142,61 @@ async def test_requests_wait_for_the_next_engine_but_no_more_than_a_queue_holds(
     host = Failing()
     dead = serving()
     host.engine_restart.begin(dead)
-    waiting = asyncio.create_task(host.engine_restart.served_again())
+    waiting = asyncio.create_task(host.engine_restart.queue_for_restart())
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
-        await host.engine_restart.served_again()
+        await host.engine_restart.queue_for_restart()
     await host.engine_restart.run(dead)
     assert await waiting is host.served
 
 
-async def test_a_model_that_serves_meanwhile_ends_the_repair() -> None:
+async def test_a_model_that_serves_meanwhile_ends_the_restart() -> None:
     host = Failing()
     dead = serving()
     host.engine_restart.begin(dead)
-    host.served = other = serving()
+    host.status.serve(other := serving())
     await host.engine_restart.run(dead)
     assert host.served is other
     assert host.plans == []
 
 
-async def test_a_stop_ends_the_repair_without_a_failure() -> None:
+async def test_a_stop_ends_the_restart_without_a_failure() -> None:
     host = Failing()
 
     async def stop(_: float) -> None:
-        host.status.set("stopping", "Server is shutting down")
+        host.status.stop()
 
     host.engine_restart._sleep = stop
     with capture_logs() as lines:
         await host.bring_back(serving())
     assert host.served is None
     assert lines == []
+
+
+# ---------------------------------------------------------------- backoff
+
+
+def test_delays_grow_from_none_to_half_a_minute() -> None:
+    backoff = Backoff()
+    delays = [backoff.next_delay_s() for _ in range(9)]
+    assert delays == [0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize(("was_stable", "expected"), [(True, [0.0, 0.5]), (False, [1.0, 2.0])])
+def test_only_a_stable_engine_resets_the_delay(was_stable: bool, expected: list[float]) -> None:
+    backoff = Backoff()
+    delays = [backoff.next_delay_s(), backoff.next_delay_s()]
+    backoff.begin(was_stable=was_stable)
+    assert delays == [0.0, 0.5]
+    assert [backoff.next_delay_s(), backoff.next_delay_s()] == expected
+
+
+def test_requests_fail_fast_after_three_failures_until_the_next_crash() -> None:
+    backoff = Backoff()
+    seen = []
+    for _ in range(3):
+        backoff.record_failure()
+        seen.append(backoff.is_failing)
+    assert seen == [False, False, True]
+    backoff.begin(was_stable=False)
+    assert not backoff.is_failing

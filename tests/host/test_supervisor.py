@@ -26,10 +26,12 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.serving import Serving
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, LoadParams, QueueParams
 from tests.host.fake_engine import REFUSAL
 from tests.live.server import MODELS, NANO
 
+pytestmark = pytest.mark.slow  # each test starts engines
 DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
 
 
@@ -52,9 +54,7 @@ async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
         DEFAULTS,
         QueueParams(),
         CacheFolder(catalog.models_dir / "cache", CacheParams()),
-        load_timeout_s=60,
-        engine_timeout_s=60,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
     )
     yield made
     await made.stop()
@@ -176,7 +176,7 @@ async def test_requests_are_refused_while_the_first_model_is_being_loaded(
 async def test_a_dead_engine_is_replaced(supervisor: Supervisor) -> None:
     first = await supervisor.use("first.gguf", {})
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     await supervisor.settled()
     second = await supervisor.use(None, {})
     assert second.engine is not first.engine
@@ -189,7 +189,7 @@ async def test_a_request_waits_for_the_engine_that_is_being_restarted(
 ) -> None:
     first = await supervisor.use("first.gguf", {})
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     with pytest.raises(EngineUnavailable):
         raise supervisor.status.refusal()
     second = await supervisor.use(None, {})
@@ -203,13 +203,11 @@ async def test_no_more_requests_wait_for_a_restart_than_a_queue_holds(
         DEFAULTS,
         QueueParams(max_queue=1),
         (),
-        load_timeout_s=60,
-        engine_timeout_s=60,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
     )
     first = await supervisor.use("first.gguf", {})
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     waiting = asyncio.create_task(supervisor.use(None, {}))
     await asyncio.sleep(0)
     with pytest.raises(QueueFull):
@@ -223,7 +221,7 @@ async def test_nobody_waits_for_a_model_that_does_not_come_back(
     first = await supervisor.use("first.gguf", {})
     (catalog.models_dir / "first.gguf").write_bytes(b"junk")
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     for _ in range(2):
         with pytest.raises(EngineUnavailable):
             await supervisor.use(None, {})
@@ -235,7 +233,7 @@ async def test_another_model_waits_until_the_one_that_died_is_back(
     serving = await supervisor.use("first.gguf", {})
     for _ in range(2):  # the second time there is a pause before the restart
         serving.engine.kill()
-        await serving.engine.ended()
+        await serving.engine.exited()
         switching = asyncio.create_task(supervisor.switch(catalog.find("second.gguf"), {}))
         serving = await supervisor.use(None, {})
         assert serving.name == "first.gguf"
@@ -280,7 +278,7 @@ async def test_an_engine_whose_template_is_refused_at_the_restart_comes_back_lat
     first = await supervisor.use("first.gguf", {})
     fakes.refuse()
     first.engine.kill()
-    await first.engine.ended()
+    await first.engine.exited()
     while supervisor.status.last_failure != REFUSAL:
         await supervisor.status.changed()
     assert supervisor.status.name == "restarting"
@@ -296,7 +294,7 @@ async def test_a_former_model_that_does_not_come_back_is_an_error_with_its_reaso
     with pytest.raises(LoadParamsRefused, match=r"first\.gguf could not be loaded again"):
         await supervisor.switch(catalog.find("second.gguf"), {})
     assert (supervisor.status.name, supervisor.status.message) == ("error", REFUSAL)
-    assert not supervisor.is_at_work
+    assert not supervisor.is_busy
 
 
 async def test_a_defect_in_a_switch_brings_the_former_model_back(
@@ -331,7 +329,7 @@ async def test_a_defect_in_the_first_load_is_an_error_with_its_reason(
 
     monkeypatch.setattr(f"app.host.supervisor.{step}", fail)
     supervisor.start("first.gguf")
-    await supervisor.begun()
+    await supervisor.initial_load_done()
     await supervisor.settled()
     assert supervisor.status.name == "error"
     assert supervisor.status.message == "RuntimeError: a defect"
@@ -352,10 +350,10 @@ async def test_a_model_whose_engine_ends_right_after_loading_is_an_error(
     async def load_and_die(plan: LoadPlan, spawned: SpawnedEngine | None = None) -> Serving:
         serving = await load(plan, spawned)
         serving.engine.kill()
-        await serving.engine.ended()
+        await serving.engine.exited()
         return serving
 
     monkeypatch.setattr(supervisor._loader, "load", load_and_die)
-    with pytest.raises(ModelLoadFailed, match="ended right after loading"):
+    with pytest.raises(ModelLoadFailed, match="exited right after the load"):
         await supervisor.switch(catalog.find("second.gguf"), {})
     assert supervisor.status.name == "error"

@@ -37,7 +37,7 @@ def test_where_memory_is_short_idle_conversations_leave_it(tmp_path: Path) -> No
         live.chat("What is the capital of France?", max_tokens=8)
         live.wait_until(lambda: memory_bytes(live) > 0)
         manager.sendall(b"!")
-        line = live.wait_for_log("memory_short")
+        line = live.wait_for_log("memory_pressure")
         assert (line["freed_entries"], line["freed_bytes"] > 0) == (1, True)
         assert memory_bytes(live) == 0
         assert live.chat("What is the capital of France?", max_tokens=8)["choices"]

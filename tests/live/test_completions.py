@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 
-from tests.live.server import NANO, LiveServer
+from tests.live.server import NANO, LiveServer, chunks
 
 TEXT = "The capital of France is"
-TEXTS = ["The capital of Germany is", "The capital of Italy is", TEXT]
+TEXTS = [TEXT, "The capital of Germany is", "The capital of Italy is"]
 ROUNDING = 0.1  # of a logprob: tokens that are decoded together are rounded in other places
 
 
@@ -152,6 +154,31 @@ def test_an_echo_is_streamed_before_the_answer(client: openai.OpenAI) -> None:
     found = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices[0].logprobs]
     assert [token for part in found for token in part.tokens] == whole.logprobs.tokens
     assert [at for part in found for at in part.text_offset] == whole.logprobs.text_offset
+
+
+def test_every_answer_begins_with_its_echo(client: openai.OpenAI) -> None:
+    fields: dict[str, Any] = {"n": 2, "echo": True, "logprobs": 1, "max_tokens": 2}
+    choices = create(client, TEXTS, **fields).choices
+    for choice, text in zip(choices, sorted(TEXTS * 2), strict=True):
+        assert choice.text == text + text_of(client, text, max_tokens=2)
+        assert choice.logprobs.token_logprobs[0] is None
+
+
+def test_streams_with_an_echo_go_on_when_their_engine_is_killed(own_server: LiveServer) -> None:
+    body: dict[str, Any] = {"prompt": TEXTS, "echo": True, "logprobs": 1, "ignore_eos": True}
+    body |= {"max_tokens": 400, "temperature": 0, "stream": True}
+    texts, scored = [""] * 3, [0] * 3
+    with own_server.http.stream("POST", "/v1/completions", json=body) as response:
+        for number, piece in enumerate(chunks(response)):
+            (choice,) = piece["choices"]
+            texts[choice["index"]] += choice["text"]
+            scored[choice["index"]] += len((choice["logprobs"] or {"tokens": []})["tokens"])
+            if number == 5:
+                os.kill(own_server.engine_pid, signal.SIGKILL)
+    assert all(text.startswith(prompt) for text, prompt in zip(texts, TEXTS, strict=True))
+    n_prompt = [len(tokens_of(own_server, prompt)) for prompt in TEXTS]
+    assert scored == [400 + n for n in n_prompt]
+    assert own_server.log("request_continues")
 
 
 def test_a_prompt_is_scored_without_generating(client: openai.OpenAI) -> None:

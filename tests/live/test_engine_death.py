@@ -78,11 +78,11 @@ def test_a_stream_goes_on_when_its_engine_is_killed(own_server: LiveServer, kind
             os.kill(pid, signal.SIGKILL)
             read += told(pieces)
         assert whole(read) == expected
-        own_server.wait_for_log("request_continues", pid=own_server.engine_pid)
+        own_server.wait_for_log("request_resumed", pid=own_server.engine_pid)
     assert own_server.health["engine"]["restarts"] == 2
     assert "SIGKILL" in own_server.health["engine"]["last_failure"]
     assert own_server.log("engine_exited")
-    assert own_server.log("request_continues")
+    assert own_server.log("request_resumed")
 
 
 def test_each_of_several_answers_goes_on_and_ends_once(own_server: LiveServer) -> None:
@@ -97,7 +97,7 @@ def test_each_of_several_answers_goes_on_and_ends_once(own_server: LiveServer) -
     ends = [choice["index"] for choice in choices if choice["finish_reason"]]
     assert sorted(ends) == [0, 1, 2]
     assert read[-1]["usage"]["completion_tokens"] == 3 * 400
-    assert own_server.log("request_continues")
+    assert own_server.log("request_resumed")
 
 
 def test_an_answer_waits_through_engines_that_die_while_they_load(own_server: LiveServer) -> None:
@@ -159,7 +159,7 @@ def test_a_request_that_ends_two_engines_is_not_tried_again(own_server: LiveServ
         next(pieces)
         pid = own_server.engine_pid
         os.kill(pid, signal.SIGKILL)
-        own_server.wait_until(lambda: bool(own_server.log("request_continues")))
+        own_server.wait_until(lambda: bool(own_server.log("request_resumed")))
         os.kill(own_server.engine_pid, signal.SIGKILL)
         *_, last = pieces
     assert last["error"]["code"] == "request_quarantined"

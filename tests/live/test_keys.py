@@ -252,7 +252,7 @@ def test_a_reload_lets_new_keys_in_and_old_ones_out(own: Guarded) -> None:
 
 @pytest.mark.parametrize("text", ["", "# all gone\n", "laptop: too short\n"])
 def test_a_file_that_went_wrong_leaves_the_keys_as_they_were(own: Guarded, text: str) -> None:
-    own.reload(text, event="reload_refused")
+    own.reload(text, event="reload_failed")
     assert own.http.get("/models").status_code == 401
     assert own.http.get("/models", headers=bearer(LAPTOP)).status_code == 200
 

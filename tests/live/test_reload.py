@@ -133,8 +133,8 @@ def test_the_log_level_changes_for_loggers_that_were_used(configured: Configured
 def test_a_wrong_configuration_changes_nothing_and_is_named(
     configured: Configured, text: str, named: str
 ) -> None:
-    configured.reload(text, event="reload_refused")
-    (line,) = configured.live.log("reload_refused")
+    configured.reload(text, event="reload_failed")
+    (line,) = configured.live.log("reload_failed")
     assert named in line["error"]
     assert configured.answer_tokens() == 3
     configured.reload("max_tokens = 4\n")
@@ -144,13 +144,13 @@ def test_a_wrong_configuration_changes_nothing_and_is_named(
 def test_a_configuration_file_that_is_gone_changes_nothing(configured: Configured) -> None:
     configured.file.unlink()
     configured.live.process.send_signal(signal.SIGHUP)
-    assert "no such file" in configured.live.wait_for_log("reload_refused")["error"]
+    assert "no such file" in configured.live.wait_for_log("reload_failed")["error"]
     assert configured.answer_tokens() == 3
 
 
 def test_systemd_hears_of_the_reload_and_of_its_end(configured: Configured) -> None:
     configured.systemd.wait_for_key("READY")
-    configured.reload("max_tokens = 0\n", event="reload_refused")
+    configured.reload("max_tokens = 0\n", event="reload_failed")
     configured.systemd.wait_for(lambda message: message.get("RELOADING") == "1")
     configured.live.wait_until(lambda: len(configured.systemd.times_of("READY")) == 2)
     (at,) = (i for i, message in enumerate(configured.systemd.messages) if "RELOADING" in message)

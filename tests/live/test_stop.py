@@ -180,7 +180,7 @@ def test_an_engine_that_dies_in_the_last_minute_is_not_waited_for(
         answers = [rest_of(connection) for connection in connections]
     assert all(b'"code":"service_stopping"' in answer for answer in answers)
     assert patient_server.stop() == 0
-    assert not patient_server.log("request_continues")
+    assert not patient_server.log("request_resumed")
 
 
 def test_nobody_new_is_accepted_while_the_last_are_served(patient_server: LiveServer) -> None:

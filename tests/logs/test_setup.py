@@ -156,7 +156,7 @@ def test_a_record_whose_arguments_do_not_fit_is_still_a_line(capsys: Capture) ->
     logs.configure("info", "json")
     logging.getLogger("theirs").warning("%d tokens", "many")
     found = line(capsys)
-    assert found["event"] == "log record could not be formatted"
+    assert found["event"] == "log_format_failed"
     assert found["logger"] == "theirs"
     assert "%d tokens" in found["template"]
 

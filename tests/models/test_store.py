@@ -106,7 +106,7 @@ def test_what_is_no_model_is_refused(
 
 def test_a_download_that_broke_off_in_the_header_is_refused(models: Path, source: Path) -> None:
     source.write_bytes(source.read_bytes()[:200])
-    with pytest.raises(ModelRefused, match="no usable GGUF"):
+    with pytest.raises(ModelRefused, match="not a valid GGUF"):
         add_model(models, source)
 
 
@@ -128,7 +128,7 @@ def test_a_model_of_that_name_is_replaced_only_by_force(models: Path, source: Pa
 
 def test_a_file_is_not_copied_onto_itself(models: Path, source: Path) -> None:
     (added,) = add_model(models, source)
-    with pytest.raises(ModelRefused, match="itself"):
+    with pytest.raises(ModelRefused, match="are the same file"):
         add_model(models, added, force=True)
     assert added.read_bytes() == source.read_bytes()
 
@@ -143,7 +143,7 @@ def test_a_twentieth_of_the_disk_stays_free(
         if fits:
             add_model(models, source)
             continue
-        with pytest.raises(ModelRefused, match="not enough room"):
+        with pytest.raises(ModelRefused, match="not enough space"):
             add_model(models, source, "second")
     assert files(models) == ["tiny.gguf"]
 

@@ -15,6 +15,7 @@ from app.host.process import spawn
 from app.host.profiles import Profile
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, LoadParams, QueueParams
 from app.systemd.notify import ServiceManager, take_over
 from app.systemd.status import SystemdStatus
@@ -43,9 +44,7 @@ class Service:
             QueueParams(),
             CacheFolder(self.folder / "cache", CacheParams()),
             profiles,
-            load_timeout_s=60,
-            engine_timeout_s=60,
-            drain_timeout_s=5,
+            timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
         )
         told = take_over(dict(systemd.environment))
         manager = ServiceManager(told.address, watchdog_s=WATCHDOG_S)

@@ -14,6 +14,7 @@ from app.host.cache_folder import CacheFolder
 from app.host.process import spawn
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, DescribeCache, LoadParams, QueueParams
 from app.systemd.watchdog import SupervisorHealth
 from tests.models.gguf_files import write_llama
@@ -28,9 +29,7 @@ async def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
         LoadParams(n_ctx=512),
         QueueParams(),
         CacheFolder(tmp_path / "cache", CacheParams()),
-        load_timeout_s=60,
-        engine_timeout_s=0.2,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=0.2, drain_timeout_s=5),
     )
     yield made
     await made.stop()
@@ -38,9 +37,9 @@ async def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 def trouble(supervisor: Supervisor) -> str:
     """Return what is wrong right now."""
-    liveness = SupervisorHealth(supervisor, repair_s=0.0)
-    liveness.trouble()
-    return liveness.trouble()
+    liveness = SupervisorHealth(supervisor, grace_s=0.0)
+    liveness.problem()
+    return liveness.problem()
 
 
 async def test_loading_serving_and_stopping_are_no_trouble(supervisor: Supervisor) -> None:
@@ -56,7 +55,7 @@ async def test_loading_serving_and_stopping_are_no_trouble(supervisor: Superviso
 async def test_an_engine_that_is_being_started_again_is_no_trouble(supervisor: Supervisor) -> None:
     serving = await supervisor.use("first.gguf", {})
     serving.engine.kill()
-    await serving.engine.ended()
+    await serving.engine.exited()
     while supervisor.status.name == "restarting":
         assert trouble(supervisor) == ""
         await asyncio.sleep(0.01)
@@ -65,21 +64,21 @@ async def test_an_engine_that_is_being_started_again_is_no_trouble(supervisor: S
 
 async def test_a_restart_that_nobody_works_on_is_trouble(supervisor: Supervisor) -> None:
     supervisor.status.name = "restarting"
-    assert "nothing is being done" in trouble(supervisor)
+    assert "no load or restart" in trouble(supervisor)
 
 
 async def test_a_silent_engine_is_trouble_once_it_should_have_been_ended(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = (await supervisor.use("first.gguf", {})).engine
-    assert engine._silence_task
-    engine._silence_task.cancel()  # what would end it is stuck
+    assert engine._hang_task
+    engine._hang_task.cancel()  # what would end it is stuck
     os.kill(engine.pid, signal.SIGSTOP)
     asking = asyncio.create_task(engine.ask(DescribeCache(request_id="r"), "r"))
     await asyncio.sleep(0.05)
     assert trouble(supervisor) == ""
     await asyncio.sleep(0.3)
-    assert "silent" in trouble(supervisor)
+    assert "hung" in trouble(supervisor)
     os.kill(engine.pid, signal.SIGCONT)
     await asking
     assert trouble(supervisor) == ""
@@ -87,11 +86,11 @@ async def test_a_silent_engine_is_trouble_once_it_should_have_been_ended(
 
 async def test_trouble_counts_only_when_it_lasts(supervisor: Supervisor) -> None:
     supervisor.status.name = "restarting"
-    liveness = SupervisorHealth(supervisor, repair_s=0.2)
-    assert liveness.trouble() == ""
+    liveness = SupervisorHealth(supervisor, grace_s=0.2)
+    assert liveness.problem() == ""
     await asyncio.sleep(0.25)
-    assert liveness.trouble() != ""
+    assert liveness.problem() != ""
     supervisor.status.name = "no_model"
-    assert liveness.trouble() == ""
+    assert liveness.problem() == ""
     supervisor.status.name = "restarting"
-    assert liveness.trouble() == ""
+    assert liveness.problem() == ""

@@ -142,7 +142,7 @@ def test_what_the_gate_refuses_is_told_with_its_setting(
 def test_a_client_with_too_much_open_is_told_the_setting_and_when_to_come_back() -> None:
     status, headers, body = response(errors.TooManyRequests(3))
     assert (status, headers["Retry-After"]) == (429, "1")
-    assert "3 requests" in body["detail"]
+    assert "3 open requests" in body["detail"]
     assert "max_client_requests" in body["detail"]
 
 

@@ -38,7 +38,7 @@ async def _answer(request: Request, ask: Ask) -> HTTPResponse | None:
     commands = ask.commands(model)
     outcome = Outcome(commands)
     writer = ask.writer(model, commands)
-    idle_s = service.sse_ping_s if ask.stream else None
+    idle_s = service.timeouts.sse_ping_s if ask.stream else None
     async with aclosing(arrivals(service.supervisor, serving, commands, idle_s)) as arrived:
         if not ask.stream:
             return await _whole(request, arrived, writer, outcome)

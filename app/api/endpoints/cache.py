@@ -36,7 +36,7 @@ async def restore_cache(request: Request) -> HTTPResponse:
     serving = await service_of(request).supervisor.use(body.model, overrides)
     request_id = f"restore-{secrets.token_hex(8)}"
     access_log.note(request, model=serving.name)
-    last = await serving.engine.ask(to_prefill(body, request_id), request_id)
+    last = await serving.engine.ask(to_prefill(request.body, body, request_id), request_id)
     raise_if_failed(last)
     if not isinstance(last, Finished):
         raise RuntimeError(f"an engine answered Prefill with {type(last).__name__}")

@@ -83,12 +83,12 @@ class Conversation(Thinking, Lenient):
         """The variables for the chat template; `chat_template_kwargs` win."""
         return {**self.template_variables(), **(self.chat_template_kwargs or {})}
 
-    def raw_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as the client sent them."""
+    def plain_messages(self) -> list[dict[str, Any]]:
+        """Return the messages as objects with what the client sent."""
         return [message.model_dump(exclude_unset=True) for message in self.messages]
 
-    def raw_tools(self) -> list[dict[str, Any]]:
-        """Return the tools as the client sent them."""
+    def plain_tools(self) -> list[dict[str, Any]]:
+        """Return the tools as objects with what the client sent."""
         return [tool.model_dump(exclude_unset=True) for tool in self.tools or ()]
 
 

@@ -6,9 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from app.api.schemas.sampling import MAX_TOKENS, Sampling
+from app.api.schemas.sampling import Sampling
 from app.api.schemas.service import TokenId
+from app.config.row_fields import with_parameters
 from app.errors import InvalidRequest
+from app.parameters.answer import AnswerParams
+from app.parameters.names import spellings
 from app.protocol import RawPrompt
 
 MAX_PROMPTS = 64
@@ -46,25 +49,16 @@ Prompts = Annotated[
     | Annotated[list[OnePrompt], Field(max_length=MAX_PROMPTS), Tag("(several)")],
     Discriminator(_form_of_prompts, custom_error_type="prompt_form", custom_error_message=_FORMS),
 ]
-RawMaxTokens = Annotated[int, Field(ge=-1, le=MAX_TOKENS)]
 
 
+@with_parameters("request", AnswerParams, takes_refused=True)
 class RawSampling(Sampling):
-    """How tokens are chosen; an answer to a raw prompt may be empty."""
-
-    max_tokens: RawMaxTokens | None = Field(
-        None, description="0 generates nothing; -1 is up to the context's end."
-    )
-    max_completion_tokens: RawMaxTokens | None = Field(
-        None, description="Another name of max_tokens."
-    )
-    n_predict: RawMaxTokens | None = Field(None, description="Another name of max_tokens.")
+    """How tokens are chosen; an answer to a raw prompt may be empty: `max_tokens` may be 0."""
 
     @property
     def has_limit(self) -> bool:
         """Whether the request says how long an answer may be."""
-        limits = (self.max_tokens, self.max_completion_tokens, self.n_predict)
-        return any(limit is not None for limit in limits)
+        return any(getattr(self, name) is not None for name in spellings("max_tokens"))
 
 
 def separate(prompts: Any) -> list[Any]:

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.config.row_fields import with_parameters
+from app.parameters.answer import ReasoningDefaults
+from app.parameters.names import spellings
 from app.protocol import ReasoningParams
-
-_MAX_BUDGET = 1_000_000
 
 
 class Thinking(BaseModel):
@@ -38,6 +39,7 @@ class Thinking(BaseModel):
         return variables
 
 
+@with_parameters("request", ReasoningDefaults)
 class Reasoning(BaseModel):
     """What becomes of what the model thinks."""
 
@@ -46,24 +48,14 @@ class Reasoning(BaseModel):
     reasoning_format: Literal["none", "auto", "deepseek"] | None = Field(
         None, description="`none` leaves it in the text; else it is in `reasoning_content`."
     )
-    reasoning_budget: int | None = Field(
-        None, ge=-1, le=_MAX_BUDGET, description="Most tokens of it; -1 is no limit, 0 none at all."
-    )
-    reasoning_budget_tokens: int | None = Field(
-        None, ge=-1, le=_MAX_BUDGET, description="Another name of reasoning_budget."
-    )
-    thinking_budget_tokens: int | None = Field(
-        None, ge=-1, le=_MAX_BUDGET, description="Another name of reasoning_budget."
-    )
 
     def reasoning(self, default: ReasoningParams) -> ReasoningParams:
         """Return what becomes of it; what the request does not say is as in `default`."""
         is_split, budget = default.is_split, default.budget
         if self.reasoning_format is not None:
             is_split = self.reasoning_format != "none"
-        names = (self.reasoning_budget, self.reasoning_budget_tokens, self.thinking_budget_tokens)
-        for given in names:
-            if given is not None:
-                budget = None if given < 0 else given
-                break
+        given = (getattr(self, name) for name in spellings("reasoning_budget"))
+        limit = next((each for each in given if each is not None), None)
+        if limit is not None:
+            budget = None if limit < 0 else limit
         return ReasoningParams(is_split=is_split, budget=budget)

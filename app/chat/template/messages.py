@@ -5,7 +5,6 @@ Must not know templates beyond their traits. The client's objects are never chan
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
@@ -17,7 +16,9 @@ _REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")  # the first 
 
 
 def normalise(messages: list[JsonObject], traits: TemplateTraits) -> list[JsonObject]:
-    """Return a copy of `messages` that a template with these `traits` renders as meant.
+    """Return `messages` as a template with these `traits` renders them as meant.
+
+    What is the same in both is shared: templates cannot change what they are given.
 
     Content becomes text (parts are joined by newlines) unless the template takes parts; missing
     content becomes ""; `developer` becomes `system` where the template does not know it; null
@@ -31,11 +32,7 @@ def normalise(messages: list[JsonObject], traits: TemplateTraits) -> list[JsonOb
     Raises:
         InvalidRequest: content that is neither text nor text parts; `param` names the place.
     """
-    try:
-        copies = copy.deepcopy(messages)
-    except RecursionError:
-        raise InvalidRequest("messages are nested too deeply", param="messages") from None
-    result = [_message(message, index, traits) for index, message in enumerate(copies)]
+    result = [_message(message, index, traits) for index, message in enumerate(messages)]
     _name_results(result)
     return result
 
@@ -106,8 +103,9 @@ def _tool_call(call: Any, traits: TemplateTraits) -> Any:
     if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
         return call
     function = call["function"]
-    function["arguments"] = _arguments(function.get("arguments"), traits)
-    return {**call, "type": call.get("type") or "function"}
+    arguments = _arguments(function.get("arguments"), traits)
+    function = {**function, "arguments": arguments}
+    return {**call, "type": call.get("type") or "function", "function": function}
 
 
 def _arguments(arguments: Any, traits: TemplateTraits) -> Any:

@@ -65,18 +65,21 @@ class ConstraintPlanner:
         if self._maybe_compiler is not None:
             self._maybe_compiler.forget()
 
-    def plan(self, command: Generate, prompt_text: str) -> GuidePlan | None:
+    def plan(
+        self, command: Generate, prompt_text: str, offered: Sequence[JsonObject] = ()
+    ) -> GuidePlan | None:
         """Return what the answers to a command are held to; None where they are free.
 
         Args:
             prompt_text: the command's prompt as the template wrote it.
+            offered: the command's tools.
 
         Raises:
             InvalidRequest: a schema or grammar is broken or cannot be enforced.
         """
         if command.prompt is not None:
             return self._plan_plain(command)
-        tools = _callable(command)
+        tools = _callable(command, offered)
         whole = self._whole(command, tools)
         block = None
         if whole is None and tools:
@@ -259,10 +262,10 @@ def _loosened(tool: ToolSpec) -> ToolSpec:
     return replace(tool, parameters=loose)
 
 
-def _callable(command: Generate) -> _Tools:
+def _callable(command: Generate, offered: Sequence[JsonObject]) -> _Tools:
     """Return the offered tools that may be called, by their place among all."""
     allowed = command.tool_choice.names
-    functions = [tool.get("function") or {} for tool in command.tools]
+    functions = [tool.get("function") or {} for tool in offered]
     return {
         index: ToolSpec(
             name=str(function.get("name", "")),

@@ -25,15 +25,23 @@ class HeldLogprobs:
         request_id: goes into every event, as does `choice`.
         n_top: how many of the likeliest tokens are reported for each.
         piece: returns a token's bytes, those of special tokens too.
+        includes_end: whether the token that ends the answer is told too.
     """
 
     def __init__(
-        self, request_id: str, choice: int, n_top: int, piece: Callable[[int], bytes]
+        self,
+        request_id: str,
+        choice: int,
+        n_top: int,
+        piece: Callable[[int], bytes],
+        *,
+        includes_end: bool = False,
     ) -> None:
         self._request_id = request_id
         self._choice = choice
         self._n_top = n_top
         self._piece = piece
+        self.includes_end = includes_end
         self._held: list[TokenLogprob] = []
 
     def add(self, token: int, logits: Logits) -> None:

@@ -30,15 +30,15 @@ def open_disk(
         is_busy: whether requests run now, so that writing has to keep out of their way.
     """
     cache, path = command.cache, Path(command.model_path)
-    if not cache.folder or not cache.capacity_mb:
+    if not cache.folder or not cache.disk_cache_mb:
         return DiskCacheTier(trouble=cache.refused)
     log = LogBuffer()
     store = DiskStore(
         Path(cache.folder),
         path.name,
         fingerprint(path, model, command.params),
-        capacity_bytes=cache.capacity_mb * _MIB,
-        daily_write_bytes=cache.daily_write_mb * _MIB,
+        capacity_bytes=cache.disk_cache_mb * _MIB,
+        daily_write_bytes=cache.disk_daily_write_mb * _MIB,
         can_cut=not model.is_recurrent,
         notify=log.add,
     )

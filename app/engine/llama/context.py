@@ -15,20 +15,10 @@ from app.engine.llama.library import because
 from app.engine.llama.model import Model
 from app.engine.system.threads import usable_threads
 from app.errors import ModelLoadFailed
+from app.parameters.cache_types import GGML_TYPES
 from app.protocol import LoadParams
 
 _FLASH_ATTN = {None: -1, False: 0, True: 1}
-_KV_TYPES = {
-    "f32": 0,
-    "f16": 1,
-    "q4_0": 2,
-    "q4_1": 3,
-    "q5_0": 6,
-    "q5_1": 7,
-    "q8_0": 8,
-    "iq4_nl": 20,
-    "bf16": 30,
-}
 
 _NEVER = lib.ggml_abort_callback()
 
@@ -90,8 +80,8 @@ class Context:
         raw.flash_attn_type = _FLASH_ATTN[params.flash_attn]
         raw.rope_freq_base = params.rope_freq_base or 0.0
         raw.rope_freq_scale = params.rope_freq_scale or 0.0
-        raw.type_k = _KV_TYPES[params.type_k]
-        raw.type_v = _KV_TYPES[params.type_v]
+        raw.type_k = GGML_TYPES[params.type_k]
+        raw.type_v = GGML_TYPES[params.type_v]
         raw.kv_unified = True
         raw.no_perf = True
         handle = lib.llama_init_from_model(model.handle, raw)

@@ -20,6 +20,7 @@ from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.tool_formats import ToolFormat
 from app.chat.tools_as_text import format_for, presented
+from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_conversation
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
@@ -50,11 +51,13 @@ class Prompt:
         tokens: what the model reads.
         text: the same as the template wrote it; empty where none did.
         n_system: leading tokens that depend on the instructions and tools only.
+        conversation: what was rendered; empty where nothing was.
     """
 
     tokens: list[int]
     text: str
     n_system: int
+    conversation: Conversation = NO_CONVERSATION
 
 
 class PromptBuilder:
@@ -123,17 +126,20 @@ class PromptBuilder:
         """
         if isinstance(command, Generate) and command.prompt is not None:
             return self._raw(command.prompt)
-        began = self._dates.of(command.messages)
-        text, tokens = "", self._ready(command, began)
-        is_head = bool(tokens)
-        if not is_head:
-            text, tokens = self._written(command, began)
+        conversation, is_prefill = read_conversation(command), isinstance(command, Prefill)
+        began = self._dates.of(conversation.messages)
+        text, tokens = "", self._ready(conversation, began) if is_prefill else []
+        is_system = bool(tokens)
+        if not is_system:
+            text, tokens = self._written(conversation, began, is_prefill=is_prefill)
         if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
         self._check_room(tokens)
-        n_system = len(tokens) if is_head else self._system_prefixes.length(command, tokens, began)
-        self._dates.keep(command.messages, began)
-        return Prompt(tokens, text, n_system)
+        n_system = (
+            len(tokens) if is_system else self._system_prefixes.length(conversation, tokens, began)
+        )
+        self._dates.keep(conversation.messages, began)
+        return Prompt(tokens, text, n_system, conversation)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
@@ -151,8 +157,9 @@ class PromptBuilder:
             TemplateRefused: the template raised, ran too long or wrote too much.
             InvalidRequest: a message has content that the service cannot show to the model.
         """
-        began = self._dates.of(command.messages)
-        return self._render(command.messages, command, command.prompt_end, began)
+        conversation = read_conversation(command)
+        began = self._dates.of(conversation.messages)
+        return self._render(conversation.messages, conversation, conversation.prompt_end, began)
 
     def count(self, command: CountTokens) -> int:
         """Return how many tokens a prompt has; the context may be too small for it.
@@ -171,39 +178,43 @@ class PromptBuilder:
         self._system_prefixes.forget()
         self._dates.forget()
 
-    def _ready(self, command: Generate | Prefill, began: datetime.datetime) -> list[int]:
+    def _ready(self, conversation: Conversation, began: datetime.datetime) -> list[int]:
         """Return what the conversations share that a prefill prepares for; else nothing."""
-        if isinstance(command, Generate) or _is_asking(command):
+        if _is_asking(conversation):
             return []
-        return self._shared(command.messages, command, began)
+        return self._shared(conversation.messages, conversation, began)
 
     def _written(
-        self, command: Generate | Prefill, began: datetime.datetime
+        self, conversation: Conversation, began: datetime.datetime, *, is_prefill: bool
     ) -> tuple[str, list[int]]:
-        if isinstance(command, Generate):
-            text = self._render(command.messages, command, command.prompt_end, began)
-            return text, self._tokens(text)
-        end = command.prompt_end if _is_asking(command) else "closed"
-        text = self._render(command.messages, command, end, began)
+        end = conversation.prompt_end
+        if is_prefill and not _is_asking(conversation):
+            end = "closed"
+        text = self._render(conversation.messages, conversation, end, began)
         tokens = self._tokens(text)
+        if not is_prefill:
+            return text, tokens
         return text, tokens[:-1] if len(tokens) > 1 else tokens  # the last: with the answer
 
     def _render(
         self,
         messages: list[JsonObject],
-        command: Generate | Prefill | Render | CountTokens,
+        conversation: Conversation,
         end: PromptEnd,
         began: datetime.datetime,
     ) -> str:
         shown, tools = presented(
-            normalise(messages, self._traits), command.tools or None, self.tool_format, self._traits
+            normalise(messages, self._traits),
+            conversation.tools or None,
+            self.tool_format,
+            self._traits,
         )
         return self._template.render(
             shown,
             tools=tools,
             add_generation_prompt=end == "opened",
             continue_final_message=end == "continued",
-            template_kwargs=command.template_kwargs,
+            template_kwargs=conversation.template_kwargs,
             now=began,
         )
 
@@ -218,7 +229,7 @@ class PromptBuilder:
     def _shared(
         self,
         messages: Sequence[JsonObject],
-        command: Generate | Prefill,
+        conversation: Conversation,
         began: datetime.datetime,
     ) -> list[int]:
         """Return the tokens that all conversations beginning with `messages` share.
@@ -233,7 +244,10 @@ class PromptBuilder:
             ways = [
                 self._tokens(
                     self._render(
-                        [*messages, {"role": "user", "content": content}], command, "closed", began
+                        [*messages, {"role": "user", "content": content}],
+                        conversation,
+                        "closed",
+                        began,
                     )
                 )
                 for content in ("Hello", "1")
@@ -244,8 +258,8 @@ class PromptBuilder:
             return []
         return ways[0][: common_prefix(*ways)]
 
-    def parser(self, command: Generate, prompt_text: str) -> StreamParser:
-        """Return a fresh parser for the answer to `command`, whose prompt is `prompt_text`.
+    def parser(self, command: Generate, prompt: Prompt) -> StreamParser:
+        """Return a fresh parser for the answer to `command`, whose prompt is `prompt`.
 
         Calls are looked for where tools are offered, and where the conversation has used some:
         a model may call again although they are offered no longer. What follows a raw prompt is
@@ -253,23 +267,25 @@ class PromptBuilder:
         """
         if command.prompt is not None:
             return PlainParser()
-        used = any(message.get("tool_calls") for message in command.messages)
+        messages, tools = prompt.conversation.messages, prompt.conversation.tools
+        used = any(message.get("tool_calls") for message in messages)
         parser: StreamParser = PlainParser()
-        if self.tool_format.always or command.tools or used:
-            parser = self.tool_format.parser(dict(map(_signature, command.tools)))
+        if self.tool_format.always or tools or used:
+            parser = self.tool_format.parser(dict(map(_signature, tools)))
         if self.reasoning is None or not command.reasoning.is_split:
             return parser
         goes_on = command.prompt_end == "continued"
-        is_open = opens_reasoning(prompt_text, self.reasoning, goes_on=goes_on)
+        is_open = opens_reasoning(prompt.text, self.reasoning, goes_on=goes_on)
         return ReasoningParser(parser, self.reasoning, is_open=is_open)
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))
 
 
-def _is_asking(command: Prefill) -> bool:
+def _is_asking(conversation: Conversation) -> bool:
     """Return whether a prompt ends after these messages, and no further one is expected."""
-    return command.prompt_end == "continued" or command.messages[-1].get("role") in _ASKING_ROLES
+    is_continued = conversation.prompt_end == "continued"
+    return is_continued or conversation.messages[-1].get("role") in _ASKING_ROLES
 
 
 def _signature(tool: JsonObject) -> tuple[str, JsonObject]:

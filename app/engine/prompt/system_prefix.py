@@ -12,14 +12,14 @@ import msgspec
 
 from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
+from app.engine.prompt.conversation import Conversation
 from app.errors import TemplateTooSlow
-from app.protocol import Generate, Prefill
 
 _MAX_PREFIXES = 32
 _MAX_BYTES = 1024 * 1024
 _SYSTEM_ROLES = ("system", "developer")
 
-Shared = Callable[[Sequence[JsonObject], Generate | Prefill, datetime.datetime], list[int]]
+Shared = Callable[[Sequence[JsonObject], Conversation, datetime.datetime], list[int]]
 
 
 class SystemPrefixes:
@@ -42,7 +42,7 @@ class SystemPrefixes:
         return self._n_bytes
 
     def length(
-        self, command: Generate | Prefill, tokens: Sequence[int], began: datetime.datetime
+        self, conversation: Conversation, tokens: Sequence[int], began: datetime.datetime
     ) -> int:
         """Return how many leading tokens of a prompt depend on its instructions and tools only.
 
@@ -51,19 +51,19 @@ class SystemPrefixes:
         Args:
             began: the date that the template sees.
         """
-        messages = command.messages
+        messages = conversation.messages
         n_system = next(
             (at for at, message in enumerate(messages) if message.get("role") not in _SYSTEM_ROLES),
             len(messages),
         )
-        if n_system == 0 and not command.tools:
+        if n_system == 0 and not conversation.tools:
             return 0
         prefix = messages[:n_system]
-        key = _key(prefix, command, began.date().isoformat())
+        key = _key(prefix, conversation, began.date().isoformat())
         known = self._prefixes.get(key)
         if known is None:
             try:
-                known = array("i", self._shared(prefix, command, began))
+                known = array("i", self._shared(prefix, conversation, began))
             except TemplateTooSlow:
                 return 0
         self._keep(key, known)
@@ -95,6 +95,6 @@ def _n_bytes(prefix: array[int]) -> int:
     return len(prefix) * prefix.itemsize
 
 
-def _key(prefix: list[JsonObject], command: Generate | Prefill, day: str) -> bytes:
-    shown = msgspec.msgpack.encode((prefix, command.tools, command.template_kwargs, day))
-    return hashlib.blake2b(shown, digest_size=16).digest()
+def _key(prefix: list[JsonObject], conversation: Conversation, day: str) -> bytes:
+    shown = (prefix, conversation.tools, conversation.template_kwargs, day)
+    return hashlib.blake2b(msgspec.msgpack.encode(shown), digest_size=16).digest()

@@ -56,13 +56,10 @@ class BatchRunner:
 
     def plan(self) -> list[Work]:
         """Return the next batch, with draft tokens where nothing is prefilled."""
-        work = self._plan()
+        work = self._scheduler.plan(self._throughput.chunk(self._scheduler.n_generating))
         if not any(item.is_prefill for item in work):
             self._generation.draft(work)
         return work
-
-    def _plan(self) -> list[Work]:
-        return self._scheduler.plan(self._throughput.chunk(self._scheduler.n_generating))
 
     def decode(self, work: list[Work]) -> list[Work]:
         """Decode a batch and return what of it was decoded.
@@ -85,8 +82,9 @@ class BatchRunner:
                 continue
             if (preempted := self._scheduler.preempt()) is not None:
                 self._completion.post_chosen(preempted)  # its text is on the way
-                # The others may have had no room beside it: they have to get on before it is back.
-                work = [item for item in work if item.request.slot is not None] or self._plan()
+                work = [item for item in work if item.request.slot is not None]
+                # it may have had the whole batch: those before it go on, or neither ever would
+                work = work or self.plan()
             else:
                 self._completion.fail(work[0].request, EnvironmentFailure, "the KV cache is full")
                 return []

@@ -130,7 +130,7 @@ class CommandHandler:
             request.profile = command.profile
             return [request]
         room = self._n_ctx - len(prompt.tokens)
-        plan = self._planner.plan(command, prompt.text)
+        plan = self._planner.plan(command, prompt.text, prompt.conversation.tools)
         requests: list[Request] = []
         for choice in range(command.n):
             request = _request(command, prompt, received_s)
@@ -144,7 +144,7 @@ class CommandHandler:
             if choice == 0 and (command.echo or command.prompt_logprobs is not None):
                 request.echo = self._echo(command, prompt)
             request.report_progress = command.report_progress and choice == 0
-            request.answer = self._answer(command, choice, prompt.text)
+            request.answer = self._answer(command, choice, prompt)
             request.guide = Guide(plan) if plan is not None else None
             request.speculates = command.speculate
             if command.resumes is not None:
@@ -152,12 +152,18 @@ class CommandHandler:
             requests.append(request)
         return requests
 
-    def _answer(self, command: Generate, choice: int, prompt_text: str) -> Answer:
+    def _answer(self, command: Generate, choice: int, prompt: Prompt) -> Answer:
         request_id, n_top = command.request_id, command.n_logprobs
         logprobs = None
         if n_top is not None:
-            logprobs = HeldLogprobs(request_id, choice, n_top, self._model.shown_piece)
-        parser = self._prompts.parser(command, prompt_text)
+            logprobs = HeldLogprobs(
+                request_id,
+                choice,
+                n_top,
+                self._model.shown_piece,
+                includes_end=command.prompt_logprobs is not None,
+            )
+        parser = self._prompts.parser(command, prompt)
         return Answer(
             request_id,
             command.stop,

@@ -174,8 +174,10 @@ class Generation:
             if not request.clock.first_token_s:
                 request.clock.first_token_s = time.monotonic()
                 self._outbox.expedite()
-        if answer.logprobs is not None and logits is not None and not self._model.is_end(token):
-            answer.logprobs.add(token, logits)
+        held = answer.logprobs
+        is_told = held is not None and (held.includes_end or not self._model.is_end(token))
+        if held is not None and logits is not None and is_told:
+            held.add(token, logits)
         taken = self._guided(request, token)
         if len(taken.tokens) > 1:
             sampler.accept(taken.tokens[1:])

@@ -1,4 +1,4 @@
-"""Owns the start of an engine process: its command line, its socket, its environment."""
+"""Owns spawning an engine process: command line, socket pair, environment, OOM score."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from pathlib import Path
 
 from app.config.settings import ENV_PREFIX
 
-_OOM_SCORE_AHEAD, _OOM_SCORE_MOST = 200, 1000  # proc_pid_oom_score_adj(5)
+_OOM_SCORE_OFFSET, _OOM_SCORE_MAX = 200, 1000  # proc_pid_oom_score_adj(5)
 _ENGINE_MODULE = "app.engine.main"
-# Where API keys may stand. The engine reads hostile files and has no use for them.
-_NOT_INHERITED = (ENV_PREFIX, "CREDENTIALS_DIRECTORY")
+# May hold API keys. The engine parses untrusted files and has no use for them.
+_SCRUBBED_ENV = (ENV_PREFIX, "CREDENTIALS_DIRECTORY")
 _PROJECT_ROOT = Path(__file__).resolve().parents[3]
 
 
 class SpawnedEngine:
-    """A started engine process that no event loop looks after yet.
+    """A running engine process that is not attached to an event loop yet.
 
-    Starting it early lets it import while the HTTP process imports its own.
+    Spawning it early lets it import its modules while the HTTP process imports its own.
     """
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+        parent_socket, child_socket = socket.socketpair()
         isolated = ["-I"] if sys.flags.isolated else []
         self.process = subprocess.Popen(  # noqa: S603 - fixed words, no shell
-            [sys.executable, *isolated, "-m", _ENGINE_MODULE, str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, *isolated, "-m", _ENGINE_MODULE, str(child_socket.fileno())],
+            pass_fds=[child_socket.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={
-                **{k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)},
+                **{k: v for k, v in os.environ.items() if not k.startswith(_SCRUBBED_ENV)},
                 "PYTHONPATH": str(_PROJECT_ROOT),
                 "PYTHONUNBUFFERED": "1",
             },
         )
-        theirs.close()
-        self.socket = ours
-        _end_first(self.process.pid)
+        child_socket.close()
+        self.socket = parent_socket
+        _raise_oom_score(self.process.pid)
 
     def discard(self) -> None:
-        """End a process that is not needed after all."""
+        """Kill and reap the process, unused."""
         self.socket.close()
         self.process.kill()
         self.process.wait()
@@ -52,11 +52,11 @@ class SpawnedEngine:
             self.process.stderr.close()
 
 
-def _end_first(pid: int) -> None:
-    """Have the kernel end a process where memory ends, before the one that would start it again.
+def _raise_oom_score(pid: int) -> None:
+    """Make the OOM killer prefer the engine over the process that would restart it.
 
-    From its first moment on: while it imports it is still the smaller one.
+    Set right after the spawn: while the engine still imports, it is the smaller process.
     """
     score = Path(f"/proc/{pid}/oom_score_adj")
     with contextlib.suppress(OSError, ValueError):
-        score.write_text(str(min(int(score.read_text()) + _OOM_SCORE_AHEAD, _OOM_SCORE_MOST)))
+        score.write_text(str(min(int(score.read_text()) + _OOM_SCORE_OFFSET, _OOM_SCORE_MAX)))

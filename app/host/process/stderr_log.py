@@ -1,10 +1,9 @@
-"""Owns what an engine process prints itself: a failed assertion of llama.cpp, a traceback."""
+"""Owns an engine's stderr: assertion failures of llama.cpp, tracebacks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -13,68 +12,55 @@ from app.logs import get_logger
 
 _KEPT_LINES = 12
 _READ_BYTES = 64 * 1024
-_PAUSE_S = 0.05
+_BURST_GAP_S = 0.05
 
 log = get_logger("engine")
 
 
 class StderrLog:
-    """Puts the process's stderr into the log, a traceback as one line, and keeps the end of it.
+    """Logs the process's stderr, a traceback as one record, and keeps the last lines.
 
     Args:
-        about: returns what is bound to each line, such as the requests in flight.
+        log_fields: returns the fields of each record, such as the requests in flight.
     """
 
-    def __init__(self, about: Callable[[], Mapping[str, Any]]) -> None:
-        self._about = about
+    def __init__(self, log_fields: Callable[[], Mapping[str, Any]]) -> None:
+        self._log_fields = log_fields
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
 
     @property
-    def last(self) -> str | None:
-        """The last line so far."""
+    def last_line(self) -> str | None:
+        """The last line that is not empty."""
         return self._lines[-1] if self._lines else None
 
     async def watch(self, stderr: IO[bytes] | None) -> None:
-        """Read until the process ends."""
+        """Read until end of file."""
         stream = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), stderr
         )
-        held = b""
-        while data := await _burst(stream):
-            said, line_break, held = (held + data).rpartition(b"\n")
-            if len(held) > _READ_BYTES:
-                said, held = said + line_break + held, b""
-            self._take(said)
-        self._take(held)
+        partial = b""
+        while data := await _read_burst(stream):
+            complete, line_break, partial = (partial + data).rpartition(b"\n")
+            if len(partial) > _READ_BYTES:
+                complete, partial = complete + line_break + partial, b""
+            self._log(complete)
+        self._log(partial)
         transport.close()
 
-    def _take(self, said: bytes) -> None:
-        lines = [line.rstrip() for line in said.decode("utf-8", "replace").splitlines()]
+    def _log(self, output: bytes) -> None:
+        lines = [line.rstrip() for line in output.decode("utf-8", "replace").splitlines()]
         self._lines.extend(line for line in lines if line)
         text = "\n".join(lines).strip("\n")
         if text:
-            log.warning("engine_stderr", text=text, **self._about())
+            log.warning("engine_stderr", text=text, **self._log_fields())
 
 
-async def _burst(stream: asyncio.StreamReader) -> bytes:
-    """Return what comes without a pause, as the lines of a traceback do; empty at the end."""
+async def _read_burst(stream: asyncio.StreamReader) -> bytes:
+    """Return what arrives without a gap, as a traceback does; empty at end of file."""
     data = await stream.read(_READ_BYTES)
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_PAUSE_S):
+        async with asyncio.timeout(_BURST_GAP_S):
             while len(data) < _READ_BYTES and (more := await stream.read(_READ_BYTES)):
                 data += more
     return data
-
-
-async def process_ended(pid: int) -> None:
-    """Wait until a child process has ended; it still has to be waited for."""
-    descriptor = os.pidfd_open(pid)
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)

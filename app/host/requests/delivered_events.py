@@ -1,7 +1,7 @@
-"""Owns what has reached the client of one request, and how another engine goes on behind it.
+"""Owns which events of a request its client has received, and removes duplicates after a retry.
 
-Pure. An engine that takes a request over replays the tokens that were chosen before, and tells of
-them what was told already. That part is taken out of its events here.
+Pure. An engine that resumes a request replays the tokens chosen so far and sends the events of
+those tokens again. Those events are dropped here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.protocol import (
     ToolCallDelta,
 )
 
-# Of these events a part may be old and a part new; the others are one or the other.
+# Events that may be partly delivered; all others are delivered whole or not at all.
 _DIVISIBLE = {
     TextDelta: "text",
     ReasoningDelta: "text",
@@ -33,13 +33,13 @@ _DIVISIBLE = {
     TokensGenerated: "tokens",
     ToolCallDelta: "arguments",
 }
-# The first new token is told at once, those after it together: what an engine chose and did not
-# live to tell is less than what comes with two more of these.
-_ENOUGH_TELLINGS = 3
+# An engine reports its first new token at once and later ones in batches: after three batches it
+# is past every token that the crashed engine may have chosen without reporting it.
+_ADVANCED_BATCHES = 3
 
 
 class DeliveredEvents:
-    """The events of one request, whichever engines they come from.
+    """The events of one request, across the engines that run it.
 
     Args:
         command: the request as it was first sent.
@@ -48,73 +48,74 @@ class DeliveredEvents:
     def __init__(self, command: Generate) -> None:
         self._first = command
         self._chosen: list[list[int]] = [[] for _ in range(command.n)]
-        self._told: Counter[Hashable] = Counter()
-        self._owed: Counter[Hashable] = Counter()
-        self._waits = False
-        self._had_begun = False
-        self._n_tellings = 0
-        self.n_deaths = 0
+        self._delivered: Counter[Hashable] = Counter()
+        self._to_skip: Counter[Hashable] = Counter()
+        self._is_queued = False
+        self._had_output = False
+        self._n_chosen_batches = 0
 
     @property
-    def is_suspect(self) -> bool:
-        """Whether an engine that dies now may have died of this request; not while it queues."""
-        return not self._waits
+    def is_crash_suspect(self) -> bool:
+        """Whether this request can crash its engine now; a queued one cannot."""
+        return not self._is_queued
 
     @property
     def has_advanced(self) -> bool:
-        """Whether this engine is beyond all that the one before it may have done untold."""
-        return self._n_tellings >= _ENOUGH_TELLINGS
+        """Whether this engine is past everything that the previous one may have computed."""
+        return self._n_chosen_batches >= _ADVANCED_BATCHES
 
     @property
     def command(self) -> Generate:
-        """What another engine has to be sent to go on with the request."""
+        """The command that makes another engine resume the request."""
         return msgspec.structs.replace(self._first, resumes=[list(each) for each in self._chosen])
 
-    def begin_again(self) -> None:
-        """The events that come next are those of another engine."""
-        self._owed = self._told.copy()
-        self._had_begun = any(self._chosen)
-        self._waits, self._n_tellings = False, 0
+    def start_attempt(self) -> None:
+        """Expect the events of another engine from now on."""
+        self._to_skip = self._delivered.copy()
+        self._had_output = any(self._chosen)
+        self._is_queued, self._n_chosen_batches = False, 0
 
-    def news(self, events: Iterable[RequestEvent]) -> list[RequestEvent]:
-        """Return what of some events the client has not been told yet."""
+    def new_events(self, events: Iterable[RequestEvent]) -> list[RequestEvent]:
+        """Return the events, or parts of them, that the client has not received yet."""
         found: list[RequestEvent] = []
         has_chosen = False
         for event in events:
             match event:
                 case Accepted():
-                    self._waits = True
+                    self._is_queued = True
                 case Chosen():
                     self._chosen[event.choice] += event.tokens
                     has_chosen = True
                 case Started():
-                    self._waits = False
+                    self._is_queued = False
                     found.append(event)
                 case _:
                     found.append(event)
-        self._n_tellings += has_chosen
-        if self._owed:
-            found = list(self._behind_the_old(found))
+        self._n_chosen_batches += has_chosen
+        if self._to_skip:
+            found = list(self._skip_delivered(found))
         for event in found:
             if not isinstance(event, PromptProgress):
-                self._told[_kind(event)] += _size(event)
+                self._delivered[_kind(event)] += _size(event)
         return found
 
-    def _behind_the_old(self, events: Iterable[RequestEvent]) -> Iterator[RequestEvent]:
+    def _skip_delivered(self, events: Iterable[RequestEvent]) -> Iterator[RequestEvent]:
         for event in events:
             kind, size = _kind(event), _size(event)
-            n_old = min(self._owed[kind], size)
-            self._owed[kind] -= n_old
-            if n_old:
-                if n_old < size:
+            n_delivered = min(self._to_skip[kind], size)
+            self._to_skip[kind] -= n_delivered
+            if n_delivered:
+                if n_delivered < size:
                     field = _DIVISIBLE[type(event)]
-                    yield msgspec.structs.replace(event, **{field: getattr(event, field)[n_old:]})
-            elif not (isinstance(event, PromptProgress) and self._had_begun):
+                    yield msgspec.structs.replace(
+                        event, **{field: getattr(event, field)[n_delivered:]}
+                    )
+            elif not (isinstance(event, PromptProgress) and self._had_output):
                 yield event
 
 
 def _kind(event: RequestEvent) -> Hashable:
-    """Return what an event is a piece of."""
+    """Return the part of the answer that an event belongs to."""
     return type(event), getattr(event, "choice", 0), getattr(event, "index", 0)
 
 

@@ -1,7 +1,7 @@
-"""Owns requests that outlive the engine that works on them.
+"""Owns requests that survive a crash of their engine.
 
-When an engine dies, its requests wait for the next one and go on there: the prompt comes back from
-the cache, the tokens that were chosen are replayed, and the client reads on.
+When an engine crashes, its requests wait for the next one and resume there: the prompt is restored
+from the cache, the tokens chosen so far are replayed, and the client's stream continues.
 """
 
 from __future__ import annotations
@@ -21,112 +21,116 @@ from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.protocol import Generate, RequestEvent
 
-# Trials take moments, but for long prompts and clients that read slowly: nobody waits longer for
-# those of others, who may be blamed wrongly then.
-_MOST_PATIENCE_S = 30.0
+# Retries are short, except for long prompts and slow clients. A request that waited this long runs
+# beside a retry, at the risk that a crash is attributed to the wrong one.
+_MAX_RETRY_WAIT_S = 30.0
 
 log = get_logger("engine")
 
 
 class ResumableRequest:
-    """One request, and the engines that work on it one after another.
+    """One request, and its attempts in one engine after another.
 
     Args:
-        supervisor: knows when the next engine serves.
+        supervisor: provides the next engine.
         serving: the model that is to answer.
         command: the request.
-        idle_s: seconds of silence after which there is an empty list of events.
+        idle_s: seconds without an event after which an empty list is yielded.
     """
 
     def __init__(
         self, supervisor: Supervisor, serving: Serving, command: Generate, idle_s: float | None
     ) -> None:
         command = msgspec.structs.replace(command, sent_s=time.monotonic())
-        self._supervisor = supervisor
+        self._restart = supervisor.engine_restart
         self._quarantine = supervisor.quarantine
         self._serving = serving
         self._command = command
         self._idle_s = idle_s
         self._delivered_events = DeliveredEvents(command)
+        self._n_crashes = 0
         self._is_new = True
-        self._is_on_trial = False
-        self._has_waited = False
+        self._is_retry = False
+        self._retry_wait_timed_out = False
 
     async def events(self) -> AsyncGenerator[list[RequestEvent], None]:
-        """Yield what is new, up to and including the last event, as `EngineProcess.request` does.
+        """Yield new events up to the final one, as `EngineProcess.request` does.
 
         Raises:
-            RequestQuarantined: engines die of it.
-            QueueFull: enough requests wait until others have been tried.
-            EngineDied: another model serves now.
+            RequestQuarantined: the request crashes engines.
+            QueueFull: too many requests wait for retries or a restart.
+            EngineDied: another model was loaded meanwhile.
             EngineUnavailable, NoModelLoaded: no engine came back.
-            ServiceStopping: the service ended before the request did.
+            ServiceStopping: the service stopped before the request finished.
         """
         try:
             while True:
                 self._quarantine.check(self._serving.name, self._command)
-                if self._may_go_on:
+                if self._can_attempt:
                     try:
-                        async with aclosing(self._one_life()) as batches:
+                        async with aclosing(self._attempt()) as batches:
                             async for batch in batches:
                                 yield batch
                         return
                     except EngineDied:
-                        self._note_death()
-                async with aclosing(self._until_next_life()) as pings:
-                    async for ping in pings:
-                        yield ping
+                        self._record_crash()
+                async with aclosing(self._wait_for_engine()) as idle_batches:
+                    async for empty in idle_batches:
+                        yield empty
         finally:
-            self._end_trial()
+            self._end_retry()
 
     @property
-    def _may_go_on(self) -> bool:
-        """Whether there is an engine, and no other request is tried in it, or was for too long."""
-        has_turn = self._is_on_trial or self._has_waited or not self._quarantine.is_trying
-        return self._serving.engine.is_alive and has_turn
+    def _can_attempt(self) -> bool:
+        """Whether the engine is alive and no retry of another request has priority."""
+        has_priority = (
+            self._is_retry or self._retry_wait_timed_out or not self._quarantine.is_retrying
+        )
+        return self._serving.engine.is_alive and has_priority
 
-    async def _one_life(self) -> AsyncGenerator[list[RequestEvent], None]:
-        engine, delivered_events = self._serving.engine, self._delivered_events
-        command = self._command if self._is_new else delivered_events.command
-        self._is_new = self._has_waited = False
-        delivered_events.begin_again()
-        if self._is_on_trial:
-            engine.trial = self
+    async def _attempt(self) -> AsyncGenerator[list[RequestEvent], None]:
+        engine, delivered = self._serving.engine, self._delivered_events
+        command = self._command if self._is_new else delivered.command
+        self._is_new = self._retry_wait_timed_out = False
+        delivered.start_attempt()
+        if self._is_retry:
+            self._quarantine.set_suspect(engine, self)
         events = engine.request(command, command.request_id, idle_s=self._idle_s)
         async with aclosing(events) as batches:
             async for batch in batches:
-                news = delivered_events.news(batch)
-                if self._is_on_trial:
-                    engine.trial = self if delivered_events.is_suspect else None
-                    if delivered_events.has_advanced:
-                        self._end_trial()
-                if news or not batch:
-                    yield news
+                new_events = delivered.new_events(batch)
+                if self._is_retry:
+                    suspect = self if delivered.is_crash_suspect else None
+                    self._quarantine.set_suspect(engine, suspect)
+                    if delivered.has_advanced:
+                        self._end_retry()
+                if new_events or not batch:
+                    yield new_events
 
-    def _note_death(self) -> None:
-        """Ask whether the engine died of this request.
+    def _record_crash(self) -> None:
+        """Decide whether this request may have crashed the engine.
 
         Raises:
-            EngineDied: it was to end.
-            RequestQuarantined: one engine too many did.
+            EngineDied: the engine was shut down.
+            RequestQuarantined: the request has crashed too many engines.
         """
         engine = self._serving.engine
-        if engine.is_ending:
-            raise EngineDied("the model was unloaded before the answer was whole")
-        was_tried = engine.trial
-        self._end_trial()
-        if self._delivered_events.is_suspect and was_tried in (None, self):
-            self._delivered_events.n_deaths += 1
-            self._quarantine.blame(
+        if engine.is_closing:
+            raise EngineDied("The model was unloaded before the answer was complete")
+        suspect = self._quarantine.suspect(engine)
+        self._end_retry()
+        if self._delivered_events.is_crash_suspect and suspect in (None, self):
+            self._n_crashes += 1
+            self._quarantine.record_crash(
                 self._serving.name,
                 self._command,
-                self._delivered_events.n_deaths,
-                in_company=was_tried is None and engine.n_lost > 1,
+                self._n_crashes,
+                is_shared=suspect is None and engine.n_aborted > 1,
             )
 
-    async def _until_next_life(self) -> AsyncGenerator[list[RequestEvent], None]:
-        """Wait for an engine to go on in; yield an empty list after every `idle_s` seconds."""
-        waiting = asyncio.create_task(self._next_life())
+    async def _wait_for_engine(self) -> AsyncGenerator[list[RequestEvent], None]:
+        """Wait for the next engine; yield an empty list after every `idle_s` seconds."""
+        waiting = asyncio.create_task(self._next_engine())
         try:
             while not (await asyncio.wait([waiting], timeout=self._idle_s))[0]:
                 yield []
@@ -135,31 +139,30 @@ class ResumableRequest:
             waiting.cancel()
         if before.name != self._serving.name:
             raise EngineDied(
-                f"the engine process ended while it worked on this request, and "
-                f"{self._serving.name} serves now"
+                "The engine process exited while processing this request, and "
+                f"{self._serving.name} was loaded instead"
             )
         if not self._is_new:
-            log.info("request_continues", model=before.name, pid=self._serving.engine.pid)
+            log.info("request_resumed", model=before.name, pid=self._serving.engine.pid)
 
-    async def _next_life(self) -> Serving:
-        engine_restart = self._supervisor.engine_restart
-        if self._delivered_events.n_deaths:
-            if not self._is_on_trial:
-                await self._quarantine.begin_trial()
-                self._is_on_trial = True
-            return await engine_restart.done()
-        with engine_restart.place() if self._is_new else contextlib.nullcontext():
+    async def _next_engine(self) -> Serving:
+        if self._n_crashes:
+            if not self._is_retry:
+                await self._quarantine.begin_retry()
+                self._is_retry = True
+            return await self._restart.done()
+        with self._restart.waiter_slot() if self._is_new else contextlib.nullcontext():
             try:
-                async with asyncio.timeout(_MOST_PATIENCE_S):
-                    await self._quarantine.all_tried()
+                async with asyncio.timeout(_MAX_RETRY_WAIT_S):
+                    await self._quarantine.retries_done()
             except TimeoutError:
-                self._has_waited = True
-            return await engine_restart.done()
+                self._retry_wait_timed_out = True
+            return await self._restart.done()
 
-    def _end_trial(self) -> None:
-        """Let the next one be tried."""
-        if self._is_on_trial:
-            self._is_on_trial = False
-            self._quarantine.end_trial()
+    def _end_retry(self) -> None:
+        """Let the next request be retried."""
+        if self._is_retry:
+            self._is_retry = False
+            self._quarantine.end_retry()
             if self._serving.engine.is_alive:
-                self._serving.engine.trial = None
+                self._quarantine.set_suspect(self._serving.engine, None)

@@ -1,6 +1,6 @@
 """Owns a position in a GGUF file: every length is checked before it is used.
 
-It must not know in which order things stand in the file.
+It must not know the layout of the file.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Cursor:
 
     Args:
         file: opened in binary mode, seekable, positioned anywhere.
-        file_size: bytes of the file; nothing may lie beyond.
+        file_size: bytes of the file; no length may exceed it.
 
-    All methods raise `GgufError` where the bytes are not what they ought to be.
+    All methods raise `GgufError` if the bytes are invalid.
     """
 
     def __init__(self, file: BinaryIO, file_size: int) -> None:
@@ -98,11 +98,11 @@ class Cursor:
         return number
 
     def key(self) -> str:
-        """Return the next key, which counts as metadata that is kept."""
+        """Return the next key; it counts as kept metadata."""
         return self.name("key", MAX_KEY_BYTES, keep=True)
 
     def name(self, what: str, max_bytes: int, *, keep: bool = False) -> str:
-        """Return the next name; `what` is what a message calls it."""
+        """Return the next name; `what` names it in messages."""
         length = self.uint64()
         if length > max_bytes:
             raise GgufError(f"a {what} of {length} bytes is longer than {max_bytes}")
@@ -157,7 +157,7 @@ class Cursor:
         return item_type, length
 
     def array_items(self, item_type: ValueType, length: int) -> tuple[Scalar, ...] | Skipped:
-        """Return the items, or how many they are where they are too many or strings."""
+        """Return the items; only their number if they are strings or too many."""
         if item_type is ValueType.STRING:
             self._skip_strings(length)
         elif length <= MAX_KEPT_ITEMS:
@@ -169,7 +169,7 @@ class Cursor:
         return Skipped(item_type, length, is_array=True)
 
     def _skip_strings(self, count: int) -> None:
-        """Step over strings without building any.
+        """Skip strings without decoding them.
 
         A string that is too long ends outside the window, so bounds are checked only there.
         """

@@ -1,4 +1,4 @@
-"""Owns the order of things in a GGUF file: preamble, metadata, list of tensors.
+"""Owns the layout of a GGUF file: preamble, metadata, list of tensors.
 
 Every count and length is checked before it is used: model files are untrusted.
 """
@@ -23,14 +23,13 @@ _PREAMBLE = struct.Struct("<4sIQQ")
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What stands before the tensors.
+    """Everything before the tensor data.
 
     Attributes:
         values: metadata by key; arrays of up to `MAX_KEPT_ITEMS` numbers are tuples, all other
             arrays and long strings are `Skipped`.
-        complete: False where reading stopped early, so that an absent key proves nothing.
-        data_start: where the data of the tensors begins, in bytes; None where reading stopped
-            early.
+        complete: False if reading stopped early, so that keys may be missing.
+        data_start: offset of the tensor data, in bytes; None if reading stopped early.
     """
 
     version: int
@@ -51,7 +50,7 @@ def read_header(file: BinaryIO, file_size: int, *, facts_only: bool = False) -> 
             length is recorded, the keys behind it are not, and tensors are not checked.
 
     Raises:
-        GgufError: the bytes are no GGUF header within the bounds of this module.
+        GgufError: not a valid GGUF header, or one beyond the bounds of this module.
         OSError: the file cannot be read.
     """
     cursor = Cursor(file, file_size)
@@ -67,7 +66,7 @@ def _read_values(cursor: Cursor, n_kv: int, *, facts_only: bool) -> tuple[dict[s
     for _ in range(n_kv):
         key = cursor.key()
         if key in values:
-            raise GgufError(f"key {shown(key)} stands there twice")
+            raise GgufError(f"key {shown(key)} is duplicated")
         value_type = cursor.value_type()
         if value_type is not ValueType.ARRAY:
             values[key] = cursor.scalar_or_string(value_type)
@@ -87,7 +86,7 @@ def _read_preamble(cursor: Cursor) -> tuple[int, int, int]:
     if magic != _MAGIC:
         raise GgufError("the file does not begin with 'GGUF'")
     if int.from_bytes(version.to_bytes(4, "little"), "big") in _VERSIONS:
-        raise GgufError("the file is written for big-endian machines")
+        raise GgufError("the file is big-endian")
     if version not in _VERSIONS:
         raise GgufError(f"GGUF version {version} is not supported, only 2 and 3 are")
     if n_tensors > MAX_TENSORS:

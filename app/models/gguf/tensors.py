@@ -1,7 +1,7 @@
 """Owns the check of a GGUF file's list of tensors: all of them lie within the file.
 
-The bounds are those of ggml's own reader (`src/gguf.cpp`, `include/ggml.h`), which partly ends
-the process where they are not kept.
+The bounds are those of ggml's own reader (`src/gguf.cpp`, `include/ggml.h`), which aborts
+the process if some of them are exceeded.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def check_tensors(cursor: Cursor, n_tensors: int, values: Mapping[str, Value]) -
         values: the metadata, which may say how tensors are aligned.
 
     Returns:
-        Where the data of the tensors begins, in bytes from the start of the file.
+        The offset of the tensor data, in bytes from the start of the file.
 
     Raises:
-        GgufError: a tensor is of no known type or shape, or lies outside the file.
+        GgufError: a tensor has an unknown type or shape, or lies outside the file.
     """
     alignment = _alignment(values)
     names: set[str] = set()
@@ -56,11 +56,9 @@ def check_tensors(cursor: Cursor, n_tensors: int, values: Mapping[str, Value]) -
     for _ in range(n_tensors):
         tensor = _read_tensor(cursor)
         if tensor.name in names:
-            raise GgufError(f"tensor {shown(tensor.name)} stands there twice")
+            raise GgufError(f"tensor {shown(tensor.name)} is duplicated")
         if tensor.offset % alignment:
-            raise GgufError(
-                f"tensor {shown(tensor.name)} does not begin at a multiple of {alignment}"
-            )
+            raise GgufError(f"tensor {shown(tensor.name)} is not aligned to {alignment}")
         names.add(tensor.name)
         furthest = max(furthest, tensor, key=_end)
     data_start = -(-cursor.position // alignment) * alignment
@@ -79,7 +77,7 @@ def _end(tensor: _Tensor) -> int:
 def _alignment(values: Mapping[str, Value]) -> int:
     alignment = values.get(_ALIGNMENT_KEY, _DEFAULT_ALIGNMENT)
     if type(alignment) is not int or alignment <= 0 or alignment & (alignment - 1):
-        raise GgufError(f"{shown(_ALIGNMENT_KEY)} is no power of two")
+        raise GgufError(f"{shown(_ALIGNMENT_KEY)} is not a power of two")
     return alignment
 
 
@@ -101,5 +99,5 @@ def _n_bytes(name: str, shape: list[int], tensor_type: int) -> int:
     if not 0 < n_elements <= _MAX_ELEMENTS:
         raise GgufError(f"tensor {shown(name)} has {n_elements} elements")
     if (shape[0] if shape else 1) % block_elements:
-        raise GgufError(f"a row of tensor {shown(name)} is no multiple of {block_elements}")
+        raise GgufError(f"a row of tensor {shown(name)} is not a multiple of {block_elements}")
     return n_elements // block_elements * block_bytes

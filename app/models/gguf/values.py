@@ -15,7 +15,7 @@ MAX_ARRAY_STRINGS = 4_194_304
 
 
 class GgufError(ValueError):
-    """The file is no GGUF file that can be used; the message says why."""
+    """The file is not a valid GGUF file; the message states the reason."""
 
 
 class ValueType(IntEnum):
@@ -73,5 +73,5 @@ Value = Scalar | str | tuple[Scalar, ...] | Skipped
 
 
 def shown(text: str) -> str:
-    """Return text from a file as it may stand in a message: quoted, escaped and short."""
+    """Return untrusted text for a message: quoted, escaped and shortened."""
     return repr(text if len(text) <= 80 else text[:80] + "…")

@@ -17,6 +17,7 @@ from app.api.answering.driver import answers
 from app.api.dialect import Ask, Dialect, ServedModel, Writer
 from app.api.outcome import Outcome
 from app.api.route import Route
+from app.base.json_types import as_json
 from app.cli.main import main
 from app.host.process import spawn
 from app.protocol import Generate, RequestEvent, TextDelta
@@ -89,7 +90,7 @@ def read(body: bytes, headers: Mapping[str, str]) -> Ask:
         return [
             Generate(
                 request_id=f"{REPLY_ID}-{number}",
-                messages=[{"role": "user", "content": prompt}],
+                messages=as_json([{"role": "user", "content": prompt}]),
                 sampling=msgspec.structs.replace(model.defaults.sampling, temperature=temperature),
                 n=asked.n,
             )

@@ -19,6 +19,7 @@ from tests.host import fake_engine
 from tests.live.server import LiveServer, user
 from tests.models.gguf_files import write_llama
 
+pytestmark = pytest.mark.slow  # each test starts a server
 FOLDER = "first.gguf"
 GONE = "gone.gguf"
 

@@ -18,6 +18,7 @@ from app.errors import ModelNotFound
 from app.host.cache_folder import CacheFolder
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog, ModelFile
+from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, LoadParams, QueueParams
 
 # Sanic's decorators hide from the type checker what handlers are.
@@ -45,9 +46,7 @@ def service(tmp_path: Path) -> Any:
         LoadParams(n_ctx=512),
         QueueParams(),
         CacheFolder(tmp_path / "cache", CacheParams()),
-        load_timeout_s=60,
-        engine_timeout_s=60,
-        drain_timeout_s=5,
+        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
     )
     return SimpleNamespace(catalog=catalog, supervisor=supervisor)
 

@@ -10,6 +10,7 @@ from app.api.conversation_request import to_prefill
 from app.api.dialects.chat_completions.reader import to_render
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.schemas.conversation import RestoreCacheRequest
+from app.base.json_types import as_json
 from app.protocol import ReasoningParams
 from tests.api.requests import USER, command, refusal
 
@@ -53,9 +54,10 @@ def test_the_template_is_told_how_much_to_think(
     fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert command(**fields).template_kwargs == expected
-    body = {"messages": [USER], **fields}
-    assert to_render(ChatRequest.model_validate(body), "r").template_kwargs == expected
-    ready = to_prefill(RestoreCacheRequest.model_validate(body), "r")
+    data = as_json({"messages": [USER], **fields})
+    shown = to_render(data, ChatRequest.model_validate_json(data), "r")
+    assert shown.template_kwargs == expected
+    ready = to_prefill(data, RestoreCacheRequest.model_validate_json(data), "r")
     assert ready.template_kwargs == expected
 
 

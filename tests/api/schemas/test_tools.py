@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -65,12 +66,12 @@ def test_a_choice_reaches_the_engine_and_all_tools_stay_in_the_prompt(
 ) -> None:
     made = command(tools=TOOLS, tool_choice=choice)
     assert made.tool_choice == expected
-    assert made.tools == TOOLS
+    assert json.loads(made.tools) == TOOLS
 
 
 def test_none_hides_the_tools() -> None:
     made = command(tools=TOOLS, tool_choice="none")
-    assert (made.tools, made.tool_choice) == ([], ToolChoice())
+    assert (made.tools, made.tool_choice) == (b"[]", ToolChoice())
 
 
 @pytest.mark.parametrize("choice", [None, "none", "auto"])
@@ -160,7 +161,7 @@ def test_an_answer_cannot_be_a_call_and_fit_a_grammar(choice: Any) -> None:
 def test_an_answer_that_may_be_a_call_may_fit_a_grammar_otherwise(choice: Any) -> None:
     made = command(tools=TOOLS, tool_choice=choice, regex="[a-z]+")
     assert made.constraint is not None
-    assert made.tools == TOOLS
+    assert json.loads(made.tools) == TOOLS
 
 
 # ---------------------------------------------------------------- what is offered
@@ -178,13 +179,19 @@ def test_an_answer_that_may_be_a_call_may_fit_a_grammar_otherwise(choice: Any) -
     ],
 )
 def test_a_tool_reaches_the_engine_as_it_was_sent(function: dict[str, Any]) -> None:
-    assert command(tools=[tool("f", **function)]).tools == [tool("f", **function)]
+    made = command(tools=[tool("f", **function)])
+    assert json.loads(made.tools) == [tool("f", **function)]
 
 
 def test_the_keys_of_a_tools_schema_keep_their_order() -> None:
     properties = {name: {"type": "string"} for name in ("zebra", "ant", "mole")}
     made = command(tools=[tool("f", parameters={"type": "object", "properties": properties})])
-    assert list(made.tools[0]["function"]["parameters"]["properties"]) == ["zebra", "ant", "mole"]
+    parameters = json.loads(made.tools)[0]["function"]["parameters"]
+    assert list(parameters["properties"]) == [
+        "zebra",
+        "ant",
+        "mole",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -315,6 +315,7 @@ def test_thoughts_and_answer_are_told_apart(thought: str, said: str, is_open: bo
     assert result == ParsedAnswer(said.lstrip(" \t\r\n"), thought.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [" \n", "</think", "</think>", "<think>", "<", "word "])
 @pytest.mark.parametrize("is_open", [True, False])
 def test_long_answers_take_linear_time(unit: str, is_open: bool) -> None:

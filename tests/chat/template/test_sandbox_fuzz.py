@@ -20,7 +20,10 @@ DEADLINE_S = 0.04
 MAX_BYTES = 50_000
 SECRET = "the-secret-of-the-canary"
 # A deadline may strike in a destructor; it is reported then, and strikes again.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.slow,
+]
 FUZZ = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 
 

@@ -326,6 +326,7 @@ def _long(known: ToolFormat, kind: str) -> str:
     return start + unit * (_N_CHARS // len(unit))
 
 
+@pytest.mark.slow
 @every_format
 @pytest.mark.parametrize("kind", ["calls", "openers", "spaces", "brackets", "tags", "words"])
 def test_long_answers_take_linear_time(name: str, kind: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.base.json_types import as_json
 from app.chat.parsing.reasoning import ReasoningTags
 from app.chat.tool_formats import hermes
 from app.chat.tool_formats.channels import harmony
@@ -40,13 +41,16 @@ def tool(name: str, parameters: dict[str, Any] | None = None, **more: Any) -> di
 
 
 def command(*tools: dict[str, Any], **more: Any) -> Generate:
-    messages = [{"role": "user", "content": "Hi"}]
+    messages = as_json([{"role": "user", "content": "Hi"}])
     sampling = SamplingParams()
-    return Generate(request_id="r", messages=messages, tools=list(tools), sampling=sampling, **more)
+    offered = as_json(list(tools))
+    return Generate(request_id="r", messages=messages, tools=offered, sampling=sampling, **more)
 
 
 def planned(asked: Generate, prompt: str = "", tags: ReasoningTags | None = None) -> GuidePlan:
-    plan = ConstraintPlanner(WORDS, WORDS.compiler, hermes.FORMAT, tags).plan(asked, prompt)
+    plan = ConstraintPlanner(WORDS, WORDS.compiler, hermes.FORMAT, tags).plan(
+        asked, prompt, json.loads(asked.tools)
+    )
     assert plan is not None
     return plan
 
@@ -191,7 +195,7 @@ def test_a_grammar_of_the_clients_own_and_tools_exclude_each_other() -> None:
 
 def test_a_vocabulary_that_no_grammar_can_hold_serves_all_that_need_none() -> None:
     planner = ConstraintPlanner(WORDS, None, hermes.FORMAT)
-    assert planner.plan(command(tool("a")), "") is None
+    assert planner.plan(command(), "", [tool("a")]) is None
     with pytest.raises(InvalidRequest):
         planner.plan(command(constraint=schema({"type": "object"})), "")
 
@@ -204,7 +208,9 @@ HARMONY = Words(harmony.FORMAT.tags)
 
 def of_harmony(asked: Generate, answer: str) -> bool:
     """Return whether gpt-oss may answer so."""
-    plan = ConstraintPlanner(HARMONY, HARMONY.compiler, harmony.FORMAT).plan(asked, "")
+    plan = ConstraintPlanner(HARMONY, HARMONY.compiler, harmony.FORMAT).plan(
+        asked, "", json.loads(asked.tools)
+    )
     assert plan is not None
     assert plan.whole is not None
     parts = re.split("(" + "|".join(map(re.escape, HARMONY.tags)) + ")", answer)

@@ -1,4 +1,4 @@
-"""What is guessed, and when guessing pays."""
+"""What is drafted, and when drafting pays."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def model() -> Model:
 
 
 def opened(folder: Path, model: Model, turns: GeneratedTurns, **load: object) -> DiskCacheTier:
-    cache = CacheParams(folder=str(folder), capacity_mb=10)
+    cache = CacheParams(folder=str(folder), disk_cache_mb=10)
     params = LoadParams(n_ctx=256, **load)  # type: ignore[arg-type]
     command = Load(model_path=str(NANO), params=params, cache=cache)
     return open_disk(command, model, turns, is_busy=lambda: False)
@@ -38,7 +38,7 @@ def save(tier: DiskCacheTier) -> None:
 
 
 @pytest.mark.parametrize(
-    "cache", [CacheParams(refused="it is in use"), CacheParams(folder="/x", capacity_mb=0)]
+    "cache", [CacheParams(refused="it is in use"), CacheParams(folder="/x", disk_cache_mb=0)]
 )
 def test_without_a_folder_or_room_there_is_no_disk(model: Model, cache: CacheParams) -> None:
     command = Load(model_path=str(NANO), params=LoadParams(n_ctx=256), cache=cache)

@@ -12,6 +12,8 @@ from app.engine.llama import bindings
 
 HIGH_LEVEL = ("diskcache", "llama_cpp", "llama_cpp.llama", "llama_cpp.llama_cache")
 
+pytestmark = pytest.mark.slow  # each test starts an interpreter
+
 
 def output_of(code: str) -> str:
     """Return what a fresh interpreter prints."""

@@ -14,6 +14,7 @@ from app.engine.llama import (
     Model,
 )
 from app.errors import ModelLoadFailed
+from app.parameters.cache_types import CacheType
 from app.protocol import LoadParams
 from tests.engine.llama.nano import prefill
 
@@ -146,7 +147,9 @@ def test_forbidden_tokens_are_never_the_best(context: Context, tokens: list[int]
 
 
 @pytest.mark.parametrize("kind", ["f16", "q8_0"])
-def test_the_kv_cache_may_have_other_types(model: Model, tokens: list[int], kind: str) -> None:
+def test_the_kv_cache_may_have_other_types(
+    model: Model, tokens: list[int], kind: CacheType
+) -> None:
     params = LoadParams(n_ctx=256, n_threads=1, type_k=kind, type_v="f16")
     context = Context(model, params, n_seq_max=1, n_threads=1)
     prefill(context, 0, tokens)

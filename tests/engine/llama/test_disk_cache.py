@@ -58,6 +58,7 @@ def test_it_is_a_llama_disk_cache_without_a_database(
     assert cache.cache_size == sum(path.stat().st_size for path in tmp_path.rglob("*.kv")) > 0
 
 
+@pytest.mark.slow
 def test_completions_are_the_same_from_the_cache_even_in_a_new_process(tmp_path: Path) -> None:
     questions = ["How warm is it?", "Who are you?"]
     expected = [complete(make_llama(), PROMPT + question) for question in questions]

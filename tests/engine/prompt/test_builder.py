@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from app.chat.parsing.stream_parser import PlainParser
+from app.base.json_types import as_json
+from app.chat.parsing.stream_parser import PlainParser, StreamParser
 from app.chat.template.chat_template import ChatTemplate
 from app.chat.tool_formats.channels.harmony import HarmonyParser
 from app.chat.tool_formats.hermes import HermesParser
@@ -58,12 +60,22 @@ def user(content: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def generate(*messages: dict[str, Any], **more: Any) -> Generate:
-    return Generate(request_id="r", messages=list(messages), sampling=SamplingParams(), **more)
+def generate(*messages: dict[str, Any], tools: Sequence[Any] = (), **more: Any) -> Generate:
+    return Generate(
+        request_id="r",
+        messages=as_json(messages),
+        tools=as_json(tools),
+        sampling=SamplingParams(),
+        **more,
+    )
+
+
+def parser(prompts: PromptBuilder, command: Generate) -> StreamParser:
+    return prompts.parser(command, prompts.build(command))
 
 
 def prefill(*messages: dict[str, Any], **more: Any) -> Prefill:
-    return Prefill(request_id="r", messages=list(messages), **more)
+    return Prefill(request_id="r", messages=as_json(messages), **more)
 
 
 def text(prompt: Prompt) -> str:
@@ -258,7 +270,7 @@ def test_a_conversation_that_is_refused_leaves_nothing_behind() -> None:
 
 def test_looking_at_a_prompt_leaves_nothing_behind() -> None:
     prompts = builder()
-    prompts.render(Render(request_id="r", messages=[user("Hi")]))
+    prompts.render(Render(request_id="r", messages=as_json([user("Hi")])))
     assert kept(prompts) == (0, 0, 0)
 
 
@@ -305,30 +317,30 @@ def test_a_prefill_that_the_deadline_cut_off_gets_no_other_prompt(
 
 
 def test_answers_with_tools_are_parsed_in_the_templates_format() -> None:
-    assert isinstance(builder().parser(generate(user("Hi"), tools=[TOOL]), ""), HermesParser)
+    assert isinstance(parser(builder(), generate(user("Hi"), tools=[TOOL])), HermesParser)
     assert builder().tags == ("<tool_call>", "</tool_call>")
 
 
 def test_answers_are_plain_where_nobody_offered_tools() -> None:
-    assert isinstance(builder().parser(generate(user("Hi")), ""), PlainParser)
+    assert isinstance(parser(builder(), generate(user("Hi"))), PlainParser)
 
 
 def test_answers_are_parsed_where_the_conversation_has_used_tools() -> None:
     call = {"type": "function", "function": {"name": "weather", "arguments": "{}"}}
     used = {"role": "assistant", "content": None, "tool_calls": [call]}
-    assert isinstance(builder().parser(generate(user("Hi"), used), ""), HermesParser)
+    assert isinstance(parser(builder(), generate(user("Hi"), used)), HermesParser)
 
 
 def test_a_template_that_shows_no_tools_gets_them_as_text_and_its_answers_are_parsed() -> None:
     prompts = builder(CONTENTS)
     assert '"name": "weather"' in text(prompts.build(generate(user("Hi"), tools=[TOOL])))
-    assert isinstance(prompts.parser(generate(user("Hi"), tools=[TOOL]), ""), HermesParser)
-    assert isinstance(prompts.parser(generate(user("Hi")), ""), PlainParser)
+    assert isinstance(parser(prompts, generate(user("Hi"), tools=[TOOL])), HermesParser)
+    assert isinstance(parser(prompts, generate(user("Hi"))), PlainParser)
 
 
 def test_answers_with_more_than_calls_to_tell_apart_are_parsed_without_tools_too() -> None:
     prompts = builder(CONTENTS + "{# <|channel|> <|message|> #}")
-    assert isinstance(prompts.parser(generate(user("Hi")), ""), HarmonyParser)
+    assert isinstance(parser(prompts, generate(user("Hi"))), HarmonyParser)
 
 
 def test_instructions_reach_a_template_that_refuses_them_as_the_users_words() -> None:
@@ -340,9 +352,9 @@ def test_instructions_reach_a_template_that_refuses_them_as_the_users_words() ->
 
 def test_each_answer_has_a_parser_of_its_own() -> None:
     prompts, command = builder(), generate(user("Hi"), tools=[TOOL])
-    assert prompts.parser(command, "") is not prompts.parser(command, "")
+    assert parser(prompts, command) is not parser(prompts, command)
 
 
 def test_a_tool_without_a_usable_name_does_not_stop_the_parser() -> None:
     odd: list[dict[str, Any]] = [{"type": "function"}, {"type": "function", "function": "x"}]
-    assert isinstance(builder().parser(generate(user("Hi"), tools=odd), ""), HermesParser)
+    assert isinstance(parser(builder(), generate(user("Hi"), tools=odd)), HermesParser)

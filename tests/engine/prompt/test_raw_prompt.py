@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.base.json_types import as_json
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.errors import ContextOverflow, InvalidRequest
@@ -108,6 +109,7 @@ def test_a_raw_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:
 def test_prompts_are_counted_however_small_the_context_is() -> None:
     builder = PromptBuilder(Letters(), "{{ messages[0].content }}", n_ctx=2)
     raw = CountTokens(request_id="r", prompt=RawPrompt(tokens=[7, 8, 9]))
-    conversation = CountTokens(request_id="r", messages=[{"role": "user", "content": "abcd"}])
+    messages = as_json([{"role": "user", "content": "abcd"}])
+    conversation = CountTokens(request_id="r", messages=messages)
     assert builder.count(raw) == 3
     assert builder.count(conversation) == 5

@@ -6,9 +6,9 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from app.engine.prompt.conversation import Conversation
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.errors import TemplateTooSlow
-from app.protocol import Generate, Prefill, SamplingParams
 
 TODAY = datetime.datetime(2026, 1, 1)
 
@@ -23,7 +23,7 @@ class Letters:
     def __call__(
         self,
         messages: Sequence[dict[str, Any]],
-        command: Generate | Prefill,
+        conversation: Conversation,
         began: datetime.datetime,
     ) -> list[int]:
         self.n_rendered += 1
@@ -34,8 +34,8 @@ class Letters:
 
 def length(heads: SystemPrefixes, instructions: str, began: datetime.datetime = TODAY) -> int:
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": "?"}]
-    command = Generate(request_id="r", messages=messages, sampling=SamplingParams())
-    return heads.length(command, [*map(ord, instructions), ord("?")], began)
+    conversation = Conversation(messages, [], {}, "opened")
+    return heads.length(conversation, [*map(ord, instructions), ord("?")], began)
 
 
 def test_a_head_is_rendered_once_a_day() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.base.json_types import as_json
 from app.engine.scheduling.request import Request
 from app.protocol import Generate, SamplingParams, Started
 from tests.engine.fake_engine import Engine, endless, generate, prefill
@@ -79,7 +80,7 @@ def test_a_request_for_an_explanation_gets_one_with_its_start() -> None:
     engine = Engine([[generate("a", [*[1] * 20, 2], 1)]], idle_bytes=1000).run()
     command = Generate(
         request_id="b",
-        messages=[{"content": [*[1] * 20, 3]}],
+        messages=as_json([{"content": [*[1] * 20, 3]}]),
         sampling=SamplingParams(),
         explain_cache=True,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.base.json_types import as_json
 from app.engine.kv.disk_tier import Disk
 from app.errors import TemplateRefused
 from app.protocol import (
@@ -66,7 +67,9 @@ def test_several_answers_share_a_prompt_and_draw_with_seeds_of_their_own() -> No
 
 def test_answers_without_a_seed_stay_without_one() -> None:
     engine = Engine([])
-    command = Generate(request_id="a", messages=[{"content": [1]}], sampling=SamplingParams(), n=2)
+    command = Generate(
+        request_id="a", messages=as_json([{"content": [1]}]), sampling=SamplingParams(), n=2
+    )
     engine.command_handler.handle(command)
     assert [item.sampling.seed for item in engine.scheduler.waiting] == [None, None]
 
@@ -74,7 +77,7 @@ def test_answers_without_a_seed_stay_without_one() -> None:
 def test_a_grammar_ends_the_answer_whatever_ignore_eos_says() -> None:
     engine = Engine([], planner=FollowerGuidance())
     sampling = SamplingParams(ignore_eos=True)
-    command = Generate(request_id="a", messages=[{"content": [1]}], sampling=sampling)
+    command = Generate(request_id="a", messages=as_json([{"content": [1]}]), sampling=sampling)
     engine.command_handler.handle(command)
     (request,) = engine.scheduler.waiting
     assert not request.sampling.ignore_eos
@@ -110,7 +113,7 @@ def test_an_answer_that_goes_on_after_a_crash_is_taken_even_by_a_full_queue() ->
     assert refused.kind == "QueueFull"
     resumed = Generate(
         request_id="c",
-        messages=[{"content": [1]}],
+        messages=as_json([{"content": [1]}]),
         sampling=SamplingParams(),
         resumes=[[4, 5]],
     )
@@ -163,7 +166,7 @@ def test_a_rendered_prompt_or_the_reason_why_not(
         return "prompt"
 
     monkeypatch.setattr(engine.prompts, "render", render, raising=False)
-    event = answered(Render(request_id="r", messages=[{"role": "user"}]), engine)
+    event = answered(Render(request_id="r", messages=as_json([{"role": "user"}])), engine)
     kinds = (Failed, "TemplateRefused") if is_refused else (Text, "prompt")
     assert (type(event), getattr(event, "kind", getattr(event, "text", ""))) == kinds
 

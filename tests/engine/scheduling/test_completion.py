@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from app.base.json_types import as_json
 from app.errors import EnvironmentFailure
 from app.protocol import Cancel, Chosen, Command, Finished, Prefill, TextDelta
 from tests.engine.fake_disk import fake_disk
@@ -65,7 +66,7 @@ def test_a_failure_is_told_once_and_ends_all_answers_to_the_command() -> None:
 
 
 def test_a_deadline_spares_profiles_and_requests_in_time() -> None:
-    profile = Prefill(request_id="p", messages=[{"content": [1] * 9}], profile="support")
+    profile = Prefill(request_id="p", messages=as_json([{"content": [1] * 9}]), profile="support")
     engine = running(Engine([], deadline_s=10.0), profile, generate("a", [2] * 9), n_steps=0)
     (kept, ended) = engine.scheduler.waiting
     kept.clock.received_s = ended.clock.received_s = 100.0

@@ -153,14 +153,14 @@ def test_logprobs_are_of_the_logits_that_the_model_made() -> None:
     request.answer.logprobs = HeldLogprobs("a", 0, 2, lambda token: shown([token]).encode())
     while engine.scheduler.running or engine.scheduler.waiting:
         engine.loop.step()
-    reported = [token for e in engine.events if isinstance(e, TokenLogprobs) for token in e.tokens]
-    assert "".join(token.piece.decode() for token in reported) == engine.text("a")
-    last = prompt[-1]
-    for token in reported:
-        logit = 1.0 if token.id == last else 0.0  # see `CellCache.logits`
-        assert token.logprob == pytest.approx(logit - math.log(N_VOCAB - 1 + math.e))
-        assert token.top[0].id == last
-        last = token.id
+    told = [token for e in engine.events if isinstance(e, TokenLogprobs) for token in e.tokens]
+    assert "".join(token.piece.decode() for token in told) == engine.text("a")
+    total = math.log(N_VOCAB - 1 + math.e)  # the fake's logits: 1 for the last token, else 0
+    answer = solo(prompt, seed, 4)
+    for token, before, after in zip(told, [prompt[-1], *answer], answer, strict=False):
+        assert token.logprob == pytest.approx((before == after) - total, abs=1e-6)
+        assert token.top[0].id == before
+        assert len(token.top) == 2
 
 
 def test_text_leaves_before_the_end_of_the_answer() -> None:

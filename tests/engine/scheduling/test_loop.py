@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.base.json_types import as_json
 from app.protocol import (
     CacheMiss,
     Cancel,
@@ -214,7 +215,7 @@ def test_a_grammar_that_is_too_much_ends_all_answers_with_one_error(n_tokens: in
 def test_progress_is_reported_to_the_end_of_the_prompt_and_to_nobody_else() -> None:
     asking = Generate(
         request_id="a",
-        messages=[{"content": [1] * 40}],
+        messages=as_json([{"content": [1] * 40}]),
         sampling=SamplingParams(seed=1),
         max_tokens=2,
         n=2,
@@ -476,6 +477,17 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
 
 
 @settings(max_examples=200)
+@example(  # the youngest fills the batch and does not fit, again and again
+    seed=1,
+    n_ctx=19,
+    n_batch=4,
+    parallel=2,
+    max_queue=3,
+    idle_bytes=0,
+    can_cut=False,
+    has_disk=False,
+    is_guided=True,
+)
 @given(
     seed=st.integers(0, 2**32),
     n_ctx=st.integers(8, 60),

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from app.base.json_types import as_json
 from app.engine.decode.prompt_echo import ROWS_PER_STEP
 from app.engine.prompt.generated_turns import GeneratedTurns
 from app.protocol import (
@@ -264,7 +265,7 @@ def test_an_answer_that_ends_by_itself_has_no_stop_string() -> None:
 
 def test_a_count_takes_no_place_in_a_full_queue() -> None:
     commands: list[Command] = [generate(name, PROMPT) for name in "abc"]
-    count = CountTokens(request_id="count", messages=[{"content": [1, 2, 3]}])
+    count = CountTokens(request_id="count", messages=as_json([{"content": [1, 2, 3]}]))
     engine = Engine([[*commands, count]], parallel=1, max_queue=1).run()
     assert of_kind(engine, TokenCount, "count") == [TokenCount(request_id="count", n_tokens=3)]
     first = next(at for at, event in enumerate(engine.events) if isinstance(event, Finished))

@@ -1,4 +1,4 @@
-"""A mailbox hands over all that has come, in order, and loses nothing to a reader that gives up."""
+"""A mailbox delivers everything in order, and a cancelled reader loses nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.host.process.mailbox import Mailbox, Mark
+from app.host.process.mailbox import Mailbox, Sentinel
 from app.protocol import TextDelta
 
 
@@ -16,9 +16,9 @@ def delta(text: str) -> TextDelta:
 
 async def test_all_that_has_come_is_taken_at_once_and_in_order() -> None:
     mailbox = Mailbox()
-    for item in (delta("a"), Mark.SILENCE, delta("b"), Mark.GONE):
+    for item in (delta("a"), Sentinel.IDLE, delta("b"), Sentinel.ENGINE_EXITED):
         mailbox.put(item)
-    assert await mailbox.take() == [delta("a"), Mark.SILENCE, delta("b"), Mark.GONE]
+    assert await mailbox.take() == [delta("a"), Sentinel.IDLE, delta("b"), Sentinel.ENGINE_EXITED]
 
 
 async def test_a_reader_waits_for_the_first_item() -> None:

@@ -23,7 +23,7 @@ async def words_of(code: str) -> tuple[StderrLog, list[str]]:
 
 async def test_a_traceback_is_one_line_of_the_log() -> None:
     words, texts = await words_of("def f():\n raise ValueError('broken')\nf()")
-    assert words.last == "ValueError: broken"
+    assert words.last_line == "ValueError: broken"
     assert len(texts) == 1
     assert texts[0].startswith("Traceback (most recent call last):\n")
     assert texts[0].endswith("\nValueError: broken")
@@ -31,16 +31,16 @@ async def test_a_traceback_is_one_line_of_the_log() -> None:
 
 async def test_the_end_of_a_line_may_be_missing() -> None:
     words, texts = await words_of("import os; os.write(2, b'\\n\\nabort: caf\\xc3')")
-    assert (words.last, texts) == ("abort: caf\ufffd", ["abort: caf\ufffd"])
+    assert (words.last_line, texts) == ("abort: caf\ufffd", ["abort: caf\ufffd"])
 
 
-async def test_a_process_that_prints_nothing_has_no_last_words() -> None:
+async def test_a_process_that_prints_nothing_has_no_last_line() -> None:
     words, texts = await words_of("pass")
-    assert (words.last, texts) == (None, [])
+    assert (words.last_line, texts) == (None, [])
 
 
 async def test_a_flood_without_line_breaks_is_cut() -> None:
     words, texts = await words_of("import os\nfor _ in range(50): os.write(2, b'x' * 10000)")
     assert sum(map(len, texts)) == 500_000
     assert max(map(len, texts)) < 300_000
-    assert words.last
+    assert words.last_line

@@ -33,7 +33,7 @@ ACCEPTED = Accepted(request_id="r")
 
 
 def command(n: int = 1) -> Generate:
-    return Generate(request_id="r", messages=[], sampling=SamplingParams(), n=n)
+    return Generate(request_id="r", sampling=SamplingParams(), n=n)
 
 
 def text(words: str, choice: int = 0) -> TextDelta:
@@ -68,23 +68,23 @@ def start(index: int, call_id: str) -> ToolCallStart:
 
 def test_the_notes_of_the_engine_are_not_for_the_client() -> None:
     delivered = DeliveredEvents(command())
-    assert delivered.news([ACCEPTED, STARTED, text("a"), chosen(7)]) == [STARTED, text("a")]
+    assert delivered.new_events([ACCEPTED, STARTED, text("a"), chosen(7)]) == [STARTED, text("a")]
     assert delivered.command.resumes == [[7]]
 
 
 def test_the_second_engine_tells_what_the_first_did_not() -> None:
     delivered = DeliveredEvents(command())
-    delivered.news([STARTED, text("ab"), text("c"), chosen(1, 2)])
-    delivered.begin_again()
-    assert delivered.news([ACCEPTED, STARTED, text("a"), text("bcd")]) == [text("d")]
-    assert delivered.news([text("e"), chosen(3), finished()]) == [text("e"), finished()]
+    delivered.new_events([STARTED, text("ab"), text("c"), chosen(1, 2)])
+    delivered.start_attempt()
+    assert delivered.new_events([ACCEPTED, STARTED, text("a"), text("bcd")]) == [text("d")]
+    assert delivered.new_events([text("e"), chosen(3), finished()]) == [text("e"), finished()]
     assert delivered.command.resumes == [[1, 2, 3]]
 
 
 def test_a_call_keeps_the_id_it_was_told_with() -> None:
     delivered = DeliveredEvents(command())
-    delivered.news([STARTED, start(0, "x"), call("{}", 0), start(1, "y"), call('{"a', 1)])
-    delivered.begin_again()
+    delivered.new_events([STARTED, start(0, "x"), call("{}", 0), start(1, "y"), call('{"a', 1)])
+    delivered.start_attempt()
     again: list[RequestEvent] = [
         STARTED,
         start(0, "z"),
@@ -92,75 +92,80 @@ def test_a_call_keeps_the_id_it_was_told_with() -> None:
         start(1, "z"),
         call('{"a":1}', 1),
     ]
-    assert delivered.news([*again, start(2, "z")]) == [call('":1}', 1), start(2, "z")]
+    assert delivered.new_events([*again, start(2, "z")]) == [call('":1}', 1), start(2, "z")]
 
 
 def test_an_answer_that_was_whole_stays_as_it_is() -> None:
     delivered = DeliveredEvents(command(n=2))
-    delivered.news([STARTED, text("a", 1), chosen(1, choice=1), finished(1), text("x"), chosen(5)])
-    delivered.begin_again()
+    delivered.new_events(
+        [STARTED, text("a", 1), chosen(1, choice=1), finished(1), text("x"), chosen(5)]
+    )
+    delivered.start_attempt()
     assert delivered.command.resumes == [[5], [1]]
     again: list[RequestEvent] = [STARTED, text("a", 1), finished(1), text("xy"), finished()]
-    assert delivered.news(again) == [text("y"), finished()]
+    assert delivered.new_events(again) == [text("y"), finished()]
 
 
 def test_logprobs_and_thoughts_are_not_repeated_either() -> None:
     tokens = [TokenLogprob(piece=word.encode(), logprob=0.0) for word in "abc"]
     delivered = DeliveredEvents(command())
     thought = ReasoningDelta(request_id="r", text="hm")
-    delivered.news([STARTED, TokenLogprobs(request_id="r", tokens=tokens[:2]), thought])
-    delivered.begin_again()
+    delivered.new_events([STARTED, TokenLogprobs(request_id="r", tokens=tokens[:2]), thought])
+    delivered.start_attempt()
     again: list[RequestEvent] = [
         STARTED,
         TokenLogprobs(request_id="r", tokens=tokens),
         thought,
         text("!"),
     ]
-    assert delivered.news(again) == [TokenLogprobs(request_id="r", tokens=tokens[2:]), text("!")]
+    assert delivered.new_events(again) == [
+        TokenLogprobs(request_id="r", tokens=tokens[2:]),
+        text("!"),
+    ]
 
 
 def test_the_prompt_and_token_ids_are_not_repeated_either() -> None:
     delivered = DeliveredEvents(command())
     echo = PromptEcho(request_id="r", text="prompt")
-    delivered.news([STARTED, echo, TokensGenerated(request_id="r", tokens=[1, 2])])
-    delivered.begin_again()
+    delivered.new_events([STARTED, echo, TokensGenerated(request_id="r", tokens=[1, 2])])
+    delivered.start_attempt()
     again: list[RequestEvent] = [STARTED, echo, TokensGenerated(request_id="r", tokens=[1, 2, 3])]
-    assert delivered.news(again) == [TokensGenerated(request_id="r", tokens=[3])]
+    assert delivered.new_events(again) == [TokensGenerated(request_id="r", tokens=[3])]
 
 
 def test_progress_is_told_while_there_is_no_answer() -> None:
     progress = PromptProgress(request_id="r", total=9, cache=0, processed=3, time_ms=1.0)
     delivered = DeliveredEvents(command())
-    delivered.news([STARTED, progress])
-    delivered.begin_again()
-    assert delivered.news([STARTED, progress, progress]) == [progress, progress]
-    delivered.news([text("a"), chosen(1)])
-    delivered.begin_again()
-    assert delivered.news([STARTED, progress]) == []
-    assert delivered.news([text("a"), progress, text("b")]) == [text("b")]
+    delivered.new_events([STARTED, progress])
+    delivered.start_attempt()
+    assert delivered.new_events([STARTED, progress, progress]) == [progress, progress]
+    delivered.new_events([text("a"), chosen(1)])
+    delivered.start_attempt()
+    assert delivered.new_events([STARTED, progress]) == []
+    assert delivered.new_events([text("a"), progress, text("b")]) == [text("b")]
 
 
 @pytest.mark.parametrize(
-    ("events", "is_suspect"),
+    ("events", "is_crash_suspect"),
     [([], True), ([ACCEPTED], False), ([ACCEPTED, STARTED], True)],
 )
 def test_an_engine_does_not_die_of_a_request_that_waits(
-    events: list[RequestEvent], is_suspect: bool
+    events: list[RequestEvent], is_crash_suspect: bool
 ) -> None:
     delivered = DeliveredEvents(command())
-    delivered.news(events)
-    assert delivered.is_suspect is is_suspect
+    delivered.new_events(events)
+    assert delivered.is_crash_suspect is is_crash_suspect
 
 
 def test_an_engine_has_advanced_when_it_told_of_new_tokens_a_few_times() -> None:
     delivered = DeliveredEvents(command())
-    delivered.news([ACCEPTED, STARTED, chosen(1)])
-    delivered.begin_again()
-    delivered.news([ACCEPTED, STARTED, text("a")])
+    delivered.new_events([ACCEPTED, STARTED, chosen(1)])
+    delivered.start_attempt()
+    delivered.new_events([ACCEPTED, STARTED, text("a")])
     for token in (2, 3):
-        delivered.news([chosen(token), chosen(token)])
+        delivered.new_events([chosen(token), chosen(token)])
         assert not delivered.has_advanced
-    delivered.news([chosen(4)])
+    delivered.new_events([chosen(4)])
     assert delivered.has_advanced
 
 
@@ -173,8 +178,8 @@ def test_the_client_reads_the_answer_once(pieces: list[str], deaths: list[tuple[
     delivered, read = DeliveredEvents(command()), ""
     for n_chars, n_piece in [*deaths, (len(whole), 3)]:
         told = [whole[at : at + n_piece] for at in range(0, min(n_chars, len(whole)), n_piece)]
-        for news in delivered.news([ACCEPTED, STARTED, *map(text, told)]):
-            read += news.text if isinstance(news, TextDelta) else ""
+        for event in delivered.new_events([ACCEPTED, STARTED, *map(text, told)]):
+            read += event.text if isinstance(event, TextDelta) else ""
         assert read == whole[: len(read)]
-        delivered.begin_again()
+        delivered.start_attempt()
     assert read == whole

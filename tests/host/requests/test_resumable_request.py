@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from app.base.json_types import as_json
 from app.errors import EngineDied, RequestQuarantined
 from app.host.quarantine import Quarantine
 from app.host.requests.resumable_request import ResumableRequest
@@ -35,13 +36,12 @@ TURNS = 20  # of the event loop, until all that can happen has
 class Engine:
     """An engine that says what the test has it say."""
 
-    is_ending = False
+    is_closing = False
     pid = 1
-    n_lost = 0
+    n_aborted = 0
 
     def __init__(self) -> None:
         self.is_alive = True
-        self.trial: object | None = None
         self.mailboxes: dict[str, asyncio.Queue[list[RequestEvent] | None]] = {}
 
     async def request(
@@ -91,7 +91,7 @@ class Host:
         assert self.serving is not None
         return self.serving.engine
 
-    def place(self) -> contextlib.AbstractContextManager[None]:
+    def waiter_slot(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
     async def done(self) -> Served:
@@ -101,7 +101,7 @@ class Host:
 
     async def die(self) -> None:
         engine, self.serving = self.engine, None
-        engine.is_alive, engine.n_lost = False, len(engine.mailboxes)
+        engine.is_alive, engine.n_aborted = False, len(engine.mailboxes)
         self.changed.clear()
         for mailbox in engine.mailboxes.values():
             mailbox.put_nowait(None)
@@ -118,7 +118,7 @@ class Client:
 
     def __init__(self, host: Host, name: str, content: str = "") -> None:
         message = {"role": "user", "content": content or name}
-        command = Generate(request_id=name, messages=[message], sampling=SamplingParams())
+        command = Generate(request_id=name, messages=as_json([message]), sampling=SamplingParams())
         supervisor, serving = cast(Supervisor, host), cast(Serving, host.serving)
         self._request = ResumableRequest(supervisor, serving, command, None)
         self.task = asyncio.create_task(self._read())
@@ -274,7 +274,7 @@ async def test_nothing_new_begins_beside_a_trial() -> None:
 
 
 async def test_a_trial_that_takes_long_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.host.requests.resumable_request._MOST_PATIENCE_S", 0.0)
+    monkeypatch.setattr("app.host.requests.resumable_request._MAX_RETRY_WAIT_S", 0.0)
     host, clients = await at_work("ab")
     await host.die()
     await host.restart()

@@ -50,7 +50,7 @@ def test_the_bundled_model_is_accepted_whole_and_refused_one_byte_short() -> Non
 
 def test_an_offset_beyond_the_file_is_refused() -> None:
     assert "complete" in refusal(with_tensors(tensor("a", offset=2**64 - 32), data=256))
-    assert "multiple of 32" in refusal(with_tensors(tensor("a", offset=8), data=256))
+    assert "aligned to 32" in refusal(with_tensors(tensor("a", offset=8), data=256))
 
 
 @pytest.mark.parametrize("shape", [(0,), (4, 0), (2**40, 2**40), (2**64 - 1,), (2**63, 1, 1, 1)])
@@ -74,7 +74,7 @@ def test_types_that_do_not_exist_are_refused(tensor_type: int) -> None:
 def test_names_are_short_unique_text() -> None:
     assert "longer than" in refusal(with_tensors(tensor("n" * 64), data=256))
     assert "UTF-8" in refusal(with_tensors(tensor(b"\xff"), data=256))
-    assert "twice" in refusal(with_tensors(tensor("a"), tensor("a", offset=128), data=256))
+    assert "duplicated" in refusal(with_tensors(tensor("a"), tensor("a", offset=128), data=256))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 
-from app.api.conversation_request import prompt_end
+from app.api.conversation_request import conversation_text, prompt_end
 from app.api.dialect import Ask, ServedModel
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.dialects.chat_completions.writer import ChatWriter
@@ -39,26 +39,33 @@ def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
         model=chat.model,
         overrides=chat.load_model_configs.overrides() if chat.load_model_configs else {},
         stream=bool(chat.stream),
-        commands=lambda model: [to_generate(chat, reply_id, model)],
+        commands=lambda model: [to_generate(body, chat, reply_id, model)],
         writer=writer,
     )
 
 
-def to_generate(body: ChatRequest, request_id: str, model: ServedModel) -> Generate:
+def to_generate(data: bytes, body: ChatRequest, request_id: str, model: ServedModel) -> Generate:
     """Return the engine's command for a chat request.
 
     `inference_configs` wins over the top level, the top level over the model's defaults.
+
+    Args:
+        data: the request's body.
+        body: the same, validated.
+        request_id: goes into the command.
+        model: the one that is to answer.
 
     Raises:
         InvalidRequest: a value that only the loaded model can judge is wrong, or the last message
             cannot be continued.
     """
     defaults = model.defaults
+    text = conversation_text(data, body)
     asked = read_sampling(model, body, body.inference_configs)
     return Generate(
         request_id=request_id,
-        messages=body.raw_messages(),
-        tools=body.offered_tools,
+        messages=text.messages,
+        tools=text.tools if body.offers_tools else b"[]",
         template_kwargs=body.template_kwargs,
         prompt_end=prompt_end(body),
         sampling=asked.sampling,
@@ -75,16 +82,22 @@ def to_generate(body: ChatRequest, request_id: str, model: ServedModel) -> Gener
     )
 
 
-def to_render(body: ChatRequest, request_id: str) -> Render:
+def to_render(data: bytes, body: ChatRequest, request_id: str) -> Render:
     """Return the engine's command for the prompt that a chat request would have.
+
+    Args:
+        data: the request's body.
+        body: the same, validated.
+        request_id: goes into the command.
 
     Raises:
         InvalidRequest: the last message cannot be continued.
     """
+    text = conversation_text(data, body)
     return Render(
         request_id=request_id,
-        messages=body.raw_messages(),
-        tools=body.offered_tools,
+        messages=text.messages,
+        tools=text.tools if body.offers_tools else b"[]",
         template_kwargs=body.template_kwargs,
         prompt_end=prompt_end(body),
     )

@@ -105,6 +105,6 @@ class ChatRequest(Conversation, Constrained, Reasoning, Sampling):
         return self.top_logprobs or 0 if self.logprobs else None
 
     @property
-    def offered_tools(self) -> list[dict[str, Any]]:
-        """The tools the model gets to see."""
-        return [] if self.tool_choice == "none" else self.raw_tools()
+    def offers_tools(self) -> bool:
+        """Whether the model gets to see the tools."""
+        return self.tool_choice != "none"

@@ -18,7 +18,7 @@ async def apply_template(request: Request) -> HTTPResponse:
     """Return the prompt that a chat request with this body would have."""
     body = parse(request.body, ChatRequest)
     overrides = body.load_model_configs.overrides() if body.load_model_configs else {}
-    command = to_render(body, secrets.token_hex(8))
+    command = to_render(request.body, body, secrets.token_hex(8))
     serving = await service_of(request).supervisor.use(body.model, overrides)
     answer = await serving.engine.ask(command, command.request_id)
     raise_if_failed(answer)

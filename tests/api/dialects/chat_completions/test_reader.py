@@ -16,7 +16,7 @@ from app.api.dialects.chat_completions.reader import to_generate, to_render
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.schemas.conversation import RestoreCacheRequest
 from app.errors import InvalidRequest
-from app.protocol import Generate, SamplingParams, encode
+from app.protocol import Generate, Prefill, Render, SamplingParams, encode
 from tests.api.requests import served
 from tests.host.fake_engine import INFO
 
@@ -26,9 +26,23 @@ DEFAULTS = SamplingParams(temperature=0.5, top_k=7, seed=3)
 
 
 def command(*, default_max_tokens: int | None = None, **body: Any) -> Generate:
-    request = ChatRequest.model_validate_json(json.dumps({"messages": [USER], **body}))
     defaults = Defaults(sampling=DEFAULTS, max_tokens=default_max_tokens)
-    return to_generate(request, "r", served(defaults))
+    return generated(defaults, **body)
+
+
+def generated(defaults: Defaults, **body: Any) -> Generate:
+    data = json.dumps({"messages": [USER], **body}).encode()
+    return to_generate(data, ChatRequest.model_validate_json(data), "r", served(defaults))
+
+
+def rendered(**body: Any) -> Render:
+    data = json.dumps(body).encode()
+    return to_render(data, ChatRequest.model_validate_json(data), "r")
+
+
+def prefilled(**body: Any) -> Prefill:
+    data = json.dumps(body).encode()
+    return to_prefill(data, RestoreCacheRequest.model_validate_json(data), "r")
 
 
 def sampling(**body: Any) -> SamplingParams:
@@ -41,7 +55,7 @@ def sampling(**body: Any) -> SamplingParams:
 def test_a_request_that_names_no_values_gets_the_defaults() -> None:
     bare = command(default_max_tokens=50)
     assert bare.sampling == DEFAULTS
-    assert (bare.max_tokens, bare.stop, bare.tools, bare.template_kwargs) == (50, [], [], {})
+    assert (bare.max_tokens, bare.stop, bare.tools, bare.template_kwargs) == (50, [], b"[]", {})
 
 
 def test_inference_configs_win_over_the_top_level_and_that_over_the_defaults() -> None:
@@ -164,10 +178,9 @@ def test_seeds_that_differ_only_in_their_high_bits_stay_different() -> None:
 
 
 def test_a_default_seed_is_folded_as_well() -> None:
-    request = ChatRequest.model_validate({"messages": [USER]})
     random_in_llama_cpp = SamplingParams(seed=2**32 - 1)
     defaults = Defaults(sampling=random_in_llama_cpp)
-    made = to_generate(request, "r", served(defaults))
+    made = generated(defaults)
     assert made.sampling.seed is not None
     assert made.sampling.seed < 2**31
 
@@ -203,8 +216,8 @@ def test_messages_and_tools_reach_the_engine_as_they_were_sent() -> None:
         {"role": "tool", "content": "rain", "tool_call_id": "c"},
     ]
     made = command(messages=messages, tools=[TOOL], chat_template_kwargs={"thinking": False})
-    assert made.messages == messages
-    assert made.tools == [TOOL]
+    assert json.loads(made.messages) == messages
+    assert json.loads(made.tools) == [TOOL]
     assert made.template_kwargs == {"thinking": False}
 
 
@@ -214,11 +227,9 @@ def test_a_number_that_no_message_to_the_engine_can_carry_is_the_clients_mistake
 
 
 def test_tokens_are_guessed_ahead_unless_the_request_or_the_default_says_no() -> None:
-    request = ChatRequest.model_validate({"messages": [USER], "speculate": None})
     off = Defaults(sampling=DEFAULTS, speculate=False)
-    assert not to_generate(request, "r", served(off)).speculate
-    asked = request.model_copy(update={"speculate": True})
-    assert to_generate(asked, "r", served(off)).speculate
+    assert not generated(off, speculate=None).speculate
+    assert generated(off, speculate=True).speculate
     assert command().speculate
     assert not command(speculate=False).speculate
 
@@ -269,8 +280,8 @@ def test_logprobs_are_computed_for_those_who_ask(
 def test_the_prompt_to_show_is_the_one_that_a_chat_has() -> None:
     fields: dict[str, Any] = {"tools": [TOOL], "chat_template_kwargs": {"thinking": False}}
     for choice in ("auto", "none"):
-        body = ChatRequest.model_validate({"messages": [USER], "tool_choice": choice, **fields})
-        shown, chat = to_render(body, "r"), command(tool_choice=choice, **fields)
+        shown = rendered(messages=[USER], tool_choice=choice, **fields)
+        chat = command(tool_choice=choice, **fields)
         assert (shown.messages, shown.tools) == (chat.messages, chat.tools)
         assert shown.template_kwargs == chat.template_kwargs
 
@@ -288,8 +299,8 @@ def test_the_prompt_to_show_is_the_one_that_a_chat_has() -> None:
 def test_a_client_says_where_the_prompt_ends(fields: dict[str, Any], expected: str) -> None:
     body = {"messages": [USER, {"role": "assistant", "content": "Hel"}], **fields}
     assert command(**body).prompt_end == expected
-    assert to_render(ChatRequest.model_validate(body), "r").prompt_end == expected
-    assert to_prefill(RestoreCacheRequest.model_validate(body), "r").prompt_end == expected
+    assert rendered(**body).prompt_end == expected
+    assert prefilled(**body).prompt_end == expected
 
 
 CALL = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -316,8 +327,8 @@ def test_what_cannot_be_continued_is_refused(
 
 
 def test_tool_choice_none_hides_the_tools() -> None:
-    assert command(tools=[TOOL], tool_choice="none").tools == []
-    assert command(tools=[TOOL], tool_choice="auto").tools == [TOOL]
+    assert command(tools=[TOOL], tool_choice="none").tools == b"[]"
+    assert json.loads(command(tools=[TOOL], tool_choice="auto").tools) == [TOOL]
 
 
 def test_a_prompt_to_be_kept_ready_is_the_one_that_a_chat_will_have() -> None:
@@ -326,7 +337,7 @@ def test_a_prompt_to_be_kept_ready_is_the_one_that_a_chat_will_have() -> None:
         "tools": [TOOL],
         "chat_template_kwargs": {"thinking": False},
     }
-    ready = to_prefill(RestoreCacheRequest.model_validate(body), "r")
+    ready = prefilled(**body)
     chat = command(**body)
     assert (ready.messages, ready.tools, ready.template_kwargs) == (
         chat.messages,

@@ -1,0 +1,77 @@
+"""Owns the way from the JSON text of a command to the conversation that its prompt shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from app.base.json_types import JsonObject
+from app.errors import InvalidRequest
+from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
+
+_MAYBE_LARGE = re.compile(rb"[0-9]{19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What a chat template is to show; decoded once for each command, and never changed.
+
+    Args:
+        messages: the client's messages.
+        tools: the tools that the client offers.
+        template_kwargs: further variables of the template.
+        prompt_end: where the prompt ends.
+    """
+
+    messages: list[JsonObject]
+    tools: list[JsonObject]
+    template_kwargs: JsonObject
+    prompt_end: PromptEnd
+
+
+NO_CONVERSATION = Conversation([], [], {}, "opened")
+"""What a raw prompt shows."""
+
+
+def read_conversation(command: Generate | Prefill | Render | CountTokens) -> Conversation:
+    """Return the conversation of a command.
+
+    Raises:
+        InvalidRequest: messages or tools are no list of objects, or no JSON.
+    """
+    return Conversation(
+        messages=_objects(command.messages, "messages"),
+        tools=_objects(command.tools, "tools"),
+        template_kwargs=command.template_kwargs,
+        prompt_end=command.prompt_end,
+    )
+
+
+def _objects(text: bytes, name: str) -> list[JsonObject]:
+    try:
+        found = _decoded(text)
+        if _MAYBE_LARGE.search(text):
+            msgspec.msgpack.encode(found)
+    except OverflowError:
+        raise InvalidRequest(
+            "A whole number in the request does not fit into 64 bits", param="body"
+        ) from None
+    except RecursionError:
+        raise InvalidRequest(f"{name} are nested too deeply", param=name) from None
+    except ValueError as error:
+        raise InvalidRequest(f"{name} are not valid JSON: {error}", param=name) from None
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise InvalidRequest(f"{name} must be a list of objects", param=name)
+    return found
+
+
+def _decoded(text: bytes) -> Any:
+    """Return what JSON text says; NaN and numbers beyond a float's range are taken as Python's."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return json.loads(text)

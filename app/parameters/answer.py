@@ -1,0 +1,61 @@
+"""Owns what a request may say of its answer besides sampling, and settings give the default of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from app.parameters.row import Group
+
+_MAX_TOKENS = 2**24
+
+row = Group("Answers", "now", given_by={"setting"})
+sampling_row = Group("Sampling", "now", given_by={"setting", "request"})
+
+
+class AnswerParams(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an answer may be and how its tokens are decoded.
+
+    A request writes `speculation` as `speculate`, which is no sampling value.
+    """
+
+    max_tokens: (
+        Annotated[
+            int,
+            sampling_row(
+                "maximum number of generated tokens; -1 is up to the end of the context",
+                aliases=("max_completion_tokens", "n_predict"),
+                auto="-1",
+                refused={0: "must be at least 1, or -1 for no limit"},
+                allowed=f"a whole number from 1 to {_MAX_TOKENS}, or -1",
+                ge=-1,
+                le=_MAX_TOKENS,
+            ),
+        ]
+        | None
+    ) = None
+    speculation: Annotated[bool, row("speculative decoding from the prompt")] = True
+
+
+class ReasoningDefaults(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of reasoning; a request may also write llama-server's format `deepseek`."""
+
+    reasoning_format: Annotated[
+        Literal["auto", "none"],
+        row("auto separates reasoning from the content, none leaves it in the content"),
+    ] = "auto"
+    reasoning_budget: (
+        Annotated[
+            int,
+            row(
+                "maximum number of reasoning tokens; -1 is unlimited",
+                given_by={"setting", "request"},
+                aliases=("reasoning_budget_tokens", "thinking_budget_tokens"),
+                auto="-1",
+                ge=-1,
+                le=_MAX_TOKENS,
+            ),
+        ]
+        | None
+    ) = None

@@ -1,0 +1,116 @@
+"""Settings, requests and the engine take the same values of a parameter."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from app.api.schemas.common import LoadModelConfigs
+from app.api.schemas.raw_prompt import RawSampling
+from app.api.schemas.reasoning import Reasoning
+from app.api.schemas.sampling import Sampling
+from app.config.settings import Settings
+from app.parameters.names import STRUCTS
+from app.parameters.row import Row, rows
+
+
+class Request(Sampling, Reasoning):
+    """Takes what any request may give."""
+
+
+LAYERS: dict[str, type[BaseModel]] = {
+    "setting": Settings,
+    "request": Request,
+    "load": LoadModelConfigs,
+}
+ROWS = [
+    pytest.param(struct, row, id=f"{struct.__name__}.{row.name}")
+    for struct in STRUCTS
+    for row in rows(struct)
+    if row.name != "logit_bias"  # JSON has texts where the engine has token ids
+]
+
+
+def near(row: Row) -> st.SearchStrategy[Any]:
+    """Values of the row's type, most of them near its bounds."""
+    edges = [row.bounds[name] for name in ("ge", "gt", "le") if name in row.bounds] or [0]
+    if row.kind is bool:
+        return st.booleans()
+    if row.kind is int:
+        return st.one_of([st.integers(edge - 2, edge + 2) for edge in edges])
+    if row.kind is float:
+        return st.one_of([st.floats(edge - 2, edge + 2) for edge in edges])
+    if row.kind is str:
+        lengths = (0, 1, 2, row.bounds["max_length"], row.bounds["max_length"] + 1)
+        return st.sampled_from(["x" * n for n in lengths])
+    if get_origin(row.kind) is Literal:
+        return st.sampled_from([*get_args(row.kind), "other"])
+    return st.lists(st.sampled_from(["", "a", "b\n", "\0", "x" * 20, "x" * 21]), max_size=9)
+
+
+def takes(model: type[BaseModel], values: dict[str, Any]) -> bool:
+    try:
+        model.model_validate(values)
+    except ValidationError:
+        return False
+    return True
+
+
+def decodes(struct: type[msgspec.Struct], values: dict[str, Any]) -> bool:
+    try:
+        msgspec.convert(values, struct)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(("struct", "row"), ROWS)
+@given(data=st.data())
+def test_all_who_may_give_a_value_may_give_the_same_ones(
+    struct: type[msgspec.Struct], row: Row, data: st.DataObject
+) -> None:
+    value = data.draw(near(row))
+    is_right = decodes(struct, {row.name: value}) and value not in list(row.details.refused)
+    unset = row.is_optional and value == ""
+    for layer in row.details.given_by:
+        expected = is_right or (layer == "setting" and unset)  # an empty setting is none
+        assert takes(LAYERS[layer], {row.name: value}) == expected, layer
+
+
+@pytest.mark.parametrize(("struct", "row"), ROWS)
+def test_a_setting_and_a_request_tell_what_the_row_tells(
+    struct: type[msgspec.Struct], row: Row
+) -> None:
+    for layer in row.details.given_by:
+        text = LAYERS[layer].model_fields[row.name].description or ""
+        assert text.lower().startswith(row.description.lower())
+    if "setting" in row.details.given_by:
+        assert Settings.model_fields[row.name].default == row.default
+    if "request" in row.details.given_by:
+        aliases = [LAYERS["request"].model_fields[alias] for alias in row.details.aliases]
+        assert all(alias.description == f"Another name of {row.name}." for alias in aliases)
+
+
+def test_the_schema_of_a_request_has_the_bounds() -> None:
+    properties = Request.model_json_schema()["properties"]
+    for name in ("max_tokens", "n_predict", "reasoning_budget"):
+        whole, _ = properties[name]["anyOf"]
+        assert whole == {"type": "integer", "minimum": -1, "maximum": 2**24}
+    text, _ = properties["logit_bias"]["anyOf"]
+    assert text["maxProperties"] == 1024
+
+
+def test_only_an_answer_to_a_raw_prompt_may_be_empty() -> None:
+    assert RawSampling.model_validate({"max_tokens": 0}).has_limit
+    with pytest.raises(ValidationError, match="must be at least 1, or -1 for no limit"):
+        Sampling.model_validate({"n_predict": 0})
+
+
+def test_settings_that_are_rows_are_had_as_their_struct() -> None:
+    for struct in STRUCTS:
+        assert Settings().part(struct) == struct()
