@@ -99,10 +99,10 @@ def as_text(messages: list[JsonObject], tools: list[JsonObject]) -> list[JsonObj
         after_result = is_result
     if not tools:
         return result
-    told: JsonObject = {"role": "system", "content": _told(tools)}
+    tools_message: JsonObject = {"role": "system", "content": _tools_prompt(tools)}
     if result and result[0]["role"] in ("system", "developer"):
-        return [{**result[0], "content": _joined(result[0], told)["content"]}, *result[1:]]
-    return [told, *result]
+        return [{**result[0], "content": _joined(result[0], tools_message)["content"]}, *result[1:]]
+    return [tools_message, *result]
 
 
 def without_system(messages: list[JsonObject]) -> list[JsonObject]:
@@ -119,7 +119,7 @@ def without_system(messages: list[JsonObject]) -> list[JsonObject]:
     return [first, *rest]
 
 
-def _told(tools: list[JsonObject]) -> str:
+def _tools_prompt(tools: list[JsonObject]) -> str:
     return _BEFORE_TOOLS + "\n".join(map(_json, tools)) + _AFTER_TOOLS
 
 

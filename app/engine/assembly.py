@@ -67,8 +67,8 @@ def build_loop(
         throughput,
         deadline_s=queue.request_deadline_s,
     )
-    can_guess = can_cut and not model.n_swa
-    generation = Generation(model, context, outbox, completion, can_guess=can_guess)
+    can_draft = can_cut and not model.n_swa
+    generation = Generation(model, context, outbox, completion, can_draft=can_draft)
     return EngineLoop(
         channel,
         interrupt,

@@ -17,7 +17,7 @@ from pathlib import Path
 from app.engine.assembly import build_loop
 from app.engine.constrain import Compiler, build_tokenizer
 from app.engine.decode.sampling import stages
-from app.engine.decode.speculation import MOST_GUESSED
+from app.engine.decode.speculation import MAX_DRAFT_TOKENS
 from app.engine.ipc.channel import Channel, ChannelClosed
 from app.engine.ipc.log_relay import LogRelay
 from app.engine.llama import (
@@ -96,7 +96,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         params,
         n_seq_max=n_sequences,
         n_threads=default_threads(),
-        n_more_outputs=MOST_GUESSED,
+        n_more_outputs=MAX_DRAFT_TOKENS,
     )
     source = params.chat_template or model.chat_template
     prompts = PromptBuilder(model, source, n_ctx=context.n_ctx, tool_format=params.tool_format)

@@ -1,4 +1,4 @@
-"""Owns the thread that writes entries beside the hot path; must know nothing of their content."""
+"""Owns the thread that writes entries in the background; must not know their content."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Store(Protocol):
 
 
 class DiskWriter:
-    """Writes entries in a thread of its own, gently while streams run.
+    """Writes entries in a thread of its own, throttled while streams run.
 
     Args:
         store: where entries go.
@@ -215,7 +215,7 @@ class DiskWriter:
         )
 
     def _throttle(self) -> None:
-        """Leave four fifths of the processor to the streams."""
+        """Sleep, so that running streams get four fifths of the processor."""
         if not self._is_unthrottled.is_set() and self._is_busy():
             worked_s = time.monotonic() - self._piece_began_s
             self._is_unthrottled.wait(min(_PAUSE_PER_WORK * worked_s, MAX_PAUSE_S))

@@ -238,7 +238,7 @@ class Engine:
             deadline_s=deadline_s,
         )
         self.generation = Generation(
-            model, context, outbox, completion, can_guess=can_cut, cost=FlatCost()
+            model, context, outbox, completion, can_draft=can_cut, cost=FlatCost()
         )
         self.loop = EngineLoop(
             channel,

@@ -138,7 +138,7 @@ class CellCache:
         self.n_steps = 0
         self.n_full = 0
         self.n_most_rows = 0
-        self.n_given_up = 0
+        self.n_aborted = 0
         self.in_step = False
 
     @property
@@ -148,7 +148,9 @@ class CellCache:
     def tokens(self, seq_id: int) -> list[int]:
         return [cell.token for cell in self.sequences[seq_id]]
 
-    def decode(self, parts: Sequence[BatchPart], give_up: Callable[[], bool] | None = None) -> int:
+    def decode(
+        self, parts: Sequence[BatchPart], should_abort: Callable[[], bool] | None = None
+    ) -> int:
         n_tokens = sum(len(part.tokens) for part in parts)
         assert 1 <= n_tokens <= self.n_batch
         assert all(part.tokens for part in parts)
@@ -158,7 +160,7 @@ class CellCache:
         if self.n_used + n_tokens > self.n_cells:
             self.n_full += 1
             return DECODE_NO_KV_SLOT
-        if give_up is not None and self._is_given_up(parts, give_up):
+        if should_abort is not None and self._is_aborted(parts, should_abort):
             return DECODE_ABORTED
         self.rows = {}
         row = -1
@@ -179,16 +181,16 @@ class CellCache:
         logits[self.rows[row][-1]] = 1.0
         return logits
 
-    def _is_given_up(self, parts: Sequence[BatchPart], give_up: Callable[[], bool]) -> bool:
+    def _is_aborted(self, parts: Sequence[BatchPart], should_abort: Callable[[], bool]) -> bool:
         """Ask in the middle of the step, when some parts are in the cache already."""
         assert self.can_cut, "nothing could be undone"
         for part in parts:
             self.sequences[part.seq_id] += map(Cell, part.tokens)
         self.in_step = True
-        is_given_up = give_up()
+        is_aborted = should_abort()
         self.in_step = False
-        if is_given_up:
-            self.n_given_up += 1
+        if is_aborted:
+            self.n_aborted += 1
             return True
         for part in parts:
             del self.sequences[part.seq_id][part.start :]
@@ -292,7 +294,7 @@ class TokenPrompts:
         if isinstance(command, Generate) and command.prompt is not None:
             return Prompt(list(command.prompt.tokens or ()), "", 0)
         tokens = tokens_of(command)
-        return Prompt(tokens, shown(tokens), n_head=len(tokens) // 2)
+        return Prompt(tokens, shown(tokens), n_system=len(tokens) // 2)
 
     def forget(self) -> None:
         self.n_forgotten += 1

@@ -15,7 +15,7 @@ from app.chat.parsing.json_value import SPACE, JsonValue
 T = TypeVar("T")
 Step = Generator[None, None, T]
 
-_MOST_WORD_CHARS = 256  # no name, key or id is longer
+_MAX_WORD_CHARS = 256  # no name, key or id is longer
 
 
 class NoCall(Exception):
@@ -120,11 +120,11 @@ class Input:
             NoCall: it is too long for a name.
         """
         word = ""
-        while len(word) <= _MOST_WORD_CHARS:
+        while len(word) <= _MAX_WORD_CHARS:
             found = allowed.match(self._text, self._at)
             n = found.end() - self._at if found else 0
-            word += self.take(min(n, _MOST_WORD_CHARS + 1 - len(word)))
-            if self._at < len(self._text) and len(word) <= _MOST_WORD_CHARS:
+            word += self.take(min(n, _MAX_WORD_CHARS + 1 - len(word)))
+            if self._at < len(self._text) and len(word) <= _MAX_WORD_CHARS:
                 return word
             if self._at == len(self._text) and not (yield from self.more()):
                 return word

@@ -78,7 +78,7 @@ class ToolFormat:
     recognises: Callable[[str], bool]
     parser: Callable[[OfferedTools], StreamParser]
     always: bool = False
-    head: str = ""
+    header: str = ""
     thoughts: Callable[[Grammar], str] | None = None
     write: Callable[[MadeCalls], str] | None = None
     block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock] | None = None

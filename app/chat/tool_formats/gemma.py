@@ -33,11 +33,11 @@ CLOSE = "<tool_call|>"
 QUOTE = '<|"|>'
 _RESPONSE = "<|tool_response>"  # where a model waits for results, or imagines them
 _END_RESPONSE = "<tool_response|>"
-_MOST_DEPTH = 64
+_MAX_DEPTH = 64
 _NAME = re.compile(r"[^{}<>\s]*")
 _KEY = re.compile(r"[^:{}\[\],<>\"]*")
 _SCALAR = re.compile(r"[^,{}\[\]<>\"]*")
-_MOST_NESTED = 4  # of objects and lists that are not written as JSON
+_MAX_NESTED = 4  # of objects and lists that are not written as JSON
 _ANY_KEY = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # which Python's JSON takes
 _WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -102,7 +102,7 @@ class GemmaParser(ScriptedParser):
             self._argue('"')
             return
         char = yield from self._input.peek()
-        if depth == _MOST_DEPTH:
+        if depth == _MAX_DEPTH:
             raise NoCall
         if char == "{":
             self._input.take(1)
@@ -159,9 +159,9 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = []
     for tool in tools:
-        head = grammar.literal(f"call:{tool.name}{{")
-        fields = _written_fields(grammar, parameters_of(tool.parameters), _MOST_NESTED, tool)
-        calls.append(sequence(head, fields))
+        header = grammar.literal(f"call:{tool.name}{{")
+        fields = _written_fields(grammar, parameters_of(tool.parameters), _MAX_NESTED, tool)
+        calls.append(sequence(header, fields))
     return CallBlock(OPEN, sequence(grammar.either(calls), grammar.literal(CLOSE)))
 
 

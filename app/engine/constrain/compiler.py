@@ -18,18 +18,18 @@ from llguidance.gbnf_to_lark import any_to_lark
 from app.engine.constrain.matcher import Matcher
 from app.errors import InvalidRequest
 
-_KEPT = 16
+_MAX_CACHED = 16
 # Of texts; what is compiled holds 0.3 MB, and 35 times as much as its text (llguidance 1.x).
-_KEPT_BYTES = 1024 * 1024
-_MOST_REASON_CHARS = 400
+_MAX_CACHED_BYTES = 1024 * 1024
+_MAX_REASON_CHARS = 400
 # Compiling goes down a level for each rule or `$ref` that stands for another one: 4 KB each, and a
 # request has room for 20,000. The main thread's 8 MB end the process at 2,000.
 _STACK_BYTES = 128 * 1024 * 1024
 # No limit of llguidance's counts these: an integer has a state for each remainder, 10 us apiece.
-_MOST_REMAINDERS = 20_000
+_MAX_REMAINDERS = 20_000
 _MULTIPLE_OF = re.compile(r'"multipleOf"\s*:\s*([0-9][0-9.eE+-]*)')
 _ESCAPED_ASCII = re.compile(r"\\u00([0-7][0-9a-fA-F])")
-_MOST_DIGITS = 18
+_MAX_DIGITS = 18
 # At most llguidance's own; they bound what one request may cost all others.
 _LIMITS = LLParserLimits(
     initial_lexer_fuel=1_000_000,
@@ -43,10 +43,10 @@ _PLACE = re.compile(r"^(?:at )?\d+\(\d+\): (?:failed to compile JSON schema: )?"
 _NO_WAY_ON = "NoExtension"
 _QUOTED = re.compile(r"\n +\d+ \|")
 
-_Begun = tuple[LLMatcher, str]
+_Started = tuple[LLMatcher, str]
 
 
-class _Made(NamedTuple):
+class _Cached(NamedTuple):
     matcher: Matcher
     n_bytes: int  # of its text
 
@@ -59,13 +59,13 @@ class Compiler:
         max_bytes: texts that the grammars which are kept may have together.
     """
 
-    def __init__(self, tokenizer: LLTokenizer, *, max_bytes: int = _KEPT_BYTES) -> None:
+    def __init__(self, tokenizer: LLTokenizer, *, max_bytes: int = _MAX_CACHED_BYTES) -> None:
         self._tokenizer = tokenizer
         self._max_bytes = max_bytes
-        self._made: OrderedDict[bytes, _Made] = OrderedDict()
+        self._cache: OrderedDict[bytes, _Cached] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._cache)
 
     def matcher(self, grammar: str, param: str) -> Matcher:
         """Return a matcher at the beginning of a grammar, not to be moved but copied.
@@ -80,34 +80,34 @@ class Compiler:
         self._forget_failed()
         text = grammar.encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(text, digest_size=16).digest()
-        found = self._made.pop(key, None)
+        found = self._cache.pop(key, None)
         if found is None:
-            found = _Made(self._compiled(grammar, param), len(text))
+            found = _Cached(self._compiled(grammar, param), len(text))
         if found.n_bytes <= self._max_bytes:
-            self._made[key] = found
-        while len(self._made) > _KEPT or self._n_bytes > self._max_bytes:
-            self._made.popitem(last=False)
+            self._cache[key] = found
+        while len(self._cache) > _MAX_CACHED or self._n_bytes > self._max_bytes:
+            self._cache.popitem(last=False)
         return found.matcher
 
     @property
     def _n_bytes(self) -> int:
-        return sum(made.n_bytes for made in self._made.values())
+        return sum(cached.n_bytes for cached in self._cache.values())
 
     def _forget_failed(self) -> None:
         """Forget grammars that grew beyond the limits in some answer, and hold much memory now."""
-        for key in [key for key, made in self._made.items() if made.matcher.has_failed]:
-            del self._made[key]
+        for key in [key for key, cached in self._cache.items() if cached.matcher.has_failed]:
+            del self._cache[key]
 
     def _compiled(self, grammar: str, param: str) -> Matcher:
-        if _n_remainders(grammar) > _MOST_REMAINDERS:
+        if _n_remainders(grammar) > _MAX_REMAINDERS:
             reason = "multipleOf is too large a number to be enforced, or several are together"
             raise InvalidRequest(f"{param}: {reason}", param=param)
-        inner, error = _with_deep_stack(lambda: self._begun(grammar))
+        inner, error = _with_deep_stack(lambda: self._start(grammar))
         if error:
             raise InvalidRequest(f"{param}: {_reason(error)}", param=param)
         return Matcher(inner, self._tokenizer)
 
-    def _begun(self, grammar: str) -> _Begun:
+    def _start(self, grammar: str) -> _Started:
         """Return a matcher, and what is wrong with it or with the first step of any answer."""
         inner = LLMatcher(
             self._tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=_LIMITS
@@ -125,7 +125,7 @@ class Compiler:
 
     def forget(self) -> None:
         """Forget what was compiled; answers that are held to it keep theirs."""
-        self._made.clear()
+        self._cache.clear()
 
     def lark_of(self, grammar: str, param: str) -> str:
         """Return a client's grammar, Lark or GBNF, as Lark.
@@ -139,7 +139,7 @@ class Compiler:
             raise InvalidRequest(f"{param}: {_reason(str(error))}", param=param) from None
 
 
-def _with_deep_stack(make: Callable[[], _Begun]) -> _Begun:
+def _with_deep_stack(make: Callable[[], _Started]) -> _Started:
     usual = threading.stack_size(_STACK_BYTES)
     try:
         with ThreadPoolExecutor(1) as aside:
@@ -159,8 +159,8 @@ def _n_remainders(grammar: str) -> int:
     except ArithmeticError:
         return 0  # no JSON either
     places = max(0, *(-int(number.as_tuple().exponent) for number in numbers))
-    if any(abs(number.adjusted()) > _MOST_DIGITS for number in numbers) or places > _MOST_DIGITS:
-        return _MOST_REMAINDERS + 1
+    if any(abs(number.adjusted()) > _MAX_DIGITS for number in numbers) or places > _MAX_DIGITS:
+        return _MAX_REMAINDERS + 1
     together = math.lcm(*(int(number.scaleb(places)) for number in numbers))
     while together and together % 10 == 0:
         together //= 10
@@ -170,4 +170,4 @@ def _n_remainders(grammar: str) -> int:
 def _reason(text: str) -> str:
     """Return llguidance's complaint as one line, without the lines of the grammar it quotes."""
     said = _QUOTED.split(text, maxsplit=1)[0].removesuffix("<non-verbose/>")
-    return _PLACE.sub("", " ".join(said.split()))[:_MOST_REASON_CHARS]
+    return _PLACE.sub("", " ".join(said.split()))[:_MAX_REASON_CHARS]

@@ -1,6 +1,6 @@
-"""Owns what may come next in one answer: free text, thinking, or what a grammar admits.
+"""Owns which tokens may come next in one answer: free text, thinking, or a grammar.
 
-Pure but for the matchers, which it gets ready-made; must not know requests or llama.cpp.
+Pure but for the matchers, which are passed in; must not know requests or llama.cpp.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class Guide:
         return mask
 
     def n_allowed(self, tokens: Sequence[int]) -> int:
-        """Return how many tokens of a guess may come next."""
+        """Return how many leading draft tokens are allowed."""
         if self._phase is not _Phase.BOUND or self._matcher is None:
             return len(tokens)
         return 0 if self._may_think else self._matcher.n_allowed(tokens)
 
     def take(self, token: int) -> GuidedTokens:
-        """Note a chosen token and return what it leads to."""
+        """Record a sampled token; return the tokens to append."""
         match self._phase:
             case _Phase.FREE:
                 return self._take_free(token)

@@ -1,4 +1,4 @@
-"""Owns what a guide is made from; must not know what it does with it."""
+"""Owns the plan that a guide follows; must not know how."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class GuidePlan:
 
 @dataclass(frozen=True, slots=True)
 class GuidedTokens:
-    """What a chosen token leads to.
+    """Tokens to append after a sampled one.
 
     Attributes:
         tokens: what comes next in the answer; the chosen token, unless only the beginning of it

@@ -170,8 +170,8 @@ class ConstraintPlanner:
         return self._held(or_calls, tools, constraint.param)
 
     def _text(self, grammar: Grammar, constraint: Constraint) -> str:
-        head = grammar.literal(self._format.head) if self._format.head else ""
-        return sequence(head, _expression(grammar, constraint))
+        header = grammar.literal(self._format.header) if self._format.header else ""
+        return sequence(header, _expression(grammar, constraint))
 
     def _after_thoughts(self, grammar: Grammar, answer: str) -> str:
         thoughts = self._format.thoughts(grammar) if self._format.thoughts else ""

@@ -41,8 +41,8 @@ class Answer:
         request_id: goes into every event, as does `choice`.
         stops: stop strings.
         parser: splits text into content and tool calls.
-        logprobs: tells how likely the tokens were, where that is wanted. It is held back like
-            text, and leaves with the next event; of a stop string nothing is told.
+        logprobs: the tokens' logprobs, where they are wanted. They are held back like text, and
+            leave with the next event; a stop string has none.
         reports_tokens: whether the ids of all tokens are told.
 
     Attributes:

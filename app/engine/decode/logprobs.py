@@ -23,7 +23,7 @@ class HeldLogprobs:
 
     Args:
         request_id: goes into every event, as does `choice`.
-        n_top: how many of the likeliest tokens are told for each.
+        n_top: how many of the likeliest tokens are reported for each.
         piece: returns a token's bytes, those of special tokens too.
         includes_end: whether the token that ends the answer is told too.
     """

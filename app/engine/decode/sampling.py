@@ -25,7 +25,7 @@ class Stage:
     texts: tuple[str, ...] = ()
 
 
-def looks_back(params: SamplingParams) -> int:
+def history_length(params: SamplingParams) -> int:
     """Return how many of the tokens so far the samplers want to know; 0 is none."""
     if _is_mirostat(params):
         return 0

@@ -1,25 +1,25 @@
-"""Owns guessing the tokens that come next from those that came before, and when that pays.
+"""Owns prompt-lookup drafts for speculative decoding, and when they pay.
 
-Pure policy; must not know llama.cpp. A guess is checked in one batch with the last token: where
-the model would have chosen otherwise the rest of it is thrown away, so the answer is the one it
-would have been. A batch costs more than a token, less than its tokens one by one.
+Pure policy; must not know llama.cpp. A draft is verified in one batch with the last token: from the
+first token on that the model does not sample itself it is dropped, so the answer stays the same. A
+batch costs more than one token and less than its tokens one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-MOST_GUESSED = 7
+MAX_DRAFT_TOKENS = 7
 _KEY_TOKENS = 3
 _LOOKS_BACK = 8192  # tokens of a prompt that are looked at; more would take milliseconds
-_SIZES = (3, MOST_GUESSED)
+_SIZES = (3, MAX_DRAFT_TOKENS)
 # Cost of a batch of so many tokens in tokens decoded one by one, before any is measured:
 # 0.5B Q4_0 on two cores.
 _PRIOR_COST = (0.0, 1.0, 1.9, 2.2, 2.5, 2.8, 3.0, 3.3, 3.5)
 _SMOOTHING = 0.25
-_WORTH = 1.1  # what a guess has to gain before it is made
-_FIRST_RIGHT, _FIRST_WRONG = 3.4, 0.6
-_FORGETTING = 0.8
+_WORTH = 1.1  # least expected speed-up of a draft
+_PRIOR_ACCEPTED, _PRIOR_REJECTED = 3.4, 0.6
+_DECAY = 0.8
 _FIRST_PAUSE, _LONGEST_PAUSE = 16, 512
 
 
@@ -52,7 +52,7 @@ def _prior(n_tokens: int) -> float:
 
 
 class Speculator:
-    """Guesses for one answer: what followed the last few tokens when they came before.
+    """Drafts for one answer: the tokens that followed its last few tokens before.
 
     Args:
         cost: what steps cost; shared by all answers.
@@ -62,24 +62,24 @@ class Speculator:
         self._cost = cost
         self._followers: dict[tuple[int, ...], int] = {}
         self._n_seen = 0
-        self._n_right, self._n_wrong = _FIRST_RIGHT, _FIRST_WRONG
+        self._n_accepted, self._n_rejected = _PRIOR_ACCEPTED, _PRIOR_REJECTED
         self._pause = _FIRST_PAUSE
-        self._silent_until = 0
+        self._paused_until = 0
 
-    def guess(self, tokens: Sequence[int], n_others: int, most: int) -> list[int]:
-        """Return the tokens that probably follow, none where a guess would not pay.
+    def draft(self, tokens: Sequence[int], n_others: int, most: int) -> list[int]:
+        """Return draft tokens, none where a draft would not pay.
 
         Args:
             tokens: prompt and answer so far.
             n_others: tokens that the step decodes for other answers.
-            most: longest guess there is room for.
+            most: longest draft there is room for.
         """
-        if len(tokens) < self._silent_until or most < 1:
+        if len(tokens) < self._paused_until or most < 1:
             return []
         at = self._find(tokens)
         if at is None:
             return []
-        # What began less than a guess ago goes on with itself: text in a loop.
+        # A match shorter than the draft repeats itself: text in a loop.
         period = len(tokens) - at
         return [tokens[at + place % period] for place in range(self._best_length(n_others, most))]
 
@@ -93,7 +93,7 @@ class Speculator:
         return self._followers.get(key)
 
     def _best_length(self, n_others: int, most: int) -> int:
-        share = self._n_right / (self._n_right + self._n_wrong)
+        share = self._n_accepted / (self._n_accepted + self._n_rejected)
         n_alone = n_others + 1
         best, gain = 0, _WORTH * n_alone / self._cost.of(n_alone)
         for size in _SIZES:
@@ -104,19 +104,19 @@ class Speculator:
                 best, gain = length, reached
         return best
 
-    def judged(self, n_guessed: int, n_right: int, n_tokens: int) -> None:
-        """Learn how good a guess was; after a bad one there is silence for a while.
+    def record(self, n_draft: int, n_accepted: int, n_tokens: int) -> None:
+        """Learn how much of a draft was accepted; after a rejected one drafting pauses.
 
         Args:
-            n_guessed: its length.
-            n_right: how much of it the model chose too.
+            n_draft: its length.
+            n_accepted: how many of its tokens were accepted.
             n_tokens: tokens of prompt and answer now.
         """
-        self._n_right = self._n_right * _FORGETTING + n_right
-        self._n_wrong = self._n_wrong * _FORGETTING + (n_right < n_guessed)
-        if n_right > n_guessed // 2:
+        self._n_accepted = self._n_accepted * _DECAY + n_accepted
+        self._n_rejected = self._n_rejected * _DECAY + (n_accepted < n_draft)
+        if n_accepted > n_draft // 2:
             self._pause = _FIRST_PAUSE
-        elif not n_right:
-            self._silent_until = n_tokens + self._pause
+        elif not n_accepted:
+            self._paused_until = n_tokens + self._pause
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-            self._n_right, self._n_wrong = _FIRST_RIGHT, _FIRST_WRONG
+            self._n_accepted, self._n_rejected = _PRIOR_ACCEPTED, _PRIOR_REJECTED

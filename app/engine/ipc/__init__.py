@@ -1,1 +1,1 @@
-"""Owns the engine's end of the socket and what each command means."""
+"""Owns the engine's end of the socket to the HTTP process."""

@@ -12,12 +12,13 @@ from app.protocol import CacheCounts, CacheMiss, CacheReport
 
 def cache_counts(kv_cache: KvCache) -> CacheCounts:
     """Return what the prompt cache did and holds."""
+    hits = kv_cache.hits
     return kv_cache.disk.fill(
         CacheCounts(
-            memory_hits=kv_cache.hits["memory"],
-            disk_hits=kv_cache.hits["disk"],
-            misses=dict(kv_cache.misses),
-            restored_tokens=kv_cache.n_restored,
+            memory_hits=hits.by_tier["memory"],
+            disk_hits=hits.by_tier["disk"],
+            misses=dict(hits.misses),
+            restored_tokens=hits.n_restored,
             memory_entries=len(kv_cache.store),
             memory_bytes=kv_cache.store.n_bytes,
             memory_capacity_bytes=kv_cache.store.capacity_bytes,

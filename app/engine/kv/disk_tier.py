@@ -12,7 +12,7 @@ from app.engine.kv.memory_store import MemoryEntry
 from app.promptcache import DiskStore, DiskWriter, EntryContent, PrefixMatch, Role, WriteJob
 from app.protocol import CacheCounts, DiskEntry, LogLine
 
-_MOST_LOG_LINES = 32
+_MAX_LOG_LINES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class LogBuffer:
     """The latest log lines of the prompt cache, until the loop sends them."""
 
     def __init__(self) -> None:
-        self._lines: deque[LogLine] = deque(maxlen=_MOST_LOG_LINES)
+        self._lines: deque[LogLine] = deque(maxlen=_MAX_LOG_LINES)
 
     @property
     def has_lines(self) -> bool:
@@ -150,7 +150,7 @@ class DiskCacheTier:
             state: None where the disk has the entry already.
 
         Returns:
-            What tells how it went; None where there is no disk.
+            The write to follow; None where there is no disk.
         """
         if self._disk is None:
             return None
@@ -189,8 +189,8 @@ class DiskCacheTier:
         self._offers = [offer for offer in self._offers if offer not in done]
         return [entry for entry, save in done if not save.is_there]
 
-    def settle(self) -> None:
-        """Count the entries that have been written since."""
+    def count_written(self) -> None:
+        """Count the entries that have been written since the last call."""
         done = [save for save in self._saves if save.is_done]
         self._saves = [save for save in self._saves if save not in done]
         self._n_saves += sum(save.is_there for save in done)
@@ -227,7 +227,7 @@ class DiskCacheTier:
         """Return `counts` with what is known of the disk."""
         if self._disk is None:
             return msgspec.structs.replace(counts, trouble=self._trouble)
-        self.settle()
+        self.count_written()
         status = self._disk.store.status()
         return msgspec.structs.replace(
             counts,

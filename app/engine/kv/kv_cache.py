@@ -1,4 +1,4 @@
-"""Owns what is in the KV cache: brings a prompt's known prefix in, moves idle sequences out.
+"""Owns what is in the KV cache: restores cached prefixes, moves idle sequences out.
 
 The KV cache holds what running requests need. Idle sequences are copied to memory while the
 engine has nothing to do, and leave the KV cache when the next request starts; a later prompt
@@ -8,39 +8,19 @@ brings them back, or an entry on disk where that has more of it.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
+from app.engine.kv.hits import Hit, HitCounter
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemoryStore
 from app.engine.kv.sequences import Lease, SequencePool, Slot
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput
 from app.promptcache import PrefixMatch
 
-_MOST_TRIES = 3
+_MAX_TRIES = 3
 _READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """What was known of a prompt.
-
-    Args:
-        n_tokens: leading tokens that need no prefill.
-        tier: where they were: `memory`, `disk` or `none`.
-        restore_ms: what bringing them back took.
-        n_branch: where the prompt parts from another one; 0 where it goes on with it.
-        miss: why nothing was known; empty where something was.
-    """
-
-    n_tokens: int
-    tier: str
-    restore_ms: float
-    n_branch: int
-    miss: str
 
 
 class KvCache:
@@ -72,64 +52,54 @@ class KvCache:
         self.can_cut = can_cut
         self.store = store
         self.disk = disk
-        self.misses: Counter[str] = Counter()
-        self.hits: Counter[str] = Counter()
-        self.n_restored = 0
+        self.hits = HitCounter()
 
     @property
     def kv_tokens(self) -> int:
         """Tokens in the KV cache; shared prefixes count once per sequence."""
         return self._pool.n_tokens
 
-    def bring(self, lease: Lease, tokens: Sequence[int]) -> Hit:
-        """Make a leased sequence hold as many leading tokens of a prompt as are known.
+    def restore_prefix(self, lease: Lease, tokens: Sequence[int]) -> Hit:
+        """Make a leased sequence hold the longest cached prefix of a prompt.
 
         Returns:
             How many they are, never more than `tokens`, and where they were.
         """
-        lease = self._settle(lease)
+        lease = self._prepare(lease)
         began_s = time.monotonic()
         known = self.store.best(tokens)
         n_shared = self._n_shared(lease)
         n_memory = max(n_shared, known[1] if known else 0)
         n_branch = self._branch(lease, known, tokens)
         has_match = n_memory >= MIN_USEFUL_TOKENS or self.disk.find(tokens) is not None
-        n_tokens, tier = self._bring_from_disk(lease, tokens, n_memory), "disk"
+        n_tokens, tier = self._restore_from_disk(lease, tokens, n_memory), "disk"
         if not n_tokens:
-            n_tokens, tier = self._bring_from_memory(lease, known, n_shared), "memory"
+            n_tokens, tier = self._restore_from_memory(lease, known, n_shared), "memory"
         restore_ms = round((time.monotonic() - began_s) * 1000.0, 3)
         if n_tokens:
             miss = "" if n_tokens >= MIN_USEFUL_TOKENS else "no_match"
             return Hit(n_tokens, tier, restore_ms, n_branch, miss)
-        return Hit(0, "none", 0.0, n_branch, self._why_none(tokens, has_match=has_match))
+        return Hit(0, "none", 0.0, n_branch, self._miss_reason(tokens, has_match=has_match))
 
-    def count(self, hit: Hit) -> None:
-        """Count what a request found; once for each."""
-        if hit.miss:
-            self.misses[hit.miss] += 1
-        else:
-            self.hits[hit.tier] += 1
-            self.n_restored += hit.n_tokens
-
-    def _settle(self, lease: Lease) -> Lease:
-        """Save what the lease displaces and put the cells in order; return what it is now."""
+    def _prepare(self, lease: Lease) -> Lease:
+        """Save what the lease displaces and compact the cells; return the lease as it is then."""
         slot = lease.slot
         self._save(slot.seq_id, lease.displaced, is_leaving=True)
-        if self._pool.has_busy_besides(slot):
-            self._pool.note_company()
+        if self._pool.has_other_busy(slot):
+            self._pool.mark_shared()
             return lease
-        lease = self._tidy(lease)
+        lease = self._compact(lease)
         slot.is_clean = not self._pool.idle()
         return lease
 
-    def _bring_from_disk(self, lease: Lease, tokens: Sequence[int], n_memory: int) -> int:
+    def _restore_from_disk(self, lease: Lease, tokens: Sequence[int], n_memory: int) -> int:
         skip: set[str] = set()
-        while n_memory < len(tokens) and len(skip) < _MOST_TRIES:
+        while n_memory < len(tokens) and len(skip) < _MAX_TRIES:
             found = self.disk.find(tokens, skip)
             if found is None or found.n_shared < n_memory + MIN_USEFUL_TOKENS:
                 break
             skip.add(found.entry_id)
-            if found.n_tokens > self._context.n_ctx or not self._pays(found, n_memory):
+            if found.n_tokens > self._context.n_ctx or not self._is_worth_reading(found, n_memory):
                 continue
             snapshot = self.disk.read(found)
             if snapshot is None:
@@ -141,18 +111,18 @@ class KvCache:
                 return n_tokens
         return 0
 
-    def _pays(self, found: PrefixMatch, n_memory: int) -> bool:
-        """Whether reading an entry is quicker than the prefill that it saves."""
+    def _is_worth_reading(self, found: PrefixMatch, n_memory: int) -> bool:
+        """Whether reading an entry is faster than the prefill that it saves."""
         saved_s = (found.n_shared - n_memory) / self._throughput.prefill_tokens_per_s
         return found.n_bytes / _READ_BYTES_PER_S < saved_s
 
-    def _bring_from_memory(
+    def _restore_from_memory(
         self, lease: Lease, known: tuple[MemoryEntry, int] | None, n_shared: int
     ) -> int:
         if known is not None and known[1] >= n_shared + MIN_USEFUL_TOKENS:
             entry, n_known = known
             n_tokens = self._restore(lease.slot, entry.tokens, entry.state, n_known)
-            if not n_tokens and not self._pool.has_busy_besides(lease.slot):
+            if not n_tokens and not self._pool.has_other_busy(lease.slot):
                 self.store.drop(entry)  # room is not what it lacks
             if n_tokens or lease.source is None:
                 return n_tokens
@@ -173,7 +143,7 @@ class KvCache:
         n_same = common_prefix(held, tokens)
         return n_same if n_same < min(len(held), len(tokens)) else 0
 
-    def _why_none(self, tokens: Sequence[int], *, has_match: bool) -> str:
+    def _miss_reason(self, tokens: Sequence[int], *, has_match: bool) -> str:
         if has_match:
             return "not_restored"
         if len(tokens) < MIN_USEFUL_TOKENS:
@@ -190,7 +160,7 @@ class KvCache:
             return 0
         return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
-    def _tidy(self, lease: Lease) -> Lease:
+    def _compact(self, lease: Lease) -> Lease:
         """Empty the KV cache for a request that runs alone, as far as all is copied.
 
         Attention adds up in the order of the cells, and the sum's last bits depend on it. A
@@ -284,23 +254,23 @@ class KvCache:
 
     def snapshot(self, tokens: Sequence[int]) -> bytearray | None:
         """Return the state of exactly these tokens; None where no sequence begins with them."""
-        slot = next((slot for slot in self._pool.slots if self._serves(slot.tokens, tokens)), None)
+        slot = next((slot for slot in self._pool.slots if self._covers(slot.tokens, tokens)), None)
         if slot is not None:
             if len(slot.tokens) == len(tokens):
                 return self._context.save_state(slot.seq_id)
             n_kept = self._context.copy_prefix(slot.seq_id, self._spare.seq_id, len(tokens))
-            return self._taken(n_kept)
-        entry = next((entry for entry in self.store if self._serves(entry.tokens, tokens)), None)
+            return self._spare_state(n_kept)
+        entry = next((entry for entry in self.store if self._covers(entry.tokens, tokens)), None)
         if entry is None or len(entry.tokens) == len(tokens):
             return entry.state if entry else None
         n_kept = self._restore(self._spare, entry.tokens, entry.state, len(tokens))
-        return self._taken(n_kept)
+        return self._spare_state(n_kept)
 
-    def _serves(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
+    def _covers(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
         is_whole = common_prefix(held, tokens) == len(tokens)
         return is_whole and (self.can_cut or len(held) == len(tokens))
 
-    def _taken(self, n_kept: int) -> bytearray | None:
+    def _spare_state(self, n_kept: int) -> bytearray | None:
         """Return the state of the spare sequence and clear it."""
         state = self._context.save_state(self._spare.seq_id) if n_kept else None
         self._context.clear(self._spare.seq_id)

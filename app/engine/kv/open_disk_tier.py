@@ -16,8 +16,8 @@ from app.promptcache import MAX_EXTRA_BYTES, DiskStore, DiskWriter
 from app.protocol import Load, LoadParams
 
 _MIB = 1024 * 1024
-_MOST_TURNS = 64
-_MOST_WAITING_BYTES = 64 * _MIB
+_MAX_TURNS = 64
+_MAX_WAITING_BYTES = 64 * _MIB
 _STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_scale")
 
 
@@ -43,9 +43,9 @@ def open_disk(
         notify=log.add,
     )
     writer = DiskWriter(
-        store, is_busy=is_busy, notify=log.add, max_pending_bytes=_MOST_WAITING_BYTES
+        store, is_busy=is_busy, notify=log.add, max_pending_bytes=_MAX_WAITING_BYTES
     )
-    for tokens, extra in reversed(store.extras(_MOST_TURNS)):
+    for tokens, extra in reversed(store.extras(_MAX_TURNS)):
         turn = from_bytes(extra, tokens)
         if turn is not None:
             turns.remember(turn)

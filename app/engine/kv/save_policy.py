@@ -1,4 +1,4 @@
-"""Owns what of the prompts is kept for later and when: in memory at once, on disk soon after."""
+"""Owns which prompts are saved and when: in memory at once, on disk soon after."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from app.engine.kv.disk_tier import Save
-from app.engine.kv.kv_cache import Hit, KvCache
+from app.engine.kv.hits import Hit
+from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryEntry
 from app.promptcache import Role
 
 MIN_BOUNDARY_TOKENS = 64
 _NEARBY_TOKENS = 32
-_MOST_BOUNDARIES = 64
-_MOST_BOUNDARY_BYTES = 2 * 1024 * 1024
+_MAX_BOUNDARIES = 64
+_MAX_BOUNDARY_BYTES = 2 * 1024 * 1024
 _REWRITE_PATIENCE = 10
 _MOSTLY = 0.75
 _DISK_CHECK_S = 0.25
@@ -40,7 +41,7 @@ class SavePolicy:
         *,
         save_after_s: float,
         min_boundary_tokens: int = MIN_BOUNDARY_TOKENS,
-        max_boundary_bytes: int = _MOST_BOUNDARY_BYTES,
+        max_boundary_bytes: int = _MAX_BOUNDARY_BYTES,
     ) -> None:
         self._kv_cache = kv_cache
         self._save_after_s = save_after_s
@@ -52,18 +53,18 @@ class SavePolicy:
 
     # ------------------------------------------------------------ beginnings
 
-    def note(self, tokens: Sequence[int], n_head: int, hit: Hit) -> None:
-        """Note where this prompt and others will part: after the head, and where it did."""
+    def note_boundaries(self, tokens: Sequence[int], n_system: int, hit: Hit) -> None:
+        """Note where prompts branch: after the system prefix, and where this one did."""
         if not self._kv_cache.disk.is_on:
             return
-        places = [n_head]
-        if abs(hit.n_branch - n_head) >= _NEARBY_TOKENS:
+        places = [n_system]
+        if abs(hit.n_branch - n_system) >= _NEARBY_TOKENS:
             places.append(hit.n_branch)
         for place in places:
             boundary = array("i", tokens[:place])
             if place >= self._min_boundary_tokens and boundary not in self._boundaries:
                 self._boundaries.append(boundary)
-        del self._boundaries[:-_MOST_BOUNDARIES]
+        del self._boundaries[:-_MAX_BOUNDARIES]
         while self.boundary_bytes > self._max_boundary_bytes:
             del self._boundaries[0]
 
@@ -79,7 +80,7 @@ class SavePolicy:
 
     # ------------------------------------------------------------ in quiet moments
 
-    def work_idle(self) -> bool:
+    def save_next(self) -> bool:
         """Do one thing that needs llama.cpp, while it has nothing else to do.
 
         Returns:
@@ -97,7 +98,7 @@ class SavePolicy:
         tokens = next(self._large(time.monotonic() - self._save_after_s), None)
         if tokens is None:
             return False
-        self._tried = [*self._tried[-_MOST_BOUNDARIES:], _digest(tokens)]
+        self._tried = [*self._tried[-_MAX_BOUNDARIES:], _digest(tokens)]
         self._save(tokens, "turn")
         return True
 
@@ -108,13 +109,13 @@ class SavePolicy:
             if is_long and _digest(tokens) not in self._tried and not disk.covers(tokens):
                 yield tokens
 
-    def work_aside(self) -> None:
+    def submit_due(self) -> None:
         """Hand conversations to the disk tier that have been idle for long enough."""
         now_s = time.monotonic()
         if not self._kv_cache.disk.is_on or now_s - self._checked_s < _DISK_CHECK_S:
             return
         self._checked_s = now_s
-        self._kv_cache.disk.settle()
+        self._kv_cache.disk.count_written()
         self._retry_refused(now_s)
         for entry in self._kv_cache.store:
             if not entry.was_offered and self._left_s(entry, now_s) <= 0:
@@ -135,7 +136,7 @@ class SavePolicy:
             entry.was_offered = False
             entry.since_s = now_s + _RETRY_S - self._save_after_s
 
-    def quiet_s(self) -> float | None:
+    def next_work_s(self) -> float | None:
         """Return how long there is nothing to do; None where that is for ever."""
         disk = self._kv_cache.disk
         if not disk.is_on:

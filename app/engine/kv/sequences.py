@@ -81,7 +81,7 @@ class SequencePool:
         idle = [slot for slot in self.slots if not slot.busy]
         if not idle:
             return None
-        best = max(self.slots, key=lambda slot: _merit(slot, prompt))
+        best = max(self.slots, key=lambda slot: _rank(slot, prompt))
         n_keep = common_prefix(best.tokens, prompt)
         if n_keep == 0:
             return self._take(_oldest(idle), 0, None)
@@ -99,7 +99,7 @@ class SequencePool:
         return Lease(slot, n_keep, source, held if held != slot.tokens else [])
 
     def release(self, slot: Slot) -> None:
-        """Let a slot go; its tokens stay until the place is needed."""
+        """Release a slot; its tokens stay until it is needed."""
         slot.busy = False
         slot.last_used = next(self._clock)
         slot.was_saved = False
@@ -109,12 +109,12 @@ class SequencePool:
         """Return the slots with tokens that nobody works on."""
         return [slot for slot in self.slots if not slot.busy and slot.tokens]
 
-    def note_company(self) -> None:
-        """Note that requests run side by side: their cells mix."""
+    def mark_shared(self) -> None:
+        """Mark busy sequences as mixed: requests run side by side, and so do their cells."""
         for slot in self.slots:
             slot.is_clean = slot.is_clean and not slot.busy
 
-    def has_busy_besides(self, slot: Slot) -> bool:
+    def has_other_busy(self, slot: Slot) -> bool:
         """Whether requests work on other slots."""
         return any(other.busy and other is not slot for other in self.slots)
 
@@ -123,7 +123,7 @@ class SequencePool:
         return min(self.idle(), key=lambda slot: slot.last_used, default=None)
 
 
-def _merit(slot: Slot, prompt: TokenList[int]) -> tuple[int, bool]:
+def _rank(slot: Slot, prompt: TokenList[int]) -> tuple[int, bool]:
     """Rank a slot: by the prefill it saves, then by whether taking it over loses nothing."""
     n_keep = common_prefix(slot.tokens, prompt)
     return n_keep, not slot.busy and n_keep == len(slot.tokens)

@@ -104,17 +104,19 @@ class Context:
         for index in range(self.n_batch):
             self._batch.n_seq_id[index] = 1
 
-    def decode(self, parts: Sequence[BatchPart], give_up: Callable[[], bool] | None = None) -> int:
+    def decode(
+        self, parts: Sequence[BatchPart], should_abort: Callable[[], bool] | None = None
+    ) -> int:
         """Run one step.
 
         Args:
             parts: what to decode.
-            give_up: asked between any two operations of the step, hundreds of times; it must
-                not raise. True ends the step.
+            should_abort: asked between any two operations of the step, hundreds of times; it
+                must not raise. True ends the step.
 
         Returns:
             `DECODE_OK`; `DECODE_NO_KV_SLOT` when the KV cache has no room (nothing changed);
-            `DECODE_ABORTED` when the step was given up (cut the sequences to where they were).
+            `DECODE_ABORTED` when the step was aborted (cut the sequences to where they were).
 
         Raises:
             DecodeFailed: llama.cpp reported a fatal error.
@@ -134,10 +136,10 @@ class Context:
             for row in range(index - part.n_logits, index):
                 logits[row] = 1
         batch.n_tokens = index
-        if give_up is None:
+        if should_abort is None:
             code: int = lib.llama_decode(self.handle, batch)
         else:
-            callback = lib.ggml_abort_callback(lambda _: give_up())
+            callback = lib.ggml_abort_callback(lambda _: should_abort())
             lib.llama_set_abort_callback(self.handle, callback, None)
             code = lib.llama_decode(self.handle, batch)
             lib.llama_set_abort_callback(self.handle, _NEVER, None)
@@ -154,7 +156,7 @@ class Context:
         return np.ctypeslib.as_array(row, (self._n_vocab,))
 
     def forbid(self, output: int, tokens: npt.NDArray[np.bool_]) -> None:
-        """Take tokens out of the `output`-th row of the last step's logits.
+        """Mask tokens in the `output`-th row of the last step's logits.
 
         Args:
             tokens: a truth value for each of the vocabulary.
@@ -215,11 +217,11 @@ class Context:
         return False
 
     def clear(self, seq_id: int) -> None:
-        """Forget a sequence."""
+        """Drop all tokens of a sequence."""
         lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
 
     def close(self) -> None:
-        """Give the batch and the context back."""
+        """Free the batch and the context."""
         lib.llama_batch_free(self._batch)
         lib.llama_free(self.handle)
 

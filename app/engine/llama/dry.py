@@ -12,7 +12,7 @@ from typing import Any
 from app.engine.decode.sampling import Stage
 from app.engine.llama.bindings import lib
 
-_KEPT = 4  # 15 MB each where eight letters are the breakers, and 0.2 MB with llama.cpp's own
+_MAX_CACHED = 4  # 15 MB each where eight letters are the breakers, and 0.2 MB with llama.cpp's own
 
 
 class DryPrototypes:
@@ -24,21 +24,21 @@ class DryPrototypes:
 
     def __init__(self, vocab: Any) -> None:
         self._vocab = vocab
-        self._made: dict[Stage, Any] = {}
+        self._cache: dict[Stage, Any] = {}
 
     def copy(self, stage: Stage) -> Any:
         """Return a sampler for `stage` that has seen no tokens."""
-        prototype = self._made.pop(stage, None) or self._make(stage)
-        self._made[stage] = prototype
-        if len(self._made) > _KEPT:
-            lib.llama_sampler_free(self._made.pop(next(iter(self._made))))
+        prototype = self._cache.pop(stage, None) or self._make(stage)
+        self._cache[stage] = prototype
+        if len(self._cache) > _MAX_CACHED:
+            lib.llama_sampler_free(self._cache.pop(next(iter(self._cache))))
         return lib.llama_sampler_clone(prototype)
 
     def forget(self) -> None:
         """Free them; copies stay."""
-        for prototype in self._made.values():
+        for prototype in self._cache.values():
             lib.llama_sampler_free(prototype)
-        self._made.clear()
+        self._cache.clear()
 
     def _make(self, stage: Stage) -> Any:
         texts = [text.encode() for text in dict.fromkeys(stage.texts)]

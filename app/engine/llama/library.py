@@ -1,4 +1,4 @@
-"""Owns what concerns llama.cpp as a whole: its version, its log lines, its last complaint."""
+"""Owns what concerns llama.cpp as a whole: its version, its log lines, its last error."""
 
 from __future__ import annotations
 

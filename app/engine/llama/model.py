@@ -209,7 +209,7 @@ class Model:
         """Return the bytes of every token, and which of them are no text.
 
         These are control tokens, those with names in angle brackets, and the tags that
-        `show_special` was told of.
+        `show_special` was given.
         """
         pieces = [self._render_piece(token, special=True) for token in range(self.n_vocab)]
         specials = set(self._shown_specials)

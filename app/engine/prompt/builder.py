@@ -50,13 +50,13 @@ class Prompt:
     Args:
         tokens: what the model reads.
         text: the same as the template wrote it; empty where none did.
-        n_head: leading tokens that the instructions and tools alone decide.
+        n_system: leading tokens that depend on the instructions and tools only.
         conversation: what was rendered; empty where nothing was.
     """
 
     tokens: list[int]
     text: str
-    n_head: int
+    n_system: int
     conversation: Conversation = NO_CONVERSATION
 
 
@@ -102,7 +102,7 @@ class PromptBuilder:
             raise LoadParamsRefused(error.args[0], param=param) from None
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
         self._dates = ConversationDates()
-        self._heads = SystemPrefixes(self._shared)
+        self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
 
     @property
@@ -129,15 +129,17 @@ class PromptBuilder:
         conversation, is_prefill = read_conversation(command), isinstance(command, Prefill)
         began = self._dates.of(conversation.messages)
         text, tokens = "", self._ready(conversation, began) if is_prefill else []
-        is_head = bool(tokens)
-        if not is_head:
+        is_system = bool(tokens)
+        if not is_system:
             text, tokens = self._written(conversation, began, is_prefill=is_prefill)
         if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
         self._check_room(tokens)
-        n_head = len(tokens) if is_head else self._heads.length(conversation, tokens, began)
+        n_system = (
+            len(tokens) if is_system else self._system_prefixes.length(conversation, tokens, began)
+        )
         self._dates.keep(conversation.messages, began)
-        return Prompt(tokens, text, n_head, conversation)
+        return Prompt(tokens, text, n_system, conversation)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
@@ -173,7 +175,7 @@ class PromptBuilder:
 
     def forget(self) -> None:
         """Forget heads and dates, which cost little to find out anew."""
-        self._heads.forget()
+        self._system_prefixes.forget()
         self._dates.forget()
 
     def _ready(self, conversation: Conversation, began: datetime.datetime) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-_MOST_CONVERSATIONS = 256  # about 250 bytes each, however long the messages are
+_MAX_CONVERSATIONS = 256  # about 250 bytes each, however long the messages are
 _DIGEST_BYTES = 16
 
 
@@ -41,7 +41,7 @@ class ConversationDates:
         key = _key(messages)
         self._began[key] = began
         self._began.move_to_end(key)
-        if len(self._began) > _MOST_CONVERSATIONS:
+        if len(self._began) > _MAX_CONVERSATIONS:
             self._began.popitem(last=False)
 
     def forget(self) -> None:

@@ -1,8 +1,8 @@
-"""Owns finding what was generated before in a prompt; must not know templates or llama.cpp.
+"""Owns finding generated answers in later prompts; must not know templates or llama.cpp.
 
-A client sends answers back as text and JSON. Rendered and tokenised anew they are seldom the
-tokens that were generated, and the token prompt cache would miss from there on. So each finished
-answer is remembered, and its own tokens stand for it in the prompts that follow.
+A client sends answers back as text and JSON. Rendered and tokenised again, they are rarely the
+tokens that were generated, and the prompt cache would miss from there on. So each finished answer
+is remembered, and its own tokens replace it in the prompts that follow.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from app.chat.parsing.stream_parser import StreamEvent, StreamParser, collect
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 # The last tokens of an answer are not decoded: one, or as many as followed by themselves.
-MOST_UNDECODED = 32
-_MOST_CHARS_FOR_ONE = 16  # JSON may write one character as two escapes, and spread itself out
+MAX_UNDECODED = 32
+_MAX_CHARS_FOR_ONE = 16  # JSON may write one character as two escapes, and spread itself out
 _PIECE_CHARS = 4096
 _TOKEN_BYTES = array("i").itemsize
 
@@ -129,7 +129,7 @@ class GeneratedTurns:
         found = [
             turn
             for turn in self._turns.values()
-            if n_wanted <= len(turn.tokens) <= n_wanted + MOST_UNDECODED
+            if n_wanted <= len(turn.tokens) <= n_wanted + MAX_UNDECODED
             and turn.tokens[:n_wanted] == wanted
         ]
         return min(found, key=lambda turn: len(turn.tokens), default=None)
@@ -163,7 +163,7 @@ class GeneratedTurns:
         if exact:
             return max(exact, key=lambda found: found[1])
         for turn in turns:
-            end = self._said_end(turn, text)
+            end = self._equivalent_end(turn, text)
             if end is not None:
                 return turn, end
         return None
@@ -178,14 +178,14 @@ class GeneratedTurns:
         is_whole = end == len(text) or text.startswith(self._ends_of(turn), end)
         return end if is_whole and text.startswith(turn.answer_text, start) else None
 
-    def _said_end(self, turn: GeneratedTurn, text: str) -> int | None:
+    def _equivalent_end(self, turn: GeneratedTurn, text: str) -> int | None:
         """Return where the message ends, if it means what the answer does.
 
         Text far longer than the answer is not looked at: it comes from the client, and parsing
         takes time.
         """
         start = len(turn.prompt_text)
-        limit = start + _MOST_CHARS_FOR_ONE * (len(turn.answer_text) + 64)
+        limit = start + _MAX_CHARS_FOR_ONE * (len(turn.answer_text) + 64)
         found = [text.find(end, start, limit) for end in self._ends_of(turn)]
         end = min((at for at in found if at >= 0), default=None)
         if end is None or _begins_elsewhere(turn, text[start : start + 1]):
@@ -231,12 +231,14 @@ def meaning_of(text: str, parser: StreamParser) -> Meaning:
         events += parser.feed(text[start : start + _PIECE_CHARS])
     events += parser.finish()
     answer = collect(events)
-    calls = [(call.name, _one_way(call.arguments), call.complete) for call in answer.tool_calls]
+    calls = [
+        (call.name, _canonical_json(call.arguments), call.complete) for call in answer.tool_calls
+    ]
     return Meaning(answer.content.strip(), answer.reasoning.strip(), tuple(calls))
 
 
-def _one_way(json_text: str) -> str:
-    """Return JSON as one of the many ways to write it; what is no plain JSON stays as it is.
+def _canonical_json(json_text: str) -> str:
+    """Return JSON in canonical form; what is not plain JSON stays as it is.
 
     Key order, whitespace and escapes do not matter, and 1.0 is 1; true is not.
     """
@@ -272,7 +274,7 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_tokens: Annotated[int, msgspec.Meta(ge=0)]
     rest: Annotated[
         list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]],
-        msgspec.Meta(max_length=MOST_UNDECODED),
+        msgspec.Meta(max_length=MAX_UNDECODED),
     ]
 
 
@@ -282,7 +284,7 @@ _decoder = msgspec.msgpack.Decoder(_Record)
 def to_bytes(turn: GeneratedTurn, n_tokens: int) -> bytes:
     """Return what `from_bytes` needs to make the turn again, besides its first `n_tokens`.
 
-    No more than `MOST_UNDECODED` may be missing there.
+    No more than `MAX_UNDECODED` may be missing there.
     """
     record = _Record(
         prompt=_encoded(turn.prompt_text),
@@ -303,7 +305,7 @@ def from_bytes(data: bytes, tokens: Sequence[int]) -> GeneratedTurn | None:
 
     Args:
         data: of any origin.
-        tokens: as many of the turn's as `to_bytes` was told.
+        tokens: as many of the turn's as `to_bytes` was given.
     """
     if len(data) > MAX_RECORD_BYTES:
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from app.engine.decode.sampling import looks_back, stages
+from app.engine.decode.sampling import history_length, stages
 from app.engine.ipc.outbox import Outbox
 from app.engine.kv.cache_report import cache_miss
-from app.engine.kv.kv_cache import Hit, KvCache
+from app.engine.kv.hits import Hit
+from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import Lease
 from app.engine.llama import Model, Sampler
@@ -24,8 +25,8 @@ class Admission:
     Args:
         model: makes their samplers.
         scheduler: says which start.
-        kv_cache: has what is known of their prompts.
-        save_policy: learns where prompts part.
+        kv_cache: restores the cached prefixes of their prompts.
+        save_policy: notes where prompts branch.
         generation: begins their answers.
         completion: ends those that need no step.
         outbox: takes the events.
@@ -65,11 +66,11 @@ class Admission:
         if request.explains and is_first:
             detokenize = self._model.detokenize
             request.miss = cache_miss(self._kv_cache, lease, request.tokens, detokenize)
-        hit = self._kv_cache.bring(lease, known)
+        hit = self._kv_cache.restore_prefix(lease, known)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
-        if not self._kv_cache.can_cut and request.n_past < request.n_head < len(known):
-            request.checkpoint = request.n_head
+        if not self._kv_cache.can_cut and request.n_past < request.n_system < len(known):
+            request.checkpoint = request.n_system
         if is_first:
             self._announce(request, hit)
             self._generation.begin(request)
@@ -82,7 +83,7 @@ class Admission:
 
     def _sampler(self, request: Request) -> Sampler:
         sampler = Sampler(stages(request.sampling), self._model)
-        if n_tokens := looks_back(request.sampling):
+        if n_tokens := history_length(request.sampling):
             sampler.accept(request.tokens[-n_tokens:])
         return sampler
 
@@ -91,8 +92,10 @@ class Admission:
         request.n_cached, request.tier, request.restore_ms = hit.n_tokens, hit.tier, hit.restore_ms
         if request.choice == 0:
             if not request.is_scored:  # else nothing was looked for
-                self._kv_cache.count(hit)
-            self._save_policy.note(request.tokens[: request.n_prompt - 1], request.n_head, hit)
+                self._kv_cache.hits.count(hit)
+            self._save_policy.note_boundaries(
+                request.tokens[: request.n_prompt - 1], request.n_system, hit
+            )
             self._outbox.post(
                 Started(
                     request_id=request.request_id,

@@ -1,4 +1,4 @@
-"""Owns one step of the engine: which tokens are decoded together, and what becomes of them."""
+"""Owns one step of the engine: the batch, its decoding, and the results."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class BatchRunner:
         """Return the next batch, with draft tokens where nothing is prefilled."""
         work = self._scheduler.plan(self._throughput.chunk(self._scheduler.n_generating))
         if not any(item.is_prefill for item in work):
-            self._generation.guess(work)
+            self._generation.draft(work)
         return work
 
     def decode(self, work: list[Work]) -> list[Work]:
         """Decode a batch and return what of it was decoded.
 
-        Where the KV cache is full, idle sequences move out first, then guesses are left out, and
-        then the youngest request is held back. A long step is aborted when one of its prompts is
+        Where the KV cache is full, idle sequences move out first, then drafts are dropped, and
+        then the youngest request is preempted. A long step is aborted when one of its prompts is
         cancelled.
 
         Raises:
@@ -78,10 +78,10 @@ class BatchRunner:
             if code == DECODE_ABORTED:
                 self._roll_back(work)
                 return []
-            if self._kv_cache.make_room() or _drop_guesses(work):
+            if self._kv_cache.make_room() or _drop_drafts(work):
                 continue
-            if (held_back := self._scheduler.hold_back()) is not None:
-                self._completion.post_chosen(held_back)  # its text is on the way
+            if (preempted := self._scheduler.preempt()) is not None:
+                self._completion.post_chosen(preempted)  # its text is on the way
                 work = [item for item in work if item.request.slot is not None]
                 # it may have had the whole batch: those before it go on, or neither ever would
                 work = work or self.plan()
@@ -99,7 +99,7 @@ class BatchRunner:
         """
         n_prefill = sum(item.n_tokens for item in work if item.is_prefill)
         n_decode = sum(item.n_tokens for item in work) - n_prefill
-        n_guessed = sum(len(item.request.guessed) for item in work)
+        n_draft = sum(len(item.request.draft) for item in work)
         if n_prefill:
             self._outbox.expedite()
         ready = self._record(work)
@@ -112,7 +112,7 @@ class BatchRunner:
             if not has_scored:  # such steps are small, and tell nothing of the others
                 self._throughput.measured(n_prefill, n_decode, seconds)
             if not n_prefill:
-                self._generation.cost.measured(n_decode + n_guessed, seconds)
+                self._generation.cost.measured(n_decode + n_draft, seconds)
 
     def _record(self, work: Sequence[Work]) -> list[tuple[Request, int]]:
         """Record what is in the KV cache; return what can be sampled, with rows of the batch.
@@ -126,10 +126,10 @@ class BatchRunner:
             row += item.n_tokens
             if item.reaches_end:
                 ready.append((item.request, row))
-            row += len(item.request.guessed)
+            row += len(item.request.draft)
             self._record_tokens(item)
-        # guesses are in the KV cache too, until they are judged
-        return sorted(ready, key=lambda found: not found[0].guessed)
+        # draft tokens are in the KV cache too, until they are accepted or removed
+        return sorted(ready, key=lambda found: not found[0].draft)
 
     def _record_tokens(self, item: Work) -> None:
         request, slot = item.request, item.request.slot
@@ -173,11 +173,11 @@ def _progress(request: Request) -> PromptProgress:
     )
 
 
-def _drop_guesses(work: Sequence[Work]) -> bool:
-    has_guesses = any(item.request.guessed for item in work)
+def _drop_drafts(work: Sequence[Work]) -> bool:
+    has_drafts = any(item.request.draft for item in work)
     for item in work:
-        item.request.guessed = []
-    return has_guesses
+        item.request.draft = []
+    return has_drafts
 
 
 def _parts(work: Sequence[Work]) -> list[BatchPart]:
@@ -186,8 +186,8 @@ def _parts(work: Sequence[Work]) -> list[BatchPart]:
         request, start = item.request, item.request.n_past
         if request.slot is None:
             raise RuntimeError("a running request has no sequence")
-        tokens = request.tokens[start : start + item.n_tokens] + request.guessed
-        n_logits = 1 + len(request.guessed) if item.reaches_end and request.max_new > 0 else 0
+        tokens = request.tokens[start : start + item.n_tokens] + request.draft
+        n_logits = 1 + len(request.draft) if item.reaches_end and request.max_new > 0 else 0
         if request.is_scored:
             n_logits = item.n_tokens
         parts.append(BatchPart(request.slot.seq_id, start, tokens, n_logits))

@@ -1,4 +1,4 @@
-"""Owns what each command means: turns it into a queued request or answers it at once."""
+"""Owns handling commands: each becomes a queued request or is answered at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from app.protocol import (
 )
 
 _SEED_MASK = 0x7FFFFFFF
-_MOST_PROMPT_CHANCES = 250_000  # they are kept until the prompt is read: 150 bytes each
+_MAX_PROMPT_CHANCES = 250_000  # they are kept until the prompt is read: 150 bytes each
 
 
 class CommandHandler:
@@ -179,8 +179,8 @@ class CommandHandler:
         if raw is not None:
             text = model.detokenize(prompt.tokens) if raw.text is None else raw.text
         n_top = command.prompt_logprobs
-        if n_top is not None and len(prompt.tokens) * (1 + n_top) > _MOST_PROMPT_CHANCES:
-            most = _MOST_PROMPT_CHANCES // len(prompt.tokens) - 1
+        if n_top is not None and len(prompt.tokens) * (1 + n_top) > _MAX_PROMPT_CHANCES:
+            most = _MAX_PROMPT_CHANCES // len(prompt.tokens) - 1
             raise InvalidRequest(
                 f"prompt_logprobs is {n_top}, and at most {max(0, most)} for a prompt of "
                 f"{len(prompt.tokens)} tokens",
@@ -243,7 +243,7 @@ def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> 
         tokens=list(prompt.tokens),
         n_prompt=len(prompt.tokens),
         prompt_text=prompt.text,
-        n_head=prompt.n_head,
+        n_system=prompt.n_system,
         max_new=0,
         sampling=SamplingParams(),
         clock=Clock(received_s=received_s),

@@ -1,6 +1,6 @@
-"""Owns how an answer grows: choosing tokens, what a grammar makes of them, and guesses at more.
+"""Owns how an answer grows: sampled tokens, tokens that a grammar forces, and draft tokens.
 
-It works on rows of the step that was decoded; must not know who is decoded when.
+It works on the logits of the decoded batch; must not know how batches are made up.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from app.base.prefix import common_prefix
 from app.engine.constrain import GuidedTokens
-from app.engine.decode.speculation import MOST_GUESSED, BatchCost, Speculator
+from app.engine.decode.speculation import MAX_DRAFT_TOKENS, BatchCost, Speculator
 from app.engine.ipc.outbox import Outbox
 from app.engine.llama import Context, Model
 from app.engine.scheduling.completion import RequestCompletion
@@ -18,8 +18,8 @@ from app.engine.scheduling.request import Request, TokenSampler
 from app.engine.scheduling.scheduler import Work
 from app.errors import GrammarFailed
 
-# More tokens than these that follow by themselves are read like a prompt, in steps of its size.
-MOST_AT_ONCE = 32
+# More forced tokens than these are decoded like a prompt, in batches of its size.
+MAX_AT_ONCE = 32
 # Replayed one by one, tokens leave exactly what they left the first time: a batch rounds otherwise,
 # and a greedy answer could go on in other words. What takes longer is decoded in batches, but for
 # answers with logprobs, which need the logits of every token.
@@ -27,14 +27,14 @@ EXACT_REPLAY_S = 0.5
 
 
 class Generation:
-    """Gets requests on by the tokens that a step makes known.
+    """Advances requests by the tokens that a batch yields.
 
     Args:
         model: whose vocabulary it is.
-        context: has the logits of the step.
+        context: has the logits of the batch.
         outbox: takes what answers consist of.
         completion: ends the requests whose answers are whole.
-        can_guess: whether sequences may lose their end, as wrong guesses have to be taken back.
+        can_draft: whether sequences can be cut, as rejected draft tokens must be removed.
         cost: learns what batches cost; shared by all answers.
     """
 
@@ -45,14 +45,14 @@ class Generation:
         outbox: Outbox,
         completion: RequestCompletion,
         *,
-        can_guess: bool,
+        can_draft: bool,
         cost: BatchCost | None = None,
     ) -> None:
         self._model = model
         self._context = context
         self._outbox = outbox
         self._completion = completion
-        self._can_guess = can_guess
+        self._can_draft = can_draft
         self.cost = cost or BatchCost()
 
     def begin(self, request: Request) -> None:
@@ -66,7 +66,7 @@ class Generation:
             self._outbox.post(request.echo.event())
         if request.max_new == 0:
             return
-        if request.speculates and self._can_guess:
+        if request.speculates and self._can_draft:
             request.speculator = Speculator(self.cost)
         if request.guide is not None:
             taken = request.guide.begin()
@@ -75,21 +75,21 @@ class Generation:
             if taken.tokens or taken.is_over:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
 
-    def guess(self, work: Sequence[Work]) -> None:
-        """Add guesses to the requests of a batch without prefill, as far as there is room in it."""
+    def draft(self, work: Sequence[Work]) -> None:
+        """Add draft tokens to the requests of a batch without prefill, as far as it has room."""
         n_step = sum(item.n_tokens for item in work)
-        room = min(self._context.n_batch - n_step, MOST_GUESSED)
+        room = min(self._context.n_batch - n_step, MAX_DRAFT_TOKENS)
         for item in work:
             request = item.request
             if request.speculator is None or not item.reaches_end or room < 1:
                 continue
             most = min(room, request.max_new - request.n_generated - 1)
-            guessed = request.speculator.guess(request.tokens, n_step - 1, most)
-            if guessed and request.guide is not None:
-                guessed = guessed[: request.guide.n_allowed(guessed)]
-            request.guessed = guessed
-            room -= len(guessed)
-            n_step += len(guessed)
+            draft = request.speculator.draft(request.tokens, n_step - 1, most)
+            if draft and request.guide is not None:
+                draft = draft[: request.guide.n_allowed(draft)]
+            request.draft = draft
+            room -= len(draft)
+            n_step += len(draft)
 
     def score(self, work: Sequence[Work]) -> bool:
         """Note how likely the prompt's tokens of a step were, where somebody wants to know.
@@ -107,16 +107,16 @@ class Generation:
                 for at in range(echo.n_rows - first, item.n_tokens):
                     if not echo.is_complete:
                         echo.add(self._context.logits(row + at))
-            row += item.n_tokens + len(request.guessed)
+            row += item.n_tokens + len(request.draft)
         for request in found:
             self.begin(request)
         return bool(found)
 
     def advance(self, request: Request, row: int) -> None:
-        """Choose the next token from a row of the step, and go on as far as guesses were right.
+        """Sample the next token, and go on as long as draft tokens are accepted.
 
         Args:
-            row: of the request's last token; those of its guesses follow.
+            row: of the request's last token; the rows of its draft tokens follow.
         """
         if request.sampler is None or request.answer is None:
             self._completion.finish_prompt(request)
@@ -124,17 +124,17 @@ class Generation:
         is_replay = bool(request.replay)
         if is_replay and not request.clock.replay_s:
             request.clock.replay_s = time.monotonic()
-        guessed, n_right = request.guessed, 0
+        draft, n_accepted = request.draft, 0
         while True:
             n_before = len(request.tokens)
-            reason = self._append(request, self._choose(request, row + n_right))
+            reason = self._append(request, self._choose(request, row + n_accepted))
             added = request.tokens[n_before:]
-            n_same = common_prefix(added, guessed[n_right:])
-            n_right += n_same
+            n_same = common_prefix(added, draft[n_accepted:])
+            n_accepted += n_same
             if reason or not added or n_same < len(added):
                 break
-        if guessed:
-            self._settle_guess(request, n_right)
+        if draft:
+            self._accept_draft(request, n_accepted)
         n_last = len(request.tokens) - request.n_past
         if is_replay:
             is_long = time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S
@@ -144,7 +144,7 @@ class Generation:
         self._close_step(request, reason, n_last)
 
     def _replay_at_once(self, request: Request) -> tuple[str, int]:
-        """Write the rest of what another engine chose; it is decoded like a prompt.
+        """Append the rest of what another engine sampled; it is decoded like a prompt.
 
         Returns:
             Why the answer ends, if it does, and how many tokens to decode together at last.
@@ -152,7 +152,7 @@ class Generation:
         reason, n_last = "", len(request.tokens) - request.n_past
         while request.replay and not reason and request.sampler is not None:
             token = self._replayed(request, request.sampler)
-            taken = self._taken(request, token)
+            taken = self._guided(request, token)
             request.sampler.accept(taken.tokens[1:])
             reason, n_last = self._append(request, taken), len(taken.tokens)
         return reason, n_last
@@ -178,19 +178,19 @@ class Generation:
         is_told = held is not None and (held.includes_end or not self._model.is_end(token))
         if held is not None and logits is not None and is_told:
             held.add(token, logits)
-        taken = self._taken(request, token)
+        taken = self._guided(request, token)
         if len(taken.tokens) > 1:
             sampler.accept(taken.tokens[1:])
         return taken
 
     def _replayed(self, request: Request, sampler: TokenSampler) -> int:
-        """Return the token that another engine chose here, as if it had been chosen now."""
+        """Return the token that another engine sampled here, and record it as sampled now."""
         token = request.replay.popleft()
         sampler.draw(1)
         sampler.accept([token])
         return token
 
-    def _taken(self, request: Request, token: int) -> GuidedTokens:
+    def _guided(self, request: Request, token: int) -> GuidedTokens:
         """Return what a chosen token leads to."""
         guide = request.guide
         if guide is None:
@@ -216,21 +216,21 @@ class Generation:
                 return "stop" if taken.is_over and at == len(taken.tokens) else "length"
         return "stop" if taken.is_over else ""
 
-    def _settle_guess(self, request: Request, n_right: int) -> None:
-        """Keep of a guess what was right; the rest leaves the KV cache."""
-        guessed, request.guessed = request.guessed, []
+    def _accept_draft(self, request: Request, n_accepted: int) -> None:
+        """Keep the accepted draft tokens; remove the others from the KV cache."""
+        draft, request.draft = request.draft, []
         if request.speculator is not None:
-            request.speculator.judged(len(guessed), n_right, len(request.tokens))
-        request.n_past += n_right
+            request.speculator.record(len(draft), n_accepted, len(request.tokens))
+        request.n_past += n_accepted
         slot = request.slot
         if slot is None:
             return
-        slot.tokens += guessed[:n_right]
-        if n_right < len(guessed):
+        slot.tokens += draft[:n_accepted]
+        if n_accepted < len(draft):
             self._context.keep_prefix(slot.seq_id, request.n_past)
 
     def _close_step(self, request: Request, reason: str, n_last: int) -> None:
-        request.n_last = max(1, min(n_last, MOST_AT_ONCE))
+        request.n_last = max(1, min(n_last, MAX_AT_ONCE))
         error = request.guide.error if request.guide is not None else ""
         if error:
             message = f"the answer could not be held to its grammar: {error}"

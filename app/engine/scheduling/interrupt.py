@@ -1,4 +1,4 @@
-"""Owns the decision, in the middle of a step, whether the step is worth finishing."""
+"""Owns aborting a step in the middle, when a cancel makes it pointless."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from app.protocol import Cancel, Command, Shutdown
 
 
 class Interrupt:
-    """Looks for a cancel while llama.cpp computes; everything that arrives is kept for later.
+    """Looks for cancels while llama.cpp computes; all commands are kept for later.
 
-    Two steps in a row are never given up, so that a client that keeps changing its mind cannot
-    keep the others' prompts from getting on.
+    No two steps in a row are aborted, so that a client that keeps cancelling cannot stall the
+    prompts of others.
 
     Args:
         channel: where commands come from.
@@ -30,12 +30,12 @@ class Interrupt:
         self._has_aborted = False
 
     def watch(self, request_ids: Collection[str]) -> None:
-        """Begin a step; it is given up when one of these requests is cancelled."""
+        """Begin a step; it is aborted when one of these requests is cancelled."""
         self._wanted = () if self._has_aborted else request_ids
         self._has_aborted = False
 
     def should_abort(self) -> bool:
-        """Say whether the step is to end now; asked by llama.cpp, so it must not raise."""
+        """Whether to abort the step; called by llama.cpp, so it must not raise."""
         now_s = time.monotonic()
         if now_s - self._polled_s < self._poll_every_s:
             return False

@@ -20,8 +20,8 @@ from app.engine.scheduling.scheduler import Scheduler
 from app.engine.scheduling.stats import StatsReporter
 from app.protocol import Cancel, Command, Shutdown
 
-_SAVE_AFTER_S = 0.03
-_SAVED_S = 0.02
+_IDLE_GRACE_S = 0.03
+_SAVING_POLL_S = 0.02
 
 
 class EngineLoop:
@@ -88,9 +88,9 @@ class EngineLoop:
                 self._completion.finish_saved()
                 return
             self.step()
-            self._save_policy.work_aside()
-            if scheduler.is_idle and time.monotonic() - self._decoded_s >= _SAVE_AFTER_S:
-                self._save_policy.work_idle()  # however many commands come that need no step
+            self._save_policy.submit_due()
+            if scheduler.is_idle and time.monotonic() - self._decoded_s >= _IDLE_GRACE_S:
+                self._save_policy.save_next()  # however many commands come that need no step
             self._completion.finish_saved()
             self._stats.report(is_due=scheduler.is_idle)
             self._send(now=bool(commands) or scheduler.is_idle)
@@ -131,16 +131,16 @@ class EngineLoop:
     def _wait(self) -> list[Command]:
         """Wait for commands; save prompts for later where none come for a moment."""
         while True:
-            commands = self._channel.wait(_SAVE_AFTER_S)
-            has_saved = not commands and self._save_policy.work_idle()
+            commands = self._channel.wait(_IDLE_GRACE_S)
+            has_saved = not commands and self._save_policy.save_next()
             if not commands and not has_saved:
                 is_saving = self._completion.is_saving
                 commands = self._channel.wait(
-                    _SAVED_S if is_saving else self._save_policy.quiet_s()
+                    _SAVING_POLL_S if is_saving else self._save_policy.next_work_s()
                 )
             if commands:
                 return commands
-            self._save_policy.work_aside()
+            self._save_policy.submit_due()
             self._completion.finish_saved()
             self._stats.report(is_due=has_saved)
             self._send(now=True)

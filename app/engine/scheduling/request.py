@@ -16,19 +16,19 @@ from app.protocol import CacheMiss, SamplingParams, Timings, Usage
 
 
 class TokenSampler(Protocol):
-    """What chooses the next token of a request."""
+    """Samples the next token of a request."""
 
     def sample(self, context: Any, row: int, allowed: bytes | None = None) -> int:
-        """Choose a token from a row of the last step's logits, one of those allowed."""
+        """Sample a token from a row of the last logits, one of those allowed."""
 
     def accept(self, tokens: Iterable[int]) -> None:
-        """Note tokens that followed without being chosen."""
+        """Add tokens to the history that were not sampled."""
 
     def draw(self, n_times: int) -> None:
-        """Bring the random state to where so many choices leave it."""
+        """Advance the random state by so many samples."""
 
     def close(self) -> None:
-        """Give its memory back."""
+        """Free its memory."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class Request:
         leader: the request whose prompt this one shares, to be prefilled first.
         report_progress: whether the client wants to see the prefill advance.
         prompt_text: the prompt as the template wrote it.
-        n_head: leading tokens that the instructions and tools alone decide.
+        n_system: leading tokens that depend on the instructions and tools only.
         profile: the profile that a prefill belongs to.
         explains: whether the client wants to know where the prompt parts from the cached ones.
         miss: where that is, as the request found them when it started.
@@ -65,11 +65,11 @@ class Request:
         checkpoint: a length at which the sequence is to be saved on its way, for models whose
             memory cannot be cut; 0 is none.
         guide: holds the answer to a grammar; None leaves it free.
-        speculates: whether guesses at what comes next are wanted.
-        speculator: makes them, once the request runs.
-        guessed: tokens of the step that is decoded that are not known to follow.
-        n_last: trailing tokens that are decoded together: the last one, and those before it that
-            followed without being chosen.
+        speculates: whether speculative decoding is wanted.
+        speculator: makes drafts, once the request runs.
+        draft: draft tokens of the batch that is being decoded.
+        n_last: trailing tokens that are decoded together: the last one, and the forced ones
+            before it.
         replay: tokens that an engine before this one chose and that are not in `tokens` yet.
         n_replayed: tokens of the answer that this engine did not choose.
         echo: what the client is told of its prompt; None is nothing.
@@ -89,7 +89,7 @@ class Request:
     slot: Slot | None = None
     sampler: TokenSampler | None = None
     prompt_text: str = ""
-    n_head: int = 0
+    n_system: int = 0
     profile: str = ""
     explains: bool = False
     miss: CacheMiss | None = None
@@ -101,7 +101,7 @@ class Request:
     guide: Guide | None = None
     speculates: bool = False
     speculator: Speculator | None = None
-    guessed: list[int] = field(default_factory=list)
+    draft: list[int] = field(default_factory=list)
     n_last: int = 1
     replay: deque[int] = field(default_factory=deque)
     n_replayed: int = 0

@@ -1,7 +1,7 @@
-"""Owns who works next and on how many tokens; pure policy that must not know llama.cpp.
+"""Owns which requests run and how a batch is divided; pure policy, must not know llama.cpp.
 
 `submit` and `remove` change the queue, `admit` starts requests, `plan` says what the next step
-decodes, `hold_back` makes room. The loop does the work and reports it through `Request.n_past`.
+decodes, `preempt` makes room. The loop does the work and reports it through `Request.n_past`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Scheduler:
             work.append(Work(request, 1 + n_more))
         return work + list(_share(prefilling, min(prefill_budget, room)))
 
-    def hold_back(self) -> Request | None:
+    def preempt(self) -> Request | None:
         """Send the youngest running request back to the head of the queue.
 
         Its tokens stay; it goes on where it was once there is room. The last running request
@@ -140,7 +140,7 @@ class Scheduler:
         youngest = max(reversed(self.running), key=lambda request: request.clock.received_s)
         self._leave(youngest)
         youngest.n_past = 0
-        youngest.guessed = []
+        youngest.draft = []
         self.waiting.appendleft(youngest)
         return youngest
 

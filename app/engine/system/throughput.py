@@ -11,7 +11,7 @@ _SMALLEST_CHUNK = 4
 # llama.cpp's flash attention on a CPU works on tiles of so many rows of a batch. A step of 64
 # rows takes 0.35 s where one of 63 takes 0.44 s and one of 50 takes 0.34 s (0.5B model, AVX2).
 TILE_ROWS = 64
-_DEAR_ROWS = 51
+_COSTLY_ROWS = 51
 _ALONE_FACTOR = 3
 _LONGEST_WAIT_S = 600
 
@@ -29,7 +29,7 @@ class Queued(Protocol):
 
 
 class Throughput:
-    """Sizes prefill chunks so that a step stays within a time, and foretells waits.
+    """Sizes prefill chunks so that a step stays within a time, and estimates waits.
 
     Args:
         target_s: seconds one step may take.
@@ -54,9 +54,9 @@ class Throughput:
         if not n_generating:
             rows = max(rows * _ALONE_FACTOR, TILE_ROWS)
         tiles, rest = divmod(rows, TILE_ROWS)
-        if tiles and rest < _DEAR_ROWS:
+        if tiles and rest < _COSTLY_ROWS:
             rows -= rest
-        elif rest >= _DEAR_ROWS:
+        elif rest >= _COSTLY_ROWS:
             rows += TILE_ROWS - rest
         return min(self._n_batch, max(_SMALLEST_CHUNK, rows - n_generating))
 

@@ -9,7 +9,7 @@ import llama_cpp.llama_cpp as lib
 import msgspec
 import pytest
 
-from app.engine.decode.sampling import Stage, looks_back, stages
+from app.engine.decode.sampling import Stage, history_length, stages
 from app.engine.llama import Model, Sampler
 from app.protocol import LoadParams, SamplingParams
 
@@ -107,7 +107,9 @@ def test_temperature_zero_takes_the_best_token_after_bias_and_penalties() -> Non
 
 
 def test_penalties_that_look_at_no_token_are_left_out() -> None:
-    assert looks_back(msgspec.structs.replace(FULL, repeat_last_n=0, dry_penalty_last_n=16)) == 16
+    assert (
+        history_length(msgspec.structs.replace(FULL, repeat_last_n=0, dry_penalty_last_n=16)) == 16
+    )
     assert "penalties" not in names(msgspec.structs.replace(FULL, repeat_last_n=0))
 
 
@@ -117,17 +119,17 @@ def test_a_seed_is_used_as_it_is_and_none_is_llama_cpps_random_one() -> None:
 
 
 def test_penalties_and_dry_see_as_many_tokens_as_the_longer_of_them_wants() -> None:
-    assert looks_back(FULL) == 48
-    assert looks_back(msgspec.structs.replace(FULL, repeat_last_n=100)) == 100
-    assert looks_back(msgspec.structs.replace(FULL, dry_multiplier=0.0)) == 32
-    assert looks_back(BARE) == 0
+    assert history_length(FULL) == 48
+    assert history_length(msgspec.structs.replace(FULL, repeat_last_n=100)) == 100
+    assert history_length(msgspec.structs.replace(FULL, dry_multiplier=0.0)) == 32
+    assert history_length(BARE) == 0
 
 
 def test_mirostat_takes_the_place_of_all_but_bias_and_temperature() -> None:
     params = msgspec.structs.replace(FULL, mirostat=1, mirostat_tau=4.0, mirostat_eta=0.2)
     assert names(params) == ["logit_bias", "ignore_eos", "temp", "mirostat"]
     assert stages(params)[-1] == Stage("mirostat", (11, 4.0, 0.2, 100))
-    assert looks_back(params) == 0
+    assert history_length(params) == 0
     second = stages(msgspec.structs.replace(params, mirostat=2))
     assert second[-1] == Stage("mirostat_v2", (11, 4.0, 0.2))
     assert names(msgspec.structs.replace(params, temperature=0.0))[-1] == "greedy"

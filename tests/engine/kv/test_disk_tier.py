@@ -62,7 +62,7 @@ def test_writes_are_counted_when_they_are_done() -> None:
     tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
     tier.save(TOKENS, STATE, "turn")
     assert is_pending(tier)
-    tier.settle()
+    tier.count_written()
     assert not is_pending(tier)
     assert tier.fill(CacheCounts()).disk_saves == 1
 

@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 from app.engine.kv.disk_tier import DiskCacheTier
-from app.engine.kv.kv_cache import Hit, KvCache
+from app.engine.kv.hits import Hit
+from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.sequences import SequencePool, Slot
 from app.engine.llama import BatchPart, Context
@@ -47,7 +48,7 @@ class Bench:
         """Start a request and prefill what is not known."""
         lease = self.pool.lease(tokens)
         assert lease is not None
-        hit = self.kv_cache.bring(lease, tokens[:-1])
+        hit = self.kv_cache.restore_prefix(lease, tokens[:-1])
         slot = lease.slot
         slot.tokens = tokens[: hit.n_tokens]
         assert self.cells.tokens(slot.seq_id) == slot.tokens
@@ -147,10 +148,10 @@ def test_a_model_that_cannot_cut_uses_an_entry_as_a_whole_or_not() -> None:
 def test_hits_and_misses_are_counted_by_tier_and_reason() -> None:
     bench = Bench()
     for tokens in (A, [*A, 5]):
-        bench.kv_cache.count(bench.run(tokens))
-    assert bench.kv_cache.misses == {"empty": 1}
-    assert bench.kv_cache.hits == {"memory": 1}
-    assert bench.kv_cache.n_restored == len(A)
+        bench.kv_cache.hits.count(bench.run(tokens))
+    assert bench.kv_cache.hits.misses == {"empty": 1}
+    assert bench.kv_cache.hits.by_tier == {"memory": 1}
+    assert bench.kv_cache.hits.n_restored == len(A)
 
 
 def test_a_full_kv_cache_moves_the_oldest_idle_sequence_to_memory() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from app.engine.kv.disk_tier import Disk, DiskCacheTier
-from app.engine.kv.kv_cache import Hit, KvCache
+from app.engine.kv.hits import Hit
+from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import SequencePool
@@ -35,16 +36,16 @@ def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
 def test_beginnings_that_wait_take_four_bytes_a_token_and_no_more_than_they_may() -> None:
     policy = save_policy(max_boundary_bytes=100)
     for token in range(9):
-        policy.note([token] * 30, 10, HIT)
+        policy.note_boundaries([token] * 30, 10, HIT)
         assert policy.boundary_bytes == min(40 * (token + 1), 80)
-    policy.note([1] * 200, 150, HIT)
+    policy.note_boundaries([1] * 200, 150, HIT)
     assert policy.boundary_bytes == 0, "one that is too long is not kept"
 
 
 def test_a_beginning_that_waits_already_is_noted_once() -> None:
     policy = save_policy(max_boundary_bytes=1000)
     for last in range(3):
-        policy.note([*[1] * 20, last], 10, HIT)
+        policy.note_boundaries([*[1] * 20, last], 10, HIT)
     assert policy.boundary_bytes == 40
 
 

@@ -46,8 +46,8 @@ def test_common_prefix_counts_the_leading_tokens_that_are_equal(
 
 
 @given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
-def test_common_prefix_finds_one_difference_anywhere(n_left: int, n_right: int, at: int) -> None:
-    left, right = [0] * n_left, [0] * n_right
+def test_common_prefix_finds_one_difference_anywhere(n_left: int, n_accepted: int, at: int) -> None:
+    left, right = [0] * n_left, [0] * n_accepted
     if at < n_left:
         left[at] = 1
     assert common_prefix(left, right) == naive_common_prefix(left, right)

@@ -13,7 +13,7 @@ import pytest
 
 from app.engine.assembly import build_loop
 from app.engine.constrain import Compiler, build_tokenizer
-from app.engine.decode.speculation import MOST_GUESSED
+from app.engine.decode.speculation import MAX_DRAFT_TOKENS
 from app.engine.ipc.channel import Channel
 from app.engine.llama import BatchPart, Context, Model
 from app.engine.prompt.builder import PromptBuilder
@@ -65,7 +65,7 @@ class Script:
 
 
 def events_of(model: Model, *commands: Generate) -> list[Event]:
-    context = Context(model, PARAMS, n_seq_max=5, n_threads=1, n_more_outputs=MOST_GUESSED)
+    context = Context(model, PARAMS, n_seq_max=5, n_threads=1, n_more_outputs=MAX_DRAFT_TOKENS)
     script = Script(list(commands))
     prompts = PromptBuilder(model, model.chat_template, n_ctx=context.n_ctx)
     load = Load(model_path=str(NANO), params=PARAMS)

@@ -106,10 +106,10 @@ def test_the_head_is_what_all_conversations_with_these_instructions_share() -> N
     prompts = builder()
     system = {"role": "system", "content": "Be brief."}
     hi, go = (prompts.build(generate(system, user(said), tools=[TOOL])) for said in ("Hi", "Go"))
-    assert hi.n_head == go.n_head
-    assert hi.tokens[: hi.n_head] == go.tokens[: go.n_head]
-    assert hi.text[: hi.n_head - 1].endswith("<|im_start|>user\n")
-    assert prompts.build(generate(user("Hi"))).n_head == 0, "no instructions, no tools"
+    assert hi.n_system == go.n_system
+    assert hi.tokens[: hi.n_system] == go.tokens[: go.n_system]
+    assert hi.text[: hi.n_system - 1].endswith("<|im_start|>user\n")
+    assert prompts.build(generate(user("Hi"))).n_system == 0, "no instructions, no tools"
 
 
 def test_an_answer_that_comes_back_as_text_keeps_the_tokens_that_were_generated() -> None:
@@ -171,7 +171,7 @@ def test_a_continued_prompt_has_the_head_and_the_beginning_of_any_other() -> Non
     system = {"role": "system", "content": "Be brief."}
     messages = [system, user("Hi"), {"role": "assistant", "content": "Hel"}]
     inside = prompts.build(generate(*messages, prompt_end="continued"))
-    assert inside.n_head == prompts.build(generate(*messages)).n_head > 0
+    assert inside.n_system == prompts.build(generate(*messages)).n_system > 0
     ready = prompts.build(prefill(*messages, prompt_end="continued"))
     assert ready.tokens == inside.tokens[:-1], "the last is decoded alone"
 
@@ -227,7 +227,7 @@ def test_a_conversation_that_renders_to_nothing_is_refused() -> None:
 
 
 def kept(prompts: PromptBuilder) -> tuple[int, int, int]:
-    return len(prompts._dates), prompts._heads.n_bytes, len(prompts.turns)
+    return len(prompts._dates), prompts._system_prefixes.n_bytes, len(prompts.turns)
 
 
 class CountingRenders:
@@ -295,10 +295,10 @@ def test_a_head_that_the_deadline_cut_off_is_looked_for_again(
     renders = CountingRenders(monkeypatch)
     renders.first_slow = 2
     slow = prompts.build(command)
-    assert (slow.n_head, prompts._heads.n_bytes) == (0, 0)
+    assert (slow.n_system, prompts._system_prefixes.n_bytes) == (0, 0)
     renders.first_slow = None
     quick = prompts.build(command)
-    assert quick.n_head > 0
+    assert quick.n_system > 0
     assert quick.tokens == slow.tokens
 
 

@@ -98,7 +98,7 @@ def generate(**fields: Any) -> Generate:
 
 def test_a_raw_prompt_takes_the_place_of_the_conversation() -> None:
     prompt = PromptBuilder(Code(), None, n_ctx=100).build(generate(text="ab"))
-    assert (prompt.tokens, prompt.text, prompt.n_head) == ([BOS, *letters("ab")], "", 0)
+    assert (prompt.tokens, prompt.text, prompt.n_system) == ([BOS, *letters("ab")], "", 0)
 
 
 def test_a_raw_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:

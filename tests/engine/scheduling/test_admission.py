@@ -50,12 +50,12 @@ def test_a_request_that_was_held_back_is_not_announced_again() -> None:
     commands = [generate(name, prompt, 20, seed=seed) for name in "ab"]
     admitted(engine, *commands)
     engine.loop.step()
-    held_back = engine.scheduler.hold_back()
-    assert held_back is not None
-    started_s = held_back.clock.started_s
+    preempted = engine.scheduler.preempt()
+    assert preempted is not None
+    started_s = preempted.clock.started_s
     engine.loop._admission.admit()
-    assert held_back in engine.scheduler.running
-    assert held_back.clock.started_s == started_s
+    assert preempted in engine.scheduler.running
+    assert preempted.clock.started_s == started_s
     assert sorted(event.request_id for event in started(engine)) == ["a", "b"]
 
 
@@ -71,7 +71,7 @@ def test_a_prompt_that_is_known_as_a_whole_needs_no_step() -> None:
 def test_a_model_that_cannot_cut_is_saved_where_its_instructions_end() -> None:
     engine = Engine([], can_cut=False)
     (request,) = admitted(engine, generate("a", [1] * 40))
-    assert request.checkpoint == request.n_head == 20
+    assert request.checkpoint == request.n_system == 20
     (other,) = admitted(Engine([]), generate("a", [1] * 40))
     assert other.checkpoint == 0
 

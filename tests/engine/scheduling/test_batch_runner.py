@@ -64,10 +64,10 @@ def test_drafts_are_dropped_before_anyone_is_held_back() -> None:
     for _ in range(3):
         engine.loop.step()
     (request,) = engine.scheduler.running
-    request.guessed = [1] * 39
+    request.draft = [1] * 39
     work = batches.decode([Work(request, 1)])
     assert [item.request for item in work] == [request]
-    assert request.guessed == []
+    assert request.draft == []
 
 
 def test_the_youngest_is_held_back_where_the_cache_is_full() -> None:
@@ -117,6 +117,6 @@ def test_a_step_with_prefill_is_urgent_and_has_no_drafts() -> None:
     batches = admitted(engine, generate("a", [1, 2] * 10, seed=FORGETFUL))
     engine.outbox.flush()
     work = batches.decode(batches.plan())
-    assert all(not item.request.guessed for item in work)
+    assert all(not item.request.draft for item in work)
     batches.take_in(work, began_s=0.0)
     assert engine.outbox.is_due

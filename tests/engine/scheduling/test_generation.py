@@ -9,7 +9,7 @@ import pytest
 
 from app.engine.decode.logprobs import HeldLogprobs
 from app.engine.decode.speculation import Speculator
-from app.engine.scheduling.generation import MOST_AT_ONCE
+from app.engine.scheduling.generation import MAX_AT_ONCE
 from app.engine.scheduling.request import Request
 from app.protocol import Chosen, Finished, TextDelta, TokenLogprobs
 from tests.engine.fake_engine import Engine, FollowerGuidance, TroubledGuidance, endless, generate
@@ -83,7 +83,7 @@ def circles(n_answer: int) -> tuple[list[int], int]:
 class WrongSpeculator(Speculator):
     """Drafts what never comes."""
 
-    def guess(self, tokens: Sequence[int], n_others: int, most: int) -> list[int]:
+    def draft(self, tokens: Sequence[int], n_others: int, most: int) -> list[int]:
         return [N_VOCAB + 1] * min(3, most)
 
 
@@ -108,7 +108,7 @@ def test_wrong_drafts_leave_the_kv_cache() -> None:
     engine.loop.step()
     assert request.slot is not None
     assert engine.cells.tokens(request.slot.seq_id) == request.tokens[:-1]
-    assert request.guessed == []
+    assert request.draft == []
     engine.check()
 
 
@@ -124,7 +124,7 @@ def test_forced_tokens_are_decoded_with_the_one_that_forced_them() -> None:
     request = started(engine_with(prompt, 60, seed, planner=FollowerGuidance()), 2)
     chosen = solo(prompt, seed, 1)[0]
     assert request.tokens[3:][: 1 + len(followers(chosen))] == [chosen, *followers(chosen)]
-    assert 1 <= request.n_last <= MOST_AT_ONCE
+    assert 1 <= request.n_last <= MAX_AT_ONCE
 
 
 def test_a_grammar_that_fails_ends_the_answer_with_an_error() -> None:

@@ -393,7 +393,7 @@ def test_answers_wait_for_a_first_that_was_held_back() -> None:
     queue = scheduler(older, leader, sibling, parallel=4)
     admit(queue)
     decode(queue.plan(64))
-    assert queue.hold_back() is leader
+    assert queue.preempt() is leader
     assert admit(queue) == [leader]
     decode(queue.plan(64))
     assert admit(queue) == [sibling]
@@ -408,7 +408,7 @@ def test_the_youngest_is_held_back_and_is_the_next_to_start() -> None:
     )
     queue = scheduler(oldest, youngest, middle, waiting, parallel=3)
     admit(queue)
-    assert queue.hold_back() is youngest
+    assert queue.preempt() is youngest
     assert queue.running == [oldest, middle]
     assert list(queue.waiting) == [youngest, waiting]
     assert admit(queue) == [youngest]
@@ -418,7 +418,7 @@ def test_several_that_are_held_back_start_again_in_order_of_arrival() -> None:
     requests = [request(str(at), prompt(3, 10 * at), received_s=at) for at in range(4)]
     queue = scheduler(*requests, parallel=4)
     admit(queue)
-    while queue.hold_back():
+    while queue.preempt():
         pass
     assert queue.running == requests[:1]
     assert admit(queue) == requests[1:]
@@ -427,9 +427,9 @@ def test_several_that_are_held_back_start_again_in_order_of_arrival() -> None:
 def test_the_last_running_request_is_never_held_back() -> None:
     only = request("a", prompt(3))
     queue = scheduler(only, request("b", prompt(3)))
-    assert queue.hold_back() is None
+    assert queue.preempt() is None
     admit(queue)
-    assert queue.hold_back() is None
+    assert queue.preempt() is None
     assert queue.running == [only]
 
 
@@ -438,7 +438,7 @@ def test_a_request_held_back_gives_its_sequence_away() -> None:
     queue = scheduler(first, second, parallel=2, n_seq_max=2)
     admit(queue)
     slot = second.slot
-    queue.hold_back()
+    queue.preempt()
     assert second.slot is None
     assert slot is not None
     assert not slot.busy
@@ -454,7 +454,7 @@ def test_a_request_held_back_goes_on_with_all_its_tokens() -> None:
     generate(paused, 50, 51)
     slot = paused.slot
     paused.tokens.append(52)
-    queue.hold_back()
+    queue.preempt()
     assert slot is not None
     slot.tokens = []  # the room was needed
     assert admit(queue) == [paused]
@@ -476,7 +476,7 @@ def test_a_request_held_back_for_a_moment_finds_its_tokens_again() -> None:
     queue = scheduler(first, paused, parallel=2)
     admit(queue)
     decode(queue.plan(64))
-    queue.hold_back()
+    queue.preempt()
     admit(queue)
     assert paused.n_past == 4
 

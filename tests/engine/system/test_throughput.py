@@ -17,7 +17,7 @@ def throughput(n_batch: int = 512) -> Throughput:
     return Throughput(target_s=TARGET_S, n_batch=n_batch)
 
 
-def settle(paced: Throughput, tokens_per_s: float) -> None:
+def count_written(paced: Throughput, tokens_per_s: float) -> None:
     for _ in range(50):
         paced.measured(64, 0, 64 / tokens_per_s)
 
@@ -48,7 +48,7 @@ def test_the_first_chunk_is_small() -> None:
 @pytest.mark.parametrize("tokens_per_s", [50, 100, 180, 400, 1000, 2000])
 def test_a_chunk_takes_about_the_target_time_once_the_speed_is_known(tokens_per_s: int) -> None:
     paced = throughput()
-    settle(paced, tokens_per_s)
+    count_written(paced, tokens_per_s)
     assert 0.6 < paced.chunk(1) / (tokens_per_s * TARGET_S) < 1.3
 
 
@@ -56,16 +56,16 @@ def test_a_chunk_takes_about_the_target_time_once_the_speed_is_known(tokens_per_
 def test_a_large_step_fills_whole_tiles(n_generating: int) -> None:
     paced = throughput()
     for tokens_per_s, n_rows in ((210, TILE_ROWS), (400, TILE_ROWS), (500, 2 * TILE_ROWS)):
-        settle(paced, tokens_per_s)
+        count_written(paced, tokens_per_s)
         assert paced.chunk(n_generating) + n_generating == n_rows
 
 
 def test_while_nobody_generates_a_step_is_a_whole_tile_however_slow_the_device() -> None:
     paced = throughput()
     assert paced.chunk(0) == TILE_ROWS
-    settle(paced, 1)
+    count_written(paced, 1)
     assert paced.chunk(0) == TILE_ROWS
-    settle(paced, 500)
+    count_written(paced, 500)
     assert paced.chunk(0) == 6 * TILE_ROWS
     assert paced.chunk(1) < 3 * TILE_ROWS
 
@@ -73,13 +73,13 @@ def test_while_nobody_generates_a_step_is_a_whole_tile_however_slow_the_device()
 def test_a_chunk_follows_the_target_time() -> None:
     short, long = (Throughput(target_s=target_s, n_batch=512) for target_s in (0.1, 0.4))
     for paced in (short, long):
-        settle(paced, 1000)
+        count_written(paced, 1000)
     assert long.chunk(1) > 3 * short.chunk(1)
 
 
 def test_one_slow_step_changes_the_chunk_only_in_part() -> None:
     paced = throughput()
-    settle(paced, 1000)
+    count_written(paced, 1000)
     before = paced.chunk(1)
     paced.measured(64, 0, 64.0)
     assert before / 4 < paced.chunk(1) < before
@@ -87,7 +87,7 @@ def test_one_slow_step_changes_the_chunk_only_in_part() -> None:
 
 def test_a_chunk_beside_running_answers_is_as_large_as_their_patience() -> None:
     alone, beside = throughput(), throughput()
-    settle(alone, 1000)
+    count_written(alone, 1000)
     for _ in range(50):
         beside.measured(64, 3, 0.064 * 2)
     assert beside.chunk(1) == pytest.approx(alone.chunk(1) / 2, rel=0.1)
@@ -95,19 +95,19 @@ def test_a_chunk_beside_running_answers_is_as_large_as_their_patience() -> None:
 
 def test_a_chunk_is_never_larger_than_a_batch() -> None:
     paced = throughput(n_batch=128)
-    settle(paced, 100_000)
+    count_written(paced, 100_000)
     assert paced.chunk(1) == 128
 
 
 def test_a_slow_device_still_gets_on() -> None:
     paced = throughput()
-    settle(paced, 1)
+    count_written(paced, 1)
     assert paced.chunk(1) == 4
 
 
 def test_a_device_that_was_slow_for_a_while_is_fast_again() -> None:
     paced = throughput()
-    settle(paced, 1)
+    count_written(paced, 1)
     for _ in range(50):
         paced.measured(paced.chunk(1), 0, paced.chunk(1) / 1000)
     assert paced.chunk(1) == pytest.approx(1000 * TARGET_S, rel=0.1)
@@ -165,19 +165,19 @@ def test_with_nothing_waiting_a_retry_is_worth_it_at_once() -> None:
 
 def test_a_wait_is_never_less_than_a_second() -> None:
     paced = throughput()
-    settle(paced, 100_000)
+    count_written(paced, 100_000)
     assert paced.retry_after_s([waiting(1)]) == 1
 
 
 def test_a_wait_is_the_time_of_a_prompt_at_the_measured_speed() -> None:
     paced = throughput()
-    settle(paced, 100)
+    count_written(paced, 100)
     assert paced.retry_after_s([waiting(950)]) == 10
 
 
 def test_a_wait_has_the_time_of_an_answer_once_decode_was_measured() -> None:
     paced = throughput()
-    settle(paced, 1000)
+    count_written(paced, 1000)
     request = waiting(900, max_new=40)
     assert paced.retry_after_s([request]) == 1
     settle_decode(paced, 10)
@@ -186,7 +186,7 @@ def test_a_wait_has_the_time_of_an_answer_once_decode_was_measured() -> None:
 
 def test_answers_are_foretold_to_be_as_long_as_the_last_ones() -> None:
     paced = throughput()
-    settle(paced, 1000)
+    count_written(paced, 1000)
     settle_decode(paced, 10)
     request = waiting(900, max_new=10_000)
     for _ in range(50):
@@ -199,14 +199,14 @@ def test_answers_are_foretold_to_be_as_long_as_the_last_ones() -> None:
 
 def test_a_wait_grows_with_what_waits() -> None:
     paced = throughput()
-    settle(paced, 100)
+    count_written(paced, 100)
     waits = [paced.retry_after_s([waiting(n_prompt)] * 8) for n_prompt in (100, 1000, 10_000)]
     assert waits == sorted(set(waits))
 
 
 def test_a_wait_does_not_count_what_is_cached() -> None:
     paced = throughput()
-    settle(paced, 100)
+    count_written(paced, 100)
     request = waiting(1000)
     request.n_past = 950
     assert paced.retry_after_s([request]) == 1
@@ -214,7 +214,7 @@ def test_a_wait_does_not_count_what_is_cached() -> None:
 
 def test_nobody_is_sent_away_for_more_than_ten_minutes() -> None:
     paced = throughput()
-    settle(paced, 1)
+    count_written(paced, 1)
     assert paced.retry_after_s([waiting(100_000)]) == 600
 
 

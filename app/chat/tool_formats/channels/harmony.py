@@ -86,10 +86,10 @@ class HarmonyParser(MessagesParser):
 def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     # The recipient comes after the channel, as models write, or before it, as in the history.
-    heads = (f" {_CONSTRAIN}json", f"{_COMMENTARY} json")
-    head = grammar.either([grammar.literal(text) for text in heads])
+    headers = (f" {_CONSTRAIN}json", f"{_COMMENTARY} json")
+    header = grammar.either([grammar.literal(text) for text in headers])
     calls = [
-        sequence(grammar.literal(tool.name), head, headed_call(grammar, tool, MESSAGE, _END_CALL))
+        sequence(grammar.literal(tool.name), header, headed_call(grammar, tool, MESSAGE, _END_CALL))
         for tool in tools
     ]
     return CallBlock(
@@ -101,8 +101,8 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
 
 
 def _thoughts(grammar: Grammar) -> str:
-    head = grammar.literal(f"{CHANNEL}analysis{MESSAGE}")
-    message = sequence(head, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
+    header = grammar.literal(f"{CHANNEL}analysis{MESSAGE}")
+    message = sequence(header, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
     return f"({message})?"
 
 
@@ -113,6 +113,6 @@ FORMAT = ToolFormat(
     parser=HarmonyParser,
     block=_block,
     always=True,
-    head=f"{CHANNEL}final{MESSAGE}",
+    header=f"{CHANNEL}final{MESSAGE}",
     thoughts=_thoughts,
 )

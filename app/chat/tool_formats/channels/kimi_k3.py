@@ -115,10 +115,10 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         def argument(parameter: Parameter, tool: ToolSpec = tool) -> str:
             return _argument(grammar, parameter, tool.is_strict)
 
-        head = grammar.literal(f'{_CALL}{html.escape(tool.name)}" index="')
+        header = grammar.literal(f'{_CALL}{html.escape(tool.name)}" index="')
         arguments = in_order(parameters_of(tool.parameters), argument)
         rest = grammar.literal(f'"{SEP}'), arguments, grammar.literal(_end("call"))
-        calls.append(sequence(head, number, *rest))
+        calls.append(sequence(header, number, *rest))
     listed = call_list(grammar, calls, one, separator="")
     # A response comes before calls, be it empty.
     before = f"<|open|>response{SEP}{_end('response')}"
@@ -126,7 +126,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
 
 
 def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
-    head = grammar.literal(f'{_ARGUMENT}{html.escape(parameter.name)}" type="')
+    header = grammar.literal(f'{_ARGUMENT}{html.escape(parameter.name)}" type="')
     end, options = TextSyntax(_end("argument")), []
     text = text_value(grammar, parameter, end, is_strict=is_strict)
     if text:
@@ -138,7 +138,7 @@ def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
             json = json_value(grammar, one, is_strict=is_strict)
             named = grammar.literal(f'{_TYPES.get(kind, kind)}"{SEP}')
             options.append(sequence(named, json, grammar.literal(end.end)))
-    return sequence(head, grammar.either(options))
+    return sequence(header, grammar.either(options))
 
 
 FORMAT = ToolFormat(

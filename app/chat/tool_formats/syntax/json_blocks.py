@@ -30,8 +30,8 @@ def call_object(
         closing: expression of what comes after the arguments; by default the brace.
     """
     name = json.dumps(tool.name, ensure_ascii=False)
-    head = grammar.literal(f'{opening}"{name_key}": {name}, "{arguments_key}": ')
-    return sequence(head, _arguments(grammar, tool), closing or grammar.literal("}"))
+    header = grammar.literal(f'{opening}"{name_key}": {name}, "{arguments_key}": ')
+    return sequence(header, _arguments(grammar, tool), closing or grammar.literal("}"))
 
 
 def headed_call(grammar: Grammar, tool: ToolSpec, before: str, after: str = "") -> str:

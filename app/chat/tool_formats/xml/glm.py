@@ -104,9 +104,9 @@ def _hunyuan_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> Ca
     mark, line = HunyuanParser.mark, grammar.literal("\n")
     calls = []
     for tool in tools:
-        head = grammar.literal(f"<tool_call{mark}>{tool.name}<tool_sep{mark}>\n")
+        header = grammar.literal(f"<tool_call{mark}>{tool.name}<tool_sep{mark}>\n")
         _, arguments = _arguments(grammar, tool, mark, line)
-        calls.append(sequence(head, arguments, grammar.literal(f"</tool_call{mark}>\n")))
+        calls.append(sequence(header, arguments, grammar.literal(f"</tool_call{mark}>\n")))
     listed = call_list(grammar, calls, one, separator="")
     body = sequence(line, listed, grammar.literal(HunyuanParser.closers[0]))
     return CallBlock(HunyuanParser.openers[0], body)

@@ -115,13 +115,13 @@ Block = Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 
 def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
     end = f"</{DSML}parameter>"
-    head = f'<{DSML}parameter name="{parameter.name}" string='
+    header = f'<{DSML}parameter name="{parameter.name}" string='
     how = TextSyntax(f"{end}\n", stop=end)
     text = text_value(grammar, parameter, how, is_strict=is_strict)
     json = json_value(grammar, parameter, is_strict=is_strict)
-    options = [sequence(grammar.literal(f'{head}"true">'), text)] if text else []
+    options = [sequence(grammar.literal(f'{header}"true">'), text)] if text else []
     if json:
-        false = grammar.literal(f'{head}"false">')
+        false = grammar.literal(f'{header}"false">')
         options.append(sequence(false, json, grammar.literal(how.end)))
     return grammar.either(options)
 
@@ -137,8 +137,8 @@ def _minicpm_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -
         text = text_value(grammar, parameter, how, is_strict=is_strict)
         if text:
             options.append(sequence(grammar.literal(before) if before else "", text))
-    head = grammar.literal(f'<param name="{parameter.name}">')
-    return sequence(head, grammar.either(options))
+    header = grammar.literal(f'<param name="{parameter.name}">')
+    return sequence(header, grammar.either(options))
 
 
 def _call(grammar: Grammar, tool: ToolSpec, before: str, argument: Argument, after: str) -> str:
@@ -147,12 +147,12 @@ def _call(grammar: Grammar, tool: ToolSpec, before: str, argument: Argument, aft
     def written(parameter: Parameter) -> str:
         return argument(grammar, parameter, tool.is_strict)
 
-    head = grammar.literal(before.format(tool.name))
+    header = grammar.literal(before.format(tool.name))
     parameters = parameters_of(tool.parameters)
     # DeepSeek V4 leaves an empty line where there are no arguments.
     may_be_empty = before.startswith(f"<{DSML}") and not any(p.is_required for p in parameters)
     empty = f"{grammar.literal(chr(10))}?" if may_be_empty else ""
-    return sequence(head, in_order(parameters, written), empty, grammar.literal(after))
+    return sequence(header, in_order(parameters, written), empty, grammar.literal(after))
 
 
 def invoke_call(grammar: Grammar, tool: ToolSpec, mark: str = "") -> str:
@@ -161,8 +161,8 @@ def invoke_call(grammar: Grammar, tool: ToolSpec, mark: str = "") -> str:
     def argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
         end = f"</{mark}parameter>"
         how = TextSyntax(f"{end}\n", stop=end)
-        head = grammar.literal(f'<{mark}parameter name="{parameter.name}">')
-        return sequence(head, value(grammar, parameter, how, is_strict=is_strict))
+        header = grammar.literal(f'<{mark}parameter name="{parameter.name}">')
+        return sequence(header, value(grammar, parameter, how, is_strict=is_strict))
 
     before = f'<{mark}invoke name="{{}}">\n'
     return _call(grammar, tool, before, argument, f"</{mark}invoke>\n")

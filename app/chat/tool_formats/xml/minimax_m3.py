@@ -35,8 +35,8 @@ _END_CALL = f"{MARK}</invoke>"
 _OPEN = f"{MARK}<"
 _CLOSE = f"{MARK}</"
 _ITEM = "item"
-_MOST_DEPTH = 64
-_MOST_NESTED = 4  # of objects and lists that are not written as JSON
+_MAX_DEPTH = 64
+_MAX_NESTED = 4  # of objects and lists that are not written as JSON
 _NAME = re.compile(r"[^<>\"\s]*")
 _KEY = re.compile(r"[^<>]*")
 
@@ -109,7 +109,7 @@ class MiniMaxM3Parser(ScriptedParser):
 
     def _element(self, key: str, schema: Any, depth: int) -> Step[None]:
         """Read the value of the element `key` and its closing tag."""
-        if depth == _MOST_DEPTH:
+        if depth == _MAX_DEPTH:
             raise NoCall
         end = f"{_CLOSE}{key}>"
         self._input.record("")
@@ -143,9 +143,9 @@ def _json(text: str) -> str:
 def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = []
     for tool in tools:
-        head = grammar.literal(f'{_CALL}{tool.name}">')
-        arguments = _elements(grammar, parameters_of(tool.parameters), _MOST_NESTED, tool)
-        calls.append(sequence(head, arguments, grammar.literal(f"{_END_CALL}\n")))
+        header = grammar.literal(f'{_CALL}{tool.name}">')
+        arguments = _elements(grammar, parameters_of(tool.parameters), _MAX_NESTED, tool)
+        calls.append(sequence(header, arguments, grammar.literal(f"{_END_CALL}\n")))
     listed = call_list(grammar, calls, one, separator="")
     tag, end = MiniMaxM3Parser.openers[0], MiniMaxM3Parser.closers[0]
     return CallBlock(tag, sequence(grammar.literal("\n"), listed, grammar.literal(end)))

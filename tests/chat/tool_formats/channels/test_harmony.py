@@ -39,7 +39,7 @@ def test_thoughts_and_answer_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    "head",
+    "header",
     [
         "<|channel|>commentary to=functions.f <|constrain|>json<|message|>",
         "<|channel|>commentary to=functions.f<|constrain|>json<|message|>",
@@ -52,10 +52,10 @@ def test_thoughts_and_answer_are_told_apart() -> None:
         ANALYSIS + "<|start|>assistant<|channel|>commentary to=functions.f json<|message|>",
     ],
 )
-def test_a_message_to_a_tool_is_a_call(head: str) -> None:
-    reasoning = "Hm." if ANALYSIS in head else ""
+def test_a_message_to_a_tool_is_a_call(header: str) -> None:
+    reasoning = "Hm." if ANALYSIS in header else ""
     for end in ("", "<|call|>", "\n<|call|>", "<|end|>"):
-        assert answer(head + '{"a": 1}' + end) == ParsedAnswer("", reasoning, CALLED)
+        assert answer(header + '{"a": 1}' + end) == ParsedAnswer("", reasoning, CALLED)
 
 
 def test_commentary_for_nobody_is_text_before_the_calls() -> None:
