@@ -1,4 +1,4 @@
-"""Owns work that goes on whoever waits for it; must not know what it is."""
+"""Owns background tasks; must not know what they do."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = get_logger("background")
 def start_task(
     work: Coroutine[Any, Any, Result], *, context: Context | None = None
 ) -> asyncio.Task[Result]:
-    """Begin work that nobody waits for; an error that ends it is logged.
+    """Start a task that is not awaited; its exception is logged.
 
-    The event loop keeps no hold of it, so the caller has to.
+    The event loop holds only a weak reference, so the caller must keep the task.
 
     Args:
-        context: what its log lines are bound to; None is what the caller's are.
+        context: the task's context, such as fields bound to its log records; None is the caller's.
     """
     task = asyncio.create_task(work, context=context)
     task.add_done_callback(log_failure)
@@ -30,7 +30,7 @@ def start_task(
 
 
 def log_failure(task: asyncio.Task[Any]) -> None:
-    """Log the error that a task has ended with, if there is one."""
+    """Log a task's exception, if it has one."""
     error = None if task.cancelled() else task.exception()
     if error is not None:
         name = getattr(task.get_coro(), "__qualname__", task.get_name())
@@ -38,26 +38,26 @@ def log_failure(task: asyncio.Task[Any]) -> None:
 
 
 class WorkEnded(Exception):
-    """Work was cancelled while somebody waited for it."""
+    """Work was cancelled while a caller awaited it."""
 
 
 class BackgroundWork:
-    """The tasks that are under way."""
+    """A set of running tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether there is any."""
+    def is_running(self) -> bool:
+        """Whether a task is running."""
         return bool(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin work that nobody waits for; an error that ends it is logged."""
-        self._keep(start_task(work, context=Context()))  # its log lines are of no request
+        """Start a task that is not awaited; its exception is logged."""
+        self._keep(start_task(work, context=Context()))  # its log records belong to no request
 
     async def outcome(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Wait for work that goes on though the caller goes away; then its error is logged.
+        """Await work that survives the caller's cancellation; then its exception is logged.
 
         Raises:
             WorkEnded: the work was cancelled, not the caller.
@@ -77,13 +77,13 @@ class BackgroundWork:
         task.add_done_callback(self._tasks.discard)
 
     def cancel(self) -> list[asyncio.Task[Any]]:
-        """Have all of it end, and return what was under way."""
+        """Cancel all tasks and return them."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         return tasks
 
     async def ended(self) -> None:
-        """Wait until nothing is under way, whatever becomes of it."""
+        """Wait until no task is running, ignoring exceptions."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -158,7 +158,7 @@ def serve(
     reloader = Reloader(app, settings, read_again or (lambda: settings), listeners)
 
     @app.after_server_start
-    async def tell(_app: HttpApp) -> None:
+    async def announce(_app: HttpApp) -> None:
         feed.start()
         for listener in listeners:
             log.info("listening", url=listener.url, models_dir=str(settings.models_dir))

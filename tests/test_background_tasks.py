@@ -52,7 +52,7 @@ async def test_an_error_that_ends_work_nobody_waits_for_is_logged(error: Excepti
         work.start(fail(error))
         await work.ended()
     assert failures(lines) == [("fail", error)]
-    assert not work.is_under_way
+    assert not work.is_running
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -71,7 +71,7 @@ async def test_an_error_is_logged_when_who_waited_has_gone_away(error: Exception
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
-        assert work.is_under_way
+        assert work.is_running
         may_go_on.set()
         await work.ended()
     assert waiting.cancelled()

@@ -1,7 +1,7 @@
-"""Owns the estimate of a model's memory; must know nothing of processes or of loading.
+"""Owns the estimate of a model's memory; must know nothing of processes or loading.
 
-All figures are estimates from the header alone, on the safe side: the engine learns the true
-ones only by allocating them. Layouts are llama.cpp's, see each function.
+All figures are conservative estimates from the header alone; the exact ones are known only after
+the allocation. Layouts are llama.cpp's, see each function.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_OUTPUTS = 16
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that an engine with one model takes; the total includes `HEADROOM`."""
+    """The memory of an engine with one model, in bytes; the total includes `HEADROOM`."""
 
     weights_bytes: int
     kv_bytes: int
@@ -61,7 +61,7 @@ def kv_bytes(facts: ModelFacts, n_ctx: int, type_k: CacheType, type_v: CacheType
 
 
 def estimate(facts: ModelFacts, file_size: int, params: LoadParams) -> MemoryEstimate:
-    """Return the memory a model takes with these parameters.
+    """Return the memory that a model needs with these parameters.
 
     Weights count in full although they are mapped from the file: decoding reads all of them for
     every token, so that a device without room for them reads its disk instead.
@@ -82,7 +82,7 @@ def largest_n_ctx(facts: ModelFacts, file_size: int, params: LoadParams, availab
         available: bytes that may be used.
 
     Returns:
-        0 where not even one step fits.
+        0 if not even one step fits.
     """
     low, high = 0, params.n_ctx // N_CTX_STEP
     while low < high:
@@ -97,13 +97,13 @@ def largest_n_ctx(facts: ModelFacts, file_size: int, params: LoadParams, availab
 def clamp_n_ctx(
     requested: int, facts: ModelFacts, file_size: int, params: LoadParams, available: int
 ) -> tuple[int, str | None]:
-    """Return the context to load with, and why it is not the requested one.
+    """Return the context to load with, and why it differs from the requested one.
 
-    The limits are what the model was trained for (stretched where `rope_freq_scale` asks for
-    it) and what fits. A clamped value is a multiple of 256 and never below 256.
+    The limits are the training context (scaled by `rope_freq_scale`) and the memory. A clamped
+    value is a multiple of 256 and never below 256.
 
     Args:
-        params: all other parameters of the load; its `n_ctx` is not read.
+        params: all other parameters of the load; its `n_ctx` is ignored.
         available: bytes that may be used.
     """
     n_ctx, reason = requested, None
@@ -123,7 +123,7 @@ def clamp_n_ctx(
 
 
 def shortage(needed: MemoryEstimate, n_ctx: int, available: int) -> str:
-    """Return how much memory a model needs for what, and how much there is."""
+    """Return a sentence with the memory that a model needs and the memory available."""
     parts = (needed.bare_bytes, needed.weights_bytes, needed.kv_bytes, needed.compute_bytes)
     total, weights, kv, compute = (f"{n_bytes / _GIB:.1f}" for n_bytes in parts)
     return (
@@ -137,11 +137,11 @@ def available_bytes(root: Path = Path("/")) -> int:
     """Return the bytes this process may still use before the system or its cgroup is full.
 
     Sources: `MemAvailable` in /proc/meminfo, and the limits of this process's cgroup and of all
-    above it (version 2: memory.max and memory.high; version 1: memory.limit_in_bytes), less
-    what is used. Page cache counts as free, because the kernel gives it back.
+    above it (version 2: memory.max and memory.high; version 1: memory.limit_in_bytes), minus
+    usage. Page cache counts as free, because the kernel can reclaim it.
 
     Args:
-        root: where /proc and /sys are found.
+        root: the folder that contains proc and sys.
 
     Returns:
         `sys.maxsize` on a system that has neither source.
@@ -181,7 +181,7 @@ def _compute_bytes(facts: ModelFacts, params: LoadParams) -> int:
 
     Per token: activations as wide as the embedding and the feed-forward layer, and the attention
     mask (16 bits with flash attention, else 32 and the scores of all heads). Logits only for the
-    few tokens that the engine asks them for. Held against llama.cpp's own figures for the shape
+    few tokens that the engine asks them for. Compared with llama.cpp's own figures for the shape
     of Qwen2.5-0.5B it is 10 to 40 MiB too high (`tests/host/test_memory_estimate.py`).
     """
     n_ubatch = min(params.n_ubatch, params.n_batch)
@@ -199,7 +199,7 @@ def _trained_n_ctx(facts: ModelFacts, params: LoadParams) -> int:
     return facts.n_ctx_train
 
 
-# ---------------------------------------------------------------- asking the system
+# ---------------------------------------------------------------- available memory
 
 
 def _cgroup_rooms(root: Path) -> Iterator[int]:

@@ -104,7 +104,7 @@ class Supervisor:
     @property
     def is_busy(self) -> bool:
         """Whether a load, switch or restart is in progress."""
-        return self._work.is_under_way
+        return self._work.is_running
 
     @property
     def profiles(self) -> Sequence[ProfileState]:

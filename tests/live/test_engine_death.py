@@ -178,7 +178,7 @@ def test_the_log_says_which_request_an_engine_took_with_it(own_server: LiveServe
         os.kill(own_server.engine_pid, signal.SIGKILL)
         list(pieces)
     line = own_server.wait_for_log("engine_exited", request_id="unlucky")
-    assert line["reason"].startswith("signal SIGKILL: not by this service")
+    assert line["reason"].startswith("signal SIGKILL: not sent by this service")
     assert own_server.wait_for_log("request", request_id="unlucky")
     assert own_server.health["warnings"] == []
 
