@@ -123,7 +123,7 @@ class KeyRefused(CallerError):
 
     def __init__(self, *, is_wrong: bool) -> None:
         problem = "The API key is invalid" if is_wrong else "An API key is required"
-        super().__init__(f"{problem}; send it as 'Authorization: Bearer KEY'")
+        super().__init__(f"{problem}; send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'")
         self.is_wrong = is_wrong
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.api.schemas.conversation import Conversation, RestoreCacheRequest
+from app.api.schemas.conversation import ConversationFields, RestoreCacheRequest
 from app.base.json_types import as_json
 from app.errors import InvalidRequest
 from app.protocol import Prefill, PromptEnd
@@ -19,7 +19,7 @@ class ConversationText:
     tools: bytes
 
 
-def conversation_text(data: bytes, body: Conversation) -> ConversationText:
+def conversation_text(data: bytes, body: ConversationFields) -> ConversationText:
     """Return what the engine is sent of a request: the client's text, as it was validated.
 
     Args:
@@ -56,7 +56,7 @@ def to_prefill(data: bytes, body: RestoreCacheRequest, request_id: str) -> Prefi
     )
 
 
-def prompt_end(body: Conversation) -> PromptEnd:
+def prompt_end(body: ConversationFields) -> PromptEnd:
     """Return where the prompt of a conversation ends.
 
     Raises:

@@ -10,10 +10,16 @@ from pydantic.json_schema import models_json_schema
 
 from app.api.route import Route
 
-_KEY = "apiKey"
+# Either is enough; `app.web.access_control` reads both.
+_SCHEMES = {
+    "bearerAuth": {"type": "http", "scheme": "bearer"},
+    "apiKeyAuth": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+}
+_AUTHENTICATED: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
+_OPTIONAL: list[dict[str, list[str]]] = [{}, *_AUTHENTICATED]
 _REASONS = {
     400: "A field is wrong, `error.param` names it; or there is no Host header",
-    401: "Keys are configured, and the request shows none of them",
+    401: "The API key is missing or invalid",
     403: "Host is no name of this server, or a web page of another server asks",
     404: "No such model",
     405: "The path does not take this method",
@@ -46,18 +52,18 @@ def document(routes: Sequence[Route], version: str, *, needs_key: bool) -> dict[
     return {
         "openapi": "3.1.0",
         "info": {"title": "Distiller LLM", "version": version, "license": {"name": "MIT"}},
-        "security": [{_KEY: []}] if needs_key else [{}, {_KEY: []}],
+        "security": _AUTHENTICATED if needs_key else _OPTIONAL,
         "paths": paths,
         "components": {
             "schemas": definitions["$defs"],
-            "securitySchemes": {_KEY: _scheme(needs_key=needs_key)},
+            "securitySchemes": _security_schemes(needs_key=needs_key),
         },
     }
 
 
-def _scheme(*, needs_key: bool) -> dict[str, str]:
-    state = "One of the configured API keys." if needs_key else "No key is needed as configured."
-    return {"type": "http", "scheme": "bearer", "description": state}
+def _security_schemes(*, needs_key: bool) -> dict[str, dict[str, str]]:
+    text = "One of the configured API keys." if needs_key else "No API keys are configured."
+    return {name: {**scheme, "description": text} for name, scheme in _SCHEMES.items()}
 
 
 def _operation(route: Route) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if 401 not in route.errors:
-        operation["security"] = [{}, {_KEY: []}] if route.brief else []
+        operation["security"] = _OPTIONAL if route.brief else []
     return operation
 
 

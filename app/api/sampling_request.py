@@ -39,7 +39,7 @@ def read_sampling(model: ServedModel, *sources: BaseModel | None) -> SamplingReq
 
     Args:
         model: its context and vocabulary bound some values.
-        sources: each has some of the fields of `Sampling`; the later ones win.
+        sources: each has some of the fields of `SamplingFields`; the later ones win.
 
     Raises:
         InvalidRequest: a value that only the loaded model can judge is wrong.

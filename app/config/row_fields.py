@@ -16,7 +16,7 @@ from pydantic_settings import NoDecode
 
 from app.parameters.row import Layer, Row, TakesEffect, bounds, rows
 
-Model = TypeVar("Model", bound=BaseModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def setting(
@@ -33,14 +33,14 @@ def setting(
     return Field(default, description=description, json_schema_extra=extra, **more)
 
 
-def with_settings(*structs: type[msgspec.Struct]) -> Callable[[type[Model]], type[Model]]:
+def with_settings(*structs: type[msgspec.Struct]) -> Callable[[type[ModelT]], type[ModelT]]:
     """Add a setting for each row that a setting may give."""
     return _with(lambda: {name: _setting(row) for name, row in _given_by("setting", structs)})
 
 
 def with_parameters(
     layer: Layer, *structs: type[msgspec.Struct], takes_refused: bool = False
-) -> Callable[[type[Model]], type[Model]]:
+) -> Callable[[type[ModelT]], type[ModelT]]:
     """Add an optional field for each row that `layer` may give, and one for each alias of it.
 
     Args:
@@ -49,9 +49,9 @@ def with_parameters(
     return _with(lambda: dict(_optional_fields(layer, structs, takes_refused=takes_refused)))
 
 
-def _with(fields: Callable[[], dict[str, Any]]) -> Callable[[type[Model]], type[Model]]:
-    def extended(model: type[Model]) -> type[Model]:
-        made: type[Model] = create_model(
+def _with(fields: Callable[[], dict[str, Any]]) -> Callable[[type[ModelT]], type[ModelT]]:
+    def extended(model: type[ModelT]) -> type[ModelT]:
+        made: type[ModelT] = create_model(
             model.__name__,
             __base__=model,
             __module__=model.__module__,

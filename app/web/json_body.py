@@ -13,10 +13,10 @@ from sanic import HTTPResponse
 from app.errors import InvalidRequest
 from app.web.validation import explain
 
-Schema = TypeVar("Schema", bound=BaseModel)
+SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
 
-def parse(body: bytes, schema: type[Schema]) -> Schema:
+def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
     """Return the validated body of a request.
 
     Raises:

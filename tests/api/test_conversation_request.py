@@ -8,14 +8,14 @@ import math
 import pytest
 
 from app.api.conversation_request import ConversationText, conversation_text
-from app.api.schemas.conversation import Conversation
+from app.api.schemas.conversation import ConversationFields
 
 MESSAGE = b'{"content" : "Gr\\u00fc\xc3\x9fe", "role":"user", "more": {"b": 1, "a": [null]}}'
 TOOL = b'{"function": {"name": "f", "custom": 1.0}, "type": "function"}'
 
 
 def text_of(data: bytes) -> ConversationText:
-    return conversation_text(data, Conversation.model_validate_json(data))
+    return conversation_text(data, ConversationFields.model_validate_json(data))
 
 
 def test_messages_and_tools_are_parts_of_the_body() -> None:

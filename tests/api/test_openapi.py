@@ -160,8 +160,10 @@ def test_the_document_names_its_version(described: dict[str, Any]) -> None:
 
 
 def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, Any]) -> None:
-    assert described["security"] == [{"apiKey": []}]
-    assert described["components"]["securitySchemes"]["apiKey"]["scheme"] == "bearer"
+    assert described["security"] == [{"bearerAuth": []}, {"apiKeyAuth": []}]
+    schemes = described["components"]["securitySchemes"]
+    assert schemes["bearerAuth"]["scheme"] == "bearer"
+    assert (schemes["apiKeyAuth"]["in"], schemes["apiKeyAuth"]["name"]) == ("header", "x-api-key")
     open_paths = {path for (_, path), found in operations(described).items() if "security" in found}
     assert open_paths == {"/health", "/health/live"}
     for (_, path), operation in operations(described).items():

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from app.api.defaults import Defaults
 from app.api.sampling_request import read_sampling
-from app.api.schemas.sampling import InferenceConfigs, Sampling
+from app.api.schemas.sampling import InferenceConfigs, SamplingFields
 from app.errors import InvalidRequest
 from app.protocol import SamplingParams
 from tests.api.requests import served
@@ -31,7 +31,7 @@ def test_where_a_request_says_nothing_the_models_defaults_hold() -> None:
 
 
 def test_later_places_win_and_leave_alone_what_they_do_not_name() -> None:
-    first = Sampling.model_validate({"temperature": 0.5, "top_k": 7, "n_predict": 3})
+    first = SamplingFields.model_validate({"temperature": 0.5, "top_k": 7, "n_predict": 3})
     second = InferenceConfigs.model_validate({"temperature": 0.25})
     asked = read_sampling(served(), first, None, second)
     assert (asked.sampling.temperature, asked.sampling.top_k) == (0.25, 7)
@@ -46,11 +46,11 @@ def test_a_dialect_may_take_only_some_of_the_values() -> None:
 @pytest.mark.parametrize("name", ["repeat_last_n", "dry_penalty_last_n"])
 def test_minus_one_is_the_models_context(name: str) -> None:
     fields: dict[str, Any] = {name: -1}
-    assert getattr(read_sampling(served(), Sampling(**fields)).sampling, name) == INFO.n_ctx
+    assert getattr(read_sampling(served(), SamplingFields(**fields)).sampling, name) == INFO.n_ctx
 
 
 def test_a_bias_is_for_tokens_of_the_models_vocabulary() -> None:
-    given = Sampling.model_validate({"logit_bias": {str(INFO.n_vocab): 1.0}})
+    given = SamplingFields.model_validate({"logit_bias": {str(INFO.n_vocab): 1.0}})
     with pytest.raises(InvalidRequest) as refused:
         read_sampling(served(), given)
     assert refused.value.param == "logit_bias"

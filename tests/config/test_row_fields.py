@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from app.api.schemas.common import LoadModelConfigs
-from app.api.schemas.raw_prompt import RawSampling
-from app.api.schemas.reasoning import Reasoning
-from app.api.schemas.sampling import Sampling
+from app.api.schemas.raw_prompt import RawSamplingFields
+from app.api.schemas.reasoning import ReasoningFields
+from app.api.schemas.sampling import SamplingFields
 from app.config.settings import Settings
 from app.parameters.names import STRUCTS
 from app.parameters.row import Row, rows
 
 
-class Request(Sampling, Reasoning):
+class Request(SamplingFields, ReasoningFields):
     """Takes what any request may give."""
 
 
@@ -106,9 +106,9 @@ def test_the_schema_of_a_request_has_the_bounds() -> None:
 
 
 def test_only_an_answer_to_a_raw_prompt_may_be_empty() -> None:
-    assert RawSampling.model_validate({"max_tokens": 0}).has_limit
+    assert RawSamplingFields.model_validate({"max_tokens": 0}).has_limit
     with pytest.raises(ValidationError, match="must be at least 1, or -1 for no limit"):
-        Sampling.model_validate({"n_predict": 0})
+        SamplingFields.model_validate({"n_predict": 0})
 
 
 def test_settings_that_are_rows_are_had_as_their_struct() -> None:

@@ -186,7 +186,7 @@ def test_health_is_503_without_a_model_and_tells_strangers_no_reason(tmp_path: P
 
 def test_the_description_says_that_a_key_is_needed(guarded: Guarded) -> None:
     described = guarded.http.get("/openapi.json", headers=bearer(LAPTOP)).json()
-    assert described["security"] == [{"apiKey": []}]
+    assert described["security"] == [{"bearerAuth": []}, {"apiKeyAuth": []}]
     assert described["paths"]["/health/live"]["get"]["security"] == []
 
 

@@ -119,7 +119,7 @@ def test_a_client_without_a_right_key_is_told_how_to_show_one(
     assert (status, headers["WWW-Authenticate"]) == (401, challenge)
     error = body["error"]
     assert (error["type"], error["code"]) == ("authentication_error", "invalid_api_key")
-    assert "Authorization: Bearer" in error["message"]
+    assert "'Authorization: Bearer KEY' or 'x-api-key: KEY'" in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from app.api.schemas.common import Lenient, Strict
-from app.api.schemas.json_schema import Schema, written
+from app.api.schemas.json_schema import BoundedSchema, written
 from app.protocol import Constraint
 from app.web.validation import misfit
 
@@ -35,7 +35,7 @@ def _differ(choices: list[str]) -> list[str]:
     return choices
 
 
-Grammar = Annotated[str, AfterValidator(_fits)]
+GrammarText = Annotated[str, AfterValidator(_fits)]
 Regex = Annotated[str, Field(min_length=1), AfterValidator(_fits)]
 Choices = Annotated[
     list[Annotated[str, Field(min_length=1)]],
@@ -49,7 +49,7 @@ class JsonSchemaFormat(Lenient):
 
     name: str | None = Field(None, max_length=64)
     description: str | None = None
-    schema_: Schema = Field(alias="schema")
+    schema_: BoundedSchema = Field(alias="schema")
     strict: bool | None = Field(
         None, description="False ignores what of the schema cannot be enforced; else it is refused."
     )
@@ -60,7 +60,7 @@ class ResponseFormat(Lenient):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchemaFormat | None = None
-    schema_: Schema | None = Field(
+    schema_: BoundedSchema | None = Field(
         None, alias="schema", description="A schema for `json_object`, as llama-server takes it."
     )
 
@@ -89,10 +89,10 @@ class ResponseFormat(Lenient):
 class StructuredOutputs(Strict):
     """vLLM's place for the form of the answer."""
 
-    json_: Schema | None = Field(None, alias="json")
+    json_: BoundedSchema | None = Field(None, alias="json")
     regex: Regex | None = None
     choice: Choices | None = None
-    grammar: Grammar | None = None
+    grammar: GrammarText | None = None
 
 
 _FIELDS: tuple[tuple[str, _Kind], ...] = (
@@ -111,20 +111,22 @@ _FIELDS: tuple[tuple[str, _Kind], ...] = (
 )
 
 
-class Constrained(BaseModel):
+class ConstraintFields(BaseModel):
     """The fields that say what an answer has to be, of which a request has one at most."""
 
     response_format: ResponseFormat | None = None
-    json_schema: Schema | None = Field(None, description="A schema that the answer has to fit.")
-    grammar: Grammar | None = Field(
+    json_schema: BoundedSchema | None = Field(
+        None, description="A schema that the answer has to fit."
+    )
+    grammar: GrammarText | None = Field(
         None, description="A grammar for the answer: llguidance's Lark, or GBNF."
     )
     regex: Regex | None = Field(None, description="A regular expression for the whole answer.")
     choice: Choices | None = Field(None, description="The answer is one of these texts.")
-    guided_json: Schema | None = Field(None, description="Another name of json_schema.")
+    guided_json: BoundedSchema | None = Field(None, description="Another name of json_schema.")
     guided_regex: Regex | None = Field(None, description="Another name of regex.")
     guided_choice: Choices | None = Field(None, description="Another name of choice.")
-    guided_grammar: Grammar | None = Field(None, description="Another name of grammar.")
+    guided_grammar: GrammarText | None = Field(None, description="Another name of grammar.")
     structured_outputs: StructuredOutputs | None = None
 
     @model_validator(mode="after")

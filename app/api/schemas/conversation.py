@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app.api.schemas.common import Lenient, LoadModelConfigs
-from app.api.schemas.reasoning import Thinking
+from app.api.schemas.reasoning import ThinkingFields
 from app.api.schemas.sampling import InferenceConfigs
-from app.api.schemas.tools import MAX_TOOLS, Tool, check_tools
+from app.api.schemas.tools import MAX_TOOLS, ToolDefinition, check_tools
 
 
 class ContentPart(BaseModel):
@@ -40,7 +40,7 @@ class ToolCall(BaseModel):
     function: FunctionCall
 
 
-class Message(BaseModel):
+class ChatMessage(BaseModel):
     """One message of the conversation; unknown keys reach the chat template."""
 
     model_config = ConfigDict(extra="allow")
@@ -52,12 +52,12 @@ class Message(BaseModel):
     tool_call_id: str | None = None
 
 
-class Conversation(Thinking, Lenient):
+class ConversationFields(ThinkingFields, Lenient):
     """What the chat template sees."""
 
     model: str | None = Field(None, min_length=1, max_length=255)
-    messages: list[Message] = Field(min_length=1, max_length=4096)
-    tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=4096)
+    tools: list[ToolDefinition] | None = Field(None, max_length=MAX_TOOLS)
     chat_template_kwargs: dict[str, Any] | None = None
     add_generation_prompt: bool | None = Field(
         None, description="End the prompt with the opening of an answer; true unless continued."
@@ -92,7 +92,7 @@ class Conversation(Thinking, Lenient):
         return [tool.model_dump(exclude_unset=True) for tool in self.tools or ()]
 
 
-class RestoreCacheRequest(Conversation):
+class RestoreCacheRequest(ConversationFields):
     """Body of `POST /restore_cache`: the conversation to have ready."""
 
     inference_configs: InferenceConfigs | None = None

@@ -46,4 +46,4 @@ def _is_short(schema: JsonObject) -> JsonObject:
 
 
 ShallowSchema = Annotated[JsonObject, AfterValidator(_is_shallow)]
-Schema = Annotated[JsonObject, AfterValidator(_is_shallow), AfterValidator(_is_short)]
+BoundedSchema = Annotated[JsonObject, AfterValidator(_is_shallow), AfterValidator(_is_short)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from app.api.schemas.sampling import Sampling
+from app.api.schemas.sampling import SamplingFields
 from app.api.schemas.service import TokenId
 from app.config.row_fields import with_parameters
 from app.errors import InvalidRequest
@@ -52,7 +52,7 @@ Prompts = Annotated[
 
 
 @with_parameters("request", AnswerParams, takes_refused=True)
-class RawSampling(Sampling):
+class RawSamplingFields(SamplingFields):
     """How tokens are chosen; an answer to a raw prompt may be empty: `max_tokens` may be 0."""
 
     @property

@@ -12,7 +12,7 @@ from app.parameters.names import spellings
 from app.protocol import ReasoningParams
 
 
-class Thinking(BaseModel):
+class ThinkingFields(BaseModel):
     """What of it the chat template sees."""
 
     model_config = ConfigDict(strict=True)
@@ -40,7 +40,7 @@ class Thinking(BaseModel):
 
 
 @with_parameters("request", ReasoningDefaults)
-class Reasoning(BaseModel):
+class ReasoningFields(BaseModel):
     """What becomes of what the model thinks."""
 
     model_config = ConfigDict(strict=True)

@@ -11,7 +11,7 @@ from app.parameters.sampling import SamplingParams
 
 
 @with_parameters("request", SamplingParams, AnswerParams)
-class Sampling(BaseModel):
+class SamplingFields(BaseModel):
     """How tokens are chosen; the names are OpenAI's and llama-server's."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
@@ -19,7 +19,7 @@ class Sampling(BaseModel):
     stop: StopStrings | None = None
 
 
-class InferenceConfigs(Sampling):
+class InferenceConfigs(SamplingFields):
     """The device client's place for sampling values; it wins over the top level."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -17,7 +17,7 @@ MAX_TOOL_SCHEMA_BYTES = 512 * 1024
 # ---------------------------------------------------------------- what is offered
 
 
-class Function(BaseModel):
+class FunctionDefinition(BaseModel):
     """A function the model may call; without `parameters` it has none."""
 
     model_config = ConfigDict(extra="allow")
@@ -37,16 +37,16 @@ class Function(BaseModel):
         return value
 
 
-class Tool(BaseModel):
+class ToolDefinition(BaseModel):
     """A tool the model may use."""
 
     model_config = ConfigDict(extra="allow")
 
     type: Literal["function"]
-    function: Function
+    function: FunctionDefinition
 
 
-def check_tools(tools: list[Tool]) -> None:
+def check_tools(tools: list[ToolDefinition]) -> None:
     """Check what no tool can tell by itself.
 
     Raises:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from app.api.schemas.common import LoadModelConfigs
-from app.api.schemas.sampling import InferenceConfigs, Sampling
+from app.api.schemas.sampling import InferenceConfigs, SamplingFields
 
 DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 
@@ -30,20 +30,20 @@ DOCS = Path(__file__).parents[3] / "docs" / "api.md"
 )
 def test_a_wrong_value_is_refused_with_the_reason(values: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
-        Sampling.model_validate(values)
+        SamplingFields.model_validate(values)
 
 
 def test_nothing_is_given_by_default() -> None:
-    assert Sampling().model_dump(exclude_none=True) == {}
+    assert SamplingFields().model_dump(exclude_none=True) == {}
 
 
 def test_only_inference_configs_refuse_what_they_do_not_know() -> None:
-    Sampling.model_validate({"temprature": 1})
+    SamplingFields.model_validate({"temprature": 1})
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         InferenceConfigs.model_validate({"temprature": 1})
 
 
-@pytest.mark.parametrize("schema", [Sampling, LoadModelConfigs])
+@pytest.mark.parametrize("schema", [SamplingFields, LoadModelConfigs])
 def test_the_documentation_names_every_field(schema: type[BaseModel]) -> None:
     text = re.sub(r"(?ms)^```.*?^```$", "", DOCS.read_text())
     named = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text))))

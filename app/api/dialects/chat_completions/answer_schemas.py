@@ -34,7 +34,7 @@ class AnswerMessage(BaseModel):
     tool_calls: list[AnswerToolCall] | None = None
 
 
-class TopLogprob(BaseModel):
+class ChatTopLogprob(BaseModel):
     """A token, how likely it was, and its bytes."""
 
     token: str
@@ -42,20 +42,20 @@ class TopLogprob(BaseModel):
     bytes: list[int]
 
 
-class TokenLogprob(TopLogprob):
+class ChatTokenLogprob(ChatTopLogprob):
     """A generated token and the likeliest ones in its place."""
 
-    top_logprobs: list[TopLogprob]
+    top_logprobs: list[ChatTopLogprob]
 
 
 class ChoiceLogprobs(BaseModel):
     """How likely the tokens of an answer were; `refusal` is always null."""
 
-    content: list[TokenLogprob]
+    content: list[ChatTokenLogprob]
     refusal: None
 
 
-class Choice(BaseModel):
+class ChatChoice(BaseModel):
     """One answer."""
 
     index: int
@@ -72,7 +72,7 @@ class ChatResponse(BaseModel):
     created: int
     model: str
     system_fingerprint: str
-    choices: list[Choice]
+    choices: list[ChatChoice]
     usage: UsageBody
     timings: TimingsBody
     cache: CacheBody | None = Field(None, description="Only where `explain_cache` is true.")

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from app.api.schemas.common import Lenient, LoadModelConfigs
-from app.api.schemas.constraints import Constrained
-from app.api.schemas.conversation import Conversation
-from app.api.schemas.reasoning import Reasoning
-from app.api.schemas.sampling import InferenceConfigs, Sampling
+from app.api.schemas.constraints import ConstraintFields
+from app.api.schemas.conversation import ConversationFields
+from app.api.schemas.reasoning import ReasoningFields
+from app.api.schemas.sampling import InferenceConfigs, SamplingFields
 from app.api.schemas.tools import ToolChoiceBody, chosen
 from app.protocol import ToolChoice
 from app.web.validation import misfit
@@ -41,7 +41,7 @@ Superseded = Annotated[Any, AfterValidator(_is_superseded)]
 NoAudio = Annotated[Any, AfterValidator(_is_no_audio)]
 
 
-class ChatRequest(Conversation, Constrained, Reasoning, Sampling):
+class ChatRequest(ConversationFields, ConstraintFields, ReasoningFields, SamplingFields):
     """Body of `POST /chat/completions`: OpenAI's fields and the device client's."""
 
     stream: bool | None = False

@@ -31,7 +31,7 @@ from app.web.errors import error_body, fault_of
 _NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}\n\n'
 
 
-class _Choice:
+class _ChatAnswer:
     """One answer while it is put together."""
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class ChatWriter(Writer):
         self._model = model
         self._fingerprint = fingerprint
         self._created = int(time.time())
-        self._choices = [_Choice() for _ in range(n_choices)]
+        self._choices = [_ChatAnswer() for _ in range(n_choices)]
         self._explains_cache = explains_cache
         self._includes_usage = includes_usage
         self._miss: CacheMiss | None = None

@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from app.api.schemas.answer import TimingsBody, UsageBody
 from app.api.schemas.common import Lenient
-from app.api.schemas.constraints import Constrained
-from app.api.schemas.raw_prompt import MAX_PROMPT_CHARS, Prompts, RawSampling, separate
+from app.api.schemas.constraints import ConstraintFields
+from app.api.schemas.raw_prompt import MAX_PROMPT_CHARS, Prompts, RawSamplingFields, separate
 from app.web.validation import misfit
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's
@@ -24,7 +24,7 @@ class CompletionStreamOptions(Lenient):
     include_usage: bool | None = None
 
 
-class CompletionRequest(Constrained, RawSampling, Lenient):
+class CompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     """Body of `POST /v1/completions`: OpenAI's fields and llama-server's samplers."""
 
     model: str | None = Field(None, min_length=1, max_length=255)

@@ -19,7 +19,7 @@ from app.web.errors import error_body, fault_of
 _NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}\n\n'
 
 
-class _Choice:
+class _CompletionAnswer:
     """One answer while it is put together."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class CompletionWriter(Writer):
         shows_logprobs: bool,
         includes_usage: bool = False,
     ) -> None:
-        self._choices = [[_Choice() for _ in range(command.n)] for command in commands]
+        self._choices = [[_CompletionAnswer() for _ in range(command.n)] for command in commands]
         self._echoes = commands[0].echo
         self._n = n
         self._shows_logprobs = shows_logprobs
@@ -173,7 +173,7 @@ class CompletionWriter(Writer):
         }
         return msgspec.json.encode(body)
 
-    def _best(self, choices: list[_Choice]) -> list[int]:
+    def _best(self, choices: list[_CompletionAnswer]) -> list[int]:
         """Return the numbers of the answers that the client gets."""
         numbers = list(range(len(choices)))
         if len(choices) > self._n:

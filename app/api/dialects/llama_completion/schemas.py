@@ -8,8 +8,8 @@ from pydantic import BaseModel, Field, RootModel, field_validator, model_validat
 
 from app.api.schemas.answer import TimingsBody
 from app.api.schemas.common import Lenient
-from app.api.schemas.constraints import Constrained
-from app.api.schemas.raw_prompt import Prompts, RawSampling, separate
+from app.api.schemas.constraints import ConstraintFields
+from app.api.schemas.raw_prompt import Prompts, RawSamplingFields, separate
 from app.web.validation import misfit
 
 MAX_PROBS = 20
@@ -21,7 +21,7 @@ _RANDOM = -1
 _RANDOM_SEED = 2**32 - 1  # llama.cpp's LLAMA_DEFAULT_SEED
 
 
-class NativeCompletionRequest(Constrained, RawSampling, Lenient):
+class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     """Body of `POST /completion`; the names are llama-server's."""
 
     model: str | None = Field(None, min_length=1, max_length=255)

@@ -41,7 +41,7 @@ class _Prompt:
         self.n_tokens = 0
 
 
-class _Answer:
+class _NativeAnswer:
     """One answer while it is put together."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class NativeWriter(Writer):
         self._id_slot = id_slot
         self._fields = response_fields
         self._prompts = [_Prompt() for _ in commands]
-        self._answers = [[_Answer() for _ in range(command.n)] for command in commands]
+        self._answers = [[_NativeAnswer() for _ in range(command.n)] for command in commands]
 
     def _note(self, prompt_no: int, event: RequestEvent) -> None:
         """Keep what comes with the next event, or with the whole answer."""
