@@ -1,4 +1,4 @@
-"""Owns the reaction to memory pressure: engines evict what they can recompute."""
+"""Owns the reaction to memory pressure: engines evict what they can recompute; models stay."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Owns which model serves: initial load, switch and rollback.
 
-It knows model files and engine handles; it must not know HTTP or the content of requests. `Loader`
-turns a plan into a model that serves.
+`app.host.eviction` unloads the model that has to leave, `Loader` turns a plan into a model that
+serves. It knows model files and engine handles; it must not know HTTP or the content of requests.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from app.errors import (
     unforeseen,
 )
 from app.host.cache_folder import CacheFolder
+from app.host.eviction import Evictions
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
 from app.host.process.engine_process import EngineProcess
@@ -66,7 +67,7 @@ class Supervisor:
         self._catalog = catalog
         self._defaults = defaults
         self._lock = asyncio.Lock()
-        self._draining: list[Serving] = []
+        self._evictions = Evictions()
         self._work = BackgroundWork()
         self.cache = cache
         self.quarantine = Quarantine()
@@ -114,7 +115,7 @@ class Supervisor:
     @property
     def loaded(self) -> list[Serving]:
         """The model that serves, and former ones that still finish their requests."""
-        return [*([self.serving] if self.serving else []), *self._draining]
+        return [*([self.serving] if self.serving else []), *self._evictions.draining]
 
     # ------------------------------------------------------------ start and stop
 
@@ -277,14 +278,14 @@ class Supervisor:
                 raise _with_outcome(error, f"{before.name} continues to serve") from error
             raise
         if before:
-            self._work.start(self._drain_and_close(before, timeout_s=None))
+            self._work.start(self._evictions.evict(before, timeout_s=None))
         return serving
 
     async def _stop_then_load(self, plan: LoadPlan, before: Serving) -> Serving:
         name = plan.file.name
         self.status.begin_load(name, f"Model {name} is being loaded in place of {before.name}")
         try:
-            await self._drain_and_close(before, timeout_s=self._loader.timeouts.drain_timeout_s)
+            await self._evictions.evict(before, timeout_s=self._loader.timeouts.drain_timeout_s)
             serving = await self._loader.load(plan)
             self.status.serve(serving)
         except ServiceStopping:
@@ -312,15 +313,6 @@ class Supervisor:
         reason = reason_of(error)
         self.status.fail(reason)
         log.error("model_load_failed", error=reason, exc_info=unforeseen(error))
-
-    async def _drain_and_close(self, serving: Serving, timeout_s: float | None) -> None:
-        self._draining.append(serving)
-        try:
-            await serving.engine.drained(timeout_s)
-            await serving.engine.close()
-        finally:
-            self._draining.remove(serving)
-        log.info("model_unloaded", model=serving.name, pid=serving.engine.pid)
 
     def _on_exit(self, engine: EngineProcess) -> None:
         self.status.oom_kills += engine.was_oom_killed

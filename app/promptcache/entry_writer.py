@@ -1,4 +1,4 @@
-"""Owns writing an entry: whether it is wanted, room for it, the file, and failures of the disk."""
+"""Owns writing an entry: whether it is wanted, evicting others for it, the file, disk failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the notifications to systemd: readiness, status, start timeout, watchdog.
+"""Owns the notifications to systemd: readiness, status, start timeout.
 
 It must not know sockets (`app.systemd.notify`) and changes nothing in the service.
 """
@@ -13,7 +13,7 @@ from app.background_tasks import start_task
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.systemd.notify import ServiceManager
-from app.systemd.watchdog import SupervisorHealth
+from app.systemd.watchdog import SupervisorHealth, feed_watchdog
 
 _START_INTERVAL_S = 0.25
 _READY_INTERVAL_S = 1.0
@@ -47,7 +47,6 @@ class SystemdStatus:
         self._is_ready = False
         self._last_status = ""
         self._last_extension_s = 0.0
-        self._last_problem = ""
 
     def start(self) -> None:
         """Start the notifications; does nothing without a notification socket."""
@@ -55,7 +54,7 @@ class SystemdStatus:
             return
         self._status_task = start_task(self._update_status())
         if self._manager.watchdog_s:
-            self._watchdog_task = start_task(self._feed_watchdog(self._manager.watchdog_s))
+            self._watchdog_task = start_task(feed_watchdog(self._manager, self._health))
 
     def stopping(self) -> None:
         """Send `STOPPING=1`; the watchdog is fed as long as the event loop runs."""
@@ -101,19 +100,6 @@ class SystemdStatus:
         has_progress = last_event_s > self._last_extension_s
         self._last_extension_s = last_event_s
         return has_progress
-
-    # ------------------------------------------------------------ watchdog
-
-    async def _feed_watchdog(self, watchdog_s: float) -> None:
-        """Feed the watchdog while the event loop runs and the supervisor is healthy."""
-        while True:
-            problem = self._health.problem()
-            if not problem:
-                self._manager.notify(WATCHDOG=1)
-            elif problem != self._last_problem:
-                log.error("watchdog_not_fed", reason=problem)
-            self._last_problem = problem
-            await asyncio.sleep(watchdog_s / 2)
 
 
 def describe(supervisor: Supervisor) -> str:

@@ -1,4 +1,4 @@
-"""Owns the health check of the supervisor that decides whether the watchdog is fed.
+"""Owns systemd's watchdog: the pings, and the health check that they depend on.
 
 The supervisor restarts an engine that hangs or exits. Only if it fails to do so in time does the
 whole service need a restart.
@@ -6,12 +6,17 @@ whole service need a restart.
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from app.host.supervisor import Supervisor
+from app.logs import get_logger
+from app.systemd.notify import ServiceManager
 
 # A hung engine is killed within a second, and its exit is noticed within another.
 _GRACE_S = 15.0
+
+log = get_logger("systemd")
 
 
 class SupervisorHealth:
@@ -51,3 +56,16 @@ class SupervisorHealth:
                 f"the engine has been hung for {serving.engine.stalled_s:.0f} s and was not killed"
             )
         return ""
+
+
+async def feed_watchdog(manager: ServiceManager, health: SupervisorHealth) -> None:
+    """Send `WATCHDOG=1` twice a period while the event loop runs and the supervisor is healthy."""
+    last_problem = ""
+    while True:
+        problem = health.problem()
+        if not problem:
+            manager.notify(WATCHDOG=1)
+        elif problem != last_problem:
+            log.error("watchdog_not_fed", reason=problem)
+        last_problem = problem
+        await asyncio.sleep((manager.watchdog_s or 1.0) / 2)

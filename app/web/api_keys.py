@@ -1,7 +1,7 @@
 """Owns the API keys: how they are written, where they are read, which of them a client shows.
 
 A line, or an entry between commas, is `NAME:KEY`. Only digests are kept. It must know nothing of
-HTTP.
+HTTP: `app.web.access_control` reads the headers and refuses.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ def test_streams_with_an_echo_go_on_when_their_engine_is_killed(own_server: Live
     assert all(text.startswith(prompt) for text, prompt in zip(texts, TEXTS, strict=True))
     n_prompt = [len(tokens_of(own_server, prompt)) for prompt in TEXTS]
     assert scored == [400 + n for n in n_prompt]
-    assert own_server.log("request_continues")
+    assert own_server.log("request_resumed")
 
 
 def test_a_prompt_is_scored_without_generating(client: openai.OpenAI) -> None:

@@ -1,4 +1,7 @@
-"""Owns the way from a request to its answer, whole or streamed, for every dialect alike."""
+"""Owns the way from a request to its answer, whole or streamed, for every dialect alike.
+
+A client that disconnects cancels the handler; closing `arrivals` then cancels its requests.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Owns writing grammars in the dialect of Lark that llguidance reads.
 
-Pure: text out; must not know llguidance itself, nor any tool format. The dialect is described in
-`docs/syntax.md` of the llguidance project.
+`Grammar.schema` turns a JSON schema into a rule. Pure: text out; must not know llguidance itself,
+nor any tool format. The dialect is described in `docs/syntax.md` of the llguidance project.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from app.base.json_types import JsonObject
-from app.chat.grammar.json_schema import closed
+from app.chat.grammar.closed_schema import closed
 from app.chat.grammar.string_limits import ANY, containing, without_unsayable_patterns
 
 TokenOf = Callable[[str], int | None]

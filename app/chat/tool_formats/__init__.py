@@ -1,6 +1,7 @@
 """Owns the list of tool formats and choosing one for a template; one file per family.
 
 A format is chosen by what the template contains; the first in the list that recognises it wins.
+Qwen 2.5 and 3 write calls as `hermes` does, Qwen3-Coder and 3.5 as `xml.xml_functions`.
 """
 
 from __future__ import annotations

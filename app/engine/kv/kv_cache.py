@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
-from app.engine.kv.hits import Hit, HitCounter
+from app.engine.kv.hit_counts import Hit, HitCounter
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemoryStore
 from app.engine.kv.sequences import Lease, SequencePool, Slot
 from app.engine.llama import Context

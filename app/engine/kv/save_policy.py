@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from app.engine.kv.disk_tier import Save
-from app.engine.kv.hits import Hit
+from app.engine.kv.hit_counts import Hit
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryEntry
 from app.promptcache import Role

@@ -7,7 +7,7 @@ import time
 from app.engine.decode.sampling import history_length, stages
 from app.engine.ipc.outbox import Outbox
 from app.engine.kv.cache_report import cache_miss
-from app.engine.kv.hits import Hit
+from app.engine.kv.hit_counts import Hit
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import Lease

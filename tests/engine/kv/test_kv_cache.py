@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from app.engine.kv.disk_tier import DiskCacheTier
-from app.engine.kv.hits import Hit
+from app.engine.kv.hit_counts import Hit
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.sequences import SequencePool, Slot

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from app.engine.kv.disk_tier import Disk, DiskCacheTier
-from app.engine.kv.hits import Hit
+from app.engine.kv.hit_counts import Hit
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy

@@ -1,4 +1,4 @@
-"""Owns preparing JSON schemas for generation; must not know grammars."""
+"""Owns closing JSON schemas: objects get no properties that the schema does not name."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.chat.grammar.json_schema import closed
+from app.chat.grammar.closed_schema import closed
 
 PERSON: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}}}
 CLOSED_PERSON = {**PERSON, "additionalProperties": False}

@@ -1,4 +1,7 @@
-"""Owns what prompts found in the cache, and the counts of that."""
+"""Owns the result of a prefix look-up and the counts of hits and misses.
+
+The look-up itself is `KvCache.restore_prefix` in `app.engine.kv.kv_cache`.
+"""
 
 from __future__ import annotations
 
