@@ -36,9 +36,10 @@ async def arrivals(
         admitted = [commands[0], *map(_admitted, commands[1:])]
         requests = [ResumableRequest(supervisor, serving, each, None) for each in admitted]
         streams = [in_turn(each.events(), turns) for each in requests]
-        async with aclosing(merged(streams, idle_s)) as several:
-            async for together in several:
-                yield together
+        with serving.engine.keep():
+            async with aclosing(merged(streams, idle_s)) as several:
+                async for together in several:
+                    yield together
         return
     events = ResumableRequest(supervisor, serving, commands[0], idle_s).events()
     async with aclosing(events) as batches:
