@@ -68,13 +68,14 @@ class ContextOverflow(CallerError):
     Args:
         requested: tokens the request needs.
         n_ctx: tokens the context window holds.
+        param: the field that has the prompt.
     """
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int) -> None:
+    def __init__(self, requested: int, n_ctx: int, *, param: str = "messages") -> None:
         super().__init__(
-            f"Requested tokens ({requested}) exceed context window of {n_ctx}", param="messages"
+            f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
         )
 
 

@@ -117,8 +117,9 @@ class Loader:
         self._loading = engine
         try:
             cache = await self.cache.claim()
+            queue = self.queue
             command = Load(
-                model_path=str(plan.file.path), params=plan.params, queue=self.queue, cache=cache
+                model_path=str(plan.file.path), params=plan.params, queue=queue, cache=cache
             )
             info = await engine.load(command, self.timeouts.load_timeout_s)
             _log_loaded(plan, info, engine)
@@ -132,7 +133,7 @@ class Loader:
             raise
         finally:
             self._loading = None
-        return Serving(plan, info, engine, time.monotonic(), cache, restore.states)
+        return Serving(plan, info, engine, time.monotonic(), cache, restore.states, queue.parallel)
 
     def _new_restore(self, model_name: str) -> ProfileRestore:
         return ProfileRestore(self._profiles, model_name, self._status.report_progress)

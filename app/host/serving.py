@@ -35,6 +35,7 @@ class Serving:
         since_s: monotonic time of the load.
         cache: the disk tier's parameters, as sent to the engine.
         profiles: the state of each profile after the load.
+        parallel: how many requests the engine decodes at once.
     """
 
     plan: LoadPlan
@@ -43,6 +44,7 @@ class Serving:
     since_s: float
     cache: CacheParams
     profiles: Sequence[ProfileState]
+    parallel: int
 
     @property
     def name(self) -> str:

@@ -36,7 +36,8 @@ class Generate(Message, frozen=True, kw_only=True):
     the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
     many of the likeliest tokens; None asks for none. With `speculate` False every token is decoded
     by itself, whatever the prompt lets foresee. `resumes` has the `Chosen` tokens of each answer
-    where another engine died over them: they are replayed, and the answers go on behind them.
+    where another engine died over them: they are replayed, and the answers go on behind them. Such
+    a request needs no room in the queue; lists of no tokens say only that.
     The answer to a `prompt` is plain text; with one, `max_tokens` may be 0. `echo` asks for a
     `PromptEcho`, as does `prompt_logprobs`: for one with as many of the likeliest tokens at each
     place of the prompt, which is not taken from the cache then. `report_tokens` asks for

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import msgspec
+
 from app.host.requests.resumable_request import ResumableRequest
 from app.host.serving import Serving
 from app.host.supervisor import Supervisor
@@ -23,21 +25,38 @@ async def arrivals(
     """Yield the events that arrived together, each batch with the number of its command.
 
     There is an empty list after every `idle_s` seconds of silence. Closing the iterator early
-    cancels all commands.
+    cancels all commands. Of several commands, the engine has no more at once than it can answer
+    at once; only the first one has to find room in its queue.
 
     Raises:
         DistillerError: what `ResumableRequest.events` raises for one of the commands.
     """
     if len(commands) > 1:
-        requests = [ResumableRequest(supervisor, serving, each, None) for each in commands]
-        async with aclosing(merged([each.events() for each in requests], idle_s)) as several:
-            async for together in several:
-                yield together
+        turns = asyncio.Semaphore(max(1, serving.parallel // commands[0].n))
+        admitted = [commands[0], *map(_admitted, commands[1:])]
+        requests = [ResumableRequest(supervisor, serving, each, None) for each in admitted]
+        streams = [in_turn(each.events(), turns) for each in requests]
+        with serving.engine.keep():
+            async with aclosing(merged(streams, idle_s)) as several:
+                async for together in several:
+                    yield together
         return
     events = ResumableRequest(supervisor, serving, commands[0], idle_s).events()
     async with aclosing(events) as batches:
         async for batch in batches:
             yield [(0, batch)] if batch else []
+
+
+def _admitted(command: Generate) -> Generate:
+    """Return a command that is answered even if the queue is full: nothing is chosen of it yet."""
+    return msgspec.structs.replace(command, resumes=[[] for _ in range(command.n)])
+
+
+async def in_turn(stream: Batches, turns: asyncio.Semaphore) -> Batches:
+    """Yield what `stream` yields; begin it once `turns` lets it, in the order of the calls."""
+    async with turns, aclosing(stream) as batches:
+        async for batch in batches:
+            yield batch
 
 
 async def merged(

@@ -134,7 +134,7 @@ class PromptBuilder:
             text, tokens = self._written(conversation, began, is_prefill=is_prefill)
         if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
-        self._check_room(tokens)
+        self._check_room(tokens, param="messages")
         n_system = (
             len(tokens) if is_system else self._system_prefixes.length(conversation, tokens, began)
         )
@@ -143,12 +143,12 @@ class PromptBuilder:
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
-        self._check_room(tokens)
+        self._check_room(tokens, param="prompt")
         return Prompt(tokens, "", 0)
 
-    def _check_room(self, tokens: list[int]) -> None:
+    def _check_room(self, tokens: list[int], *, param: str) -> None:
         if len(tokens) >= self._n_ctx:
-            raise ContextOverflow(len(tokens), self._n_ctx)
+            raise ContextOverflow(len(tokens), self._n_ctx, param=param)
 
     def render(self, command: Generate | Render | CountTokens) -> str:
         """Return the prompt of a conversation as its template writes it.

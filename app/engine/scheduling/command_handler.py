@@ -46,7 +46,8 @@ from app.protocol import (
 )
 
 _SEED_MASK = 0x7FFFFFFF
-_MAX_PROMPT_CHANCES = 250_000  # they are kept until the prompt is read: 150 bytes each
+# 150 bytes each until the prompt is read; the host may write them once for each answer.
+_MAX_PROMPT_CHANCES = 250_000
 
 
 class CommandHandler:
@@ -179,12 +180,12 @@ class CommandHandler:
         if raw is not None:
             text = model.detokenize(prompt.tokens) if raw.text is None else raw.text
         n_top = command.prompt_logprobs
-        if n_top is not None and len(prompt.tokens) * (1 + n_top) > _MAX_PROMPT_CHANCES:
-            most = _MAX_PROMPT_CHANCES // len(prompt.tokens) - 1
+        n_chances = 0 if n_top is None else len(prompt.tokens) * (1 + n_top) * command.n
+        if n_chances > _MAX_PROMPT_CHANCES:
             raise InvalidRequest(
-                f"prompt_logprobs is {n_top}, and at most {max(0, most)} for a prompt of "
-                f"{len(prompt.tokens)} tokens",
-                param="prompt_logprobs",
+                f"logprobs: {n_top} for each of {len(prompt.tokens)} tokens of the prompt are too "
+                f"many for {command.n} answers; all together may be {_MAX_PROMPT_CHANCES}",
+                param="logprobs",
             )
         return Echo(command.request_id, text, prompt.tokens, n_top, model.shown_piece)
 

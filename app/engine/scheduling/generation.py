@@ -64,6 +64,7 @@ class Generation:
             return
         if request.echo is not None:
             self._outbox.post(request.echo.event())
+            request.echo = None  # it may be large, and the answer long
         if request.max_new == 0:
             return
         if request.speculates and self._can_draft:

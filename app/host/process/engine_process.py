@@ -16,12 +16,7 @@ from typing import Any
 import msgspec
 
 from app.background_tasks import start_task
-from app.errors import (
-    DistillerError,
-    EngineDied,
-    LoadParamsRefused,
-    ModelLoadFailed,
-)
+from app.errors import DistillerError, EngineDied, LoadParamsRefused, ModelLoadFailed
 from app.host.process.in_flight import InFlightRequests
 from app.host.process.mailbox import Sentinel
 from app.host.process.process_exit import ProcessExit, oom_kill_count, wait_for_exit
@@ -226,6 +221,10 @@ class EngineProcess(asyncio.Protocol):
     async def drained(self, timeout_s: float | None) -> None:
         """Wait until no request is in flight, at most `timeout_s`; None waits forever."""
         await self._requests.wait_empty(timeout_s)
+
+    def keep(self) -> contextlib.AbstractContextManager[None]:
+        """Return what keeps `drained` waiting: more requests will follow those in flight."""
+        return self._requests.keep()
 
     async def exited(self) -> None:
         """Wait until the process has exited and its exit reason is known."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from app.host.process.mailbox import Mailbox, Sentinel
@@ -20,6 +20,7 @@ class InFlightRequests:
     def __init__(self) -> None:
         self._mailboxes: dict[str, Mailbox] = {}
         self._logged_ids: dict[str, str] = {}
+        self._n_kept = 0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -39,7 +40,21 @@ class InFlightRequests:
     def remove(self, request_id: str) -> None:
         """Unregister a request."""
         del self._mailboxes[request_id], self._logged_ids[request_id]
-        if not self._mailboxes:
+        self._note_empty()
+
+    @contextlib.contextmanager
+    def keep(self) -> Iterator[None]:
+        """Let `wait_empty` wait: there will be more requests."""
+        self._n_kept += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._n_kept -= 1
+            self._note_empty()
+
+    def _note_empty(self) -> None:
+        if not self._mailboxes and not self._n_kept:
             self._empty.set()
 
     def deliver(self, event: RequestEvent) -> None:

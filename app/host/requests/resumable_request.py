@@ -151,7 +151,8 @@ class ResumableRequest:
                 await self._quarantine.begin_retry()
                 self._is_retry = True
             return await self._restart.done()
-        with self._restart.waiter_slot() if self._is_new else contextlib.nullcontext():
+        needs_slot = self._is_new and self._command.resumes is None
+        with self._restart.waiter_slot() if needs_slot else contextlib.nullcontext():
             try:
                 async with asyncio.timeout(_MAX_RETRY_WAIT_S):
                     await self._quarantine.retries_done()

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from app.api.answering.arrivals import Arrival, merged
+from app.api.answering.arrivals import Arrival, in_turn, merged
 from app.errors import EngineDied
 from app.protocol import RequestEvent, TextDelta
 
@@ -79,6 +79,32 @@ async def test_an_error_comes_behind_what_arrived_before_it_and_closes_all_strea
         await take_all()
     assert arrived == [(1, [piece("x")])]
     assert silent.was_closed
+
+
+async def test_streams_begin_in_their_order_and_only_so_many_at_once() -> None:
+    began: list[int] = []
+    ended: list[int] = []
+
+    async def numbered(number: int) -> Batches:
+        began.append(number)
+        yield [piece(str(number))]
+        await asyncio.sleep(0)
+        assert len(began) - len(ended) <= 2
+        ended.append(number)
+
+    turns = asyncio.Semaphore(2)
+    async for _ in merged([in_turn(numbered(each), turns) for each in range(5)], None):
+        pass
+    assert (began, len(ended)) == ([0, 1, 2, 3, 4], 5)
+
+
+async def test_a_stream_that_has_not_begun_does_not_keep_the_others_from_closing() -> None:
+    silent, turns = Silent(), asyncio.Semaphore(1)
+    streams = [in_turn(silent.batches(), turns), in_turn(telling("never"), turns)]
+    async with aclosing(merged(streams, 0.001)) as arrived:
+        assert await anext(arrived) == []
+    assert silent.was_closed
+    assert not turns.locked()
 
 
 async def test_closing_early_closes_all_streams() -> None:

@@ -86,6 +86,13 @@ def test_a_stream_is_framed_by_its_dialect(live: Service, prompts: tuple[str, ..
     assert last == {"done": len(prompts) * USAGE.completion_tokens}
 
 
+def test_only_the_first_of_several_prompts_has_to_find_room_in_the_queue(live: Service) -> None:
+    before = len(live.told("Generate"))
+    assert live.ask(*"abcdef", n=3).status_code == 200
+    told = live.told("Generate")[before:]
+    assert [each["resumes"] for each in told] == [None, *[[[], [], []]] * 5]
+
+
 def test_a_reader_sees_headers_and_what_the_model_defaults_to(live: Service) -> None:
     body, headers = {"prompts": ["warm"]}, {"X-Temperature": "0.25"}
     live.http.post("/lines", json=body, headers=headers)

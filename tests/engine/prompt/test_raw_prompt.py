@@ -102,8 +102,9 @@ def test_a_raw_prompt_takes_the_place_of_the_conversation() -> None:
 
 
 def test_a_raw_prompt_that_leaves_no_room_for_an_answer_is_refused() -> None:
-    with pytest.raises(ContextOverflow):
+    with pytest.raises(ContextOverflow) as refused:
         PromptBuilder(Code(), None, n_ctx=10).build(generate(text="a" * 9))
+    assert refused.value.param == "prompt"
 
 
 def test_prompts_are_counted_however_small_the_context_is() -> None:

@@ -192,7 +192,14 @@ def test_what_a_grammar_forces_comes_after_the_prompt() -> None:
 def test_too_many_logprobs_for_a_long_prompt_are_refused() -> None:
     command = raw("a", [1] * 900, prompt_logprobs=1000)
     (failed,) = Engine([[command]]).run().failed("a")
-    assert (failed.kind, failed.param) == ("InvalidRequest", "prompt_logprobs")
+    assert (failed.kind, failed.param) == ("InvalidRequest", "logprobs")
+
+
+def test_what_is_told_of_a_prompt_counts_once_for_each_answer() -> None:
+    asked = {"prompt_logprobs": 20, "max_tokens": 0}
+    assert Engine([[raw("a", [1] * 900, n=13, **asked)]]).run().finished("a")
+    (failed,) = Engine([[raw("a", [1] * 900, n=14, **asked)]]).run().failed("a")
+    assert failed.param == "logprobs"
 
 
 def test_another_engine_reads_the_prompt_again_and_goes_on_with_the_answer() -> None:

@@ -59,3 +59,24 @@ def test_log_records_name_a_limited_number_of_requests() -> None:
     for number in range(100):
         requests.add(str(number))
     assert requests.log_fields() == {"request_ids": [str(number) for number in range(16)]}
+
+
+async def test_what_waits_for_no_requests_waits_for_those_that_will_follow() -> None:
+    requests = InFlightRequests()
+    with requests.keep():
+        requests.add("first")
+        waiting = asyncio.create_task(requests.wait_empty(None))
+        requests.remove("first")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        requests.add("second")
+    assert not waiting.done()
+    requests.remove("second")
+    await waiting
+
+
+async def test_requests_that_should_follow_need_not_come() -> None:
+    requests = InFlightRequests()
+    with requests.keep(), requests.keep():
+        waiting = asyncio.create_task(requests.wait_empty(None))
+    await waiting

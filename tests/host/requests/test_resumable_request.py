@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from app.base.json_types import as_json
-from app.errors import EngineDied, RequestQuarantined
+from app.errors import EngineDied, QueueFull, RequestQuarantined
 from app.host.quarantine import Quarantine
 from app.host.requests.resumable_request import ResumableRequest
 from app.host.serving import Serving
@@ -81,6 +81,7 @@ class Host:
     quarantine: Quarantine = field(default_factory=Quarantine)
     serving: Served | None = field(default_factory=lambda: Served(Engine()))
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    is_full: bool = False
 
     @property
     def engine_restart(self) -> Host:
@@ -92,6 +93,8 @@ class Host:
         return self.serving.engine
 
     def waiter_slot(self) -> contextlib.AbstractContextManager[None]:
+        if self.is_full:
+            raise QueueFull(1)
         return contextlib.nullcontext()
 
     async def done(self) -> Served:
@@ -116,9 +119,16 @@ class Host:
 class Client:
     """Somebody who asks."""
 
-    def __init__(self, host: Host, name: str, content: str = "") -> None:
+    def __init__(
+        self, host: Host, name: str, content: str = "", *, is_admitted: bool = False
+    ) -> None:
         message = {"role": "user", "content": content or name}
-        command = Generate(request_id=name, messages=as_json([message]), sampling=SamplingParams())
+        command = Generate(
+            request_id=name,
+            messages=as_json([message]),
+            sampling=SamplingParams(),
+            resumes=[[]] if is_admitted else None,
+        )
         supervisor, serving = cast(Supervisor, host), cast(Serving, host.serving)
         self._request = ResumableRequest(supervisor, serving, command, None)
         self.task = asyncio.create_task(self._read())
@@ -301,3 +311,15 @@ async def test_a_client_that_goes_away_lets_the_next_one_be_tried() -> None:
     await turns()
     assert list(host.engine.mailboxes) == ["c", "d"]
     clients[3].task.cancel()
+
+
+async def test_new_requests_need_room_to_wait_for_an_engine_but_not_those_admitted_before() -> None:
+    host = Host(is_full=True)
+    host.engine.is_alive = False
+    new, admitted = Client(host, "new"), Client(host, "admitted", is_admitted=True)
+    host.serving = None
+    await turns()
+    assert isinstance(new.task.exception(), QueueFull)
+    await host.restart()
+    await host.engine.say("admitted", Accepted, Started, Finished)
+    assert admitted.task.result() is None

@@ -12,10 +12,12 @@ from app.api.answering.bodies import timings_body, usage_body
 from app.api.dialect import Writer
 from app.api.dialects.completions.logprobs import TokenList
 from app.api.outcome import Outcome
+from app.errors import InvalidRequest
 from app.protocol import Finished, Generate, PromptEcho, RequestEvent, TextDelta, TokenLogprobs
 from app.web import framing
 from app.web.errors import error_body, fault_of
 
+MAX_PROMPT_CHANCES = 1_000_000  # 165 bytes each, all of them until the answer is whole
 _NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}\n\n'
 
 
@@ -73,6 +75,7 @@ class CompletionWriter(Writer):
         self._n = n
         self._shows_logprobs = shows_logprobs
         self._includes_usage = includes_usage
+        self._n_prompt_chances = 0
         self._base = {
             "id": reply_id,
             "object": "text_completion",
@@ -137,7 +140,11 @@ class CompletionWriter(Writer):
     # ------------------------------------------------------------ whole
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:
-        """Add one event to its answer."""
+        """Add one event to its answer.
+
+        Raises:
+            InvalidRequest: logprobs of all prompts together are more than are kept.
+        """
         choices = self._choices[prompt_no]
         match event:
             case TextDelta():
@@ -145,11 +152,22 @@ class CompletionWriter(Writer):
             case TokenLogprobs():
                 choices[event.choice].add(event)
             case PromptEcho() if self._echoes:
+                self._check_size(event, len(choices))
                 for choice in choices:
                     choice.echo(event)
                     choice.text.append(event.text)
             case _:
                 pass
+
+    def _check_size(self, event: PromptEcho, n_choices: int) -> None:
+        n_chances = sum(1 + len(token.top) for token in event.tokens)
+        self._n_prompt_chances += n_chances * n_choices
+        if self._n_prompt_chances > MAX_PROMPT_CHANCES:
+            raise InvalidRequest(
+                "logprobs: the prompts have too many tokens for one answer; ask for fewer prompts, "
+                "or for a stream",
+                param="logprobs",
+            )
 
     def whole(self, outcome: Outcome) -> bytes:
         """Return the body of a response that is not streamed."""

@@ -85,7 +85,10 @@ def _text_of(value: Any) -> Any:
         return value
     if value.get("multimodal_data"):
         raise ValueError("multimodal_data is not supported")
-    return value.get("prompt_string")
+    text = value.get("prompt_string")
+    if not isinstance(text, str):
+        raise ValueError("an object for a prompt needs a text as prompt_string")
+    return text
 
 
 def _bias(pair: Any) -> tuple[str, Any]:

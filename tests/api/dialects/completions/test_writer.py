@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.api.dialects.completions.schemas import CompletionResponse
-from app.api.dialects.completions.writer import CompletionWriter
+from app.api.dialects.completions.writer import MAX_PROMPT_CHANCES, CompletionWriter
 from app.api.outcome import Outcome
-from app.errors import EngineDied
+from app.errors import EngineDied, InvalidRequest
 from app.protocol import (
     Finished,
     Generate,
@@ -206,3 +206,15 @@ def test_an_error_ends_a_stream() -> None:
     error, done, _ = sent.split("\n\n")
     assert json.loads(error.removeprefix("data: "))["error"]["message"] == "gone"
     assert done == "data: [DONE]"
+
+
+def test_logprobs_of_all_prompts_are_bounded_where_they_are_kept_for_one_answer() -> None:
+    tokens = [PromptToken(id=1, piece=b"a")] * (MAX_PROMPT_CHANCES // 2)
+    echo = PromptEcho(request_id="r", text="", tokens=tokens)
+    more = PromptEcho(request_id="r", text="", tokens=tokens[:1])
+    kept = writer(commands(3, 1, echo=True), shows_logprobs=True)
+    kept.collect(0, echo)
+    kept.collect(1, echo)
+    with pytest.raises(InvalidRequest) as refused:
+        kept.collect(2, more)
+    assert refused.value.param == "logprobs"

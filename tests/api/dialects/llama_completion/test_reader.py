@@ -99,6 +99,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("prompt", {"prompt": 5}),
     ("prompt", {"prompt": []}),
     ("prompt", {"prompt": {}}),
+    ("prompt", {"prompt": [{"prompt_string": 5}]}),
     ("prompt", {"prompt": [12, "a"]}),
     ("prompt", {"prompt": [100]}),
     ("prompt", {"prompt": {"prompt_string": "a", "multimodal_data": ["aGk="]}}),
