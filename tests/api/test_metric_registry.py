@@ -183,24 +183,3 @@ def test_two_services_in_one_process_count_apart() -> None:
     first, second = metrics(), metrics()
     first.count_request(200)
     assert value(second, "requests_total", status="200") is None
-
-
-def test_the_device_is_measured_as_far_as_it_tells() -> None:
-    state = DeviceState(
-        temperatures_c={"cpu-thermal": 61.5, "nvme Composite": 40.0},
-        cpu_mhz=1500,
-        throttled=True,
-        under_voltage=False,
-        memory_total_bytes=8 * 1024**3,
-        memory_pressure_some_percent=12.5,
-        load_average=[1.5, 1.0, 0.5],
-    )
-    found = metrics(serves=False, device=state)
-    assert value(found, "device_temperature_celsius", sensor="cpu-thermal") == 61.5
-    assert value(found, "device_cpu_frequency_hertz") == 1.5e9
-    assert value(found, "device_throttled") == 1
-    assert value(found, "device_under_voltage") == 0
-    assert value(found, "device_memory_bytes") == 8 * 1024**3
-    assert value(found, "device_memory_pressure_some_ratio") == 0.125
-    assert value(found, "device_load1") == 1.5
-    assert value(found, "device_swap_bytes") is None

@@ -1,0 +1,115 @@
+"""`/health` is 200 while a model serves, and has details only for authenticated clients."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from sanic import HTTPResponse, Request
+
+from app.api.endpoints import health
+from app.api.schemas.service import HealthResponse, HealthState, LiveResponse, RootResponse
+from app.device.readings import DeviceState
+from app.protocol import CacheCounts, CacheParams, Stats
+from tests.api.endpoints.handler_requests import request_to
+from tests.host.fake_engine import INFO
+
+# Sanic's decorators hide from the type checker what handlers are.
+HEALTH = cast(Any, health)
+WHY = "broken.gguf: not a GGUF file"
+
+
+class Device:
+    """A device without sensors, with a warning."""
+
+    async def fresh(self) -> DeviceState:
+        return DeviceState()
+
+    def warnings(self) -> list[str]:
+        return ["too hot"]
+
+
+def service(state: str, *, serves: bool, message: str = "") -> Any:
+    engine = SimpleNamespace(pid=77, n_requests=2, stats=stats())
+    serving = SimpleNamespace(name="m.gguf", engine=engine, info=INFO, cache=CacheParams())
+    status = SimpleNamespace(
+        name=state,
+        message=message,
+        restarts=3,
+        last_failure="",
+        warnings=lambda: ["killed for want of memory"],
+    )
+    supervisor = SimpleNamespace(
+        status=status,
+        serving=serving if serves else None,
+        load_fraction=0.42,
+        profiles=[],
+        cache=SimpleNamespace(params=CacheParams(disk_cache_mb=0)),
+    )
+    return SimpleNamespace(supervisor=supervisor, version="1.2.3", started_s=0.0, device=Device())
+
+
+def stats() -> Stats:
+    return Stats(
+        waiting=0,
+        running=0,
+        kv_tokens=0,
+        idle_bytes=0,
+        prefill_tokens_per_s=0.0,
+        decode_tokens_per_s=0.0,
+        cache=CacheCounts(trouble="disk full"),
+    )
+
+
+def request(service: Any, *, is_known: bool) -> Request:
+    return request_to(service, ctx=SimpleNamespace(is_known=is_known))
+
+
+async def ask(service: Any, *, is_known: bool = True) -> tuple[HTTPResponse, dict[str, Any]]:
+    response: HTTPResponse = await HEALTH.health(request(service, is_known=is_known))
+    assert response.body is not None
+    return response, json.loads(response.body)
+
+
+async def test_a_model_that_serves_is_200_with_all_details() -> None:
+    response, body = await ask(service("ok", serves=True))
+    HealthResponse.model_validate(body, strict=True)
+    assert response.status == 200
+    assert "Retry-After" not in response.headers
+    assert (body["status"], body["current_model"]) == ("ok", "m.gguf")
+    assert (body["engine"]["pid"], body["engine"]["n_ctx"]) == (77, INFO.n_ctx)
+    assert body["warnings"] == ["too hot", "killed for want of memory"]
+    assert body["cache"] == {"disk": "paused", "message": "disk full"}
+
+
+async def test_without_a_model_it_is_503_and_says_when_to_retry() -> None:
+    response, body = await ask(service("loading", serves=False, message="loading m.gguf"))
+    HealthResponse.model_validate(body, strict=True)
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "1"
+    assert (body["model_loaded"], body["current_model"]) == (False, None)
+    assert body["engine"] == {"restarts": 3, "last_failure": "", "load_fraction": 0.42}
+    assert body["cache"]["disk"] == "off"
+
+
+async def test_other_clients_get_only_the_state() -> None:
+    response, body = await ask(service("ok", serves=True), is_known=False)
+    assert response.status == 200
+    assert set(body) == set(HealthState.model_fields)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_only_authenticated_clients_see_why_a_model_did_not_load(is_known: bool) -> None:
+    _, body = await ask(service("error", serves=False, message=WHY), is_known=is_known)
+    assert (body["message"] == WHY) is is_known
+    assert ("broken.gguf" in json.dumps(body)) is is_known
+
+
+async def test_liveness_and_root_do_not_depend_on_a_model() -> None:
+    asked = request(service("error", serves=False, message=WHY), is_known=False)
+    live, root = await HEALTH.live(asked), await HEALTH.root(asked)
+    assert (live.status, root.status) == (200, 200)
+    LiveResponse.model_validate_json(live.body, strict=True)
+    assert RootResponse.model_validate_json(root.body, strict=True).version == "1.2.3"
