@@ -122,10 +122,11 @@ def _check_host(request: Request, policy: AccessPolicy) -> None:
 
 
 def _shown_keys(request: Request) -> list[str]:
-    scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
-    bearer = token.strip() if scheme.lower() == _SCHEME else ""
-    header = request.headers.get("x-api-key", "").strip()
-    return [key for key in (bearer, header) if key]
+    """Return the keys of all headers that may show one, however often each of them is there."""
+    words = [each.strip().partition(" ") for each in request.headers.getall("authorization", [])]
+    shown = [token for scheme, _, token in words if scheme.lower() == _SCHEME]
+    shown += request.headers.getall("x-api-key", [])
+    return [key.strip() for key in shown if key.strip()]
 
 
 def _name_of(shown: list[str], keys: ApiKeys) -> str | None:

@@ -96,6 +96,14 @@ async def test_a_wrong_key_is_refused_even_beside_a_right_one(headers: dict[str,
     assert refused.value.is_wrong
 
 
+async def test_a_wrong_key_is_refused_behind_a_right_one_in_the_same_header() -> None:
+    for right, wrong in ((bearer(LAPTOP), bearer(WRONG)), (plain(LAPTOP), plain(WRONG))):
+        request = request_with(right)
+        request.headers.extend(wrong)
+        with pytest.raises(KeyRefused):
+            await admit(request, AccessPolicy(keys=KEYS))
+
+
 @pytest.mark.parametrize("headers", [{}, plain(""), {"Authorization": "Bearer"}])
 async def test_no_key_is_refused_as_that(headers: dict[str, str]) -> None:
     with pytest.raises(KeyRefused) as refused:
