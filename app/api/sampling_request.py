@@ -1,4 +1,4 @@
-"""Owns how a request's sampling values become the engine's, whatever the dialect; no I/O."""
+"""Owns reading the sampling parameters of a request, for every dialect; no I/O."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SEED_MASK = 0x7FFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class SamplingRequest:
-    """How the tokens of an answer are chosen, and what ends it.
+    """The sampling parameters and stop conditions of a request.
 
     Args:
         max_tokens: None is no limit.
@@ -35,14 +35,14 @@ class SamplingRequest:
 
 
 def read_sampling(model: ServedModel, *sources: BaseModel | None) -> SamplingRequest:
-    """Return what a request says of sampling; what it leaves out is as in the model's defaults.
+    """Return the sampling parameters of a request; missing ones have the model's defaults.
 
     Args:
         model: its context and vocabulary bound some values.
         sources: each has some of the fields of `SamplingFields`; the later ones win.
 
     Raises:
-        InvalidRequest: a value that only the loaded model can judge is wrong.
+        InvalidRequest: a value is invalid for the loaded model.
     """
     given = _given(sources)
     stop = given.pop("stop", None)
@@ -72,7 +72,7 @@ def _logit_bias(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:
     for key, bias in given.items():
         if not _TOKEN_ID.fullmatch(key) or int(key) >= n_vocab:
             raise InvalidRequest(
-                f"logit_bias: '{key}' is no token id; ids run from 0 to {n_vocab - 1}",
+                f"logit_bias: '{key}' is not a token id; ids range from 0 to {n_vocab - 1}",
                 param="logit_bias",
             )
         biases[int(key)] = bias
@@ -80,7 +80,7 @@ def _logit_bias(given: Mapping[str, float], n_vocab: int) -> dict[int, float]:
 
 
 def _resolved(sampling: SamplingParams, n_ctx: int) -> SamplingParams:
-    """Return the values with llama-server's -1 replaced by what it means for each of them."""
+    """Return the values with llama-server's -1 resolved for each of them."""
     seed, repeats, dry = sampling.seed, sampling.repeat_last_n, sampling.dry_penalty_last_n
     return msgspec.structs.replace(
         sampling,

@@ -43,14 +43,14 @@ DEFAULT_SOURCE = "default"
 # In the order of docs/configuration.md, which has a heading for each.
 SECTIONS = (
     "The service",
-    "Who may ask",
+    "Access control",
     "Loading a model",
     "Sampling",
     "Answers",
     "Queue",
     "Prompt cache",
     "Profiles",
-    "Times",
+    "Timeouts",
 )
 
 Part = TypeVar("Part", bound=msgspec.Struct)
@@ -125,37 +125,37 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = setting(
         None,
         "API keys that clients may authenticate with, as NAME:KEY, separated by commas",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
     )
     api_keys_file: Path | None = setting(
         None,
         "file of API keys, one NAME:KEY per line",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
     )
     allow_unauthenticated: bool = setting(
         False,
         "accept requests from other hosts without an API key",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
     )
     allowed_hosts: Annotated[list[HostName], NoDecode] = setting(
         [],
         "additional host names that requests without an API key may address",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
     )
     cors_origins: Annotated[list[Origin], NoDecode] = setting(
         [],
         "allowed CORS origins",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
     )
     max_connections: int = setting(
         512,
         "maximum number of open connections",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
         ge=1,
         le=16_000,
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     max_client_requests: int = setting(
         64,
         "maximum number of concurrent requests per client",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
         ge=1,
         le=16_000,
@@ -171,7 +171,7 @@ class Settings(BaseSettings):
     max_header_bytes: int = setting(
         8192,
         "maximum size of a request header in bytes",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",
         ge=1024,
         le=16_384,
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = setting(
         8 * 1024 * 1024,
         "maximum size of a request body in bytes",
-        section="Who may ask",
+        section="Access control",
         takes_effect="now",  # for connections that are made from now on
         ge=1024,
         le=32 * 1024**2,

@@ -8,8 +8,8 @@ import msgspec
 
 from app.parameters.row import Group
 
-now = Group("Times", "now", given_by={"setting"})
-next_load = Group("Times", "next load", given_by={"setting"})
+now = Group("Timeouts", "now", given_by={"setting"})
+next_load = Group("Timeouts", "next load", given_by={"setting"})
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

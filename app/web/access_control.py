@@ -1,10 +1,9 @@
-"""Owns who may ask: every request passes here before its body is read.
+"""Owns access control: checks each request before its body is read.
 
-In order: the Host header, the origin of a web page, the API key, how much the client has open.
-What may be asked is the handlers' business.
+In order: the Host header, the Origin header, the API key, the client's number of open requests.
 
-A key is shown as `Authorization: Bearer KEY` or as `x-api-key: KEY`. Who shows both needs both to
-be known: a wrong one is refused even beside a right one.
+A key is sent as `Authorization: Bearer KEY` or as `x-api-key: KEY`. If both headers are sent, both
+keys must be valid.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from app.web import access_log, cors
 from app.web.api_keys import ApiKeys
 from app.web.host_header import is_own_name, name_in
 
-# What tells that the service lives: never asked for a key, never too much.
+# Probes: exempt from the key and from the limit on open requests.
 _OPEN_PATHS = ("/health", "/health/live")
 _SCHEME = "bearer"
 _UNIX_CLIENT = "unix socket"
@@ -30,13 +29,13 @@ _UNIX_CLIENT = "unix socket"
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Who is let in; replaced as a whole when the settings are read again.
+    """The access rules; replaced as a whole when the settings are reloaded.
 
     Args:
-        keys: without any, everybody is let in who names this server rightly.
-        allowed_hosts: names of this server besides loopback's and the address of a connection.
-        cors_origins: web pages that may ask.
-        max_client_requests: requests that one client may have open.
+        keys: without any, requests need no key, but their Host is checked.
+        allowed_hosts: names of this server, besides loopback and the address connected to.
+        cors_origins: origins whose web pages may send requests.
+        max_client_requests: open requests per client.
     """
 
     keys: ApiKeys = field(default_factory=ApiKeys)
@@ -50,15 +49,15 @@ def install(
     policy: Callable[[], AccessPolicy],
     open_requests: Callable[[], Iterable[Request]],
 ) -> None:
-    """Hold every request to the policy, after it got its id and before its body is read.
+    """Check every request against the policy, before its body is read.
 
     Args:
-        policy: returns the one in force.
-        open_requests: returns the requests that are being answered.
+        policy: returns the current one.
+        open_requests: returns the requests in progress.
     """
 
     async def guard(request: Request) -> HTTPResponse | None:
-        if request.conn_info is None:  # its header could not be read: the answer is an error anyway
+        if request.conn_info is None:  # malformed header: Sanic answers with an error
             return None
         try:
             return _admit(request, policy(), open_requests)
@@ -66,16 +65,16 @@ def install(
             _end_connection_with_unread_body(request)
             raise
 
-    async def mark(request: Request, response: BaseHTTPResponse) -> None:
+    async def add_cors_headers(request: Request, response: BaseHTTPResponse) -> None:
         cors.add_headers(request, response, policy().cors_origins)
 
     app.register_middleware(guard, "request", priority=50)
-    app.register_middleware(mark, "response")
+    app.register_middleware(add_cors_headers, "response")
 
 
-def is_known(request: Request) -> bool:
-    """Return whether the client may see everything: it showed a key, or none is needed."""
-    return bool(request.ctx.is_known)
+def is_authenticated(request: Request) -> bool:
+    """Return whether the client sent a valid key, or none is required."""
+    return bool(request.ctx.is_authenticated)
 
 
 def _admit(
@@ -85,26 +84,26 @@ def _admit(
     cors.check_origin(request, policy.cors_origins)
     if cors.is_preflight(request):
         return cors.preflight_response(request)
-    shown = _shown_keys(request)
+    shown = _sent_keys(request)
     request.ctx.key_name = _name_of(shown, policy.keys)
-    request.ctx.is_known = not policy.keys or request.ctx.key_name is not None
+    request.ctx.is_authenticated = not policy.keys or request.ctx.key_name is not None
     if request.ctx.key_name:
         access_log.note(request, key_name=request.ctx.key_name)
     if request.path in _OPEN_PATHS:
         _check_no_body(request)
         return None
-    if not request.ctx.is_known:
+    if not request.ctx.is_authenticated:
         raise KeyRefused(is_wrong=bool(shown))
-    _check_share(request, open_requests(), policy.max_client_requests)
+    _check_open_requests(request, open_requests(), policy.max_client_requests)
     return None
 
 
 def _check_host(request: Request, policy: AccessPolicy) -> None:
-    """Refuse names that are not this server's, where no key tells friends from strangers.
+    """Refuse a Host that is not this server's; needed only without keys (DNS rebinding).
 
     Raises:
-        HostRefused: it is none of ours.
-        BadRequest: there is none, or there are several.
+        HostRefused: it is not a name of this server.
+        BadRequest: the header is missing or repeated.
     """
     reached_at = request.conn_info.sockname if request.conn_info else None
     if not isinstance(reached_at, tuple):  # browsers cannot reach a unix socket
@@ -112,7 +111,7 @@ def _check_host(request: Request, policy: AccessPolicy) -> None:
     headers = request.headers.getall("host", [])
     if len(headers) != 1:
         if headers or request.version != "1.0":
-            raise BadRequest("A request has exactly one Host header")
+            raise BadRequest("A request must have exactly one Host header")
         return  # not a browser
     if policy.keys:
         return
@@ -121,42 +120,42 @@ def _check_host(request: Request, policy: AccessPolicy) -> None:
         raise HostRefused(headers[0])
 
 
-def _shown_keys(request: Request) -> list[str]:
-    """Return the keys of all headers that may show one, however often each of them is there."""
+def _sent_keys(request: Request) -> list[str]:
+    """Return the keys of all headers that may have one, repeated headers included."""
     words = [each.strip().partition(" ") for each in request.headers.getall("authorization", [])]
-    shown = [token for scheme, _, token in words if scheme.lower() == _SCHEME]
-    shown += request.headers.getall("x-api-key", [])
-    return [key.strip() for key in shown if key.strip()]
+    sent = [token for scheme, _, token in words if scheme.lower() == _SCHEME]
+    sent += request.headers.getall("x-api-key", [])
+    return [key.strip() for key in sent if key.strip()]
 
 
 def _name_of(shown: list[str], keys: ApiKeys) -> str | None:
-    """Return the name of the first key that is shown; None where one of them is not known."""
+    """Return the name of the first key; None if any of them is invalid."""
     names = [keys.name_of(key) for key in shown]
     return names[0] if names and None not in names else None
 
 
 def _check_no_body(request: Request) -> None:
-    """Refuse a body where strangers are let in as often as they like: it would be kept in memory.
+    """Refuse a body on a path without authentication or limits: it would be held in memory.
 
     Raises:
-        BadRequest: there is one.
+        BadRequest: the request has one.
     """
     http: Any = request.stream
     if http is not None and (http.request_body == "chunked" or http.request_bytes_left):
         raise BadRequest(f"{request.path} takes no body")
 
 
-def _check_share(request: Request, in_work: Iterable[Request], most: int) -> None:
-    """Refuse a client that has as many requests open as it may.
+def _check_open_requests(request: Request, open_requests: Iterable[Request], most: int) -> None:
+    """Enforce the limit on the open requests of a client.
 
-    A client is a key; without keys it is an address, or all who use the unix socket.
+    A client is identified by its key, else by its address; the unix socket counts as one client.
 
     Raises:
-        TooManyRequests: it has.
+        TooManyRequests: the limit is reached.
     """
     address = request.conn_info.client_ip if request.conn_info else ""
     client = request.ctx.key_name or address or _UNIX_CLIENT
-    if sum(getattr(other.ctx, "client", None) == client for other in in_work) >= most:
+    if sum(getattr(other.ctx, "client", None) == client for other in open_requests) >= most:
         raise TooManyRequests(most)
     request.ctx.client = client
 

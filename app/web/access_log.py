@@ -26,7 +26,7 @@ def install(app: Sanic[Any, Any], count_request: Callable[[int], None]) -> None:
     """Give every request an id and a log line.
 
     Args:
-        count_request: is told the status of each request that was answered.
+        count_request: called with the status of each response.
     """
 
     async def begin(request: Request) -> None:
@@ -50,10 +50,10 @@ def _begin(request: Request, count_request: Callable[[int], None]) -> None:
 
 
 async def _read_body(request: Request) -> None:
-    """Read the body here, as Sanic sets no time limit on it and would not ask the doors first.
+    """Read the body with a timeout, after access control; Sanic does neither.
 
     Raises:
-        RequestTimeout: the client takes too long to send it.
+        RequestTimeout: the body did not arrive in time.
     """
     try:
         async with asyncio.timeout(request.app.config.REQUEST_TIMEOUT):
@@ -72,7 +72,7 @@ async def _end(request: Request, response: BaseHTTPResponse) -> None:
 
 
 def begin_stream(request: Request) -> None:
-    """Say that the handler writes the log line itself, at the end of its stream."""
+    """Leave the log line to the handler, which writes it at the end of its stream."""
     request.ctx.streams = True
 
 

@@ -1,4 +1,4 @@
-"""Owns the API keys: how they are written, where they are read, which of them a client shows.
+"""Owns the API keys: their format, their sources and the lookup of a key.
 
 A line, or an entry between commas, is `NAME:KEY`. Only digests are kept. It must know nothing of
 HTTP: `app.web.access_control` reads the headers and refuses.
@@ -28,7 +28,7 @@ _FORM = "must be NAME:KEY, the key of 16 to 256 of the characters A-Z a-z 0-9 . 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The keys of which a client must show one; none at all lets everybody in.
+    """The valid API keys; if empty, requests need none.
 
     Args:
         digests: SHA-256 of each key by the key's name.
@@ -41,15 +41,15 @@ class ApiKeys:
 
     @property
     def names(self) -> list[str]:
-        """What the keys are called; the names are no secret."""
+        """The names of the keys, which are not secret."""
         return [name for name, _ in self.digests]
 
-    def name_of(self, shown: str) -> str | None:
-        """Return the name of the key that a client shows, or None.
+    def name_of(self, key: str) -> str | None:
+        """Return the name of a key, or None if it is invalid.
 
-        How long it takes tells nothing: digests are compared, in constant time, and always all.
+        Takes constant time: all digests are compared, each in constant time.
         """
-        digest = _digest(shown)
+        digest = _digest(key)
         found = None
         for name, known in self.digests:
             if hmac.compare_digest(digest, known):
@@ -58,11 +58,11 @@ class ApiKeys:
 
 
 def read_api_keys(settings: Settings) -> ApiKeys:
-    """Return the keys of all places together: the settings, and the credential of systemd.
+    """Return the keys of all sources: both settings and the systemd credential.
 
     Raises:
-        SettingsInvalid: a file cannot be read, an entry is malformed, a name is there twice, or a
-            file that is named holds no key. No message quotes a key.
+        SettingsInvalid: a file cannot be read, an entry is malformed, a name is repeated, or
+            `api_keys_file` has no key. No message quotes a key.
     """
     entries: list[tuple[str, str]] = []
     if settings.api_keys is not None:

@@ -1,7 +1,7 @@
-"""Owns what connections may take: how many there are, and how long requests and answers wait.
+"""Owns the limits on connections: their number, and the time to send a request or read a response.
 
-Sanic measures silence only: who sends a byte now and then keeps a connection for days, and so does
-who asks and never reads. It must not know what is asked or answered.
+Sanic only has idle timeouts: a client that sends a byte now and then (slowloris), or never reads,
+would keep its connection forever. Must not know requests or responses.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from sanic.http.constants import Stage
 
 from app.web.sanic_patches import Connection
 
-_LOOK_EVERY_S = 1.0
-_LAST_WORDS_S = 1.0
+_CHECK_INTERVAL_S = 1.0
+_LINGER_S = 1.0
 
 
 class ConnectionGuard:
-    """Makes the protocol of each new connection, and ends those that take too long to ask or read.
+    """Creates the protocol of each connection, and closes connections that are too slow.
 
-    Where there are too many, the longest idle one makes room for a new one.
+    At the limit, a new connection replaces the one that has been idle for the longest time.
 
     Args:
-        connections: returns what is open.
-        most: returns how many connections may be open.
-        serve: makes the protocol of one that is served.
+        connections: returns the open ones.
+        most: returns the maximum number of connections.
+        serve: creates the protocol of an accepted connection.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class ConnectionGuard:
         self._arriving: dict[Any, tuple[Any, float]] = {}
 
     def protocol(self, **arguments: Any) -> asyncio.Protocol:
-        """Return what serves a new connection, or what refuses it."""
+        """Return the protocol that serves a new connection, or the one that refuses it."""
         most = self._most()
         connections = list(self._connections())
         if len(connections) >= most and not _make_room(connections):
@@ -53,17 +53,17 @@ class ConnectionGuard:
         return protocol
 
     async def watch(self, timeout_s: Callable[[], float]) -> None:
-        """Look at the connections again and again; runs until it is cancelled.
+        """Check the connections periodically; runs until cancelled.
 
         Args:
-            timeout_s: tells how long a request may be on its way, and an answer unread.
+            timeout_s: returns the timeout for receiving a request and for writing a response.
         """
         while True:
-            await asyncio.sleep(min(_LOOK_EVERY_S, timeout_s() / 2))
-            self.look(time.monotonic(), timeout_s())
+            await asyncio.sleep(min(_CHECK_INTERVAL_S, timeout_s() / 2))
+            self.check(time.monotonic(), timeout_s())
 
-    def look(self, now_s: float, timeout_s: float) -> None:
-        """End the connections where one request or answer waits longer for the client."""
+    def check(self, now_s: float, timeout_s: float) -> None:
+        """Close the connections that have waited longer than `timeout_s` for the client."""
         seen, self._arriving = self._arriving, {}
         for connection in list(self._connections()):
             phase = _waited_for(connection)
@@ -78,7 +78,7 @@ class ConnectionGuard:
 
 
 def _make_room(connections: list[Any]) -> bool:
-    """Close the connection on which nothing happened for the longest time, if one is idle."""
+    """Close the connection that has been idle for the longest time, if any."""
     idle = [connection for connection in connections if _is_idle(connection)]
     if not idle:
         return False
@@ -87,7 +87,7 @@ def _make_room(connections: list[Any]) -> bool:
 
 
 def _is_idle(connection: Any) -> bool:
-    """Return whether a connection can make room; one that is closed already makes none."""
+    """Return whether a connection is idle and not closing yet."""
     http = connection.http
     if http is None or connection.transport is None or connection.transport.is_closing():
         return False
@@ -95,10 +95,10 @@ def _is_idle(connection: Any) -> bool:
 
 
 def _waited_for(connection: Any) -> tuple[Stage, int] | None:
-    """Return which part of which request or answer waits for the client, or None.
+    """Return the stage and number of the request that waits for the client, or None.
 
-    That is a request's header, the rest of a body that is only read to be thrown away, or an answer
-    that cannot be written as long as the client does not read those before it.
+    It waits for the rest of the header, for the rest of a body that is discarded, or for the client
+    to read earlier responses.
     """
     http = connection.http
     if http is None:
@@ -115,11 +115,11 @@ def _end(connection: Any, phase: tuple[Stage, int]) -> None:
         connection.abort()
         return
     connection.http.exception = RequestTimeout("The request header did not arrive in time")
-    connection._task.cancel()  # what Sanic does after silence; it answers with the exception
+    connection._task.cancel()  # as Sanic does on timeouts; the response is the exception
 
 
 class _Refusal(asyncio.Protocol):
-    """Says that there are too many connections, and hangs up."""
+    """Answers 503 at the connection limit, then closes."""
 
     def __init__(self, most: int) -> None:
         message = f"The server has {most} connections open already (setting max_connections)"
@@ -137,7 +137,7 @@ class _Refusal(asyncio.Protocol):
         )
 
     def connection_made(self, transport: Any) -> None:
-        """Answer before anything was asked; what comes is read, or the answer could get lost."""
+        """Answer at once, then linger: closing with unread data would reset the connection."""
         transport.write(self._answer)
         transport.write_eof()
-        asyncio.get_running_loop().call_later(_LAST_WORDS_S, transport.abort)
+        asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)

@@ -1,4 +1,4 @@
-"""Owns what web pages of other servers may do: nothing, but for the origins of the settings."""
+"""Owns the Origin check and the CORS headers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from app.config.access import ANY_ORIGIN
 from app.errors import OriginRefused
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
-_SHOWN_HEADERS = "X-Request-ID, Retry-After"
-_REMEMBERED_S = "600"
+_EXPOSED_HEADERS = "X-Request-ID, Retry-After"
+_MAX_AGE_S = "600"
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_\-, ]{1,2000}")
-_USUAL_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID"
+_DEFAULT_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID"
 
 
 def check_origin(request: Request, allowed: Set[str]) -> None:
-    """Let pass what is no web page's, what is this server's own page's, and configured origins.
+    """Refuse requests from web pages of other origins than this server's and the allowed ones.
 
     Raises:
-        OriginRefused: neither.
+        OriginRefused: the origin is not allowed.
     """
     origin = request.headers.get("origin")
     if origin is None or _is_allowed(origin, allowed):
@@ -33,7 +33,7 @@ def check_origin(request: Request, allowed: Set[str]) -> None:
 
 
 def is_preflight(request: Request) -> bool:
-    """Return whether a browser asks what a page may send; it shows no key with that."""
+    """Return whether a request is a CORS preflight, which carries no credentials."""
     headers = request.headers
     return (
         request.method == "OPTIONS"
@@ -43,21 +43,21 @@ def is_preflight(request: Request) -> bool:
 
 
 def preflight_response(request: Request) -> HTTPResponse:
-    """Return what an allowed page may send."""
-    wanted = request.headers.get("access-control-request-headers", "")
-    names = wanted if _HEADER_NAMES.fullmatch(wanted) else _USUAL_HEADERS
+    """Return the response to a preflight."""
+    requested = request.headers.get("access-control-request-headers", "")
+    names = requested if _HEADER_NAMES.fullmatch(requested) else _DEFAULT_HEADERS
     return HTTPResponse(
         status=204,
         headers={
             "Access-Control-Allow-Methods": _METHODS,
             "Access-Control-Allow-Headers": names,
-            "Access-Control-Max-Age": _REMEMBERED_S,
+            "Access-Control-Max-Age": _MAX_AGE_S,
         },
     )
 
 
 def add_headers(request: Request, response: BaseHTTPResponse, allowed: Set[str]) -> None:
-    """Say to the browser who may read this response; without configured origins, nothing."""
+    """Add the CORS headers to a response, if any origins are allowed."""
     if not allowed:
         return
     vary = "Origin, Access-Control-Request-Headers" if request.method == "OPTIONS" else "Origin"
@@ -65,7 +65,7 @@ def add_headers(request: Request, response: BaseHTTPResponse, allowed: Set[str])
     origin = request.headers.get("origin")
     if origin is not None and _is_allowed(origin, allowed):
         response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = _SHOWN_HEADERS
+        response.headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
 
 
 def _is_allowed(origin: str, allowed: Set[str]) -> bool:
@@ -73,7 +73,7 @@ def _is_allowed(origin: str, allowed: Set[str]) -> bool:
 
 
 def _is_same(origin: str, host: str) -> bool:
-    """Return whether a page comes from here; whether through TLS is a proxy's to know."""
+    """Return whether an origin is this server's; either scheme, as a proxy may add TLS."""
     try:
         parts = urlsplit(origin)
     except ValueError:

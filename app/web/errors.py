@@ -1,6 +1,6 @@
-"""Owns the way from errors to HTTP: one table of statuses, and what a client is told.
+"""Owns how errors become HTTP responses: the table of statuses, and the default body.
 
-An API that clients speak may put that into a shape of its own; `error_body` is the usual one.
+A dialect may have a body of its own; `error_body` is the default.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ _KINDS = {
     403: "permission_error",
     429: "rate_limit_error",
 }
-_HEADER_TOO_LARGE = "Request header exceeds the size limit"  # Sanic's words
+_HEADER_TOO_LARGE = "Request header exceeds the size limit"  # the message of Sanic's exception
 
 log = get_logger("api")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes that Sanic's own errors do not tell."""
+    """The limits that Sanic's errors do not mention."""
 
     max_body_bytes: int
     max_header_bytes: int
@@ -75,10 +75,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a client is told of an error, whatever the shape of the body.
+    """An error as clients see it, independent of the shape of the body.
 
     Args:
-        param: dotted name of the request field or setting at fault, where there is one.
+        param: dotted name of the invalid request field or setting, if any.
         code: short machine-readable name.
     """
 
@@ -93,7 +93,7 @@ ErrorShape = Callable[[Fault], Mapping[str, Any]]
 
 
 def status_of(error: BaseException) -> int:
-    """Return the HTTP status of an error; 500 for anything unforeseen."""
+    """Return the HTTP status of an error; 500 for unexpected ones."""
     if isinstance(error, errors.DistillerError):
         return STATUS.get(type(error), 500)
     if isinstance(error, SanicException):
@@ -102,7 +102,7 @@ def status_of(error: BaseException) -> int:
 
 
 def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
-    """Return what a client is told of an error."""
+    """Return an error as clients see it."""
     status = status_of(error)
     param: str | None = None
     code: str | None = "internal_error"
@@ -117,12 +117,12 @@ def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
         if limits and status == 431:
             message = f"Request header is larger than {limits.max_header_bytes} bytes"
             message += " (setting max_header_bytes)"
-    message = message.encode(errors="backslashreplace").decode()  # may quote bytes that are no text
+    message = message.encode(errors="backslashreplace").decode()  # may quote lone surrogates
     return Fault(status, message, param, code)
 
 
 def error_body(fault: Fault) -> dict[str, Any]:
-    """Return the JSON body of an error in OpenAI's shape, where a path has no other one."""
+    """Return the JSON body of an error in OpenAI's shape, the default."""
     kind = "invalid_request_error" if fault.status < 500 else "server_error"
     kind = _KINDS.get(fault.status, kind)
     return {
@@ -157,7 +157,7 @@ def _headers(error: BaseException, status: int) -> dict[str, str]:
 
 
 class JsonErrorHandler(ErrorHandler):
-    """Sanic's last resort, answering in JSON.
+    """Sanic's error handler, answering in JSON.
 
     Args:
         shape_of: returns the shape of the errors of a path.

@@ -1,7 +1,7 @@
-"""Owns which Host headers are names of this server; pure.
+"""Owns the check whether a Host header names this server; no I/O.
 
-A web page whose name its owner points at this device (DNS rebinding) sends that name as Host: a
-browser lets the page read the answers then. It cannot send another one.
+Against DNS rebinding: a web page whose domain resolves to this device is same-origin to the
+browser, but its requests carry that domain as Host.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def name_in(header: str) -> str | None:
 
 
 def is_own_name(name: str, reached_at: str, allowed: Set[str]) -> bool:
-    """Return whether a host is this server, as far as a client can know.
+    """Return whether a host name or address is one of this server's.
 
     Args:
         name: what `name_in` returned.

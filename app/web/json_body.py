@@ -1,4 +1,4 @@
-"""Owns the way between HTTP bodies and schemas: parse, validate, answer."""
+"""Owns JSON bodies: parsing and validating requests, encoding responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
     """Return the validated body of a request.
 
     Raises:
-        InvalidRequest: no JSON, or a field is wrong; `param` names the field.
+        InvalidRequest: malformed JSON or an invalid field, which `param` names.
     """
     if not body:
         raise InvalidRequest("The request has no body; a JSON object is expected", param="body")
@@ -37,7 +37,7 @@ def raw_fields(body: bytes, names: Sequence[str]) -> dict[str, msgspec.Raw]:
     is a part of `body`.
 
     Raises:
-        InvalidRequest: `body` is no JSON object.
+        InvalidRequest: `body` is not a JSON object.
     """
     try:
         found = _raw_decoder(tuple(names)).decode(body)

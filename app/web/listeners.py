@@ -1,6 +1,6 @@
-"""Owns the sockets the service listens on: handed over by systemd, or opened as settings say.
+"""Owns the listening sockets: passed by systemd, or opened as configured.
 
-It must not know what is served on them.
+Must not know what is served on them.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from app.web.api_keys import ApiKeys
 BACKLOG = 128
 _UNIX_MODE = 0o660
 _PROBE_S = 1.0
-# What a machine without a family of addresses says, such as one whose IPv6 is off.
-_LACKING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-# A port that was free on one address may be taken on the next.
+# Errors where the host lacks an address family, e.g. with IPv6 disabled.
+_UNAVAILABLE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+# A port that is free on one address may be in use on another.
 _TRIES = 10
 
 Address = tuple[socket.AddressFamily, tuple[Any, ...]]
@@ -37,7 +37,7 @@ log = get_logger("server")
 
 
 class CannotListen(Exception):
-    """An address cannot be listened on; the message says which and why."""
+    """Listening on an address failed; the message has the address and the reason."""
 
 
 @dataclass(slots=True)
@@ -45,9 +45,9 @@ class Listener:
     """A listening socket.
 
     Args:
-        url: where clients find it, such as `http://127.0.0.1:8000` or `unix:/run/x.sock`.
-        is_local: whether no other machine can reach it.
-        path: the file to be removed in the end; None where it is somebody else's.
+        url: its address, such as `http://127.0.0.1:8000` or `unix:/run/x.sock`.
+        is_local: whether only this machine can reach it.
+        path: the socket file to remove on close; None if it is not ours.
     """
 
     socket: socket.socket
@@ -57,24 +57,24 @@ class Listener:
     inode: int = 0
 
     def remove_file(self) -> None:
-        """Remove the file of a unix socket, unless another service has put its own there."""
+        """Remove the file of a unix socket, unless another service has replaced it."""
         with contextlib.suppress(OSError):
             if self.path and self.path.lstat().st_ino == self.inode:
                 self.path.unlink()
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Close the socket and remove its file."""
         self.remove_file()
         self.socket.close()
 
 
 def open_listeners(settings: Settings, handed: list[HandedFd]) -> list[Listener]:
-    """Return every socket to serve: those handed over, or else the ones of the settings.
+    """Return the sockets to serve: those passed by systemd, else those of the settings.
 
     Raises:
-        CannotListen: an address is taken or not allowed.
+        CannotListen: an address is in use or not permitted.
     """
-    listeners = [listener for item in handed if (listener := _taken_over(item))]
+    listeners = [listener for item in handed if (listener := _adopt(item))]
     if listeners:
         return listeners
     listeners = _listen_tcp(settings.host, settings.port)
@@ -88,10 +88,10 @@ def open_listeners(settings: Settings, handed: list[HandedFd]) -> list[Listener]
 
 
 def require_api_key(listeners: Sequence[Listener], settings: Settings, keys: ApiKeys) -> None:
-    """Make sure that what other machines can reach needs a key, unless the settings say otherwise.
+    """Require API keys if other machines can reach a socket, unless `allow_unauthenticated` is set.
 
     Raises:
-        SettingsInvalid: it does not.
+        SettingsInvalid: there are no keys.
     """
     reached = [listener.url for listener in listeners if not listener.is_local]
     if reached and not keys and not settings.allow_unauthenticated:
@@ -102,8 +102,8 @@ def require_api_key(listeners: Sequence[Listener], settings: Settings, keys: Api
         )
 
 
-def _taken_over(item: HandedFd) -> Listener | None:
-    """Return the socket handed over as a descriptor; None if it is no socket to be served."""
+def _adopt(item: HandedFd) -> Listener | None:
+    """Return the socket of a passed descriptor; None if it cannot be served."""
     try:
         found = socket.socket(fileno=item.fd)
     except OSError as error:
@@ -115,7 +115,7 @@ def _taken_over(item: HandedFd) -> Listener | None:
         if found.family == socket.AF_UNIX:
             return Listener(found, _unix_url(found))
         if found.family in (socket.AF_INET, socket.AF_INET6):
-            _notice_vanished_clients(found)
+            _enable_keepalive(found)
             return Listener(found, _tcp_url(found), is_local=_is_local(found))
     reason = "it is no socket that listens for TCP or unix streams"
     log.warning("handed_fd_not_served", fd=item.fd, name=item.name, reason=reason)
@@ -132,7 +132,7 @@ def _unix_url(listener: socket.socket) -> str:
 
 
 def _listen_tcp(host: str, port: int) -> list[Listener]:
-    """Listen on every address that a host has, all on one port, whichever it is for port 0."""
+    """Listen on every address of a host, all on the same port, also for port 0."""
     tries = _TRIES if port == 0 else 1
     while True:
         try:
@@ -144,16 +144,16 @@ def _listen_tcp(host: str, port: int) -> list[Listener]:
 
 
 def _addresses(host: str) -> list[Address]:
-    """Return the addresses of a host, each once, the preferred one first."""
+    """Return the distinct addresses of a host, the preferred one first."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((family, address) for family, _, _, _, address in found))
 
 
 def _listen_on_all(addresses: Sequence[Address], port: int) -> list[Listener]:
-    """Listen on the addresses that this machine has.
+    """Listen on those of the addresses that this machine has.
 
     Raises:
-        OSError: one is taken or not allowed, or the machine has none of them.
+        OSError: one is in use or not permitted, or the machine has none of them.
     """
     listeners: list[Listener] = []
     lacking: OSError | None = None
@@ -162,7 +162,7 @@ def _listen_on_all(addresses: Sequence[Address], port: int) -> list[Listener]:
             try:
                 listener = _listen_on(family, address, port, is_alone=len(addresses) == 1)
             except OSError as error:
-                if error.errno not in _LACKING:
+                if error.errno not in _UNAVAILABLE:
                     raise
                 lacking = error
                 log.info("address_not_served", host=address[0], reason=error.strerror)
@@ -183,9 +183,9 @@ def _listen_on(
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and not is_alone:  # IPv4 has sockets of its own
+        if family == socket.AF_INET6 and not is_alone:  # IPv4 has its own socket
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        _notice_vanished_clients(listener)
+        _enable_keepalive(listener)
         listener.bind((address[0], port, *address[2:]))
         listener.listen(BACKLOG)
     except OSError:
@@ -209,8 +209,8 @@ def _is_local(listener: socket.socket) -> bool:
     return is_loopback(without_zone(str(listener.getsockname()[0])))
 
 
-def _notice_vanished_clients(listener: socket.socket) -> None:
-    """Have the kernel probe silent connections; accepted ones inherit it."""
+def _enable_keepalive(listener: socket.socket) -> None:
+    """Enable TCP keepalive, which accepted connections inherit."""
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
@@ -221,25 +221,25 @@ def _notice_vanished_clients(listener: socket.socket) -> None:
 
 
 def _listen_unix(path: Path) -> Listener:
-    """Listen on a path; a socket that nobody serves any more is replaced, nothing else is."""
+    """Listen on a path; replaces a stale socket, but nothing else."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    passing = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        _refuse_what_is_there(path)
-        listener.bind(str(passing))
-        passing.chmod(_UNIX_MODE)
+        _check_replaceable(path)
+        listener.bind(str(temporary))
+        temporary.chmod(_UNIX_MODE)
         listener.listen(BACKLOG)
-        inode = passing.lstat().st_ino
-        passing.rename(path)  # clients see it only when it listens
+        inode = temporary.lstat().st_ino
+        temporary.rename(path)  # atomic: clients never see a socket that does not listen
     except OSError as error:
         listener.close()
         with contextlib.suppress(OSError):
-            passing.unlink()
+            temporary.unlink()
         raise CannotListen(f"unix_socket {path}: {error.strerror or error}") from error
     return Listener(listener, f"unix:{path}", path=path, inode=inode)
 
 
-def _refuse_what_is_there(path: Path) -> None:
+def _check_replaceable(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

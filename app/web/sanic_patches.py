@@ -1,7 +1,4 @@
-"""Owns where Sanic's HTTP ends in a traceback: targets that are no path of a server.
-
-It must not know what is asked or answered, nor how many connections there are.
-"""
+"""Owns the fixes of Sanic's HTTP, which fails on request targets that are not a path."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ class _Request(Request):
 
 class _Http(Http):
     def create_empty_request(self) -> None:
-        """Make what an error is answered to, also where the target is no URL at all."""
+        """Create the request that an error is the response to, also for an invalid target."""
         try:
             super().create_empty_request()
         except BadURL:
@@ -29,7 +26,7 @@ class _Http(Http):
 
 
 class Connection(HttpProtocol):
-    """A connection on which HTTP 1.1 is spoken."""
+    """An HTTP/1.1 connection."""
 
     HTTP_CLASS = _Http
 

@@ -1,7 +1,7 @@
-"""Owns the event loop: serves a Sanic application on several sockets, and ends it gracefully.
+"""Owns the event loop: serves a Sanic application on several sockets, and shuts it down gracefully.
 
-Sanic's own runner serves one socket, waits in steps of 100 ms and cuts open streams in the middle
-of a chunk. It must not know what the application does.
+Sanic's own runner serves one socket, polls every 100 ms and cuts open streams in the middle of a
+chunk. Must not know what the application does.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from app.logs import get_logger
 from app.web.connections import ConnectionGuard
 from app.web.listeners import BACKLOG, Listener
 
-# Connections that are open and have sent nothing yet may have a request on its way.
-_FIRST_REQUEST_S = 0.25
-_LAST_WORDS_S = 0.5
-_LOOK_EVERY_S = 0.02
+# The first request of a new connection may be in flight.
+_FIRST_REQUEST_GRACE_S = 0.25
+_FLUSH_TIMEOUT_S = 0.5
+_POLL_INTERVAL_S = 0.02
 
 log = get_logger("server")
 
 
 class HttpServer:
-    """Serves until it is told to stop.
+    """Serves until stopped by a signal.
 
     Args:
         listeners: the sockets; this server closes them.
-        stop_timeout_s: tells how many seconds open requests get in the end.
-        end_requests: has every open request end with an error of its own.
-        on_stop: called at once when the end begins.
-        ready: what is waited for before connections are taken; until then they wait in the
-            sockets' queues, which is for sockets that somebody else keeps open. None: nothing.
-        max_connections: tells how many connections may be open.
+        stop_timeout_s: returns the drain timeout of open requests.
+        end_requests: makes every open request fail with an error.
+        on_stop: called when the shutdown begins.
+        ready: awaited before connections are accepted; until then they wait in the backlog, as
+            is wanted for sockets that systemd keeps open. None: accept at once.
+        max_connections: returns the maximum number of open connections.
     """
 
     def __init__(
@@ -60,16 +60,16 @@ class HttpServer:
         self._guard = ConnectionGuard(self._connections, max_connections)
         self._servers: list[Any] = []
         self._stopping = asyncio.Event()
-        self._hurried = asyncio.Event()
+        self._force_stop = asyncio.Event()
 
     def run(self, app: Sanic[Any, Any], on_hangup: Callable[[], None] | None = None) -> None:
-        """Serve until SIGTERM or SIGINT; a second one leaves open requests no more time.
+        """Serve until SIGTERM or SIGINT; a second one ends the drain.
 
         Args:
             app: its `before_server_*` and `after_server_*` listeners are called.
-            on_hangup: what SIGHUP does; without it, that ends the service too.
+            on_hangup: called on SIGHUP, which stops the service otherwise.
         """
-        app.register_middleware(self._keep_no_connection, "response")
+        app.register_middleware(self._close_after_response, "response")
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._serve(app, on_hangup or self._stop))
 
@@ -123,17 +123,17 @@ class HttpServer:
 
     def _stop(self) -> None:
         if self._stopping.is_set():
-            self._hurried.set()
+            self._force_stop.set()
         self._stopping.set()
 
-    async def _keep_no_connection(self, request: Request, _: Any) -> None:
-        """Let clients know that the next request needs a new connection: to the next instance."""
+    async def _close_after_response(self, request: Request, _: Any) -> None:
+        """Disable keep-alive during shutdown, so that clients reconnect to the next instance."""
         http: Any = request.stream
         if self._stopping.is_set() and http is not None:
             http.keep_alive = False
 
     def _stop_accepting(self) -> None:
-        """Close our sockets; who wants to connect finds the next instance's or systemd's."""
+        """Close our sockets; new clients reach the next instance's or systemd's."""
         for server in self._servers:
             if server.server is not None:
                 server.server.close()
@@ -143,7 +143,7 @@ class HttpServer:
     # ------------------------------------------------------------ open requests
 
     def open_requests(self) -> list[Request]:
-        """Return the requests that are being answered."""
+        """Return the requests in progress."""
         return [connection.http.request for connection in self._connections() if connection.http]
 
     def _connections(self) -> list[Any]:
@@ -151,7 +151,7 @@ class HttpServer:
 
     async def _finish_requests(self) -> None:
         began_s = time.monotonic()
-        await self._until_closed(self._stop_timeout_s(), self._hurried)
+        await self._until_closed(self._stop_timeout_s(), self._force_stop)
         if connections := self._connections():
             open_requests = sum(1 for connection in connections if _is_busy(connection))
             log.info(
@@ -160,23 +160,23 @@ class HttpServer:
                 waited_s=round(time.monotonic() - began_s, 1),
             )
             self._end_requests()
-            await self._until_closed(_LAST_WORDS_S)
+            await self._until_closed(_FLUSH_TIMEOUT_S)
         for connection in self._connections():
             connection.abort()
 
     async def _until_closed(self, timeout_s: float, cut_short: asyncio.Event | None = None) -> None:
-        """Close connections as they become idle, until none is left or the time is up."""
+        """Close connections as they become idle, until none is left or the timeout expires."""
         began_s = time.monotonic()
         waiting = cut_short or asyncio.Event()
         while not waiting.is_set():
             passed_s = time.monotonic() - began_s
             for connection in self._connections():
-                if connection.state["requests_count"] or passed_s >= _FIRST_REQUEST_S:
+                if connection.state["requests_count"] or passed_s >= _FIRST_REQUEST_GRACE_S:
                     connection.close_if_idle()
             if not self._connections() or passed_s >= timeout_s:
                 return
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(_LOOK_EVERY_S, timeout_s)):
+                async with asyncio.timeout(min(_POLL_INTERVAL_S, timeout_s)):
                     await waiting.wait()
 
 

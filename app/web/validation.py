@@ -1,4 +1,4 @@
-"""Owns how a value that fits no schema is told; must know nothing of HTTP."""
+"""Owns how validation errors become error messages; must not know HTTP."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from app.errors import InvalidRequest
 
 _UNKNOWN_KEY = "extra_forbidden"
-_MISFIT = "misfit"
+_FIELD_ERROR = "field_error"
 
 
-def misfit(param: str, reason: str) -> PydanticCustomError:
-    """Return the error of a value that does not go with another one; `param` names its field."""
-    return PydanticCustomError(_MISFIT, "{reason}", {"param": param, "reason": reason})
+def field_error(param: str, reason: str) -> PydanticCustomError:
+    """Return a validation error with its own `param`, e.g. of a field that excludes another."""
+    return PydanticCustomError(_FIELD_ERROR, "{reason}", {"param": param, "reason": reason})
 
 
 def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
-    """Return the client's mistake: a sentence, and the field at fault as the client wrote it."""
+    """Return the error for the client: a sentence, and the name of the field as sent."""
     details = error.errors(include_url=False, include_context=True)
     first = _most_specific(details)
     if first["type"] == "json_invalid":
@@ -27,7 +27,7 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
         return InvalidRequest(
             f"The request body is not valid JSON: {reason}", param="body", code="invalid_json"
         )
-    where = first["ctx"]["param"] if first["type"] == _MISFIT else _dotted(first["loc"])
+    where = first["ctx"]["param"] if first["type"] == _FIELD_ERROR else _dotted(first["loc"])
     if first["type"] == _UNKNOWN_KEY:
         return _unknown_key(first["loc"], schema)
     message = first["msg"].removeprefix("Value error, ")
@@ -39,7 +39,7 @@ def explain(error: ValidationError, schema: type[BaseModel]) -> InvalidRequest:
 def _most_specific(details: list[ErrorDetails]) -> ErrorDetails:
     """Return the error to report: an unknown key, else the first one.
 
-    Where a value fits no branch of a union, the branch that looked deepest into it tells most.
+    If a value matches no branch of a union, the error of the deepest branch is reported.
     """
     for detail in details:
         if detail["type"] == _UNKNOWN_KEY:
@@ -66,7 +66,7 @@ def _keys(owner: type[BaseModel]) -> list[str]:
 
 
 def _owner(schema: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """Return the model that lies at `path` inside `schema`."""
+    """Return the model at `path` inside `schema`."""
     owner: type[BaseModel] | None = schema
     for part in path:
         field = owner.model_fields.get(str(part)) if owner else None
@@ -99,7 +99,7 @@ def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 def _is_union_branch(part: str) -> bool:
-    """Say whether pydantic put the name of a type into the path, as it does for unions."""
+    """Return whether a part of a path is the name of a type, as pydantic adds for unions."""
     return part in _TYPE_NAMES or "[" in part or "(" in part
 
 

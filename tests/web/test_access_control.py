@@ -13,7 +13,7 @@ from sanic.compat import Header
 
 from app.errors import KeyRefused, TooManyRequests
 from app.web import access_control
-from app.web.access_control import AccessPolicy, is_known
+from app.web.access_control import AccessPolicy, is_authenticated
 from app.web.api_keys import ApiKeys
 
 LAPTOP, PHONE, WRONG = "laptop-key-0123456789", "phone-key-9876543210", "wrong-key-0123456789"
@@ -76,7 +76,7 @@ async def test_a_known_key_is_named_whichever_header_shows_it(
 ) -> None:
     request = request_with(headers)
     await admit(request, AccessPolicy(keys=KEYS))
-    assert is_known(request)
+    assert is_authenticated(request)
     assert request.ctx.facts == {"key_name": name}
 
 
@@ -115,7 +115,7 @@ async def test_no_key_is_refused_as_that(headers: dict[str, str]) -> None:
 async def test_where_no_keys_are_configured_everybody_is_known(headers: dict[str, str]) -> None:
     request = request_with(headers)
     await admit(request, AccessPolicy())
-    assert is_known(request)
+    assert is_authenticated(request)
 
 
 @pytest.mark.parametrize(("headers", "known"), [({}, False), (plain(PHONE), True)])
@@ -124,7 +124,7 @@ async def test_health_is_open_and_tells_details_to_who_is_known(
 ) -> None:
     request = request_with(headers, "/health")
     await admit(request, AccessPolicy(keys=KEYS))
-    assert is_known(request) is known
+    assert is_authenticated(request) is known
 
 
 async def test_what_a_client_has_open_counts_by_key_whichever_header_shows_it() -> None:

@@ -45,7 +45,7 @@ class FakeConnection:
 def looked_at(connection: FakeConnection, *times_s: float) -> list[str]:
     guard = ConnectionGuard(lambda: [connection], lambda: 1)
     for now_s in times_s:
-        guard.look(now_s, TIMEOUT_S)
+        guard.check(now_s, TIMEOUT_S)
     return connection.ended
 
 
@@ -79,7 +79,7 @@ def test_each_request_has_the_whole_time() -> None:
     guard = ConnectionGuard(lambda: [connection], lambda: 1)
     for now_s in range(0, 100, 8):
         connection.state["requests_count"] += 1
-        guard.look(now_s, TIMEOUT_S)
+        guard.check(now_s, TIMEOUT_S)
     assert connection.ended == []
 
 

@@ -39,20 +39,20 @@ class Stream:
         self._outcome = outcome
         self._response: HTTPResponse | None = None
         self._is_sending = False
-        self._patience = IdleTimer(request.app.config.REQUEST_TIMEOUT, self._hang_up_if_stalled)
+        self._write_timer = IdleTimer(request.app.config.REQUEST_TIMEOUT, self._abort_if_stalled)
 
     async def send(self, arrived: Arrivals) -> None:
         """Send the whole stream and write the request's log line."""
         try:
             await self._send_all(arrived)
         finally:
-            self._patience.close()
+            self._write_timer.close()
 
     async def _send_all(self, arrived: Arrivals) -> None:
         status = 200
         try:
-            async for together in arrived:
-                await self._write(self._encoded(together) if together else self._writer.ping())
+            async for batch in arrived:
+                await self._write(self._encoded(batch) if batch else self._writer.ping())
         except asyncio.CancelledError:
             access_log.write(self._request, STATUS_CLIENT_GONE)
             raise
@@ -68,10 +68,10 @@ class Stream:
         if self._response is not None:
             await self._push(self._response, b"", end_stream=True)
 
-    def _encoded(self, together: list[Arrival]) -> bytes:
-        """Return the bytes of all that arrived together, so that they leave in one write."""
+    def _encoded(self, batch: list[Arrival]) -> bytes:
+        """Return the bytes of all that arrived batch, so that they leave in one write."""
         parts: list[bytes] = []
-        for prompt_no, events in together:
+        for prompt_no, events in batch:
             raise_if_failed(events[-1])
             parts += map(partial(self._writer.feed, prompt_no), events)
             self._outcome.note(prompt_no, events)
@@ -96,12 +96,12 @@ class Stream:
     async def _push(
         self, response: HTTPResponse, data: bytes, *, end_stream: bool | None = None
     ) -> None:
-        self._patience.reset()
+        self._write_timer.reset()
         self._is_sending = True
         await response.send(data, end_stream)
         self._is_sending = False
 
-    def _hang_up_if_stalled(self) -> None:
+    def _abort_if_stalled(self) -> None:
         """Drop a client that keeps its connection but reads no longer; that cancels this stream."""
         transport: Any = self._request.transport
         if self._is_sending and transport is not None:

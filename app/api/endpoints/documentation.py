@@ -46,18 +46,18 @@ def routes(described: Sequence[Route]) -> tuple[Route, ...]:
     """
 
     @cache
-    def written(version: str, *, needs_key: bool) -> dict[str, Any]:
+    def build(version: str, *, needs_key: bool) -> dict[str, Any]:
         return document(described, version, needs_key=needs_key)
 
-    def written_for(request: Request) -> dict[str, Any]:
+    def document_for(request: Request) -> dict[str, Any]:
         service = service_of(request)
-        return written(service.version, needs_key=bool(service.access_policy.keys))
+        return build(service.version, needs_key=bool(service.access_policy.keys))
 
     async def openapi(request: Request) -> HTTPResponse:
-        return json_response(written_for(request))
+        return json_response(document_for(request))
 
     async def docs(request: Request) -> HTTPResponse:
-        return html(_page(written_for(request), f"{request.scheme}://{request.host}"))
+        return html(_page(document_for(request), f"{request.scheme}://{request.host}"))
 
     return (
         Route(

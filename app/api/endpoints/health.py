@@ -12,7 +12,7 @@ from app.api.cache_status import disk_state
 from app.api.route import OPEN, Route
 from app.api.schemas.service import HealthResponse, HealthState, LiveResponse, RootResponse
 from app.api.service import Service, service_of
-from app.web.access_control import is_known
+from app.web.access_control import is_authenticated
 from app.web.json_body import json_response
 
 _LOAD_FAILED = "The model did not load; clients with an API key are told why"
@@ -34,7 +34,7 @@ async def health(request: Request) -> HTTPResponse:
     """Say whether a model serves, and what is going on otherwise."""
     service = service_of(request)
     body = _state(service)
-    if is_known(request):
+    if is_authenticated(request):
         body |= await _details(service)
     response = json_response(body, status=200 if body["model_loaded"] else 503)
     if not body["model_loaded"]:

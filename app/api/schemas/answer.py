@@ -23,7 +23,7 @@ class UsageBody(BaseModel):
 
 
 class TimingsBody(BaseModel):
-    """Where the time went, in milliseconds; names are llama-server's."""
+    """Timings in milliseconds; names are llama-server's."""
 
     queue_ms: float
     ttft_ms: float

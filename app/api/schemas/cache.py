@@ -1,4 +1,4 @@
-"""Owns the shapes of what is said of the prompt cache; must not know handlers."""
+"""Owns the schemas of the prompt cache's state; must not know handlers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DiskState = Literal["ok", "off", "paused", "refused"]
 
 
 class FirstDifference(BaseModel):
-    """Where a prompt parts from the cached one that is most like it; texts are a few words."""
+    """Where a prompt diverges from the most similar cached one; texts are excerpts."""
 
     index: int = Field(description="Of the first token that differs.")
     before: str
@@ -22,7 +22,7 @@ class FirstDifference(BaseModel):
 
 
 class CacheBody(BaseModel):
-    """What the prompt cache had of a prompt."""
+    """How much of a prompt was cached."""
 
     tier: CacheTier
     cached_tokens: int
@@ -58,7 +58,7 @@ class DiskTier(BaseModel):
 
 
 class Tiers(BaseModel):
-    """Where prompts are kept."""
+    """The tiers of the prompt cache."""
 
     memory: MemoryTier
     disk: DiskTier
@@ -77,7 +77,7 @@ class EntryBody(BaseModel):
 
 
 class ModelUsage(BaseModel):
-    """What is on disk of one model."""
+    """Disk usage of one model."""
 
     folder: str
     entries: int
@@ -85,7 +85,7 @@ class ModelUsage(BaseModel):
 
 
 class CacheResponse(BaseModel):
-    """Answer of `GET /cache`; all but `models` is of the model that serves, if one does."""
+    """Answer of `GET /cache`; all but `models` is about the loaded model, if any."""
 
     model: str | None
     tiers: Tiers | None
@@ -104,7 +104,7 @@ class ClearCacheResponse(BaseModel):
 
 
 class RestoreCacheResponse(Strict):
-    """What the prompt cache holds of the conversation now."""
+    """How much of the conversation is cached now."""
 
     status: Literal["ok"]
     message: str

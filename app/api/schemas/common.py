@@ -42,12 +42,13 @@ class Lenient(BaseModel):
 
 @with_parameters("load", LoadParams)
 class LoadModelConfigs(Strict):
-    """How to load a model; counts only when a load happens."""
+    """Load parameters; used only if the model has to be loaded."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     fit: Literal["auto", "strict"] | None = Field(
-        None, description="Whether n_ctx is lowered to what fits, or a larger one refused."
+        None,
+        description="`auto` lowers n_ctx to fit into memory, `strict` refuses the load.",
     )
 
     @model_validator(mode="after")
@@ -64,7 +65,7 @@ class LoadModelConfigs(Strict):
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong, as OpenAI's clients expect it."""
+    """An error, as OpenAI's clients expect it."""
 
     message: str
     type: str

@@ -1,4 +1,4 @@
-"""Owns what a request may demand of an answer's text; must not know how that is enforced.
+"""Owns the request fields that constrain an answer's text; must not know how it is enforced.
 
 The names are those of OpenAI (`response_format`), llama-server (`json_schema`, `grammar`) and vLLM
 (`guided_*`, `structured_outputs`).
@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from app.api.schemas.common import Lenient, Strict
-from app.api.schemas.json_schema import BoundedSchema, written
+from app.api.schemas.json_schema import BoundedSchema, json_text
 from app.protocol import Constraint
-from app.web.validation import misfit
+from app.web.validation import field_error
 
 MAX_TEXT_BYTES = 64 * 1024
 MAX_CHOICES = 256
@@ -24,14 +24,14 @@ _Kind = Literal["json_schema", "grammar", "regex", "choice"]
 
 def _fits(text: str) -> str:
     if len(text.encode()) > MAX_TEXT_BYTES:
-        raise ValueError(f"may have {MAX_TEXT_BYTES} bytes")
+        raise ValueError(f"must have at most {MAX_TEXT_BYTES} bytes")
     return text
 
 
 def _differ(choices: list[str]) -> list[str]:
     if len(set(choices)) < len(choices):
-        raise ValueError("the texts must differ")
-    _fits(written(choices))
+        raise ValueError("the choices must be unique")
+    _fits(json_text(choices))
     return choices
 
 
@@ -45,13 +45,14 @@ Choices = Annotated[
 
 
 class JsonSchemaFormat(Lenient):
-    """A JSON schema that the answer has to fit."""
+    """A JSON schema for the answer."""
 
     name: str | None = Field(None, max_length=64)
     description: str | None = None
     schema_: BoundedSchema = Field(alias="schema")
     strict: bool | None = Field(
-        None, description="False ignores what of the schema cannot be enforced; else it is refused."
+        None,
+        description="If false, keywords that cannot be enforced are ignored, not refused.",
     )
 
 
@@ -67,15 +68,15 @@ class ResponseFormat(Lenient):
     @model_validator(mode="after")
     def _has_its_schema(self) -> Self:
         if self.type == "json_schema" and self.json_schema is None:
-            raise misfit("response_format.json_schema", 'is needed where type is "json_schema"')
+            raise field_error("response_format.json_schema", 'is required if type is "json_schema"')
         return self
 
     def constraint(self) -> Constraint | None:
-        """Return what the answer has to be; None is free text."""
+        """Return the constraint; None is free text."""
         if self.type == "json_schema" and self.json_schema:
             return Constraint(
                 kind="json_schema",
-                text=written(self.json_schema.schema_),
+                text=json_text(self.json_schema.schema_),
                 param="response_format.json_schema.schema",
                 is_strict=self.json_schema.strict is not False,
             )
@@ -87,7 +88,7 @@ class ResponseFormat(Lenient):
 
 
 class StructuredOutputs(Strict):
-    """vLLM's place for the form of the answer."""
+    """vLLM's object of constraints."""
 
     json_: BoundedSchema | None = Field(None, alias="json")
     regex: Regex | None = None
@@ -112,12 +113,10 @@ _FIELDS: tuple[tuple[str, _Kind], ...] = (
 
 
 class ConstraintFields(BaseModel):
-    """The fields that say what an answer has to be, of which a request has one at most."""
+    """The fields that constrain an answer; a request may have one of them."""
 
     response_format: ResponseFormat | None = None
-    json_schema: BoundedSchema | None = Field(
-        None, description="A schema that the answer has to fit."
-    )
+    json_schema: BoundedSchema | None = Field(None, description="A JSON schema for the answer.")
     grammar: GrammarText | None = Field(
         None, description="A grammar for the answer: llguidance's Lark, or GBNF."
     )
@@ -133,12 +132,12 @@ class ConstraintFields(BaseModel):
     def _is_one_at_most(self) -> Self:
         found = self._constraints()
         if len(found) > 1:
-            raise misfit(found[1].param, f"contradicts {found[0].param}; only one can be met")
+            raise field_error(found[1].param, f"cannot be combined with {found[0].param}")
         return self
 
     @property
     def constraint(self) -> Constraint | None:
-        """What the answer has to be; None is free text."""
+        """The constraint of the request; None is free text."""
         found = self._constraints()
         return found[0] if found else None
 
@@ -163,5 +162,5 @@ class ConstraintFields(BaseModel):
 
 
 def _constraint(kind: _Kind, value: Any, param: str) -> Constraint:
-    text = value if isinstance(value, str) else written(value)
+    text = value if isinstance(value, str) else json_text(value)
     return Constraint(kind=kind, text=text, param=param)

@@ -13,7 +13,7 @@ from app.api.schemas.tools import MAX_TOOLS, ToolDefinition, check_tools
 
 
 class ContentPart(BaseModel):
-    """A part of a message; text is what this service can show to a model."""
+    """A part of a message; only text is supported."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -53,17 +53,18 @@ class ChatMessage(BaseModel):
 
 
 class ConversationFields(ThinkingFields, Lenient):
-    """What the chat template sees."""
+    """The fields that the chat template renders."""
 
     model: str | None = Field(None, min_length=1, max_length=255)
     messages: list[ChatMessage] = Field(min_length=1, max_length=4096)
     tools: list[ToolDefinition] | None = Field(None, max_length=MAX_TOOLS)
     chat_template_kwargs: dict[str, Any] | None = None
     add_generation_prompt: bool | None = Field(
-        None, description="End the prompt with the opening of an answer; true unless continued."
+        None, description="Whether the prompt ends with the opening of an answer; true by default."
     )
     continue_final_message: bool | None = Field(
-        None, description="Go on with the last message, an assistant's, instead of a new answer."
+        None,
+        description="Continue the last message, which must be the assistant's.",
     )
 
     @field_validator("messages", mode="before")
@@ -84,16 +85,16 @@ class ConversationFields(ThinkingFields, Lenient):
         return {**self.template_variables(), **(self.chat_template_kwargs or {})}
 
     def plain_messages(self) -> list[dict[str, Any]]:
-        """Return the messages as objects with what the client sent."""
+        """Return the messages as objects with the fields that the client sent."""
         return [message.model_dump(exclude_unset=True) for message in self.messages]
 
     def plain_tools(self) -> list[dict[str, Any]]:
-        """Return the tools as objects with what the client sent."""
+        """Return the tools as objects with the fields that the client sent."""
         return [tool.model_dump(exclude_unset=True) for tool in self.tools or ()]
 
 
 class RestoreCacheRequest(ConversationFields):
-    """Body of `POST /restore_cache`: the conversation to have ready."""
+    """Body of `POST /restore_cache`: the conversation to prefill."""
 
     inference_configs: InferenceConfigs | None = None
     load_model_configs: LoadModelConfigs | None = None

@@ -1,4 +1,4 @@
-"""Owns how large and how deep a JSON schema of a request may be; must not know what it means."""
+"""Owns the limits on the size and depth of a JSON schema; must not know what it means."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ MAX_SCHEMA_BYTES = 128 * 1024
 MAX_LEVELS = 64
 
 
-def written(value: JsonObject | list[str]) -> str:
+def json_text(value: JsonObject | list[str]) -> str:
     """Return the JSON text of a value, its keys in the order the client wrote them.
 
     Raises:
-        ValueError: it holds what JSON has no word for.
+        ValueError: it contains NaN or Infinity.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        raise ValueError("NaN and Infinity are no JSON") from None
+        raise ValueError("NaN and Infinity are not valid JSON") from None
 
 
 def _is_shallow(schema: JsonObject) -> JsonObject:
@@ -31,7 +31,7 @@ def _is_shallow(schema: JsonObject) -> JsonObject:
         level = [inner for part in level for inner in _containers_in(part)]
         if not level:
             return schema
-    raise ValueError(f"objects and lists may be nested {MAX_LEVELS} levels deep")
+    raise ValueError(f"objects and lists may be nested at most {MAX_LEVELS} levels deep")
 
 
 def _containers_in(part: Any) -> list[Any]:
@@ -40,8 +40,8 @@ def _containers_in(part: Any) -> list[Any]:
 
 
 def _is_short(schema: JsonObject) -> JsonObject:
-    if len(written(schema).encode()) > MAX_SCHEMA_BYTES:
-        raise ValueError(f"a schema may have {MAX_SCHEMA_BYTES} bytes")
+    if len(json_text(schema).encode()) > MAX_SCHEMA_BYTES:
+        raise ValueError(f"a schema may have at most {MAX_SCHEMA_BYTES} bytes")
     return schema
 
 

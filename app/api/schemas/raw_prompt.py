@@ -1,4 +1,4 @@
-"""Owns the shape of prompts that no chat template writes, and of what goes with them."""
+"""Owns the schemas of raw prompts, which no chat template renders, and of their sampling."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ Prompts = Annotated[
 
 @with_parameters("request", AnswerParams, takes_refused=True)
 class RawSamplingFields(SamplingFields):
-    """How tokens are chosen; an answer to a raw prompt may be empty: `max_tokens` may be 0."""
+    """The sampling parameters of a raw prompt, for which `max_tokens` may be 0."""
 
     @property
     def has_limit(self) -> bool:
-        """Whether the request says how long an answer may be."""
+        """Whether the request limits the number of tokens."""
         return any(getattr(self, name) is not None for name in spellings("max_tokens"))
 
 
@@ -71,11 +71,11 @@ def raw_prompts(prompts: Any, n_vocab: int, suffix: str | None = None) -> list[R
 
     Args:
         prompts: as a request has them; None is an empty text.
-        n_vocab: how many tokens the model knows.
-        suffix: the text behind each of them.
+        n_vocab: size of the vocabulary.
+        suffix: the text after each of them.
 
     Raises:
-        InvalidRequest: a token id is none of the model's.
+        InvalidRequest: a token id is outside the vocabulary.
     """
     return [_raw(prompt, n_vocab, suffix) for prompt in separate(prompts)]
 
@@ -85,6 +85,7 @@ def _raw(prompt: str | list[int] | None, n_vocab: int, suffix: str | None) -> Ra
         return RawPrompt(text=prompt or "", suffix=suffix)
     if (highest := max(prompt)) >= n_vocab:
         raise InvalidRequest(
-            f"prompt: {highest} is no token id; ids run from 0 to {n_vocab - 1}", param="prompt"
+            f"prompt: {highest} is not a token id; ids range from 0 to {n_vocab - 1}",
+            param="prompt",
         )
     return RawPrompt(tokens=prompt, suffix=suffix)

@@ -1,4 +1,4 @@
-"""Owns how a request says whether and how much the model thinks; must not know handlers."""
+"""Owns the reasoning fields of a request; must not know handlers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from app.protocol import ReasoningParams
 
 
 class ThinkingFields(BaseModel):
-    """What of it the chat template sees."""
+    """The reasoning fields that the chat template renders."""
 
     model_config = ConfigDict(strict=True)
 
     enable_thinking: bool | None = Field(
-        None, description="Whether the model thinks first, where its template knows the switch."
+        None,
+        description="Whether the model reasons first, if its template has the switch.",
     )
     reasoning_effort: str | None = Field(
         None,
         min_length=1,
         max_length=32,
-        description="How much the model thinks, in its template's words; `none` is not at all.",
+        description="Reasoning effort, as the chat template names it; `none` disables reasoning.",
     )
 
     def template_variables(self) -> dict[str, Any]:
-        """Return the variables for the chat template; what was not asked for is not among them."""
+        """Return the variables for the chat template that the request sets."""
         variables: dict[str, Any] = {}
         if self.reasoning_effort is not None:
             variables["reasoning_effort"] = self.reasoning_effort
@@ -41,16 +42,17 @@ class ThinkingFields(BaseModel):
 
 @with_parameters("request", ReasoningDefaults)
 class ReasoningFields(BaseModel):
-    """What becomes of what the model thinks."""
+    """How reasoning is returned and limited."""
 
     model_config = ConfigDict(strict=True)
 
     reasoning_format: Literal["none", "auto", "deepseek"] | None = Field(
-        None, description="`none` leaves it in the text; else it is in `reasoning_content`."
+        None,
+        description="`none` leaves it in the content; else it is in `reasoning_content`.",
     )
 
     def reasoning(self, default: ReasoningParams) -> ReasoningParams:
-        """Return what becomes of it; what the request does not say is as in `default`."""
+        """Return the reasoning parameters; missing ones are those of `default`."""
         is_split, budget = default.is_split, default.budget
         if self.reasoning_format is not None:
             is_split = self.reasoning_format != "none"

@@ -1,4 +1,4 @@
-"""Owns how a request says how tokens are chosen; must not know handlers."""
+"""Owns the sampling fields of a request; must not know handlers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.parameters.sampling import SamplingParams
 
 @with_parameters("request", SamplingParams, AnswerParams)
 class SamplingFields(BaseModel):
-    """How tokens are chosen; the names are OpenAI's and llama-server's."""
+    """The sampling parameters, by OpenAI's and llama-server's names."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -20,6 +20,6 @@ class SamplingFields(BaseModel):
 
 
 class InferenceConfigs(SamplingFields):
-    """The device client's place for sampling values; it wins over the top level."""
+    """The device client's object of sampling parameters, which wins over the top level."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -20,14 +20,14 @@ class RootResponse(BaseModel):
 
 
 class DiskHealth(BaseModel):
-    """Whether prompts are kept on disk, and why not."""
+    """The state of the disk cache, and the reason if it is not `ok`."""
 
     disk: DiskState
     message: str
 
 
 class ProfileHealth(BaseModel):
-    """What became of a profile when the model was loaded."""
+    """The state of a profile."""
 
     name: str
     state: Literal["waiting", "restoring", "ready", "failed", "other_model"]
@@ -35,7 +35,7 @@ class ProfileHealth(BaseModel):
 
 
 class DeviceHealth(BaseModel):
-    """How the device is; null is what it does not tell."""
+    """The sensors of the device; null if not available."""
 
     temperature_c: float | None
     temperatures_c: dict[str, float]
@@ -55,7 +55,7 @@ class DeviceHealth(BaseModel):
 
 
 class HealthState(BaseModel):
-    """Answer of `GET /health` without a key where keys are needed."""
+    """Answer of `GET /health` without authentication."""
 
     status: Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
     message: str
@@ -64,7 +64,7 @@ class HealthState(BaseModel):
 
 
 class HealthResponse(HealthState):
-    """Answer of `GET /health`: 200 where a model serves, else 503."""
+    """Answer of `GET /health`: 200 if a model is loaded, else 503."""
 
     warnings: list[str]
     version: str
@@ -76,7 +76,7 @@ class HealthResponse(HealthState):
 
 
 class LiveResponse(BaseModel):
-    """Answer of `GET /health/live`: the HTTP process turns."""
+    """Answer of `GET /health/live`: the HTTP process is alive."""
 
     status: Literal["ok"]
 

@@ -1,4 +1,4 @@
-"""Owns the tools of a request and which of them may be called; must not know handlers."""
+"""Owns the schemas of `tools` and `tool_choice`; must not know handlers."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from app.api.schemas.common import Lenient
-from app.api.schemas.json_schema import ShallowSchema, written
+from app.api.schemas.json_schema import ShallowSchema, json_text
 from app.protocol import ToolChoice
-from app.web.validation import misfit
+from app.web.validation import field_error
 
 MAX_TOOLS = 512
 MAX_TOOL_SCHEMA_BYTES = 512 * 1024
@@ -26,7 +26,7 @@ class FunctionDefinition(BaseModel):
     description: str | None = None
     parameters: ShallowSchema | None = None
     strict: Annotated[bool, Field(strict=True)] | None = Field(
-        None, description="Refuse what of the schema cannot be enforced."
+        None, description="Refuse a schema with keywords that cannot be enforced."
     )
 
     @field_validator("parameters")
@@ -47,10 +47,10 @@ class ToolDefinition(BaseModel):
 
 
 def check_tools(tools: list[ToolDefinition]) -> None:
-    """Check what no tool can tell by itself.
+    """Check that names are unique, and the total size of the schemas.
 
     Raises:
-        PydanticCustomError: two have the same name, or their schemas are too long together.
+        PydanticCustomError: a name is repeated, or the schemas are too large.
     """
     seen: set[str] = set()
     n_bytes = 0
@@ -58,19 +58,19 @@ def check_tools(tools: list[ToolDefinition]) -> None:
         function = tool.function
         if function.name in seen:
             where = f"tools[{index}].function.name"
-            raise misfit(where, f"there is a tool '{function.name}' already")
+            raise field_error(where, f"duplicate tool name '{function.name}'")
         seen.add(function.name)
         n_bytes += _schema_bytes(function.parameters or {}, index)
     if n_bytes > MAX_TOOL_SCHEMA_BYTES:
-        limit = f"the schemas of all tools may have {MAX_TOOL_SCHEMA_BYTES} bytes together"
-        raise misfit("tools", f"{limit}, not {n_bytes}")
+        limit = f"the schemas of all tools may have at most {MAX_TOOL_SCHEMA_BYTES} bytes in total"
+        raise field_error("tools", f"{limit}, not {n_bytes}")
 
 
 def _schema_bytes(parameters: dict[str, Any], index: int) -> int:
     try:
-        return len(written(parameters).encode())
+        return len(json_text(parameters).encode())
     except ValueError as error:
-        raise misfit(f"tools[{index}].function.parameters", str(error)) from None
+        raise field_error(f"tools[{index}].function.parameters", str(error)) from None
 
 
 # ---------------------------------------------------------------- what may be called
@@ -156,7 +156,7 @@ ToolChoiceBody = Annotated[
 
 
 def chosen(choice: ToolChoiceBody | None, *, parallel: bool) -> ToolChoice:
-    """Return which tools may or must be called; `none` is told by offering no tools."""
+    """Return which tools may or must be called; with `none` no tools are offered at all."""
     match choice:
         case NamedTool() | FlatNamedTool():
             return ToolChoice(is_required=True, names=[_name(choice)], parallel=parallel)

@@ -63,12 +63,12 @@ def stats() -> Stats:
     )
 
 
-def request(service: Any, *, is_known: bool) -> Request:
-    return request_to(service, ctx=SimpleNamespace(is_known=is_known))
+def request(service: Any, *, has_key: bool) -> Request:
+    return request_to(service, ctx=SimpleNamespace(is_authenticated=has_key))
 
 
-async def ask(service: Any, *, is_known: bool = True) -> tuple[HTTPResponse, dict[str, Any]]:
-    response: HTTPResponse = await HEALTH.health(request(service, is_known=is_known))
+async def ask(service: Any, *, has_key: bool = True) -> tuple[HTTPResponse, dict[str, Any]]:
+    response: HTTPResponse = await HEALTH.health(request(service, has_key=has_key))
     assert response.body is not None
     return response, json.loads(response.body)
 
@@ -95,20 +95,22 @@ async def test_without_a_model_it_is_503_and_says_when_to_retry() -> None:
 
 
 async def test_other_clients_get_only_the_state() -> None:
-    response, body = await ask(service("ok", serves=True), is_known=False)
+    response, body = await ask(service("ok", serves=True), has_key=False)
     assert response.status == 200
     assert set(body) == set(HealthState.model_fields)
 
 
-@pytest.mark.parametrize("is_known", [True, False])
-async def test_only_authenticated_clients_see_why_a_model_did_not_load(is_known: bool) -> None:
-    _, body = await ask(service("error", serves=False, message=WHY), is_known=is_known)
-    assert (body["message"] == WHY) is is_known
-    assert ("broken.gguf" in json.dumps(body)) is is_known
+@pytest.mark.parametrize("has_key", [True, False])
+async def test_only_authenticated_clients_see_why_a_model_did_not_load(
+    has_key: bool,
+) -> None:
+    _, body = await ask(service("error", serves=False, message=WHY), has_key=has_key)
+    assert (body["message"] == WHY) is has_key
+    assert ("broken.gguf" in json.dumps(body)) is has_key
 
 
 async def test_liveness_and_root_do_not_depend_on_a_model() -> None:
-    asked = request(service("error", serves=False, message=WHY), is_known=False)
+    asked = request(service("error", serves=False, message=WHY), has_key=False)
     live, root = await HEALTH.live(asked), await HEALTH.root(asked)
     assert (live.status, root.status) == (200, 200)
     LiveResponse.model_validate_json(live.body, strict=True)

@@ -1,4 +1,4 @@
-"""Owns the shapes that `/chat/completions` and `/apply-template` answer with."""
+"""Owns the response schemas of `/chat/completions` and `/apply-template`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AnswerMessage(BaseModel):
 
 
 class ChatTopLogprob(BaseModel):
-    """A token, how likely it was, and its bytes."""
+    """A token with its log probability and bytes."""
 
     token: str
     logprob: float
@@ -43,13 +43,13 @@ class ChatTopLogprob(BaseModel):
 
 
 class ChatTokenLogprob(ChatTopLogprob):
-    """A generated token and the likeliest ones in its place."""
+    """A generated token and the most likely alternatives."""
 
     top_logprobs: list[ChatTopLogprob]
 
 
 class ChoiceLogprobs(BaseModel):
-    """How likely the tokens of an answer were; `refusal` is always null."""
+    """Log probabilities of an answer; `refusal` is always null."""
 
     content: list[ChatTokenLogprob]
     refusal: None

@@ -1,4 +1,4 @@
-"""Owns the way in of OpenAI's chat dialect: a request becomes commands; no I/O, no Sanic."""
+"""Owns reading chat requests into commands; no I/O, no Sanic."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.web.json_body import parse
 
 
 def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
-    """Return what a chat request asks for.
+    """Read a chat request.
 
     Raises:
-        InvalidRequest: no JSON, or a field is wrong; `param` names the field.
+        InvalidRequest: malformed JSON or an invalid field, which `param` names.
     """
     chat = parse(body, ChatRequest)
     reply_id = f"chatcmpl-{secrets.token_hex(12)}"
@@ -53,11 +53,11 @@ def to_generate(data: bytes, body: ChatRequest, request_id: str, model: ServedMo
         data: the request's body.
         body: the same, validated.
         request_id: goes into the command.
-        model: the one that is to answer.
+        model: the one that will answer.
 
     Raises:
-        InvalidRequest: a value that only the loaded model can judge is wrong, or the last message
-            cannot be continued.
+        InvalidRequest: a value is invalid for the loaded model, or the last message cannot be
+            continued.
     """
     defaults = model.defaults
     text = conversation_text(data, body)

@@ -1,4 +1,4 @@
-"""Owns what `/chat/completions` takes; must not know handlers."""
+"""Owns the request schema of `/chat/completions`; must not know handlers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.api.schemas.reasoning import ReasoningFields
 from app.api.schemas.sampling import InferenceConfigs, SamplingFields
 from app.api.schemas.tools import ToolChoiceBody, chosen
 from app.protocol import ToolChoice
-from app.web.validation import misfit
+from app.web.validation import field_error
 
 MAX_TOP_LOGPROBS = 20
 MAX_ANSWERS = 16
@@ -27,13 +27,13 @@ class StreamOptions(Lenient):
 
 def _is_superseded(value: Any) -> Any:
     if value:
-        raise ValueError("is no longer part of the API; use tools and tool_choice")
+        raise ValueError("is not supported; use tools and tool_choice")
     return value
 
 
 def _is_no_audio(value: Any) -> Any:
     if value is not None:
-        raise ValueError("this server answers with text only")
+        raise ValueError("is not supported; answers are text only")
     return value
 
 
@@ -47,28 +47,29 @@ class ChatRequest(ConversationFields, ConstraintFields, ReasoningFields, Samplin
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     tool_choice: ToolChoiceBody | None = Field(
-        None, description="Whether to call tools, and which of them."
+        None, description="Whether to call tools, and which."
     )
     parallel_tool_calls: bool | None = Field(
-        None, description="Whether an answer may hold several calls; true unless false."
+        None, description="Whether an answer may contain several tool calls; true by default."
     )
     functions: Superseded = Field(None, json_schema_extra={"deprecated": True})
     function_call: Superseded = Field(None, json_schema_extra={"deprecated": True})
     modalities: list[Literal["text"]] | None = None
     audio: NoAudio = None
-    speculate: bool | None = Field(
-        None, description="Whether tokens may be guessed ahead and checked together."
-    )
-    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to one prompt.")
+    speculate: bool | None = Field(None, description="Whether speculative decoding may be used.")
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Number of answers.")
     return_progress: bool | None = Field(
-        None, description="Stream how far the prefill is, as llama-server does."
+        None, description="Stream the progress of the prefill, as llama-server does."
     )
     explain_cache: bool | None = Field(
-        None, description="Say what the prompt cache had of the prompt, and where it parted."
+        None, description="Return how much of the prompt was cached, and where it differed."
     )
-    logprobs: bool | None = Field(None, description="Say how likely each token was.")
+    logprobs: bool | None = Field(None, description="Return log probabilities of the tokens.")
     top_logprobs: int | None = Field(
-        None, ge=0, le=MAX_TOP_LOGPROBS, description="Likeliest tokens to show for each."
+        None,
+        ge=0,
+        le=MAX_TOP_LOGPROBS,
+        description="Most likely tokens to return for each.",
     )
     inference_configs: InferenceConfigs | None = None
     load_model_configs: LoadModelConfigs | None = None
@@ -86,25 +87,25 @@ class ChatRequest(ConversationFields, ConstraintFields, ReasoningFields, Samplin
         offered = {tool.function.name for tool in self.tools or ()}
         for name in choice.names:
             if name not in offered:
-                raise misfit("tool_choice", f"there is no tool '{name}' among the tools")
+                raise field_error("tool_choice", f"'{name}' is not one of the tools")
         if choice.is_required and not offered:
-            raise misfit("tool_choice", "a call is required, but there are no tools")
+            raise field_error("tool_choice", "a tool call is required, but there are no tools")
         if choice.is_required and self.constraint:
-            reason = f"an answer that has to be a call cannot meet {self.constraint.param} too"
-            raise misfit("tool_choice", reason)
+            reason = f"a required tool call cannot be combined with {self.constraint.param}"
+            raise field_error("tool_choice", reason)
         return self
 
     @property
     def chosen_tools(self) -> ToolChoice:
-        """Which of the offered tools may or must be called."""
+        """Which tools may or must be called."""
         return chosen(self.tool_choice, parallel=self.parallel_tool_calls is not False)
 
     @property
     def n_logprobs(self) -> int | None:
-        """How many likely tokens are shown for each; None is no logprobs at all."""
+        """The number of most likely tokens to return for each; None disables logprobs."""
         return self.top_logprobs or 0 if self.logprobs else None
 
     @property
     def offers_tools(self) -> bool:
-        """Whether the model gets to see the tools."""
+        """Whether the tools are part of the prompt."""
         return self.tool_choice != "none"

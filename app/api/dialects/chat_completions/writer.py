@@ -1,4 +1,4 @@
-"""Owns the way out of OpenAI's chat dialect: an engine's events become its JSON; no I/O."""
+"""Owns writing events as OpenAI's chat completions; no I/O."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class _ChatAnswer:
-    """One answer while it is put together."""
+    """The state of one answer."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -78,7 +78,7 @@ class ChatWriter(Writer):
         model: file name of the model.
         fingerprint: llama.cpp build and model digest.
         n_choices: how many answers there will be.
-        explains_cache: whether the reply says what the prompt cache had of the prompt.
+        explains_cache: whether the `cache` object is included.
         includes_usage: whether a chunk with the token counts ends a stream.
     """
 
@@ -114,7 +114,7 @@ class ChatWriter(Writer):
         }
 
     def _hold(self, event: TokenLogprobs) -> None:
-        """Keep the logprobs of tokens for the chunk that comes next, or for the whole answer."""
+        """Hold logprobs for the next chunk, or for the whole answer."""
         self._choices[event.choice].logprobs += event.tokens
         self._holds_logprobs = True
 
@@ -123,7 +123,7 @@ class ChatWriter(Writer):
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
         """Return the chunk for one event."""
         if type(event) is TextDelta and not self._holds_logprobs:
-            # nearly all are: put together without a dictionary
+            # hot path: encoded without a dictionary
             text = msgspec.json.encode(event.text)
             return b'%b{"index":%d,"delta":{"content":%b}%b' % (
                 self._chunk_head,
@@ -226,7 +226,7 @@ class ChatWriter(Writer):
 def _as_delta(event: RequestEvent) -> Delta:
     if isinstance(event, Delta):
         return event
-    raise AssertionError(f"{type(event).__name__} is no answer to a chat request")
+    raise AssertionError(f"{type(event).__name__} is not part of a chat answer")
 
 
 def _delta(event: Delta) -> dict[str, Any]:

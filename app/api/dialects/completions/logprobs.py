@@ -12,7 +12,7 @@ Token = PromptToken | TokenLogprob
 
 
 class TokenList:
-    """The tokens of one text that no answer has shown yet, and where they are in it."""
+    """The tokens of one text that were not returned yet, with their offsets in it."""
 
     def __init__(self) -> None:
         self._tokens: list[Token] = []
@@ -26,7 +26,7 @@ class TokenList:
     def add_prompt(self, prompt: PromptEcho) -> None:
         """Add the tokens of the prompt that the text begins with.
 
-        Those that do not show in it, as BOS may, are where the next one begins.
+        A token without text, such as BOS, has the offset of the next one.
         """
         text, position = prompt.text.encode(), 0
         for token in prompt.tokens:
@@ -36,7 +36,7 @@ class TokenList:
         self._go_to(len(prompt.text))
 
     def add(self, tokens: Sequence[TokenLogprob]) -> None:
-        """Add the tokens that come next; one inside a character is where that begins."""
+        """Add generated tokens; the offset inside a character is that of its start."""
         for token in tokens:
             self._add(token, token.piece)
 
@@ -63,7 +63,7 @@ class TokenList:
 
 
 def _shown_of(piece: bytes, text: bytes, position: int) -> bytes:
-    """Return what shows of a token in a text; some tokenizers begin a text with a space."""
+    """Return the bytes of a token in the text; some tokenizers prepend a space."""
     for shown in (piece, piece.removeprefix(b" ")):
         if text.startswith(shown, position):
             return shown
@@ -71,18 +71,18 @@ def _shown_of(piece: bytes, text: bytes, position: int) -> bytes:
 
 
 def _top(token: Token) -> dict[str, float] | None:
-    """Return the likeliest tokens in the place of one, and that one itself."""
+    """Return the most likely tokens at a position, and the actual one."""
     if token.logprob is None:
         return None
     found: dict[str, float] = {}
-    for chance in token.top:  # of two that look alike, the likelier one stays
+    for chance in token.top:  # of two with the same text, keep the more likely one
         found.setdefault(_shown(chance.piece), chance.logprob)
     found.setdefault(_shown(token.piece), token.logprob)
     return found
 
 
 def _shown(piece: bytes) -> str:
-    """Return a token as text; what is no UTF-8 as OpenAI writes it, by its bytes."""
+    """Return a token as text; as OpenAI's `bytes:…` if it is not valid UTF-8."""
     try:
         return piece.decode("utf-8")
     except UnicodeDecodeError:

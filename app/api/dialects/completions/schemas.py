@@ -1,4 +1,4 @@
-"""Owns what `/v1/completions` takes and what it answers with; must not know handlers."""
+"""Owns the request and response schemas of `/v1/completions`; must not know handlers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from app.api.schemas.answer import TimingsBody, UsageBody
 from app.api.schemas.common import Lenient
 from app.api.schemas.constraints import ConstraintFields
 from app.api.schemas.raw_prompt import MAX_PROMPT_CHARS, Prompts, RawSamplingFields, separate
-from app.web.validation import misfit
+from app.web.validation import field_error
 
 DEFAULT_MAX_TOKENS = 16  # OpenAI's
 MAX_LOGPROBS = 5
@@ -32,34 +32,38 @@ class CompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
         description="A text, token ids, or up to 64 of these; null is an empty text."
     )
     suffix: str | None = Field(
-        None, max_length=MAX_PROMPT_CHARS, description="Text behind the answer: fill in the middle."
+        None, max_length=MAX_PROMPT_CHARS, description="Text after the answer (fill-in-the-middle)."
     )
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to each prompt.")
     best_of: int | None = Field(
-        None, ge=1, le=MAX_ANSWERS, description="Generate so many, return the n likeliest."
+        None,
+        ge=1,
+        le=MAX_ANSWERS,
+        description="Answers to generate; the best n are returned.",
     )
-    echo: bool | None = Field(None, description="Begin each answer with its prompt.")
+    echo: bool | None = Field(None, description="Prepend the prompt to each answer.")
     logprobs: int | None = Field(
-        None, ge=0, le=MAX_LOGPROBS, description="Likeliest tokens to show for each token."
+        None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Most likely tokens to return for each.",
     )
     stream: bool | None = False
     stream_options: CompletionStreamOptions | None = None
-    speculate: bool | None = Field(
-        None, description="Whether tokens may be guessed ahead and checked together."
-    )
+    speculate: bool | None = Field(None, description="Whether speculative decoding may be used.")
 
     @model_validator(mode="after")
     def _answers_fit(self) -> Self:
         n = self.n or 1
         if self.best_of is not None and self.best_of < n:
-            raise misfit("best_of", f"must be at least n, which is {n}")
+            raise field_error("best_of", f"must be at least n, which is {n}")
         if self.stream and self.n_generated > n:
-            raise misfit("best_of", "the best answers are known only at the end; not for a stream")
+            raise field_error("best_of", "cannot be combined with stream")
         field = "best_of" if self.n_generated > n else "n"
         if len(separate(self.prompt)) * self.n_generated > MAX_CHOICES:
-            raise misfit(field, f"all prompts together may have {MAX_CHOICES} answers")
+            raise field_error(field, f"a request may have at most {MAX_CHOICES} answers in total")
         if self.echo and self.suffix:
-            raise misfit("echo", "does not go with suffix")
+            raise field_error("echo", "cannot be combined with suffix")
         return self
 
     @property
@@ -69,7 +73,7 @@ class CompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
 
 
 class LegacyLogprobs(BaseModel):
-    """How likely tokens were; the first of a prompt has null. Offsets count characters."""
+    """Log probabilities; null for the first token of a prompt. Offsets are in characters."""
 
     tokens: list[str]
     token_logprobs: list[float | None]
@@ -78,7 +82,7 @@ class LegacyLogprobs(BaseModel):
 
 
 class CompletionChoice(BaseModel):
-    """One answer; its index is the number of its prompt times n, plus its own."""
+    """One answer; answer `i` to prompt `p` has the index `p * n + i`."""
 
     text: str
     index: int

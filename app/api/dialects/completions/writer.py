@@ -1,4 +1,4 @@
-"""Owns the way out of OpenAI's legacy completions: an engine's events become its JSON; no I/O."""
+"""Owns writing events as OpenAI's legacy completions; no I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_FINISHED = b',"logprobs":null,"finish_reason":null}]}\n\n'
 
 
 class _CompletionAnswer:
-    """One answer while it is put together."""
+    """The state of one answer."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -32,7 +32,7 @@ class _CompletionAnswer:
 
     @property
     def mean_logprob(self) -> float:
-        """How likely its generated tokens were."""
+        """The mean log probability of the generated tokens."""
         return self._sum_of_logprobs / max(1, self._n_generated)
 
     def echo(self, event: PromptEcho) -> None:
@@ -53,9 +53,9 @@ class CompletionWriter(Writer):
         reply_id: `cmpl-…`.
         model: file name of the model.
         fingerprint: llama.cpp build and model digest.
-        commands: what engines were told; where one asks for more than `n` answers, the `n` with the
-            highest mean logprob are returned.
-        shows_logprobs: whether the client asked for them.
+        commands: the commands sent to the engine; if they have more than `n` answers, the `n` with
+            the highest mean logprob are returned.
+        shows_logprobs: whether logprobs are returned.
         includes_usage: whether a chunk with the token counts ends a stream.
     """
 

@@ -38,7 +38,7 @@ def settings_body(command: Generate, *, n_ctx: int, stream: bool) -> dict[str, A
 
 
 def end_body(finished: Finished, command: Generate) -> dict[str, Any]:
-    """Return the fields that say why an answer ended."""
+    """Return the fields that state why an answer ended."""
     limit, n_generated = command.max_tokens, finished.usage.completion_tokens
     is_cut = finished.reason == "length"
     ended_by = "eos" if finished.stop_string is None else "word"
@@ -80,9 +80,9 @@ def _chance_body(chance: TokenChance) -> dict[str, Any]:
 
 
 def selected(body: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of an answer that `response_fields` names; all of them where it is empty.
+    """Return the fields of an answer that `response_fields` selects; all of them if it is empty.
 
-    A field inside another one is named by its path, with slashes, and keeps that name.
+    A nested field is selected by its path, with slashes, and returned under that name.
     """
     found = {}
     for field in fields:

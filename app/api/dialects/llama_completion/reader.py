@@ -1,4 +1,4 @@
-"""Owns the way in of llama-server's completion: a request becomes commands; no I/O, no Sanic."""
+"""Owns reading requests for llama-server's completion into commands; no I/O, no Sanic."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.web.json_body import parse
 
 
 def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
-    """Return what a request for completions asks for.
+    """Read a completion request.
 
     Raises:
-        InvalidRequest: no JSON, or a field is wrong; `param` names the field.
+        InvalidRequest: malformed JSON or an invalid field, which `param` names.
     """
     asked = parse(body, NativeCompletionRequest)
     reply_id = f"cmpl-{secrets.token_hex(12)}"
@@ -47,7 +47,7 @@ def to_commands(body: NativeCompletionRequest, reply_id: str, model: ServedModel
     """Return the engine's command for each prompt.
 
     Raises:
-        InvalidRequest: a value that only the loaded model can judge is wrong.
+        InvalidRequest: a value is invalid for the loaded model.
     """
     asked = read_sampling(model, body)
     prompts = raw_prompts(body.prompt, model.info.n_vocab)

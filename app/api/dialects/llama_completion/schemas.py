@@ -1,4 +1,4 @@
-"""Owns what llama-server's `/completion` takes and what it answers with; must not know handlers."""
+"""Owns the request and response schemas of `/completion`; must not know handlers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.api.schemas.answer import TimingsBody
 from app.api.schemas.common import Lenient
 from app.api.schemas.constraints import ConstraintFields
 from app.api.schemas.raw_prompt import Prompts, RawSamplingFields, separate
-from app.web.validation import misfit
+from app.web.validation import field_error
 
 MAX_PROBS = 20
 MAX_ANSWERS = 16
 MAX_RESULTS = 64
 MAX_FIELDS = 64
-_BANNED = -100.0  # what `false` is in llama-server's pairs
+_BANNED = -100.0  # `false` in llama-server's pairs
 _RANDOM = -1
 _RANDOM_SEED = 2**32 - 1  # llama.cpp's LLAMA_DEFAULT_SEED
 
@@ -29,11 +29,14 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     n_cmpl: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to each prompt.")
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Another name of n_cmpl.")
     n_probs: int | None = Field(
-        None, ge=0, le=MAX_PROBS, description="Likeliest tokens to show for each; 0 for none."
+        None,
+        ge=0,
+        le=MAX_PROBS,
+        description="Most likely tokens to return for each; 0 for none.",
     )
     stream: bool | None = False
     return_tokens: bool | None = Field(None, description="Return the ids of generated tokens.")
-    return_progress: bool | None = Field(None, description="Stream how far the prefill is.")
+    return_progress: bool | None = Field(None, description="Stream the progress of the prefill.")
     timings_per_token: bool | None = Field(
         None, description="Accepted; the last event of a stream has the timings."
     )
@@ -45,9 +48,7 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     samplers: list[str] | str | None = Field(
         None, description="Accepted; the order of samplers is llama.cpp's."
     )
-    speculate: bool | None = Field(
-        None, description="Whether tokens may be guessed ahead and checked together."
-    )
+    speculate: bool | None = Field(None, description="Whether speculative decoding may be used.")
 
     @field_validator("prompt", mode="before")
     @classmethod
@@ -70,7 +71,7 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     def _answers_fit(self) -> Self:
         if len(separate(self.prompt)) * self.n_answers > MAX_RESULTS:
             field = "n" if self.n_cmpl is None else "n_cmpl"
-            raise misfit(field, f"all prompts together may have {MAX_RESULTS} answers")
+            raise field_error(field, f"a request may have at most {MAX_RESULTS} answers in total")
         return self
 
     @property
@@ -80,7 +81,7 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
 
 
 def _text_of(value: Any) -> Any:
-    """Return the text of llama-server's object for a prompt; other values as they are."""
+    """Return the text of a prompt that is an object; other values unchanged."""
     if not isinstance(value, dict):
         return value
     if value.get("multimodal_data"):
@@ -96,11 +97,11 @@ def _bias(pair: Any) -> tuple[str, Any]:
         case [int(token), bias] if not isinstance(token, bool):
             return str(token), _BANNED if bias is False else bias
         case _:
-            raise ValueError("each entry is a pair of a token id and a number or false")
+            raise ValueError("each entry must be a pair of a token id and a number or false")
 
 
 class NativeTopLogprob(BaseModel):
-    """A token, its bytes and how likely it was."""
+    """A token with its bytes and log probability."""
 
     id: int
     token: str
@@ -109,13 +110,13 @@ class NativeTopLogprob(BaseModel):
 
 
 class NativeTokenLogprob(NativeTopLogprob):
-    """A generated token and the likeliest ones in its place."""
+    """A generated token and the most likely alternatives."""
 
     top_logprobs: list[NativeTopLogprob]
 
 
 class NativeTimings(TimingsBody):
-    """Where the time went, in milliseconds."""
+    """Timings in milliseconds."""
 
     prompt_per_token_ms: float | None
     predicted_per_token_ms: float | None
@@ -150,7 +151,7 @@ class NativeCompletionResponse(RootModel[NativeCompletion | list[NativeCompletio
 
 
 class NativeError(BaseModel):
-    """What went wrong; `param` is added to llama-server's fields."""
+    """An error; `param` is added to llama-server's fields."""
 
     code: int = Field(description="The HTTP status.")
     message: str

@@ -1,4 +1,4 @@
-"""Owns the way out of llama-server's completion: an engine's events become its JSON; no I/O."""
+"""Owns writing events as llama-server's completions; no I/O."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.web.errors import fault_of
 
 
 class _Prompt:
-    """What is known of a prompt."""
+    """The state of one prompt."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -42,7 +42,7 @@ class _Prompt:
 
 
 class _NativeAnswer:
-    """One answer while it is put together."""
+    """The state of one answer."""
 
     def __init__(self) -> None:
         self.text: list[str] = []
@@ -68,10 +68,10 @@ class NativeWriter(Writer):
     Args:
         model: file name of the model.
         n_ctx: its context in tokens.
-        commands: what engines were told, one command for each prompt.
+        commands: the commands sent to the engine, one for each prompt.
         streams: whether the answer is streamed.
-        id_slot: the slot that the client wants to see.
-        response_fields: the fields to return; none are all of them.
+        id_slot: the slot to report, as sent by the client.
+        response_fields: the fields to return; empty means all.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class NativeWriter(Writer):
         self._answers = [[_NativeAnswer() for _ in range(command.n)] for command in commands]
 
     def _note(self, prompt_no: int, event: RequestEvent) -> None:
-        """Keep what comes with the next event, or with the whole answer."""
+        """Record what is sent with the next event, or with the whole answer."""
         prompt, answers = self._prompts[prompt_no], self._answers[prompt_no]
         match event:
             case Started():

@@ -205,7 +205,7 @@ def test_a_logit_bias_for_what_is_no_token_is_refused(key: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         command(logit_bias={key: 1})
     assert refused.value.param == "logit_bias"
-    assert "ids run from 0 to 99" in refused.value.message
+    assert "ids range from 0 to 99" in refused.value.message
 
 
 def test_messages_and_tools_reach_the_engine_as_they_were_sent() -> None:
