@@ -1,7 +1,7 @@
 """Owns the API keys: their format, their sources and the lookup of a key.
 
-A line, or an entry between commas, is `NAME:KEY`. Only digests are kept. It must know nothing of
-HTTP: `app.web.access_control` reads the headers and refuses.
+A line, or an entry between commas, is `NAME:KEY`. Only digests are kept. Must not know HTTP:
+`app.web.access_control` reads the headers.
 """
 
 from __future__ import annotations
