@@ -1,4 +1,4 @@
-"""Owns what is said of the prompt cache's tiers; asks no engine."""
+"""Owns the status of the prompt cache's tiers; sends no commands."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from app.protocol import CacheCounts
 
 
 def disk_state(supervisor: Supervisor, counts: CacheCounts | None = None) -> tuple[str, str]:
-    """Return whether prompts are kept on disk, and why not.
+    """Return the state of the disk tier, and the reason if it is not `ok`.
 
-    `off` is by the settings, `refused` for as long as the engine runs, `paused` until the engine
-    finds the trouble gone.
+    `off` is disabled by the settings, `refused` unusable until the engine restarts, `paused`
+    temporarily failing.
 
     Args:
-        counts: what the engine says now; without it, what it said last.
+        counts: the current counts; without them, the latest ones of the engine.
     """
     serving = supervisor.serving
     params = serving.cache if serving else supervisor.cache.params

@@ -1,4 +1,4 @@
-"""Owns how a conversation becomes a command to an engine, whatever the dialect; no I/O."""
+"""Owns turning a conversation into an engine command, for every dialect; no I/O."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ConversationText:
 
 
 def conversation_text(data: bytes, body: ConversationFields) -> ConversationText:
-    """Return what the engine is sent of a request: the client's text, as it was validated.
+    """Return the messages and tools of a request as JSON, byte for byte as the client sent them.
 
     Args:
         data: the request's body.
@@ -28,7 +28,7 @@ def conversation_text(data: bytes, body: ConversationFields) -> ConversationText
     """
     try:
         given = raw_fields(data, ("messages", "tools"))
-    except InvalidRequest:  # the validation lets NaN pass and such
+    except InvalidRequest:  # pydantic accepts JSON that msgspec does not, such as NaN
         return ConversationText(as_json(body.plain_messages()), as_json(body.plain_tools()))
     return ConversationText(
         messages=bytes(given["messages"]),
@@ -37,7 +37,7 @@ def conversation_text(data: bytes, body: ConversationFields) -> ConversationText
 
 
 def to_prefill(data: bytes, body: RestoreCacheRequest, request_id: str) -> Prefill:
-    """Return the engine's command for a prompt that is to be kept ready.
+    """Return the command that prefills and caches a conversation.
 
     Args:
         data: the request's body.

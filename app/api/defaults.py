@@ -1,4 +1,4 @@
-"""Owns what a request gets that does not say otherwise; the values are settings."""
+"""Owns the defaults of a request's fields, which are settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from app.protocol import ReasoningParams, SamplingParams
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What chat requests get.
+    """The defaults of requests.
 
     Args:
-        max_tokens: tokens an answer may have; None is no limit.
-        speculate: whether tokens are guessed ahead.
+        max_tokens: maximum number of generated tokens; None is no limit.
+        speculate: whether speculative decoding is used.
     """
 
     sampling: SamplingParams

@@ -1,4 +1,4 @@
-"""Owns what Prometheus learns of the device; what it does not give is left out."""
+"""Owns the Prometheus gauges of the device; missing readings are omitted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _HZ = 1_000_000
 
 
 class DeviceGauges(Collector):
-    """Reads the latest state of the device.
+    """Exports the latest readings of the device.
 
     Args:
-        device: where it is.
+        device: provides the readings.
     """
 
     def __init__(self, device: DeviceWatch) -> None:

@@ -1,7 +1,7 @@
-"""Owns what a dialect is: an API that clients speak, as the shared driver sees it.
+"""Owns the interface of a dialect: an API that clients use, as the shared driver sees it.
 
-A dialect reads a request's body and headers into an `Ask`, writes an engine's events as its own
-bytes and declares its routes. `app.api.answering` does all else, for every dialect alike.
+A dialect reads a request's body and headers into an `Ask`, encodes an engine's events and
+declares its routes. `app.api.answering` does the rest, for every dialect.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """The model that is to answer.
+    """The model that will answer.
 
     Args:
         name: its file name.
-        info: what the engine reported of it.
-        defaults: what a request gets that does not say otherwise.
+        info: as reported by the engine.
+        defaults: values of fields that a request does not set.
     """
 
     name: str
@@ -57,19 +57,19 @@ class Writer(ABC):
 
     @abstractmethod
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
-        """Return what a stream sends for one event, framed; may be empty."""
+        """Return the framed bytes that a stream sends for one event; may be empty."""
 
     @abstractmethod
     def end(self, outcome: Outcome) -> bytes:
-        """Return what a stream sends after the last event."""
+        """Return the bytes that a stream sends after the last event."""
 
     def ping(self) -> bytes:
-        """Return what a stream sends after a time of silence."""
+        """Return the keep-alive that a stream sends when idle."""
         return framing.PING
 
     @abstractmethod
     def error(self, error: Exception) -> bytes:
-        """Return what a stream that has begun sends in place of its end."""
+        """Return the bytes that a stream sends instead of its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ class Ask:
     """A request for answers, read and validated.
 
     Args:
-        reply_id: the answer's id, which the log line of the request names too.
-        model: the file name of the model that is asked; None is the one that serves.
-        overrides: load parameters, for where the model has to be loaded.
+        reply_id: the id of the answer, also logged.
+        model: file name of the requested model; None is the loaded one.
+        overrides: load parameters, used if the model has to be loaded.
         stream: whether the answer is streamed.
-        commands: returns what engines are told, one command for each prompt; each has a
-            `request_id` of its own. Raises InvalidRequest where only the model can judge a value.
-        writer: returns what writes the answer to these commands.
+        commands: returns one command for each prompt, each with its own `request_id`. Raises
+            InvalidRequest if a value is invalid for the model.
+        writer: returns the writer of the answer to these commands.
     """
 
     reply_id: str
@@ -100,14 +100,14 @@ Reader = Callable[[bytes, Mapping[str, str]], Ask]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """An API that clients speak.
+    """An API that clients use.
 
     Args:
         name: of its group of routes.
         routes: those that are answered by engines have the handler `answers(read)` of
             `app.api.answering.driver`.
-        error_body: the shape of its errors outside of streams, also of those that the gate and the
-            connection answer with on its paths.
+        error_body: the body of its errors outside of streams, also of those raised by access control
+            and the transport on its paths.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Owns the way from an error that an engine reports to one that is raised."""
+"""Owns raising the errors that an engine reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def raise_if_failed(event: RequestEvent) -> None:
 
 
 def from_wire(event: Failed) -> errors.DistillerError:
-    """Return the error that an engine reported by its class name."""
+    """Return the exception of a reported error, by its class name."""
     if event.kind == errors.QueueFull.__name__:
         return errors.QueueFull(event.retry_after_s or _RETRY_AFTER_S)
     if event.kind == errors.ContextOverflow.__name__:

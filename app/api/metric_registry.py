@@ -1,4 +1,4 @@
-"""Owns what the service counts and measures, for Prometheus; must not know requests.
+"""Owns the Prometheus metrics of the service; must not know requests.
 
 Names and numbers are those of `timings` and of the log line of a request; times are in seconds.
 """
@@ -23,11 +23,11 @@ _PREFIX = "distiller_llm"
 
 
 class Metrics:
-    """The numbers of one service, from its start.
+    """The metrics of one service, counted from its start.
 
     Args:
-        supervisor: asked for the present state whenever the metrics are read.
-        device: asked for the latest state of the device.
+        supervisor: provides the state of the engine.
+        device: provides the readings of the device.
     """
 
     def __init__(self, supervisor: Supervisor, device: DeviceWatch) -> None:
@@ -81,7 +81,7 @@ class Metrics:
 
 
 class _Present(Collector):
-    """Reads the state of the engine at the moment of asking."""
+    """Exports the state of the engine at the time of the scrape."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -113,7 +113,7 @@ class _Present(Collector):
 
 
 def _cache(counts: CacheCounts) -> Iterator[Metric]:
-    """Yield the prompt cache's numbers; they begin anew with each engine, as counters may."""
+    """Yield the metrics of the prompt cache; the counters reset when the engine restarts."""
     hits = CounterMetricFamily(
         f"{_PREFIX}_cache_hits", "Prompts that began in the cache, by tier", labels=["tier"]
     )

@@ -1,4 +1,4 @@
-"""Owns the OpenAPI document: how routes and the schemas behind them are written in it."""
+"""Owns the OpenAPI document, built from the routes and their schemas."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _SCHEMES = {
 _AUTHENTICATED: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
 _OPTIONAL: list[dict[str, list[str]]] = [{}, *_AUTHENTICATED]
 _REASONS = {
-    400: "A field is wrong, `error.param` names it; or there is no Host header",
+    400: "A field is invalid, `error.param` names it; or the Host header is missing",
     401: "The API key is missing or invalid",
-    403: "Host is no name of this server, or a web page of another server asks",
+    403: "Host is not a name of this server, or the Origin is not allowed",
     404: "No such model",
-    405: "The path does not take this method",
+    405: "Method not allowed",
     408: "The client took too long to send the request",
     413: "The body is too large",
-    429: "Too many requests wait or are open; `Retry-After` says when to ask again",
+    429: "Too many queued or open requests; retry after `Retry-After` seconds",
     431: "The header is too large",
-    500: "The model could not be loaded, or the service failed",
+    500: "The model could not be loaded, or an internal error",
     504: "The request took longer than its deadline",
     507: "The model does not fit into memory, however short its context",
-    503: "Nothing can answer now; `Retry-After` says when to ask again",
+    503: "Temporarily unavailable; retry after `Retry-After` seconds",
 }
 
 

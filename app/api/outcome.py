@@ -1,4 +1,4 @@
-"""Owns what became of a request for answers: token counts, times and why the answers ended."""
+"""Owns the outcome of a request: token counts, timings and finish reasons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Outcome:
     """The ends of all answers to one request.
 
     Args:
-        commands: what engines were told, one command for each prompt.
+        commands: the commands of the request, one for each prompt.
     """
 
     def __init__(self, commands: Sequence[Generate]) -> None:
@@ -24,7 +24,7 @@ class Outcome:
         return not self._missing
 
     def note(self, prompt_no: int, events: Sequence[RequestEvent]) -> None:
-        """Take the ends of answers out of some events."""
+        """Record the ends of answers among some events."""
         for event in events:
             if type(event) is Finished:
                 self._finished[prompt_no][event.choice] = event
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def timings(self) -> Timings:
-        """Where the time of the first answer went."""
+        """The timings of the first answer."""
         return self.finished().timings
 
     @property
@@ -61,5 +61,5 @@ def decode_per_second(timings: Timings) -> float | None:
 
 
 def per_second(count: int, milliseconds: float) -> float | None:
-    """Return a rate, or None where nothing was done in no time."""
+    """Return a rate, or None if it is undefined."""
     return round(1000.0 * count / milliseconds, 2) if count and milliseconds > 0.0 else None

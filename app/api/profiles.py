@@ -1,4 +1,4 @@
-"""Owns the way from the settings' profiles to what is restored: files read, messages checked."""
+"""Owns reading the profiles of the settings: loads their files, validates their messages."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from app.web.validation import explain
 
 
 def read_profiles(settings: Settings) -> list[Profile]:
-    """Return the profiles with what their files hold; they are checked as a request is.
+    """Return the profiles with their files read, validated like a request.
 
     Raises:
-        SettingsInvalid: a file is unreadable or a value is no message or tool; one line for each.
+        SettingsInvalid: a file is unreadable or a message or tool is invalid; one line for each.
     """
     profiles = []
     problems = []
@@ -64,7 +64,7 @@ def _read(path: Path, param: str) -> Any:
 
 
 def _as_written(error: InvalidRequest, files: dict[str, Path | None]) -> InvalidRequest:
-    """Return the error with the name of the file, if the value at fault is from one."""
+    """Return the error with the name of the file, if the invalid value is from one."""
     where = error.param or ""
     field = where.partition("[")[0].partition(".")[0]
     reason = error.message.removeprefix(f"{where}: ")

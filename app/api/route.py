@@ -1,4 +1,4 @@
-"""Owns what a route is: a handler with its path, and what `/openapi.json` says of it."""
+"""Owns the definition of a route: a handler with its paths and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sanic import Blueprint, HTTPResponse
 
 from app.api.schemas.common import ErrorBody
 
-OPEN = (400, 403, 405, 408, 413, 431)  # what the gate and the connection may answer to anything
+OPEN = (400, 403, 405, 408, 413, 431)  # by access control and the transport, on any path
 GUARDED = (*OPEN, 401, 429, 503)
 LOADS = (*GUARDED, 404, 500, 507)
 QUEUES = (*LOADS, 504)
@@ -29,12 +29,12 @@ class Route:
 
     Args:
         path: parameters stand in braces.
-        aliases: further paths that answer alike.
-        response: None where the answer is plain text.
-        query: query parameters, none of them required, and what they are.
-        errors: statuses that answer with an error.
+        aliases: other paths of the same handler.
+        response: None if the response is plain text.
+        query: descriptions of the query parameters, all optional.
+        errors: statuses of error responses.
         error: the shape of its errors.
-        brief: what clients without a key get instead, where keys are needed.
+        brief: the response to unauthenticated clients, if it differs.
         has_head: whether HEAD is answered as well.
     """
 

@@ -1,4 +1,4 @@
-"""Owns the list of all dialects and the table of all routes: what is served and documented."""
+"""Owns the list of dialects and the table of routes, served and documented."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RouteTable:
     """The routes of the service, in groups.
 
     Args:
-        dialects: those that are spoken.
+        dialects: the ones to serve.
     """
 
     def __init__(self, dialects: Sequence[Dialect]) -> None:

@@ -1,4 +1,4 @@
-"""Owns what handlers reach the rest of the service through; must not know Sanic's routing."""
+"""Owns the dependencies of the handlers; must not know Sanic's routing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from app.web.access_control import AccessPolicy
 
 @dataclass(slots=True)
 class Service:
-    """The parts handlers work with.
+    """The dependencies of the handlers.
 
     Args:
-        defaults: what a chat request gets that does not say otherwise.
-        timeouts: how long clients are waited for.
-        device: knows how the device is.
-        access_policy: who is let in.
+        defaults: values of fields that a request does not set.
+        timeouts: those of the HTTP process.
+        device: provides the readings of the device.
+        access_policy: the access rules.
     """
 
     catalog: Catalog

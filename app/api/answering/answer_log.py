@@ -1,4 +1,4 @@
-"""Owns what the log line of a request and the metrics learn of its answer."""
+"""Owns recording an answer in the request's log line and in the metrics."""
 
 from __future__ import annotations
 

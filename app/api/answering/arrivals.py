@@ -1,4 +1,4 @@
-"""Owns the events of one or several commands that answer one request, in order of arrival."""
+"""Owns merging the events of a request's commands, in order of arrival."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Batches = AsyncGenerator[list[RequestEvent], None]
 async def arrivals(
     supervisor: Supervisor, serving: Serving, commands: Sequence[Generate], idle_s: float | None
 ) -> AsyncGenerator[list[Arrival], None]:
-    """Yield the events that arrived together, each batch with the number of its command.
+    """Yield batches of events, each with the number of its command.
 
-    There is an empty list after every `idle_s` seconds of silence. Closing the iterator early
+    Yields an empty list after every `idle_s` seconds without events. Closing the iterator early
     cancels all commands. Of several commands, the engine has no more at once than it can answer
     at once; only the first one has to find room in its queue.
 
@@ -62,7 +62,7 @@ async def in_turn(stream: Batches, turns: asyncio.Semaphore) -> Batches:
 async def merged(
     streams: Sequence[Batches], idle_s: float | None
 ) -> AsyncGenerator[list[Arrival], None]:
-    """Yield the batches of several streams as they arrive, numbered; ends when all have ended.
+    """Yield the batches of several streams as they arrive, with the number of the stream.
 
     The first error of a stream ends all of them.
     """
@@ -94,7 +94,7 @@ async def _pump(number: int, stream: Batches, arrived: asyncio.Queue[Any]) -> No
 
 
 async def _take(arrived: asyncio.Queue[Any], idle_s: float | None) -> list[Any]:
-    """Return all that has arrived; waits for the first, but not longer than `idle_s`."""
+    """Return all that has arrived, after waiting up to `idle_s` for the first."""
     try:
         async with asyncio.timeout(idle_s):
             items = [await arrived.get()]

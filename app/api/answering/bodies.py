@@ -1,4 +1,4 @@
-"""Owns the JSON of token counts, times and cache that several dialects answer with; no I/O."""
+"""Owns the JSON objects that several dialects share: usage, timings, cache; no I/O."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from app.web import access_log
 
 
 def answers(read: Reader) -> Handler:
-    """Return the handler that answers what `read` makes of a request."""
+    """Return the handler of the requests that `read` reads."""
 
     async def answer(request: Request) -> HTTPResponse | None:
         return await _answer(request, read(request.body, request.headers))
@@ -50,7 +50,7 @@ async def _answer(request: Request, ask: Ask) -> HTTPResponse | None:
 
 
 def served_model(serving: Serving, defaults: Defaults) -> ServedModel:
-    """Return what readers may know of a model; the seed it was loaded with is its default."""
+    """Return the model as readers see it; the seed it was loaded with is the default."""
     if (seed := serving.plan.params.seed) is not None:
         sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
         defaults = dataclasses.replace(defaults, sampling=sampling)

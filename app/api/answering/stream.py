@@ -1,4 +1,4 @@
-"""Owns one streamed answer on its connection: headers, writes, pings, errors and hang-ups."""
+"""Owns streaming one answer: headers, writes, pings, errors and disconnects."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ log = get_logger("api")
 class Stream:
     """One streamed answer.
 
-    Headers leave with the first event, so that an error before it has its own HTTP status;
-    where that takes long they leave with the first ping. Later errors are the dialect's events.
+    Headers are sent with the first event, so that an earlier error has its own HTTP status, or
+    with the first ping. Later errors are events of the dialect.
 
     Args:
-        writer: what the dialect makes of events.
-        outcome: is told of the ends of all answers.
+        writer: encodes events for the dialect.
+        outcome: collects the ends of all answers.
     """
 
     def __init__(self, request: Request, writer: Writer, outcome: Outcome) -> None:
@@ -102,7 +102,7 @@ class Stream:
         self._is_sending = False
 
     def _abort_if_stalled(self) -> None:
-        """Drop a client that keeps its connection but reads no longer; that cancels this stream."""
+        """Abort the connection of a client that stopped reading, which cancels this stream."""
         transport: Any = self._request.transport
         if self._is_sending and transport is not None:
             transport.abort()

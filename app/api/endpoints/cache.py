@@ -1,4 +1,4 @@
-"""Owns the prompt cache's endpoints: have a prompt ready, look at what is kept, forget it."""
+"""Owns the prompt cache's endpoints: restore, inspect, clear."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def restore_cache(request: Request) -> HTTPResponse:
 
 
 async def show_cache(request: Request) -> HTTPResponse:
-    """Say what is cached: of the model that serves, and on disk of all models."""
+    """Return the cache's state: of the loaded model, and on disk of all models."""
     supervisor = service_of(request).supervisor
     body: dict[str, Any] = {"model": None, "tiers": None, "misses": {}, "entries": []}
     if serving := supervisor.serving:
@@ -76,7 +76,7 @@ async def show_cache(request: Request) -> HTTPResponse:
 
 
 async def clear_cache(request: Request) -> HTTPResponse:
-    """Forget what is cached, of all models or of one; what requests work on stays."""
+    """Clear the cache of all models or of one; entries in use by requests stay."""
     service = service_of(request)
     loaded = service.supervisor.loaded
     folders = set(await service.supervisor.cache.usage())
@@ -93,10 +93,10 @@ async def clear_cache(request: Request) -> HTTPResponse:
 
 
 def _known_model(service: Service, named: str, folders: set[str]) -> str:
-    """Return the file name of a model; it may be gone if its folder is still there.
+    """Return the file name of a model; the file may be missing if its cache folder exists.
 
     Raises:
-        ModelNotFound: there is neither.
+        ModelNotFound: neither exists.
     """
     try:
         return service.catalog.find(named).name
@@ -109,7 +109,7 @@ def _known_model(service: Service, named: str, folders: set[str]) -> str:
 async def _clear(
     cache: CacheFolder, loaded: Iterable[Serving], folders: set[str]
 ) -> tuple[int, int]:
-    """Have engines clear what is theirs, then the folders left; return entries and bytes."""
+    """Clear the engines' caches, then the other folders; return entries and bytes."""
     entries = size = 0
     for serving in loaded:
         try:
@@ -137,7 +137,7 @@ ROUTES = (
         method="post",
         path="/restore_cache",
         handler=restore_cache,
-        summary="Have a conversation's prompt ready",
+        summary="Prefill and cache a conversation",
         response=RestoreCacheResponse,
         request=RestoreCacheRequest,
         errors=QUEUES,
@@ -146,16 +146,16 @@ ROUTES = (
         method="get",
         path="/cache",
         handler=show_cache,
-        summary="Say what is cached",
+        summary="Return the state of the prompt cache",
         response=CacheResponse,
     ),
     Route(
         method="delete",
         path="/cache",
         handler=clear_cache,
-        summary="Forget what is cached, of all models or of one",
+        summary="Clear the prompt cache of all models or of one",
         response=ClearCacheResponse,
-        query={"model": "File name of the model; left out: all of them."},
+        query={"model": "File name of the model; all models if omitted."},
         errors=(*GUARDED, 404),
     ),
 )

@@ -1,4 +1,4 @@
-"""Owns `/openapi.json` and the page for people that is made from it."""
+"""Owns `/openapi.json` and `/docs`, the page generated from it."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ td, th {{ padding: .3rem .6rem; border-bottom: 1px solid #ddd }}
 
 
 def routes(described: Sequence[Route]) -> tuple[Route, ...]:
-    """Return the routes that describe others.
+    """Return the routes of the documentation.
 
     Args:
-        described: those that are described.
+        described: the documented routes.
     """
 
     @cache
@@ -66,7 +66,7 @@ def routes(described: Sequence[Route]) -> tuple[Route, ...]:
             handler=openapi,
             summary="Return the OpenAPI document",
         ),
-        Route(method="get", path="/docs", handler=docs, summary="Return the page for people"),
+        Route(method="get", path="/docs", handler=docs, summary="Return the documentation page"),
     )
 
 

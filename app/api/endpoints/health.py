@@ -15,11 +15,11 @@ from app.api.service import Service, service_of
 from app.web.access_control import is_authenticated
 from app.web.json_body import json_response
 
-_LOAD_FAILED = "The model did not load; clients with an API key are told why"
+_LOAD_FAILED = "The model did not load; send an API key to see the reason"
 
 
 async def root(request: Request) -> HTTPResponse:
-    """Say that the server runs."""
+    """Return that the server is running."""
     return json_response(
         {
             "message": "LLM Server is running",
@@ -31,7 +31,7 @@ async def root(request: Request) -> HTTPResponse:
 
 
 async def health(request: Request) -> HTTPResponse:
-    """Say whether a model serves, and what is going on otherwise."""
+    """Return whether a model is loaded, with details for authenticated clients."""
     service = service_of(request)
     body = _state(service)
     if is_authenticated(request):
@@ -43,7 +43,7 @@ async def health(request: Request) -> HTTPResponse:
 
 
 def _state(service: Service) -> dict[str, Any]:
-    """Return what everybody may know: what clients poll for."""
+    """Return the public state, which clients poll."""
     status, serving = service.supervisor.status, service.supervisor.serving
     return {
         "status": status.name,
@@ -97,7 +97,7 @@ def _engine(service: Service) -> dict[str, Any]:
 
 
 async def live(_request: Request) -> HTTPResponse:
-    """Say that the HTTP process turns, whatever the engine does."""
+    """Return that the HTTP process is alive, independent of the engine."""
     return json_response({"status": "ok"})
 
 
@@ -106,7 +106,7 @@ ROUTES = (
         method="get",
         path="/",
         handler=root,
-        summary="Say that the server runs",
+        summary="Return that the server is running",
         response=RootResponse,
         has_head=True,
     ),
@@ -114,7 +114,7 @@ ROUTES = (
         method="get",
         path="/health",
         handler=health,
-        summary="Say whether a model serves",
+        summary="Return whether a model is loaded",
         response=HealthResponse,
         errors=OPEN,
         brief=HealthState,
@@ -124,7 +124,7 @@ ROUTES = (
         method="get",
         path="/health/live",
         handler=live,
-        summary="Say that the HTTP process turns",
+        summary="Return that the HTTP process is alive",
         response=LiveResponse,
         errors=(*OPEN, 503),
         has_head=True,

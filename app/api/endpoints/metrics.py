@@ -21,6 +21,6 @@ ROUTES = (
         method="get",
         path="/metrics",
         handler=metrics,
-        summary="Return numbers for Prometheus",
+        summary="Return the metrics in Prometheus' text format",
     ),
 )

@@ -1,4 +1,4 @@
-"""Owns the model endpoints: what lies in the models folder, and which of it serves."""
+"""Owns the model endpoints: list the models, load one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.json_body import json_response, parse
 
 
 async def list_models(request: Request) -> HTTPResponse:
-    """List the model files, found anew on each call."""
+    """List the model files; scans the folder on each call."""
     service = service_of(request)
     entries = await asyncio.to_thread(service.catalog.entries)  # a disk may hang
     return json_response(
@@ -41,7 +41,7 @@ async def show_model(request: Request, model_id: str) -> HTTPResponse:
 
 
 async def set_model(request: Request) -> HTTPResponse:
-    """Load a model and let it serve."""
+    """Load a model and switch to it."""
     service = service_of(request)
     body = parse(request.body, SetModelRequest)
     access_log.note(request, model=body.model_name)
@@ -96,7 +96,7 @@ ROUTES = (
         method="post",
         path="/setModel",
         handler=set_model,
-        summary="Load a model and let it serve",
+        summary="Load a model and switch to it",
         response=SetModelResponse,
         request=SetModelRequest,
         errors=LOADS,
