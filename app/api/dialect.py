@@ -106,8 +106,8 @@ class Dialect:
         name: of its group of routes.
         routes: those that are answered by engines have the handler `answers(read)` of
             `app.api.answering.driver`.
-        error_body: the body of its errors outside of streams, also of those raised by access control
-            and the transport on its paths.
+        error_body: the body of its errors outside of streams, including those of access control and
+            the transport on its paths.
     """
 
     name: str

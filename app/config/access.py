@@ -1,4 +1,4 @@
-"""Owns the form of the settings that say who may ask; must not know who asks."""
+"""Owns the types of the access-control settings; must not know requests."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ANY_ORIGIN = "*"
 def _is_host(value: str) -> str:
     lowered = value.lower()
     if not _HOST.fullmatch(lowered):
-        raise ValueError("no name of a host")
+        raise ValueError("not a host name")
     return lowered.strip("[]").rstrip(".")
 
 
 def _is_origin(value: str) -> str:
     lowered = value.lower()
     if value != ANY_ORIGIN and not _ORIGIN.fullmatch(lowered):
-        raise ValueError("no origin")
+        raise ValueError("not an origin")
     return lowered
 
 

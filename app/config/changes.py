@@ -1,6 +1,6 @@
-"""Owns the difference between two settings, and what of it can count without a restart.
+"""Owns comparing two settings, and which changes apply without a restart.
 
-It must not know how a change is applied.
+Must not know how a change is applied.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from app.parameters.row import TakesEffect
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A setting that got another value; both are written as in the configuration file."""
+    """A changed setting; both values are in the syntax of the configuration file."""
 
     name: str
     before: str
@@ -24,12 +24,12 @@ class Change:
 
 
 def takes_effect(name: str) -> TakesEffect:
-    """Return when a change of this setting counts; its row says so."""
+    """Return when a change of this setting takes effect."""
     return cast(TakesEffect, detail(name, "takes_effect"))
 
 
 def changes(before: Settings, after: Settings) -> list[Change]:
-    """Return what differs; secrets are masked."""
+    """Return the differences; secrets are masked."""
     written = zip(describe(before), describe(after), strict=True)
     return [
         Change(name, old, new, takes_effect(name))
@@ -39,7 +39,7 @@ def changes(before: Settings, after: Settings) -> list[Change]:
 
 
 def live_part(before: Settings, after: Settings) -> Settings:
-    """Return `before` with everything of `after` that needs no new start."""
+    """Return `before` with the changes of `after` that do not need a restart."""
     update = {
         name: getattr(after, name) for name in setting_names() if takes_effect(name) != "next start"
     }

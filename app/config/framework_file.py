@@ -1,9 +1,9 @@
-"""Owns what the device's framework says of this server: one part of its JSON configuration.
+"""Owns reading the section for this server in the device framework's JSON configuration.
 
     {"llm_providers": {"llama-cpp": {"server_url": "http://127.0.0.1:8000", "model_name": …}}}
 
-The file is another program's: what means nothing here is left alone. Which values are allowed is
-`app.config.settings`'s.
+The file belongs to another program: unrelated keys are ignored. `app.config.settings` validates the
+values.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _SETTINGS = (
     "top_k", "min_p", "max_tokens", "repeat_penalty", "repetition_penalty", "frequency_penalty",
     "presence_penalty",
 )  # fmt: skip
-# The framework's own: it waits so long for an answer, and sends the others with each request.
+# Used by the framework itself, as a client.
 _OF_THE_CLIENT = ("timeout", "stop", "stream", "streaming")
 
 
 @dataclass(frozen=True, slots=True)
 class FrameworkPart:
-    """What was found.
+    """The settings found in the section.
 
     Args:
         values: by setting name.
-        keys: the key each value stands at, by setting name.
+        keys: the key of each value, by setting name.
         warnings: a sentence each.
     """
 
@@ -46,10 +46,10 @@ class FrameworkPart:
 
 
 def read_framework(path: Path) -> FrameworkPart:
-    """Return the settings that the framework's configuration file has.
+    """Return the settings in the framework's configuration file.
 
     Raises:
-        SettingsInvalid: it cannot be read, is no JSON, or has something else where these stand.
+        SettingsInvalid: it cannot be read, is not valid JSON, or the section is not an object.
     """
     try:
         whole = json.loads(path.read_bytes())
@@ -92,7 +92,7 @@ def _translated(part: Mapping[str, Any], path: Path) -> FrameworkPart:
 
 
 def _address(url: object, path: Path) -> dict[str, Any]:
-    """Return host and port of a URL; a host that is not this device is only where a client asks."""
+    """Return host and port of a URL; the host only if it is loopback, which can be listened on."""
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
         host, port = parts.hostname, parts.port

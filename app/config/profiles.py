@@ -1,4 +1,4 @@
-"""Owns the shape of a `[[profiles]]` table of the settings; must not know how one is restored."""
+"""Owns the schema of a `[[profiles]]` table; must not know how a profile is restored."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ JsonObjects = list[dict[str, Any]]
 
 
 def absolute(path: Path) -> Path:
-    """Return a path from the settings made absolute, `~` being the home folder.
+    """Return a path as an absolute one, with `~` expanded.
 
     Raises:
-        ValueError: it cannot be one.
+        ValueError: it is not a valid path.
     """
     if "\0" in str(path):
         raise ValueError("no path")
@@ -36,7 +36,7 @@ def absolute(path: Path) -> Path:
 
 
 class ProfileSetting(BaseModel):
-    """A conversation's beginning to have ready, as it is written; its files are not read here."""
+    """A prompt prefix to prefill, as configured; its files are not read here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,7 +78,7 @@ class ProfileSetting(BaseModel):
 
 
 def refuse_repeated_names(profiles: list[ProfileSetting]) -> None:
-    """Raise for the first profile that is named like one before it."""
+    """Raise for the first profile whose name is repeated."""
     names = [profile.name for profile in profiles]
     for index, name in enumerate(names):
         if name in names[:index]:
@@ -86,7 +86,7 @@ def refuse_repeated_names(profiles: list[ProfileSetting]) -> None:
 
 
 def explain(details: ErrorDetails) -> str:
-    """Return where in the profiles something is wrong, and what: `profiles[0].name must be …`."""
+    """Return the message of an error in the profiles, such as `profiles[0].name must be …`."""
     context = details.get("ctx", {})
     index, *rest = (*details["loc"][1:], context.get("index"))
     field = context.get("field") or next((str(part) for part in rest if part is not None), "")

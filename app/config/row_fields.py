@@ -1,7 +1,6 @@
-"""Owns how the rows of parameters become fields of pydantic models; must not know which models.
+"""Owns deriving pydantic fields from the rows of `app.parameters`; must not know the models.
 
-`app.parameters` has the rows. A setting gets the row's default, a field of a request is None where
-the request does not give it.
+A setting has the default of its row; a field of a request defaults to None.
 """
 
 from __future__ import annotations
@@ -22,29 +21,29 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 def setting(
     default: Any, description: str, *, section: str, takes_effect: TakesEffect, **more: Any
 ) -> Any:
-    """Return the field of a setting that only the host uses.
+    """Return the field of a setting that has no row.
 
     Args:
-        section: the heading of docs/configuration.md that it stands under.
-        takes_effect: when a change of it counts.
-        more: bounds, and what else pydantic's `Field` takes.
+        section: its heading in docs/configuration.md.
+        takes_effect: when a change takes effect.
+        more: bounds and other arguments of pydantic's `Field`.
     """
     extra: JsonDict = {"section": section, "takes_effect": takes_effect}
     return Field(default, description=description, json_schema_extra=extra, **more)
 
 
 def with_settings(*structs: type[msgspec.Struct]) -> Callable[[type[ModelT]], type[ModelT]]:
-    """Add a setting for each row that a setting may give."""
+    """Add a setting for each row that can be given by a setting."""
     return _with(lambda: {name: _setting(row) for name, row in _given_by("setting", structs)})
 
 
 def with_parameters(
     layer: Layer, *structs: type[msgspec.Struct], takes_refused: bool = False
 ) -> Callable[[type[ModelT]], type[ModelT]]:
-    """Add an optional field for each row that `layer` may give, and one for each alias of it.
+    """Add an optional field for each row that `layer` may give, and for each of its aliases.
 
     Args:
-        takes_refused: whether values within the bounds count that a row refuses elsewhere.
+        takes_refused: whether the values that a row refuses are accepted.
     """
     return _with(lambda: dict(_optional_fields(layer, structs, takes_refused=takes_refused)))
 
@@ -92,7 +91,7 @@ def _optional_fields(
     layer: Layer, structs: tuple[type[msgspec.Struct], ...], *, takes_refused: bool
 ) -> Iterator[tuple[str, Any]]:
     for name, row in _given_by(layer, structs):
-        # The bounds stand inside the type: outside, the JSON schema would not have them as such.
+        # Bounds are inside the type, else the JSON schema would not contain them.
         kind = _bounded(_json_kind(_kind(row.kind)), row)
         annotation = (kind if takes_refused else _without_refused(kind, row)) | None
         text = f"{row.description[0].upper()}{row.description[1:]}."
@@ -114,7 +113,7 @@ def _kind(kind: Any) -> Any:
 
 
 def _json_kind(kind: Any) -> Any:
-    """Return the type as JSON has it: keys of objects are texts."""
+    """Return the type of the JSON value: keys of objects are strings."""
     return dict[str, get_args(kind)[1]] if get_origin(kind) is dict else kind  # type: ignore[misc]
 
 

@@ -1,6 +1,6 @@
-"""Owns the settings: names, defaults and allowed values; must know nothing of use or sources.
+"""Owns the settings: names, defaults and allowed values; must not know sources or uses.
 
-`app.config.sources` reads the values from where they are given; the result is frozen.
+`app.config.sources` reads them; the result is immutable.
 """
 
 from __future__ import annotations
@@ -60,9 +60,8 @@ Part = TypeVar("Part", bound=msgspec.Struct)
 class Settings(BaseSettings):
     """All settings of the service; `app.config.sources.load_settings` makes one.
 
-    Made directly, it takes only its arguments and defaults: no environment, no file. Here stand
-    those that only the HTTP process uses; the others are the rows of `app.parameters`, which
-    `part` returns.
+    Constructed directly, it uses only its arguments and defaults. Settings that only the HTTP
+    process uses are defined here; the others are derived from the rows of `app.parameters`.
     """
 
     model_config = SettingsConfigDict(
@@ -110,7 +109,7 @@ class Settings(BaseSettings):
         None,
         "model to load at startup; auto: the only model or the newest one",
         section="The service",
-        takes_effect="next load",  # and at once where no model serves
+        takes_effect="next load",  # at once if no model is loaded
     )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "minimum level of log messages", section="The service", takes_effect="now"
@@ -180,7 +179,7 @@ class Settings(BaseSettings):
         8 * 1024 * 1024,
         "maximum size of a request body in bytes",
         section="Access control",
-        takes_effect="now",  # for connections that are made from now on
+        takes_effect="now",  # for new connections
         ge=1024,
         le=32 * 1024**2,
     )
@@ -208,7 +207,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave merging to `load_settings`, which remembers where each value is from."""
+        """Leave merging to `load_settings`, which records the source of each value."""
         return (init_settings,)
 
     @field_validator("*", mode="before")
@@ -251,15 +250,15 @@ class Settings(BaseSettings):
         return self
 
     def part(self, struct: type[Part]) -> Part:
-        """Return the settings that are rows of a struct; its other fields have their defaults."""
+        """Return a struct filled from the settings; its other fields have their defaults."""
         names = [row.name for row in rows(struct) if "setting" in row.details.given_by]
         return struct(**{name: getattr(self, name) for name in names})
 
     def with_sources(self, sources: Mapping[str, str], warnings: Sequence[str] = ()) -> Self:
-        """Note where values are from, by setting name and in words, and return the settings.
+        """Record the sources of values, by setting name, and return the settings.
 
         Args:
-            warnings: what was left out on the way, a sentence each.
+            warnings: a sentence for each ignored value.
         """
         self._sources.update(sources)
         self._warnings.extend(warnings)
@@ -267,11 +266,11 @@ class Settings(BaseSettings):
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What was left out when the sources were read, a sentence each."""
+        """A sentence for each value that was ignored."""
         return self._warnings
 
     def source(self, name: str) -> str:
-        """Return where the value of a setting is from, in words."""
+        """Return the source of a setting's value, for people."""
         return self._sources.get(name, DEFAULT_SOURCE)
 
 
@@ -281,7 +280,7 @@ def setting_names() -> list[str]:
 
 
 def detail(name: str, key: str) -> str:
-    """Return what a setting's row says besides its value: `section`, `takes_effect`, `allowed`."""
+    """Return a detail of a setting: `section`, `takes_effect`, `allowed`."""
     extra = Settings.model_fields[name].json_schema_extra
     return str(extra.get(key, "")) if isinstance(extra, dict) else ""
 
@@ -296,5 +295,5 @@ def kind_of(name: str) -> tuple[Any, bool]:
 
 
 def is_unset(name: str, value: object) -> bool:
-    """Return whether a written value leaves the choice to the program."""
+    """Return whether a value, as written, means `auto`."""
     return kind_of(name)[1] and isinstance(value, str) and value.strip().lower() in _UNSET_WORDS

@@ -1,7 +1,7 @@
-"""Owns where settings come from and how they are told in words: files, environment, command line.
+"""Owns the sources of settings and their error messages.
 
-Sources, strongest first: command line, environment (`DISTILLER_LLM_<NAME>`), the configuration of
-the device's framework (JSON), configuration file (TOML), defaults. `load_settings` reads them.
+In order of precedence: command line, environment (`DISTILLER_LLM_<NAME>`), the configuration of the
+device's framework (JSON), configuration file (TOML), defaults. `load_settings` reads them.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ CONFIG_SEARCH = (Path("/etc/distiller-llm/config.toml"), Path("distiller-llm.tom
 
 
 def is_switch(name: str) -> bool:
-    """Return whether a setting is true or false and nothing else."""
+    """Return whether a setting is a boolean that cannot be `auto`."""
     return kind_of(name) == (bool, False)
 
 
 def is_secret(name: str) -> bool:
-    """Return whether nobody may see a setting's value; a command line can be seen by all."""
+    """Return whether a setting is secret: never shown, and not a command-line option."""
     return kind_of(name)[0] is SecretStr
 
 
 def allowed_values(name: str) -> str:
-    """Return in plain English what a setting may be."""
+    """Return the allowed values of a setting, for people."""
     kind, optional = kind_of(name)
     text = detail(name, "allowed") or _allowed(kind, Settings.model_fields[name].metadata)
     return f"{text}, or auto" if optional else text
 
 
 def describe(settings: Settings) -> list[tuple[str, str, str]]:
-    """Return name, value as TOML and source of every setting; secrets are masked."""
+    """Return name, TOML value and source of every setting; secrets are masked."""
     return [
         (name, _as_toml(getattr(settings, name)), settings.source(name)) for name in setting_names()
     ]
@@ -69,20 +69,19 @@ def load_settings(
     framework_path: Path | None = None,
     search: Sequence[Path] = CONFIG_SEARCH,
 ) -> Settings:
-    """Read all sources once and return the settings they add up to.
+    """Read all sources once and return the merged settings.
 
     Relative paths in the configuration file are relative to the file's folder, all others to
     the working directory.
 
     Args:
-        cli: values from the command line by setting name; None counts as not given.
+        cli: values from the command line by setting name; None means not given.
         config_path: the configuration file; without it the first of `search` that exists.
-        framework_path: the framework's configuration; without it the one that MCP_CONFIG_FILE
-            names, if it exists.
+        framework_path: the framework's configuration; defaults to MCP_CONFIG_FILE, if that exists.
 
     Raises:
-        SettingsInvalid: the file is missing or malformed, a name is unknown or a value is not
-            allowed; one line for each problem.
+        SettingsInvalid: the file is missing or malformed, a name is unknown or a value is
+            invalid; one line for each problem.
     """
     path, from_file = _read_config(config_path, search)
     framework_path, framework = _read_framework(framework_path)
@@ -110,7 +109,7 @@ def load_settings(
 
 
 def unknown_environment() -> list[str]:
-    """Return a sentence for each `DISTILLER_LLM_*` variable that is no setting."""
+    """Return a warning for each `DISTILLER_LLM_*` variable that is not a setting."""
     prefix_length = len(ENV_PREFIX)
     return [
         f"environment variable {variable} is no setting{_suggestion(name, _variable)}"

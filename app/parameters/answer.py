@@ -1,4 +1,4 @@
-"""Owns what a request may say of its answer besides sampling, and settings give the default of."""
+"""Owns the parameters of an answer besides sampling: length, speculation, reasoning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sampling_row = Group("Sampling", "now", given_by={"setting", "request"})
 class AnswerParams(msgspec.Struct, frozen=True, kw_only=True):
     """How long an answer may be and how its tokens are decoded.
 
-    A request writes `speculation` as `speculate`, which is no sampling value.
+    The field of a request for `speculation` is `speculate`.
     """
 
     max_tokens: (
@@ -39,7 +39,7 @@ class AnswerParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasoningDefaults(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of reasoning; a request may also write llama-server's format `deepseek`."""
+    """How reasoning is returned; requests also accept llama-server's format `deepseek`."""
 
     reasoning_format: Annotated[
         Literal["auto", "none"],

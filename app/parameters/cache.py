@@ -12,9 +12,9 @@ row = Group("Prompt cache", "next start", given_by={"setting"})
 
 
 class CacheParams(msgspec.Struct, frozen=True, kw_only=True):
-    """Where prompts are kept on disk and what that may cost.
+    """The folder and the limits of the disk tier.
 
-    Without a `folder` there is no disk tier; `refused` says why where one is wanted all the same.
+    Without a `folder` there is no disk tier; `refused` is the reason if one is configured.
     """
 
     folder: str = ""

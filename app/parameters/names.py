@@ -1,4 +1,4 @@
-"""Owns the names of parameters: which there are, and which aliases they have in requests."""
+"""Owns the names of the parameters and their aliases in requests."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ ALIASES = {
 
 
 def spellings(name: str) -> list[str]:
-    """Return the names under which a request may give a parameter, its own first."""
+    """Return the names of a parameter in requests, the canonical one first."""
     return [name, *(alias for alias, own in ALIASES.items() if own == name)]
 
 
 def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values under the parameters' own names; an alias wins over the name it stands for."""
+    """Return values by canonical name; an alias wins over the canonical name."""
     own = {name: value for name, value in values.items() if name not in ALIASES}
     return own | {ALIASES[name]: value for name, value in values.items() if name in ALIASES}

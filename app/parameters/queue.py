@@ -1,4 +1,4 @@
-"""Owns the parameters of an engine's queue and of what it keeps in memory; all are settings."""
+"""Owns the parameters of an engine's scheduling and idle cache; all are settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ row = Group("Queue", "next load", given_by={"setting"})
 
 
 class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
-    """How many requests an engine takes, how long one may take and what is kept of them."""
+    """Limits of the queue, of steps and of idle state in memory."""
 
     parallel: Annotated[int, row("requests decoded in parallel", ge=1, le=64)] = 4
     max_queue: Annotated[int, row("maximum number of queued requests", ge=0, le=10_000)] = 64

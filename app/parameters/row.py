@@ -1,4 +1,4 @@
-"""Owns what a row of a parameter says, and reads the rows of a struct; must not know pydantic.
+"""Owns the definition of a parameter's row, and reading the rows of a struct.
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     temperature: Annotated[float, row("sampling temperature", ge=0, le=100)] = 0.8
@@ -15,25 +15,25 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 Layer = Literal["setting", "request", "load"]
-"""Who may give a value: a setting, a request, or the `load_model_configs` of a request."""
+"""What may set a value: a setting, a request, or the `load_model_configs` of a request."""
 TakesEffect = Literal["now", "next load", "next start"]
-"""When a changed setting counts; nothing but "next start" needs a restart."""
+"""When a changed setting takes effect; only "next start" needs a restart."""
 
 _KEY = "row"
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a row says besides type, bounds and default.
+    """The details of a row besides type, bounds and default.
 
     Args:
-        section: the heading of the documentation that it stands under.
-        takes_effect: when a change of the setting counts.
-        given_by: who may give it.
+        section: its heading in the documentation.
+        takes_effect: when a change of the setting takes effect.
+        given_by: the layers that may set it.
         aliases: other names in requests.
-        auto: what None means where a setting may be `auto`.
-        refused: values within the bounds that are refused all the same, with the reason.
-        allowed: what a setting may be, in words, where the bounds do not say it.
+        auto: the meaning of `auto`, for settings that may be unset.
+        refused: invalid values within the bounds, with the reason.
+        allowed: the allowed values of the setting, for people, if the bounds do not describe them.
     """
 
     section: str
@@ -66,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Makes rows that share section, givers and the time at which a change counts."""
+    """Makes rows that share section, layers and the time at which changes take effect."""
 
     section: str
     takes_effect: TakesEffect
@@ -83,12 +83,12 @@ class Group:
         allowed: str = "",
         **bounds: Any,
     ) -> msgspec.Meta:
-        """Return a row's part of a field's type.
+        """Return the metadata of a row, for `Annotated`.
 
         Args:
             description: begins in lower case and has no full stop; shown to users.
-            given_by: who may give it, where that is not what the group says.
-            bounds: what `msgspec.Meta` takes.
+            given_by: overrides the group's.
+            bounds: arguments of `msgspec.Meta`.
         """
         details = Details(
             self.section,

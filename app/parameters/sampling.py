@@ -18,7 +18,7 @@ Bias = Annotated[float, msgspec.Meta(ge=-100, le=100)]
 
 
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
-    """How the next token is chosen; the names are llama-server's."""
+    """The sampling parameters, by llama-server's names."""
 
     temperature: Annotated[float, row("sampling temperature; 0 is greedy", ge=0, le=100)] = 0.8
     top_k: Annotated[

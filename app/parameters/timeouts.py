@@ -13,10 +13,7 @@ next_load = Group("Timeouts", "next load", given_by={"setting"})
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """How long the HTTP process waits for clients, engines and itself.
-
-    Passed whole and replaced whole when settings are reloaded.
-    """
+    """The timeouts of the HTTP process; replaced as a whole when settings are reloaded."""
 
     keep_alive_s: Annotated[
         float, now("keep-alive timeout of idle connections", ge=1, le=86400)

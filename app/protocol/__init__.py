@@ -2,7 +2,7 @@
 
 Both processes import this package and nothing else of each other. A frame is a 4-byte
 little-endian length and one msgpack-encoded struct whose `type` field names its class.
-The HTTP process sends commands, the engine answers with events; everything that belongs to
+The HTTP process sends commands, the engine replies with events; everything that belongs to
 one request carries its `request_id`.
 """
 

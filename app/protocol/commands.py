@@ -18,7 +18,7 @@ from app.protocol.parts import (
 
 
 class Load(Message, frozen=True, kw_only=True):
-    """Load this model; the first command an engine gets, and it gets it once."""
+    """Load a model; the first command of an engine, sent once."""
 
     model_path: str
     params: LoadParams
@@ -27,21 +27,19 @@ class Load(Message, frozen=True, kw_only=True):
 
 
 class Generate(Message, frozen=True, kw_only=True):
-    """Answer a conversation, or go on with a `prompt` where there is one.
+    """Answer a conversation, or continue a raw `prompt` if there is one.
 
-    `messages` and `tools` are JSON text, as the client sent it; the engine renders them. An
-    answer to a prompt that is `continued` is what follows the text of the last message.
-    `max_tokens` None means: until the context is full. `n` answers share one prompt; each has
-    events of its own, told apart by `choice`, and a `Finished`. `sent_s` is when it was sent, on
-    the monotonic clock, which both processes share. `n_logprobs` asks for `TokenLogprobs` with as
-    many of the likeliest tokens; None asks for none. With `speculate` False every token is decoded
-    by itself, whatever the prompt lets foresee. `resumes` has the `Chosen` tokens of each answer
-    where another engine died over them: they are replayed, and the answers go on behind them. Such
-    a request needs no room in the queue; lists of no tokens say only that.
-    The answer to a `prompt` is plain text; with one, `max_tokens` may be 0. `echo` asks for a
-    `PromptEcho`, as does `prompt_logprobs`: for one with as many of the likeliest tokens at each
-    place of the prompt, which is not taken from the cache then. `report_tokens` asks for
-    `TokensGenerated`.
+    `messages` and `tools` are JSON text, as the client sent it; the engine renders them. If the
+    prompt is `continued`, the answer is the rest of the last message. `max_tokens` None means:
+    until the context is full. The `n` answers share one prompt; each has its own events, identified
+    by `choice`, and its own `Finished`. `sent_s` is the time of sending, on the monotonic clock
+    that both processes share. `n_logprobs` requests `TokenLogprobs` with that many of the most
+    likely tokens; None disables them. `speculate` allows speculative decoding. `resumes` has the
+    `Chosen` tokens of each answer that another engine did not finish: they are replayed, and the
+    answers continue after them. The answer to a `prompt` is plain text, and its `max_tokens` may be
+    0. `echo` requests a `PromptEcho`, as does `prompt_logprobs`: one with that many of the most
+    likely tokens at each position of the prompt, which then bypasses the cache. `report_tokens`
+    requests `TokensGenerated`.
     """
 
     request_id: str
@@ -69,9 +67,9 @@ class Generate(Message, frozen=True, kw_only=True):
 
 
 class Prefill(Message, frozen=True, kw_only=True):
-    """Prefill and save what the next request with these messages will share; generate nothing.
+    """Prefill and save the prefix that later requests will share; generate nothing.
 
-    `profile` keeps the entry on disk for as long as that profile exists.
+    `profile` pins the entry on disk for as long as that profile exists.
     """
 
     request_id: str
@@ -84,13 +82,13 @@ class Prefill(Message, frozen=True, kw_only=True):
 
 
 class Cancel(Message, frozen=True, kw_only=True):
-    """Forget a request, queued or running; unknown ids are ignored."""
+    """Cancel a request, queued or running; unknown ids are ignored."""
 
     request_id: str
 
 
 class Tokenize(Message, frozen=True, kw_only=True):
-    """Turn text into token ids."""
+    """Convert text into token ids."""
 
     request_id: str
     text: str
@@ -100,7 +98,7 @@ class Tokenize(Message, frozen=True, kw_only=True):
 
 
 class Render(Message, frozen=True, kw_only=True):
-    """Write a conversation as the prompt that a `Generate` would have."""
+    """Render a conversation into the prompt of a `Generate`."""
 
     request_id: str
     messages: bytes
@@ -110,7 +108,7 @@ class Render(Message, frozen=True, kw_only=True):
 
 
 class CountTokens(Message, frozen=True, kw_only=True):
-    """Count the tokens of the prompt that a `Generate` would have; needs no place in the queue."""
+    """Count the tokens of the prompt of a `Generate`; bypasses the queue."""
 
     request_id: str
     messages: bytes = b"[]"
@@ -121,38 +119,38 @@ class CountTokens(Message, frozen=True, kw_only=True):
 
 
 class Detokenize(Message, frozen=True, kw_only=True):
-    """Turn token ids into text."""
+    """Convert token ids into text."""
 
     request_id: str
     tokens: list[int]
 
 
 class DescribeCache(Message, frozen=True, kw_only=True):
-    """Tell what the prompt cache holds."""
+    """Report the contents of the prompt cache."""
 
     request_id: str
 
 
 class ClearCache(Message, frozen=True, kw_only=True):
-    """Forget every cached prompt of this model that no request works on."""
+    """Remove all cached prompts of this model that are not in use."""
 
     request_id: str
 
 
 class TrimMemory(Message, frozen=True, kw_only=True):
-    """Memory is short: drop what no request works on and can be made again."""
+    """Free memory: drop cached state that is not in use."""
 
     request_id: str
 
 
 class KeepProfiles(Message, frozen=True, kw_only=True):
-    """These profiles exist; entries of others may be evicted from now on."""
+    """Set the existing profiles; entries of others may be evicted."""
 
     names: list[str]
 
 
 class Shutdown(Message, frozen=True, kw_only=True):
-    """Save what is in the KV cache and end the engine process."""
+    """Save the KV cache and exit."""
 
 
 Command = (

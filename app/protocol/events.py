@@ -28,9 +28,9 @@ class Loaded(Message, frozen=True, kw_only=True):
 
 
 class LoadFailed(Message, frozen=True, kw_only=True):
-    """The model could not be loaded; the engine ends after this.
+    """The model could not be loaded; the engine exits.
 
-    `param` names the load parameter at fault, where it is one of the client's.
+    `param` names the invalid load parameter, if it was given by the client.
     """
 
     message: str
@@ -40,7 +40,7 @@ class LoadFailed(Message, frozen=True, kw_only=True):
 class LogLine(Message, frozen=True, kw_only=True):
     """A line for the service's log: llama.cpp's own, or the engine's.
 
-    `request_ids` are those of the requests that were worked on when it was written.
+    `request_ids` are those of the requests in progress when it was logged.
     """
 
     level: str
@@ -50,16 +50,15 @@ class LogLine(Message, frozen=True, kw_only=True):
 
 
 class Accepted(Message, frozen=True, kw_only=True):
-    """The request could be read and waits for its turn; comes first."""
+    """The request is valid and queued; always the first event."""
 
     request_id: str
 
 
 class Chosen(Message, frozen=True, kw_only=True):
-    """Tokens that were chosen for an answer; with them another engine can go on with it.
+    """Sampled tokens of an answer, with which another engine can resume it.
 
-    They come after what they add to the answer, and are not all of its tokens: those that follow
-    by themselves are left out.
+    Sent after the deltas they produced. Tokens that are determined by the others are omitted.
     """
 
     request_id: str
@@ -70,7 +69,7 @@ class Chosen(Message, frozen=True, kw_only=True):
 class Started(Message, frozen=True, kw_only=True):
     """The request left the queue; its prompt is rendered and tokenised.
 
-    `miss` only for requests that ask for it, and where a cached prompt parts from this one.
+    `miss` is only set on request, and if a cached prompt diverges from this one.
     """
 
     request_id: str
@@ -80,9 +79,9 @@ class Started(Message, frozen=True, kw_only=True):
 
 
 class PromptEcho(Message, frozen=True, kw_only=True):
-    """The prompt as text; sent once, between `Started` and the first piece of an answer.
+    """The prompt as text; sent once, between `Started` and the first delta.
 
-    `tokens` only where `prompt_logprobs` was asked for.
+    `tokens` is only set if `prompt_logprobs` was requested.
     """
 
     request_id: str
@@ -91,7 +90,7 @@ class PromptEcho(Message, frozen=True, kw_only=True):
 
 
 class PromptProgress(Message, frozen=True, kw_only=True):
-    """How far the prefill of a request is; only for requests that ask for it."""
+    """Progress of the prefill; only on request."""
 
     request_id: str
     total: int
@@ -117,7 +116,7 @@ class ReasoningDelta(Message, frozen=True, kw_only=True):
 
 
 class ToolCallStart(Message, frozen=True, kw_only=True):
-    """The model began a tool call; `id` and `name` are sent once."""
+    """A tool call begins; `id` and `name` are sent once."""
 
     request_id: str
     index: int
@@ -136,9 +135,9 @@ class ToolCallDelta(Message, frozen=True, kw_only=True):
 
 
 class TokenLogprobs(Message, frozen=True, kw_only=True):
-    """Generated tokens and how likely they were; comes before the first piece that shows them.
+    """Generated tokens with log probabilities; sent before the first delta that contains them.
 
-    The one that ends the answer is among them only where the prompt's were asked for too.
+    The end-of-generation token is included only if `prompt_logprobs` was requested.
     """
 
     request_id: str
@@ -147,9 +146,9 @@ class TokenLogprobs(Message, frozen=True, kw_only=True):
 
 
 class TokensGenerated(Message, frozen=True, kw_only=True):
-    """Ids of generated tokens, the one that ends the answer too; only where they were asked for.
+    """Ids of generated tokens, including the end-of-generation token; only on request.
 
-    They come before the first piece that shows them.
+    Sent before the first delta that contains them.
     """
 
     request_id: str
@@ -158,10 +157,10 @@ class TokensGenerated(Message, frozen=True, kw_only=True):
 
 
 class Finished(Message, frozen=True, kw_only=True):
-    """The request is done; `reason` is `stop`, `length` or `tool_calls`.
+    """An answer is complete; `reason` is `stop`, `length` or `tool_calls`.
 
-    `stop_string` is the one that ended the answer. `saved` says of a `Prefill` whether its prompt
-    is on disk now.
+    `stop_string` is the one that ended the answer. `saved` is whether the prompt of a `Prefill` is
+    on disk.
     """
 
     request_id: str
@@ -174,7 +173,7 @@ class Finished(Message, frozen=True, kw_only=True):
 
 
 class Failed(Message, frozen=True, kw_only=True):
-    """The request ended with an error; `kind` is the name of a class in `app.errors`."""
+    """The request failed; `kind` is the name of a class in `app.errors`."""
 
     request_id: str
     kind: str
@@ -184,7 +183,7 @@ class Failed(Message, frozen=True, kw_only=True):
 
 
 class TokenIds(Message, frozen=True, kw_only=True):
-    """Answer to `Tokenize`; `pieces` only where they were asked for."""
+    """Answer to `Tokenize`; `pieces` only on request."""
 
     request_id: str
     tokens: list[int]
@@ -214,7 +213,7 @@ class CacheReport(Message, frozen=True, kw_only=True):
 
 
 class CacheCleared(Message, frozen=True, kw_only=True):
-    """Answer to `ClearCache`: what was forgotten."""
+    """Answer to `ClearCache`: what was removed."""
 
     request_id: str
     entries: int
@@ -230,7 +229,7 @@ class MemoryTrimmed(Message, frozen=True, kw_only=True):
 
 
 class Stats(Message, frozen=True, kw_only=True):
-    """What the engine is doing; sent a few times a second while it works."""
+    """Load and throughput of the engine; sent a few times a second while it is busy."""
 
     waiting: int
     running: int

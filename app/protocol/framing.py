@@ -1,4 +1,4 @@
-"""Owns how messages travel: each as one msgpack-encoded struct behind its length."""
+"""Owns the framing: one msgpack-encoded struct after its length."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class FrameError(ValueError):
-    """The peer sent bytes that are no frame."""
+    """The peer sent an invalid frame."""
 
 
 def encode(message: Command | Event) -> bytes:
     """Return the frame of one message.
 
     Raises:
-        InvalidRequest: it has a number that no frame can carry.
+        InvalidRequest: it contains an integer of more than 64 bits.
     """
     try:
         body = _encoder.encode(message)
@@ -37,7 +37,7 @@ def encode(message: Command | Event) -> bytes:
 
 
 class FrameReader:
-    """Cuts a byte stream into messages; holds back an incomplete frame.
+    """Splits a byte stream into messages; buffers an incomplete frame.
 
     Args:
         message_type: the union of structs that may arrive.
@@ -70,10 +70,10 @@ class FrameReader:
 
 
 def event_reader() -> FrameReader:
-    """Return a reader for what an engine sends."""
+    """Return a reader of events."""
     return FrameReader(Event)
 
 
 def command_reader() -> FrameReader:
-    """Return a reader for what the HTTP process sends."""
+    """Return a reader of commands."""
     return FrameReader(Command)

@@ -1,4 +1,4 @@
-"""Owns the parts that messages between the two processes are made of."""
+"""Owns the structs that commands and events contain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 PromptEnd = Literal["opened", "closed", "continued"]
-"""Where a prompt ends: with the opening of the answer, after the last message, or inside it."""
+"""How a prompt ends: with the header of the answer, after the last message, or inside it."""
 
 
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
@@ -15,11 +15,10 @@ class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
 
 
 class RawPrompt(msgspec.Struct, frozen=True, kw_only=True):
-    """A prompt that no template writes: text or token ids, one of them.
+    """A prompt without a chat template: either text or token ids.
 
-    `suffix` makes it a fill-in-the-middle prompt: the answer is what belongs between the two.
-    `add_special` lets the tokenizer add what the model wants around a text, such as BOS; token ids
-    are taken as they are.
+    `suffix` makes it a fill-in-the-middle prompt. `add_special` adds special tokens such as BOS to
+    a text; token ids are used as they are.
     """
 
     text: str | None = None
@@ -29,12 +28,12 @@ class RawPrompt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Constraint(msgspec.Struct, frozen=True, kw_only=True):
-    """What the text of an answer has to be.
+    """A constraint on the text of an answer.
 
-    `kind` says what `text` is: a JSON schema, a grammar (llguidance's Lark, or GBNF), a regular
+    `kind` is the type of `text`: a JSON schema, a grammar (llguidance's Lark, or GBNF), a regular
     expression (Rust's, without look-around) or a JSON list of texts. `param` names the field of the
-    request, for errors. What of a schema cannot be enforced is an error where `is_strict`, and
-    ignored elsewhere.
+    request, for errors. Keywords of a schema that cannot be enforced are an error if `is_strict`,
+    else ignored.
     """
 
     kind: Literal["json_schema", "grammar", "regex", "choice"]
@@ -44,9 +43,9 @@ class Constraint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the answer has to be a tool call, and of which tools.
+    """Whether a tool call is required, and which tools may be called.
 
-    `names` are those of the offered tools that may be called; empty means all of them.
+    `names` are the allowed tools; empty means all.
     """
 
     is_required: bool = False
@@ -55,10 +54,10 @@ class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of what the model thinks before it answers.
+    """How reasoning is returned and limited.
 
-    `is_split` sends it as `ReasoningDelta`; otherwise it stays in the text, tags included. After
-    `budget` tokens of it the answer begins; None is no limit.
+    `is_split` sends it as `ReasoningDelta`; otherwise it stays in the text, tags included. `budget`
+    is the maximum number of its tokens; None is no limit.
     """
 
     is_split: bool = True
@@ -66,7 +65,7 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine found in the model it loaded."""
+    """Properties of the loaded model."""
 
     description: str
     n_params: int
@@ -91,10 +90,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the time of one request went, in milliseconds; names are llama-server's.
+    """Timings of one request, in milliseconds; names are llama-server's.
 
-    `tier` says where the cached part of the prompt was: `memory`, `disk` or `none`; `restore_ms` is
-    what bringing it back took.
+    `tier` is where the cached prefix was: `memory`, `disk` or `none`; `restore_ms` is the time to
+    restore it.
     """
 
     queue_ms: float
@@ -109,7 +108,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenChance(msgspec.Struct, frozen=True, kw_only=True):
-    """A token's bytes, the natural logarithm of its probability, and its id."""
+    """A token with its bytes and log probability."""
 
     id: int = -1
     piece: bytes
@@ -117,15 +116,15 @@ class TokenChance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenLogprob(TokenChance, frozen=True, kw_only=True):
-    """A generated token; `top` are the likeliest ones in its place, the best first."""
+    """A generated token; `top` are the most likely ones at its position, in descending order."""
 
     top: list[TokenChance] = []
 
 
 class PromptToken(msgspec.Struct, frozen=True, kw_only=True):
-    """A token of a prompt; `top` are the likeliest ones in its place, the best first.
+    """A token of a prompt; `top` are the most likely ones at its position, in descending order.
 
-    Nothing is before the first one, so its `logprob` is None and its `top` is empty.
+    The first one has no context: its `logprob` is None and its `top` is empty.
     """
 
     id: int
@@ -135,7 +134,7 @@ class PromptToken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CacheMiss(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a prompt parts from the cached one that is most like it; texts are a few words long."""
+    """Where a prompt diverges from the most similar cached one; texts are excerpts."""
 
     index: int
     before: str
@@ -156,10 +155,9 @@ class DiskEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CacheCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the prompt cache did and holds; counted from the start of the engine process.
+    """Counters and sizes of the prompt cache, since the start of the engine process.
 
-    `misses` tells them by reason. `trouble` is why the disk tier does not work, empty where it
-    does.
+    `misses` are by reason. `trouble` is why the disk tier is failing, else empty.
     """
 
     memory_hits: int = 0
