@@ -36,7 +36,8 @@ class Generate(Message, frozen=True, kw_only=True):
     that both processes share. `n_logprobs` requests `TokenLogprobs` with that many of the most
     likely tokens; None disables them. `speculate` allows speculative decoding. `resumes` has the
     `Chosen` tokens of each answer that another engine did not finish: they are replayed, and the
-    answers continue after them. The answer to a `prompt` is plain text, and its `max_tokens` may be
+    answers continue after them. Such a request bypasses the limit of the queue, also with empty
+    lists. The answer to a `prompt` is plain text, and its `max_tokens` may be
     0. `echo` requests a `PromptEcho`, as does `prompt_logprobs`: one with that many of the most
     likely tokens at each position of the prompt, which then bypasses the cache. `report_tokens`
     requests `TokensGenerated`.
