@@ -164,6 +164,7 @@ COMMANDS: list[Command] = [
         constraint=protocol.Constraint(kind="regex", text="[0-9]+", param="regex", is_strict=False),
         reasoning=protocol.ReasoningParams(is_split=False, budget=64),
         speculate=False,
+        is_admitted=True,
         resumes=[[5, 6], [], [7]],
         sent_s=1.25,
     ),

@@ -124,5 +124,7 @@ class Quarantine:
 
 def _digest(model_name: str, command: Generate) -> bytes:
     """Return a digest that is equal for requests that are the same to the engine."""
-    plain = msgspec.structs.replace(command, request_id="", sent_s=0.0, resumes=None)
+    plain = msgspec.structs.replace(
+        command, request_id="", sent_s=0.0, is_admitted=False, resumes=None
+    )
     return hashlib.sha256(model_name.encode() + b"\0" + encode(plain)).digest()

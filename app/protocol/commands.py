@@ -36,11 +36,11 @@ class Generate(Message, frozen=True, kw_only=True):
     that both processes share. `n_logprobs` requests `TokenLogprobs` with that many of the most
     likely tokens; None disables them. `speculate` allows speculative decoding. `resumes` has the
     `Chosen` tokens of each answer that another engine did not finish: they are replayed, and the
-    answers continue after them. Such a request bypasses the limit of the queue, also with empty
-    lists. The answer to a `prompt` is plain text, and its `max_tokens` may be
-    0. `echo` requests a `PromptEcho`, as does `prompt_logprobs`: one with that many of the most
-    likely tokens at each position of the prompt, which then bypasses the cache. `report_tokens`
-    requests `TokensGenerated`.
+    answers continue after them. A request that is resumed, or `is_admitted` as part of one that
+    found room before, bypasses the limit of the queue. The answer to a `prompt` is plain text, and
+    its `max_tokens` may be 0. `echo` requests a `PromptEcho`, as does `prompt_logprobs`: one with
+    that many of the most likely tokens at each position of the prompt, which then bypasses the
+    cache. `report_tokens` requests `TokensGenerated`.
     """
 
     request_id: str
@@ -63,6 +63,7 @@ class Generate(Message, frozen=True, kw_only=True):
     constraint: Constraint | None = None
     reasoning: ReasoningParams = ReasoningParams()
     speculate: bool = True
+    is_admitted: bool = False
     resumes: list[list[int]] | None = None
     sent_s: float = 0.0
 

@@ -48,8 +48,8 @@ async def arrivals(
 
 
 def _admitted(command: Generate) -> Generate:
-    """Return a command that is answered even if the queue is full: nothing is chosen of it yet."""
-    return msgspec.structs.replace(command, resumes=[[] for _ in range(command.n)])
+    """Return a command that is answered even if the queue is full."""
+    return msgspec.structs.replace(command, is_admitted=True)
 
 
 async def in_turn(stream: Batches, turns: asyncio.Semaphore) -> Batches:

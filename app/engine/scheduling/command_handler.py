@@ -109,9 +109,8 @@ class CommandHandler:
     def _submit(self, command: Generate | Prefill) -> None:
         received_s = command.sent_s or time.monotonic()
         n_requests = command.n if isinstance(command, Generate) else 1
-        is_known = isinstance(command, Generate) and command.resumes is not None
         try:
-            if not is_known and not self._scheduler.can_take(n_requests):
+            if not _has_room(command) and not self._scheduler.can_take(n_requests):
                 raise QueueFull(self._throughput.retry_after_s(self._scheduler.waiting))
             prompt = self._prompts.build(command)
             requests = self._requests(command, prompt, received_s)
@@ -263,6 +262,11 @@ def _varied(sampling: SamplingParams, choice: int) -> SamplingParams:
     if sampling.seed is None or choice == 0:
         return sampling
     return msgspec.structs.replace(sampling, seed=(sampling.seed + choice) & _SEED_MASK)
+
+
+def _has_room(command: Generate | Prefill) -> bool:
+    """Return whether a request, or one that it is a part of, found room in the queue before."""
+    return isinstance(command, Generate) and (command.is_admitted or command.resumes is not None)
 
 
 def _failed(request_id: str, error: DistillerError) -> Failed:

@@ -151,7 +151,7 @@ class ResumableRequest:
                 await self._quarantine.begin_retry()
                 self._is_retry = True
             return await self._restart.done()
-        needs_slot = self._is_new and self._command.resumes is None
+        needs_slot = self._is_new and not self._command.is_admitted
         with self._restart.waiter_slot() if needs_slot else contextlib.nullcontext():
             try:
                 async with asyncio.timeout(_MAX_RETRY_WAIT_S):

@@ -90,7 +90,7 @@ def test_only_the_first_of_several_prompts_has_to_find_room_in_the_queue(live: S
     before = len(live.told("Generate"))
     assert live.ask(*"abcdef", n=3).status_code == 200
     told = live.told("Generate")[before:]
-    assert [each["resumes"] for each in told] == [None, *[[[], [], []]] * 5]
+    assert [each["is_admitted"] for each in told] == [False, *[True] * 5]
 
 
 def test_a_reader_sees_headers_and_what_the_model_defaults_to(live: Service) -> None:

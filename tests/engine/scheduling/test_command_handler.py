@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from app.base.json_types import as_json
@@ -119,6 +120,13 @@ def test_an_answer_that_goes_on_after_a_crash_is_taken_even_by_a_full_queue() ->
     )
     assert answered(resumed, engine) == Accepted(request_id="c")
     assert list(engine.scheduler.waiting[-1].replay) == [4, 5]
+
+
+def test_a_part_of_an_admitted_request_is_taken_even_by_a_full_queue() -> None:
+    engine = Engine([], parallel=1, max_queue=0)
+    engine.command_handler.handle(generate("a", [1]))
+    part = msgspec.structs.replace(generate("b", [1]), is_admitted=True)
+    assert answered(part, engine) == Accepted(request_id="b")
 
 
 def test_texts_become_tokens_and_tokens_text() -> None:

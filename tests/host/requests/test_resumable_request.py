@@ -127,7 +127,7 @@ class Client:
             request_id=name,
             messages=as_json([message]),
             sampling=SamplingParams(),
-            resumes=[[]] if is_admitted else None,
+            is_admitted=is_admitted,
         )
         supervisor, serving = cast(Supervisor, host), cast(Serving, host.serving)
         self._request = ResumableRequest(supervisor, serving, command, None)
