@@ -15,7 +15,10 @@ from tests.live.server import NANO, LiveServer, chunks
 
 TEXT = "The capital of France is"
 TEXTS = [TEXT, "The capital of Germany is", "The capital of Italy is"]
-ROUNDING = 0.1  # of a logprob: tokens that are decoded together are rounded in other places
+# Of a logprob: in batches of another shape llama.cpp rounds in other places, by up to 0.3 with the
+# bundled model. The logprob of a neighbouring token is off by several.
+# tests/engine/llama/test_raw_prompts.py compares with llama.cpp in batches of the same shape.
+ROUNDING = 0.5
 
 
 @pytest.fixture(scope="module")
