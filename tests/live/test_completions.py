@@ -17,7 +17,7 @@ TEXT = "The capital of France is"
 TEXTS = [TEXT, "The capital of Germany is", "The capital of Italy is"]
 # Of a logprob: in batches of another shape llama.cpp rounds in other places, by up to 0.3 with the
 # bundled model. The logprob of a neighbouring token is off by several.
-# tests/engine/llama/test_raw_prompts.py compares with llama.cpp in batches of the same shape.
+# tests/engine/llama/test_raw_prompts.py compares with the logits of llama.cpp itself.
 ROUNDING = 0.5
 
 
