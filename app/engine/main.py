@@ -23,8 +23,10 @@ from app.engine.ipc.log_relay import LogRelay
 from app.engine.llama import (
     BatchPart,
     Context,
+    DecodeFailed,
     Model,
     Sampler,
+    because,
     build_version,
     route_logs,
 )
@@ -33,7 +35,7 @@ from app.engine.scheduling.loop import EngineLoop
 from app.engine.system.file_digest import file_digest
 from app.engine.system.heap import give_back_memory
 from app.engine.system.threads import default_threads
-from app.errors import DistillerError, LoadParamsRefused, TemplateRefused
+from app.errors import DistillerError, LoadParamsRefused, ModelLoadFailed, TemplateRefused
 from app.protocol import (
     Load,
     Loaded,
@@ -103,7 +105,11 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
         making = aside.submit(_compiler, model, channel)
-        _warm_up(model, context)
+        try:
+            _warm_up(model, context)
+        except DecodeFailed as error:
+            why = f"llama.cpp could not run '{path.name}': {error}{because()}"
+            raise ModelLoadFailed(why) from error
     loop = build_loop(command, channel, model, context, prompts, making.result())
     give_back_memory()  # making tables of the vocabulary took more than they do
     if source is None:

@@ -127,9 +127,11 @@ class Loader:
         except EngineDied:
             await engine.exited()
             raise EngineDied(engine.exit_reason or "") from None
-        except BaseException:
+        except BaseException as error:
             await engine.close(grace_s=0.0)
             self._engines.discard(engine)
+            if isinstance(error, ModelLoadFailed) and plan.file.name not in error.message:
+                raise ModelLoadFailed(f"{plan.file.name}: {error.message}") from error
             raise
         finally:
             self._loading = None

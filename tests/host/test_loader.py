@@ -113,6 +113,18 @@ async def test_a_refused_load_leaves_no_process(
     assert made.status.restarts == 0
 
 
+async def test_a_load_whose_engine_ends_names_the_model(
+    made: Made, plan: LoadPlan, fakes: FakeEngines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes.block_loads()
+    loading = asyncio.create_task(made.loader.load(plan))
+    await until(lambda: made.loader.load_fraction not in (None, 0.0))
+    for engine in made.loader._engines:
+        engine.kill()
+    with pytest.raises(ModelLoadFailed, match=r"^m\.gguf: the engine process exited during"):
+        await loading
+
+
 async def test_a_process_that_cannot_be_spawned_is_a_failed_load(
     made: Made, plan: LoadPlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

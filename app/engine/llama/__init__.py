@@ -15,7 +15,7 @@ from app.engine.llama.context import (
     Context,
     DecodeFailed,
 )
-from app.engine.llama.library import build_version, route_logs
+from app.engine.llama.library import because, build_version, route_logs
 from app.engine.llama.model import Model
 from app.engine.llama.sampler import Sampler
 
@@ -28,6 +28,7 @@ __all__ = [
     "DecodeFailed",
     "Model",
     "Sampler",
+    "because",
     "build_version",
     "route_logs",
 ]

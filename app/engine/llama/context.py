@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.llama.bindings import lib
-from app.engine.llama.library import because
+from app.engine.llama.library import because, forget_errors
 from app.engine.llama.model import Model
 from app.engine.system.threads import usable_threads
 from app.errors import ModelLoadFailed
@@ -84,6 +84,7 @@ class Context:
         raw.type_v = GGML_TYPES[params.type_v]
         raw.kv_unified = True
         raw.no_perf = True
+        forget_errors()
         handle = lib.llama_init_from_model(model.handle, raw)
         if not handle:
             raise ModelLoadFailed(

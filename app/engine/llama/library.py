@@ -1,20 +1,21 @@
-"""Owns what concerns llama.cpp as a whole: its version, its log lines, its last error."""
+"""Owns what concerns llama.cpp as a whole: its version, its log lines, its errors."""
 
 from __future__ import annotations
 
 import ctypes
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from app.engine.llama.bindings import lib, package_version
+from app.engine.llama.error_lines import cause
 
 LogSink = Callable[[str, str], None]
 _LOG_LEVELS = {1: "debug", 2: "info", 3: "warning", 4: "error"}
 _LOG_CONTINUES = 5
 
 _log_callback_alive: Any = None
-_last_errors: deque[str] = deque(maxlen=1)
+_MAX_ERRORS = 64
+_errors: list[str] = []  # since `forget_errors`, the first ones
 
 
 def route_logs(sink: LogSink) -> None:
@@ -33,8 +34,8 @@ def route_logs(sink: LogSink) -> None:
         while "\n" in pending:
             line, pending = pending.split("\n", 1)
             if line.strip(" ."):
-                if level == "error":
-                    _last_errors.append(line.strip())
+                if level == "error" and len(_errors) < _MAX_ERRORS:
+                    _errors.append(line.strip())
                 sink(level, line.rstrip())
 
     global _log_callback_alive
@@ -43,9 +44,15 @@ def route_logs(sink: LogSink) -> None:
     _log_callback_alive = callback  # the one before may go only now
 
 
+def forget_errors() -> None:
+    """Start over before a call whose failure `because` is to explain."""
+    _errors.clear()
+
+
 def because() -> str:
-    """Return llama.cpp's last error line, for the end of a message."""
-    return f": {_last_errors[-1]}" if _last_errors else ""
+    """Return the cause among llama.cpp's error lines since `forget_errors`, to end a message."""
+    found = cause(_errors)
+    return f": {found}" if found else ""
 
 
 def build_version() -> str:

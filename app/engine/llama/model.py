@@ -11,7 +11,7 @@ from typing import Any
 
 from app.engine.llama.bindings import lib
 from app.engine.llama.dry import DryPrototypes
-from app.engine.llama.library import because
+from app.engine.llama.library import because, forget_errors
 from app.errors import ModelLoadFailed
 from app.protocol import LoadParams
 
@@ -51,9 +51,11 @@ class Model:
             return True
 
         raw.progress_callback = lib.llama_progress_callback(report)
+        forget_errors()
         handle = lib.llama_model_load_from_file(os.fsencode(path), raw)
         if not handle:
-            raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'{because()}")
+            why = because().replace(str(path), path.name)  # clients see it
+            raise ModelLoadFailed(f"llama.cpp could not load '{path.name}'{why}")
         self.handle: Any = handle
         self._vocab: Any = lib.llama_model_get_vocab(handle)
         self.dry = DryPrototypes(self._vocab)

@@ -330,7 +330,7 @@ class EngineProcess(asyncio.Protocol):
         oom_kills = (oom_kill_count() or 0) - (self._oom_kills or 0)
         process_exit = ProcessExit(code, killed_by_us=self._killed_by_us, oom_kills=oom_kills)
         self.was_oom_killed = process_exit.is_oom
-        reason = self.exit_reason = process_exit.reason(self._stderr_log.last_line)
+        reason = self.exit_reason = process_exit.reason(self._stderr_log.exit_line)
         self._finish_load(ModelLoadFailed(f"the engine process exited during the load: {reason}"))
         self._exited.set()
         if self._hang_task is not None:

@@ -69,7 +69,7 @@ class ProcessExit:
         """Return the exit reason as text.
 
         Args:
-            last_line: the last line the process wrote to stderr.
+            last_line: the last line the process wrote to stderr, or the one that says why.
         """
         code = self.code
         reason = f"exit status {code}" if code >= 0 else f"signal {_signal_name(-code)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import IO, Any
@@ -13,6 +14,8 @@ from app.logs import get_logger
 _KEPT_LINES = 12
 _READ_BYTES = 64 * 1024
 _BURST_GAP_S = 0.05
+# what llama.cpp's and C++'s ways to abort print, before a backtrace that may be long
+_ABORT = re.compile(r"(?:\S*/)?([\w.-]+\.(?:c|cc|cpp|cu|cuh|h|hpp|m|mm):\d+: .+)|\s*(what\(\): .+)")
 
 log = get_logger("engine")
 
@@ -27,11 +30,17 @@ class StderrLog:
     def __init__(self, log_fields: Callable[[], Mapping[str, Any]]) -> None:
         self._log_fields = log_fields
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._abort_line: str | None = None
 
     @property
     def last_line(self) -> str | None:
         """The last line that is not empty."""
         return self._lines[-1] if self._lines else None
+
+    @property
+    def exit_line(self) -> str | None:
+        """The line that says why the process aborted, without its folder; else the last line."""
+        return self._abort_line or self.last_line
 
     async def watch(self, stderr: IO[bytes] | None) -> None:
         """Read until end of file."""
@@ -51,6 +60,10 @@ class StderrLog:
     def _log(self, output: bytes) -> None:
         lines = [line.rstrip() for line in output.decode("utf-8", "replace").splitlines()]
         self._lines.extend(line for line in lines if line)
+        for line in lines if self._abort_line is None else ():
+            if found := _ABORT.fullmatch(line):
+                self._abort_line = found[1] or found[2]
+                break
         text = "\n".join(lines).strip("\n")
         if text:
             log.warning("engine_stderr", text=text, **self._log_fields())

@@ -1,17 +1,15 @@
-"""llama.cpp's log lines arrive whole, and its last error explains what failed."""
+"""llama.cpp's log lines arrive whole, and the first that names something explains a failure."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from app.engine.llama import Model, build_version, library, route_logs
+from app.engine.llama import build_version, library, route_logs
 from app.engine.llama.bindings import lib, package_version
-from app.errors import ModelLoadFailed
-from tests.engine.llama.nano import PARAMS, load_model
+from tests.engine.llama.nano import load_model
 
 DEBUG, INFO, WARNING, ERROR, CONTINUES = 1, 2, 3, 4, 5
 
@@ -69,15 +67,17 @@ def test_bytes_that_are_no_text_are_replaced(log: Log, lines: list[tuple[str, st
     assert lines == [("info", "a\ufffdb")]
 
 
-def test_the_last_error_says_why_a_load_failed(
-    lines: list[tuple[str, str]], tmp_path: Path
+def test_the_first_error_that_names_something_says_why_a_load_failed(
+    log: Log, lines: list[tuple[str, str]]
 ) -> None:
-    path = tmp_path / "empty.gguf"
-    path.touch()
-    with pytest.raises(ModelLoadFailed) as refused:
-        Model(path, PARAMS, lambda _: None)
-    last = [text for level, text in lines if level == "error"][-1]
-    assert refused.value.message.endswith(f": {last.strip()}")
+    library.forget_errors()
+    assert library.because() == ""
+    log(ERROR, b"f_load: error loading model: key not found in model: x.y\n")
+    log(WARNING, b"'z'\n")
+    log(ERROR, b"f_load: failed to load model\n")
+    assert library.because() == ": key not found in model: x.y"
+    library.forget_errors()
+    assert library.because() == ""
 
 
 def test_the_version_names_llama_cpp_and_the_package() -> None:

@@ -44,3 +44,24 @@ async def test_a_flood_without_line_breaks_is_cut() -> None:
     assert sum(map(len, texts)) == 500_000
     assert max(map(len, texts)) < 300_000
     assert words.last_line
+
+
+async def test_a_failed_assertion_is_kept_when_a_long_backtrace_follows() -> None:
+    words, _ = await words_of(
+        "import os; os.write(2, b'/build/x/src/llama-model.cpp:1328: GGML_ASSERT(n > 0) failed\\n'"
+        " + b'#1 somewhere\\n' * 200)"
+    )
+    assert words.exit_line == "llama-model.cpp:1328: GGML_ASSERT(n > 0) failed"
+    assert words.last_line == "#1 somewhere"
+
+
+async def test_an_uncaught_exception_of_cpp_is_kept() -> None:
+    words, _ = await words_of(
+        "import os; os.write(2, b'terminate called\\n  what():  bad_alloc\\nmore\\n')"
+    )
+    assert words.exit_line == "what():  bad_alloc"
+
+
+async def test_without_an_abort_the_last_line_says_why() -> None:
+    words, _ = await words_of("raise ValueError('app.py:3: broken')")
+    assert words.exit_line == words.last_line == "ValueError: app.py:3: broken"
