@@ -58,8 +58,12 @@ def run_action(options: argparse.Namespace, models_dir: Path) -> int:
 
 
 def _add(models_dir: Path, file: Path, name: str | None, *, force: bool) -> int:
-    for path in add_model(models_dir, file, name, force=force):
+    added = add_model(models_dir, file, name, force=force)
+    for path in added:
         print(f"added {path.name} ({path.stat().st_size / 1024**2:,.1f} MiB) to {models_dir}")
+    catalog = Catalog(models_dir)
+    if refusal := catalog.refusal(catalog.find(added[0].name)):
+        print(f"warning: {added[0].name} {refusal}; it is not offered", file=sys.stderr)
     return EXIT_OK
 
 
@@ -74,8 +78,8 @@ def _remove(models_dir: Path, name: str) -> int:
 
 
 def list_models(catalog: Catalog) -> int:
-    """Print the models of a folder with the facts in their headers."""
-    entries = catalog.entries()
+    """Print the files of a folder with the facts in their headers, or why they cannot serve."""
+    entries = catalog.files()
     if not entries:
         print(f"no model (.gguf file) in {catalog.models_dir}")
         return EXIT_OK
@@ -93,9 +97,12 @@ def list_models(catalog: Catalog) -> int:
 def _model_row(catalog: Catalog, entry: ModelFile) -> list[str]:
     size = f"{entry.size_bytes / 1024**2:,.1f} MiB"
     try:
-        facts = catalog.facts(entry)
+        kind = catalog.kind(entry)
+        facts = None if kind.refusal else catalog.facts(entry)
     except GgufError as error:
         return [entry.name, size, f"unreadable: {error}"]
+    if facts is None:
+        return [entry.name, size, f"not offered: {kind.refusal}"]
     return [
         entry.name,
         size,

@@ -71,7 +71,7 @@ async def plan_load(
         before: the plan of the model that serves now.
 
     Raises:
-        ModelLoadFailed: the file is not a valid GGUF file.
+        ModelLoadFailed: the file is not a valid GGUF file, or no model that can serve.
         ModelTooLarge: it does not fit into memory even with the shortest context.
         LoadParamsRefused: the context is too large and `fit` is "strict".
     """
@@ -89,8 +89,10 @@ def _plan(
     catalog: Catalog, file: ModelFile, requested: LoadParams, before: LoadPlan | None
 ) -> LoadPlan:
     try:
+        kind = catalog.kind(file)
+        if kind.refusal and kind.is_certain:
+            raise ModelLoadFailed(f"{file.name} is {kind.refusal}", param="model")
         facts = catalog.facts(file)
-        catalog.check_parts(file)
     except (GgufError, OSError) as error:
         raise ModelLoadFailed(f"{file.name} is not a valid GGUF file: {error}") from error
     free = memory_estimate.available_bytes()

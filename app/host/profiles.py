@@ -10,6 +10,7 @@ from app.base.json_types import JsonObject, as_json
 from app.errors import DistillerError, EngineDied
 from app.host.process.engine_process import EngineProcess
 from app.logs import get_logger
+from app.models.catalog import composed_name
 from app.protocol import Failed, Finished, KeepProfiles, Prefill
 
 log = get_logger("profiles")
@@ -29,8 +30,9 @@ class Profile:
     model: str = ""
 
     def is_for(self, model_name: str) -> bool:
-        """Whether it applies to a model; the `.gguf` ending may be left out."""
-        return self.model in ("", model_name, model_name.removesuffix(".gguf"))
+        """Whether it applies to a model, by the rules of `Catalog.find`."""
+        names = (model_name, model_name[: -len(".gguf")])
+        return not self.model or composed_name(self.model) in map(composed_name, names)
 
 
 @dataclass(slots=True)

@@ -59,6 +59,7 @@ class Status:
     Attributes:
         serving: the model that serves, if any.
         pending: name of the model that is being loaded or restarted while none serves.
+        not_loaded: why models that the start tried before this one did not load, by name.
     """
 
     name: StatusName = "no_model"
@@ -71,6 +72,7 @@ class Status:
     restarts: int = 0
     last_failure: str | None = None
     oom_kills: int = 0
+    not_loaded: dict[str, str] = field(default_factory=dict)
     _change: asyncio.Event = field(default_factory=asyncio.Event)
 
     # ------------------------------------------------------------ transitions
@@ -115,6 +117,7 @@ class Status:
         if not serving.engine.is_alive:
             raise ModelLoadFailed(f"the engine of {serving.name} exited right after the load")
         self.serving, self.pending = serving, None
+        self.not_loaded.pop(serving.name, None)
         self._set("ok", "Server is healthy and model is loaded")
 
     def fail(self, reason: str) -> None:
@@ -152,6 +155,9 @@ class Status:
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence for each problem that persists although a model may serve."""
+        if self.serving:
+            for name, reason in self.not_loaded.items():
+                yield f"{name} was to serve but did not load: {reason}"
         if self.oom_kills:
             times = "once" if self.oom_kills == 1 else f"{self.oom_kills} times"
             yield (

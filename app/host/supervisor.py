@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from app.background_tasks import BackgroundWork, WorkEnded
@@ -22,6 +23,7 @@ from app.errors import (
 )
 from app.host.cache_folder import CacheFolder
 from app.host.eviction import Evictions
+from app.host.initial_load import InitialLoad
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.loader import Loader
 from app.host.process.engine_process import EngineProcess
@@ -123,22 +125,23 @@ class Supervisor:
         """Begin the initial load and return at once.
 
         Args:
-            model_name: the configured model; None is the newest file.
+            model_name: the configured model; None is the newest that can be loaded.
             spawned: an engine that was spawned early.
         """
+        self.status.not_loaded.clear()
+        files: list[ModelFile] = []
         try:
-            file = self._catalog.default(model_name)
+            files = [self._catalog.find(model_name)] if model_name else self._catalog.newest_first()
         except DistillerError as error:
             self.status.fail(error.message)
-            file = None
-        if file is None:
+        if not files:
             if spawned:
                 spawned.discard()
             log.warning("no_model", message=self.status.message)
             self._initial_load_done.set()
             return
-        self.status.begin_load(file.name, f"Model {file.name} is being loaded")
-        self._work.start(self._initial_load(file, spawned))
+        self.status.begin_load(files[0].name, f"Model {files[0].name} is being loaded")
+        self._work.start(self._initial_load(files, spawned))
 
     async def initial_load_done(self) -> None:
         """Wait until the initial load has succeeded or failed."""
@@ -155,23 +158,18 @@ class Supervisor:
         self._defaults = defaults
         self._loader.reconfigure(queue, profiles, timeouts)
 
-    async def _initial_load(self, file: ModelFile, spawned: SpawnedEngine | None) -> None:
+    async def _initial_load(
+        self, files: Sequence[ModelFile], spawned: SpawnedEngine | None
+    ) -> None:
         try:
             async with self._lock:
-                plan = await self._plan_initial_load(file, spawned)
-                self.status.serve(await self._loader.load(plan, spawned))
+                plan = partial(plan_load, self._catalog, defaults=self._defaults, overrides={})
+                initial = InitialLoad(self._catalog, self._loader, self.status, plan, spawned)
+                await initial.run(files)
         except Exception as error:
             self._fail(error)
         finally:
             self._initial_load_done.set()
-
-    async def _plan_initial_load(self, file: ModelFile, spawned: SpawnedEngine | None) -> LoadPlan:
-        try:
-            return await plan_load(self._catalog, file, self._defaults, {})
-        except Exception:
-            if spawned:
-                spawned.discard()
-            raise
 
     async def stop(self) -> None:
         """Shut down engines and background work; may be called again after an interruption."""

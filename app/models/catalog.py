@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from app import logs
 from app.errors import ModelNotFound
 from app.models.facts import ModelFacts, model_facts
 from app.models.gguf import GgufError, read_header
+from app.models.headers import HeaderCache, Reading
+from app.models.kinds import FileKind
 
 _SUFFIX = ".gguf"
-_IGNORED_PREFIXES = (".", "~", "ggml-vocab-", "mmproj")
+_HIDDEN_PREFIXES = (".", "~")
+_VOCABULARY_PREFIX = "ggml-vocab-"
+_PROJECTOR_PREFIX = "mmproj"
+_NO_MODEL_PREFIXES = (*_HIDDEN_PREFIXES, _VOCABULARY_PREFIX, _PROJECTOR_PREFIX)
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$", re.IGNORECASE)
 _MAX_LISTED_NAMES = 20
 
@@ -42,9 +48,9 @@ class Catalog:
 
     A requested name is only compared with names found in the folder, never used as a path, so that
     no request can leave the folder. A symbolic link counts if its target is in the folder too.
-    Excluded are subfolders, hidden and empty files, vocabulary-only files
-    (`ggml-vocab-*`), projectors of vision models (`mmproj*`), names that are not UTF-8, and every
-    part but the first of a split model (`-00001-of-00003.gguf`).
+    Excluded are subfolders, hidden files, names that are not UTF-8, and every part but the first
+    of a split model (`-00001-of-00003.gguf`). Offered is only what can serve, according to its
+    header: no adapters, projectors, vocabularies or damaged files.
 
     Args:
         models_dir: the folder; a missing one is empty.
@@ -52,15 +58,20 @@ class Catalog:
 
     def __init__(self, models_dir: Path) -> None:
         self.models_dir = models_dir
-        self._facts: dict[tuple[Path, int, int, bool], ModelFacts] = {}
+        self._headers = HeaderCache()
 
     def names(self) -> list[str]:
-        """Return the names of all models, sorted."""
+        """Return the names of all models that can serve, sorted."""
         return [entry.name for entry in self.entries()]
 
     def entries(self) -> list[ModelFile]:
-        """Return all models, sorted by name."""
+        """Return all models that can serve, sorted by name."""
+        return [file for file in self.files() if self.refusal(file) is None]
+
+    def files(self) -> list[ModelFile]:
+        """Return all GGUF files, those that cannot serve too, sorted by name."""
         found = self._scan()
+        self._headers.keep_only({self.models_dir / name for name in found})
         models = []
         for name, stat in found.items():
             part = _PART.search(name)
@@ -70,33 +81,81 @@ class Catalog:
             models.append(ModelFile(name, self.models_dir / name, size_bytes, stat.st_mtime))
         return sorted(models, key=lambda model: model.name)
 
+    def newest_first(self) -> list[ModelFile]:
+        """Return all GGUF files, the newest first: the order in which a start tries them."""
+        return sorted(self.files(), key=lambda file: (file.modified_s, file.name), reverse=True)
+
     def find(self, name: str) -> ModelFile:
-        """Return the model with that name; the suffix `.gguf` is optional.
+        """Return the file with that name, whether it can serve or not.
+
+        The suffix `.gguf` is optional, and so is the way in which Unicode writes a character: of
+        names that are canonically equivalent, an equal one wins.
 
         Raises:
-            ModelNotFound: no such model, or several that differ only in the suffix's case.
+            ModelNotFound: no such file, or several to which the name applies equally well.
         """
-        entries = self.entries()
-        matches = [entry for entry in entries if entry.name == name]
-        matches = matches or [entry for entry in entries if entry.name[: -len(_SUFFIX)] == name]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            names = ", ".join(entry.name for entry in matches)
-            raise ModelNotFound(f"Model '{name}' is ambiguous: {names}", param="model")
+        files = self.files()
+        composed = composed_name(name)
+        for matches in (
+            lambda file: file.name == name,
+            lambda file: file.name[: -len(_SUFFIX)] == name,
+            lambda file: composed_name(file.name) == composed,
+            lambda file: composed_name(file.name)[: -len(_SUFFIX)] == composed,
+        ):
+            if found := list(filter(matches, files)):
+                return _only(found, name)
         raise ModelNotFound(
-            f"Model '{_printable(name)}' not found; {_listing(entries)}", param="model"
+            f"Model '{_printable(name)}' not found; {self._listing(files)}", param="model"
         )
 
     def default(self, configured: str | None) -> ModelFile | None:
         """Return the model to load at the start: the configured one, else the newest, else None.
+
+        The newest is that of those that can serve, if any.
 
         Raises:
             ModelNotFound: a model is configured and does not exist.
         """
         if configured is not None:
             return self.find(configured)
-        return max(self.entries(), key=lambda entry: (entry.modified_s, entry.name), default=None)
+        files = self.newest_first()
+        able = (file for file in files if self.refusal(file) is None)
+        return next(able, files[0] if files else None)
+
+    def refusal(self, file: ModelFile) -> str | None:
+        """Return why a file cannot serve, to follow its name; None if it can."""
+        try:
+            kind = self.kind(file)
+        except GgufError as error:
+            return f"is not a valid GGUF file: {error}"
+        return f"is {kind.refusal}" if kind.refusal else None
+
+    def kind(self, file: ModelFile) -> FileKind:
+        """Return what a file is, according to its header and its name.
+
+        Raises:
+            GgufError: it, or a part of it, is missing or no valid GGUF file.
+        """
+        if file.name.lower().startswith(_PROJECTOR_PREFIX):
+            return FileKind("named as a projector (mmproj), which is no model itself")
+        if file.name.lower().startswith(_VOCABULARY_PREFIX):
+            return FileKind("named as a vocabulary without weights")
+        if not file.size_bytes:
+            raise GgufError("it is empty")
+        reading = self._read(file.path, "the file")
+        kind = reading.kind
+        if kind.refusal and kind.is_certain:
+            return kind
+        if isinstance(reading.facts, GgufError):
+            raise GgufError(str(reading.facts))
+        n_named = len(part_names(file.name)) or 1
+        if kind.n_parts > 1 and kind.n_parts != n_named:
+            return FileKind(
+                f"the first of {kind.n_parts} parts, so that its name must end in "
+                f"-00001-of-{kind.n_parts:05}.gguf"
+            )
+        self.check_parts(file)
+        return kind
 
     def facts(self, entry: ModelFile, *, whole: bool = True) -> ModelFacts:
         """Return the facts in a model's header; cached until the file changes.
@@ -108,15 +167,15 @@ class Catalog:
         Raises:
             GgufError: the file cannot be read or is not a valid GGUF file.
         """
+        if whole:
+            facts = self._read(entry.path, "the file").facts
+            if isinstance(facts, GgufError):
+                raise GgufError(str(facts))
+            return facts
         try:
             with entry.path.open("rb") as file:
-                stat = os.fstat(file.fileno())
-                key = (entry.path, stat.st_size, stat.st_mtime_ns, whole)
-                if key not in self._facts:
-                    header = read_header(file, stat.st_size, facts_only=not whole)
-                    self._evict(entry.path, whole)
-                    self._facts[key] = model_facts(header)
-                return self._facts[key]
+                size_bytes = os.fstat(file.fileno()).st_size
+                return model_facts(read_header(file, size_bytes, facts_only=True))
         except OSError as error:
             raise GgufError(f"the file cannot be read: {error.strerror}") from error
 
@@ -133,25 +192,35 @@ class Catalog:
             if name not in found:
                 raise GgufError(f"its part {name} is missing")
             try:
-                with entry.path.with_name(name).open("rb") as file:
-                    read_header(file, os.fstat(file.fileno()).st_size)
-            except OSError as error:
-                raise GgufError(f"{name} cannot be read: {error.strerror}") from error
+                self._read(entry.path.with_name(name), name)
             except GgufError as error:
-                raise GgufError(f"{name}: {error}") from error
+                text = str(error)
+                raise GgufError(text if text.startswith(name) else f"{name}: {text}") from error
 
-    def _evict(self, path: Path, whole: bool) -> None:
-        for key in [key for key in self._facts if key[0] == path and key[3] == whole]:
-            del self._facts[key]
+    def _read(self, path: Path, named: str) -> Reading:
+        try:
+            return self._headers.read(path)
+        except OSError as error:
+            raise GgufError(f"{named} cannot be read: {error.strerror}") from error
+
+    def _listing(self, files: list[ModelFile]) -> str:
+        able = self.names()
+        if not files:
+            return "the models folder holds no .gguf file"
+        if not able:
+            return "the models folder holds no model that can serve"
+        left = len(able) - _MAX_LISTED_NAMES
+        more = f" and {left} more" if left > 0 else ""
+        return f"the models folder holds {', '.join(able[:_MAX_LISTED_NAMES])}{more}"
 
     def _scan(self) -> dict[str, os.stat_result]:
-        """Return every model file of the folder, parts included."""
+        """Return every GGUF file of the folder, parts included."""
         found = {}
         try:
             root = self.models_dir.resolve()
             with os.scandir(root) as files:
                 for file in files:
-                    if is_model_name(file.name) and (stat := _stat_inside(file, root)):
+                    if _is_listed(file.name) and (stat := _stat_inside(file, root)):
                         found[file.name] = stat
         except (FileNotFoundError, NotADirectoryError):
             return {}
@@ -161,8 +230,17 @@ class Catalog:
 
 
 def is_model_name(name: str) -> bool:
-    """Return whether a file with this name counts as a model."""
-    if not name.lower().endswith(_SUFFIX) or name.lower().startswith(_IGNORED_PREFIXES):
+    """Return whether a file with this name may be a model."""
+    return _is_listed(name) and not name.lower().startswith(_NO_MODEL_PREFIXES)
+
+
+def composed_name(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), for comparisons."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _is_listed(name: str) -> bool:
+    if not name.lower().endswith(_SUFFIX) or name.lower().startswith(_HIDDEN_PREFIXES):
         return False
     try:
         name.encode()
@@ -181,12 +259,12 @@ def part_names(name: str) -> list[str]:
 
 
 def _stat_inside(file: os.DirEntry[str], root: Path) -> os.stat_result | None:
-    """Return the stat of a regular, non-empty file whose real path lies in `root`, else None."""
+    """Return the stat of a regular file whose real path lies in `root`, else None."""
     try:
         if file.is_symlink() and not Path(file.path).resolve().is_relative_to(root):
             return None
         stat = file.stat()
-        return stat if file.is_file() and stat.st_size else None
+        return stat if file.is_file() else None
     except (OSError, RuntimeError):  # deleted meanwhile, or a symlink loop
         return None
 
@@ -202,15 +280,12 @@ def _split_size(first: str, n_parts: str, found: dict[str, os.stat_result]) -> i
     )
 
 
+def _only(found: list[ModelFile], name: str) -> ModelFile:
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise ModelNotFound(f"Model '{name}' is ambiguous: {names}", param="model")
+    return found[0]
+
+
 def _printable(name: str) -> str:
     return name if len(name) <= 200 else name[:200] + "…"
-
-
-def _listing(entries: list[ModelFile]) -> str:
-    if not entries:
-        return "the models folder holds no .gguf file"
-    names = ", ".join(entry.name for entry in entries[:_MAX_LISTED_NAMES])
-    more = (
-        f" and {len(entries) - _MAX_LISTED_NAMES} more" if len(entries) > _MAX_LISTED_NAMES else ""
-    )
-    return f"the models folder holds {names}{more}"

@@ -18,6 +18,7 @@ from app.errors import ModelNotFound
 from app.models.catalog import Catalog, is_model_name, part_names
 from app.models.facts import model_facts
 from app.models.gguf import GgufError, read_header
+from app.models.kinds import file_kind
 
 _MODE = 0o644
 _COPY_BYTES = 8 * 1024**2
@@ -42,7 +43,7 @@ def add_model(
         force: replace a model with that name.
 
     Raises:
-        ModelRefused: the file is not a valid model, or there is no space for it.
+        ModelRefused: the file is not a model that can serve, or there is no space for it.
     """
     target_name = _checked_name(source.name if name is None else name)
     if not models_dir.is_dir():
@@ -106,6 +107,9 @@ def _check_model(source: Path, *, is_whole: bool) -> None:
             if not stat.S_ISREG(status.st_mode):
                 raise ModelRefused(f"{source} is not a regular file")
             header = read_header(file, status.st_size)
+        kind = file_kind(header)
+        if is_whole and kind.refusal and kind.is_certain:
+            raise ModelRefused(f"{source} is {kind.refusal}")
         if is_whole:
             model_facts(header)
     except GgufError as error:

@@ -36,6 +36,44 @@ def test_list_shows_each_model_with_its_facts(models_dir: Path, capsys: Capture)
     assert "unreadable: the file does not begin with 'GGUF'" in bad
 
 
+def test_list_says_what_a_file_is_that_cannot_serve(models_dir: Path, capsys: Capture) -> None:
+    write_llama(models_dir / "a-lora.gguf", general__type="adapter")
+    write_llama(models_dir / "b-mmproj-f16.gguf", general__architecture="clip")
+    write_llama(models_dir / "c-embed.gguf", general__architecture="nomic-bert")
+    write_llama(models_dir / "d-new.gguf", general__architecture="klingon")
+    write_llama(models_dir / "e-00001-of-00002.gguf", split__count=2)
+    (models_dir / "f-empty.gguf").touch()
+    write_llama(models_dir / "g.gguf")
+    status, out, _ = run(capsys, models_dir, "list")
+    lora, projector, embedding, unknown, split, empty, good = out.splitlines()[1:]
+    assert status == 0
+    assert "not offered: a LoRA adapter" in lora
+    assert "not offered: a projector (mmproj)" in projector
+    assert "not offered: an embedding model" in embedding
+    assert "not offered: of the architecture 'klingon'" in unknown
+    assert "unreadable: its part e-00002-of-00002.gguf is missing" in split
+    assert "unreadable: it is empty" in empty
+    assert "llama" in good
+
+
+def test_add_refuses_what_is_no_model(models_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    source = write_llama(tmp_path / "m.gguf", general__type="adapter")
+    status, out, err = run(capsys, models_dir, "add", str(source))
+    assert (status, out) == (1, "")
+    assert err.startswith(f"distiller-llm: {source} is a LoRA adapter")
+    assert list(models_dir.iterdir()) == []
+
+
+def test_add_warns_of_an_architecture_that_is_not_known(
+    models_dir: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    source = write_llama(tmp_path / "m.gguf", general__architecture="klingon")
+    status, out, err = run(capsys, models_dir, "add", str(source))
+    assert (status, out.startswith("added m.gguf")) == (0, True)
+    assert err.startswith("warning: m.gguf is of the architecture 'klingon'")
+    assert (models_dir / "m.gguf").exists()
+
+
 def test_list_of_an_empty_folder_says_so(models_dir: Path, capsys: Capture) -> None:
     assert run(capsys, models_dir, "list") == (0, f"no model (.gguf file) in {models_dir}\n", "")
 

@@ -30,6 +30,7 @@ from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, LoadParams, QueueParams
 from tests.host.fake_engine import REFUSAL
 from tests.live.server import MODELS, NANO
+from tests.models.gguf_files import write_llama
 
 pytestmark = pytest.mark.slow  # each test starts engines
 DEFAULTS = LoadParams(n_ctx=512, n_threads=1)
@@ -267,6 +268,16 @@ async def test_what_waits_for_a_switch_is_told_when_the_service_stops(
     supervisor.end_requests()
     with pytest.raises(ServiceStopping):
         await switching
+
+
+async def test_a_file_that_is_no_model_is_refused_with_what_it_is(
+    supervisor: Supervisor, catalog: Catalog
+) -> None:
+    write_llama(catalog.models_dir / "lora.gguf", general__type="adapter")
+    first = await supervisor.use("first.gguf", {})
+    with pytest.raises(ModelLoadFailed, match=r"lora\.gguf is a LoRA adapter"):
+        await supervisor.use("lora", {})
+    assert await supervisor.use(None, {}) is first
 
 
 # ---------------------------------------------------------------- loads that fail in any way

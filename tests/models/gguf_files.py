@@ -111,11 +111,19 @@ def with_tensors(
     return front + bytes(-len(front) % 32 + data)
 
 
+EMBEDDINGS = tensor("token_embd.weight")
+
+
 def llama(**changes: Any) -> bytes:
-    """Return the header of a small llama model; `__` stands for `.`, None takes a key away."""
+    """Return a small llama model with the one tensor that all have, or with `tensors`.
+
+    `__` in the name of a key stands for `.`, None takes a key away.
+    """
+    tensors = changes.pop("tensors", (EMBEDDINGS,))
     named = {key.replace("__", "."): value for key, value in changes.items()}
     values = LLAMA_VALUES | named
-    return header({key: value for key, value in values.items() if value is not None})
+    values = {key: value for key, value in values.items() if value is not None}
+    return with_tensors(*tensors, data=128 if tensors else 0, values=values)
 
 
 def write_llama(path: Path, *, padding: int = 0, **changes: Any) -> Path:

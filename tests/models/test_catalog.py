@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 def put(folder: Path, *names: str) -> None:
     for name in names:
-        (folder / name).write_bytes(b"GGUF")
+        write_llama(folder / name)
 
 
 def aged(path: Path, age_s: int) -> None:
@@ -68,7 +68,7 @@ def test_what_is_no_model_of_its_own_is_left_out(folder: Path) -> None:
 def test_a_name_that_is_not_utf8_is_left_out(folder: Path) -> None:
     put(folder, "good.gguf")
     try:
-        Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.gguf")).write_bytes(b"GGUF")
+        Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.gguf")).write_bytes(llama())
     except OSError:
         pytest.skip("this file system takes only UTF-8 names")
     assert Catalog(folder).names() == ["good.gguf"]
@@ -76,10 +76,11 @@ def test_a_name_that_is_not_utf8_is_left_out(folder: Path) -> None:
 
 def test_a_split_model_is_listed_once_with_the_size_of_all_its_parts(folder: Path) -> None:
     for part in (1, 2, 3):
-        (folder / f"big-0000{part}-of-00003.gguf").write_bytes(bytes(100 * part))
+        write_llama(folder / f"big-0000{part}-of-00003.gguf", padding=100 * part)
     put(folder, "other-00002-of-00002.gguf")
     (entry,) = Catalog(folder).entries()
-    assert (entry.name, entry.size_bytes) == ("big-00001-of-00003.gguf", 600)
+    assert entry.name == "big-00001-of-00003.gguf"
+    assert entry.size_bytes == 3 * len(llama()) + 600
 
 
 def test_an_entry_carries_path_size_and_time(folder: Path) -> None:
@@ -168,11 +169,44 @@ def test_a_link_out_of_the_folder_is_not_found_by_any_way(folder: Path) -> None:
     assert Catalog(folder).names() == ["m.gguf"]
 
 
-def test_names_that_differ_in_how_unicode_writes_them_are_different_models(folder: Path) -> None:
-    put(folder, "caf\u00e9.gguf")
-    assert Catalog(folder).find("caf\u00e9").name == "caf\u00e9.gguf"
-    with pytest.raises(ModelNotFound):
-        Catalog(folder).find("cafe\u0301")
+FORMS = [  # composed, decomposed
+    ("caf\u00e9", "cafe\u0301"),
+    ("\u00e5ngstr\u00f6m", "a\u030angstro\u0308m"),
+    ("\ud55c\uae00", "\u1112\u1161\u11ab\u1100\u1173\u11af"),
+    ("\u1ec7", "e\u0323\u0302"),
+]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gguf"])
+@pytest.mark.parametrize(("composed", "decomposed"), FORMS)
+def test_a_name_finds_its_file_however_unicode_writes_either(
+    folder: Path, composed: str, decomposed: str, suffix: str
+) -> None:
+    assert composed != decomposed
+    for on_disk, asked in ((composed, decomposed), (decomposed, composed)):
+        put(folder, f"{on_disk}.gguf")
+        assert Catalog(folder).find(asked + suffix).name == f"{on_disk}.gguf"
+        (folder / f"{on_disk}.gguf").unlink()
+
+
+@pytest.mark.parametrize(("composed", "decomposed"), FORMS)
+def test_of_two_files_that_unicode_tells_apart_the_exact_name_wins(
+    folder: Path, composed: str, decomposed: str
+) -> None:
+    put(folder, f"{composed}.gguf", f"{decomposed}.gguf")
+    catalog = Catalog(folder)
+    if len(catalog.names()) < 2:
+        pytest.skip("this file system normalises names")
+    for name in (composed, decomposed):
+        assert catalog.find(name).name == catalog.find(f"{name}.gguf").name == f"{name}.gguf"
+
+
+def test_a_third_way_to_write_a_name_is_ambiguous_between_two_files(folder: Path) -> None:
+    put(folder, "\u1ec7.gguf", "e\u0323\u0302.gguf")
+    if len(Catalog(folder).names()) < 2:
+        pytest.skip("this file system normalises names")
+    with pytest.raises(ModelNotFound, match="ambiguous"):
+        Catalog(folder).find("\u1eb9\u0302")
 
 
 def test_an_absolute_path_is_refused_even_into_the_folder(folder: Path) -> None:
@@ -206,6 +240,97 @@ def test_without_a_configured_model_the_newest_is_the_default(folder: Path) -> N
     assert chosen.name == "new.gguf"
 
 
+def test_the_newest_is_that_of_the_models_that_can_serve(folder: Path) -> None:
+    put(folder, "old.gguf", "newer.gguf")
+    write_llama(folder / "lora.gguf", general__type="adapter")
+    (folder / "junk.gguf").write_bytes(b"junk")
+    for age_s, name in enumerate(["junk.gguf", "lora.gguf", "newer.gguf", "old.gguf"]):
+        aged(folder / name, age_s)
+    chosen = Catalog(folder).default(None)
+    assert chosen is not None
+    assert chosen.name == "newer.gguf"
+
+
+def test_without_a_model_that_can_serve_the_newest_file_is_the_default(folder: Path) -> None:
+    for age_s, name in enumerate(["junk.gguf", "older.gguf"]):
+        (folder / name).write_bytes(b"junk")
+        aged(folder / name, age_s)
+    chosen = Catalog(folder).default(None)
+    assert chosen is not None
+    assert chosen.name == "junk.gguf"
+
+
+# ---------------------------------------------------------------- what can serve
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "is not a valid GGUF file: it is empty"),
+        (b"<html>not found</html>........", "does not begin with 'GGUF'"),
+        (llama()[:-1], "is the file complete?"),
+        (llama()[:60], "is the file complete?"),
+        (llama(general__type="adapter"), "is a LoRA adapter"),
+        (llama(general__type="mmproj"), "is a projector (mmproj)"),
+        (llama(general__architecture="bert"), "is an embedding model"),
+        (llama(tensors=()), "is a vocabulary without weights"),
+        (llama(llama__block_count="many"), "'llama.block_count' is not a whole number"),
+        (llama(split__count=2), "its name must end in -00001-of-00002.gguf"),
+        (llama(split__count=2, split__no=1), "is part 2 of a model that is split into 2"),
+    ],
+)  # fmt: skip
+def test_what_cannot_serve_is_found_but_not_offered(folder: Path, content: bytes, why: str) -> None:
+    (folder / "bad.gguf").write_bytes(content)
+    put(folder, "good.gguf")
+    catalog = Catalog(folder)
+    assert catalog.names() == ["good.gguf"]
+    assert why in (catalog.refusal(catalog.find("bad")) or "")
+    assert [file.name for file in catalog.files()] == ["bad.gguf", "good.gguf"]
+    with pytest.raises(ModelNotFound, match=r"holds good\.gguf$"):
+        catalog.find("other")
+
+
+def test_a_name_may_say_that_a_file_is_no_model(folder: Path) -> None:
+    put(folder, "mmproj-model-f16.gguf", "ggml-vocab-qwen2.gguf")
+    catalog = Catalog(folder)
+    assert catalog.names() == []
+    assert "projector" in (catalog.refusal(catalog.find("mmproj-model-f16")) or "")
+    assert "vocabulary" in (catalog.refusal(catalog.find("ggml-vocab-qwen2")) or "")
+    with pytest.raises(ModelNotFound, match="no model that can serve"):
+        catalog.find("other")
+
+
+def test_a_split_model_is_offered_once_all_its_parts_are_there(folder: Path) -> None:
+    first = write_llama(folder / "big-00001-of-00002.gguf", split__count=2, tensors=())
+    catalog = Catalog(folder)
+    entry = catalog.find("big-00001-of-00002")
+    why = "is not a valid GGUF file: its part big-00002-of-00002.gguf is missing"
+    assert (catalog.names(), catalog.refusal(entry)) == ([], why)
+    second = folder / "big-00002-of-00002.gguf"
+    second.write_bytes(llama()[:60])
+    assert "big-00002-of-00002.gguf: the header runs past" in (catalog.refusal(entry) or "")
+    write_llama(second, split__count=2, split__no=1)
+    assert (catalog.names(), catalog.refusal(entry)) == ([first.name], None)
+
+
+def test_a_file_is_offered_once_its_copy_is_complete(folder: Path) -> None:
+    (folder / "m.gguf").write_bytes(llama()[:-1])
+    catalog = Catalog(folder)
+    assert catalog.names() == []
+    write_llama(folder / "m.gguf")
+    assert catalog.names() == ["m.gguf"]
+
+
+def test_headers_are_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(folder, "a.gguf", "b.gguf")
+    (folder / "junk.gguf").write_bytes(b"junk")
+    catalog = Catalog(folder)
+    assert catalog.names() == ["a.gguf", "b.gguf"]
+    monkeypatch.setattr("app.models.headers.read_header", None)
+    assert catalog.names() == ["a.gguf", "b.gguf"]
+    assert catalog.facts(catalog.find("a")).n_layer == 4
+
+
 # ---------------------------------------------------------------- facts
 
 
@@ -234,7 +359,7 @@ def test_facts_are_remembered_until_the_file_changes(folder: Path) -> None:
     assert catalog.facts(catalog.find("m")).name == "two"
 
 
-def test_a_bad_file_is_listed_and_its_facts_say_what_is_wrong(folder: Path) -> None:
+def test_a_bad_file_is_found_and_its_facts_say_what_is_wrong(folder: Path) -> None:
     (folder / "bad.gguf").write_bytes(llama()[:60])
     catalog = Catalog(folder)
     entry = catalog.find("bad")

@@ -15,13 +15,14 @@ from app.api.schemas.service import (
     SetModelResponse,
 )
 from app.api.service import Service, service_of
-from app.models.catalog import ModelFile
+from app.errors import ModelNotFound
+from app.models.catalog import Catalog, ModelFile
 from app.web import access_log
 from app.web.json_body import json_response, parse
 
 
 async def list_models(request: Request) -> HTTPResponse:
-    """List the model files; scans the folder on each call."""
+    """List the models that can serve; scans the folder on each call."""
     service = service_of(request)
     entries = await asyncio.to_thread(service.catalog.entries)  # a disk may hang
     return json_response(
@@ -34,10 +35,22 @@ async def list_models(request: Request) -> HTTPResponse:
 
 
 async def show_model(request: Request, model_id: str) -> HTTPResponse:
-    """Describe one model file."""
+    """Describe one model."""
     service = service_of(request)
-    file = await asyncio.to_thread(service.catalog.find, model_id)
+    file = await asyncio.to_thread(_offered, service.catalog, model_id)
     return json_response(_entry(service, file))
+
+
+def _offered(catalog: Catalog, model_id: str) -> ModelFile:
+    """Return the model with that name.
+
+    Raises:
+        ModelNotFound: there is no such file, or it is no model that can serve.
+    """
+    file = catalog.find(model_id)
+    if refusal := catalog.refusal(file):
+        raise ModelNotFound(f"{file.name} {refusal}", param="model")
+    return file
 
 
 async def set_model(request: Request) -> HTTPResponse:

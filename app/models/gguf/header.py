@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from app.models.gguf.cursor import Cursor
-from app.models.gguf.tensors import MAX_TENSORS, check_tensors
+from app.models.gguf.tensors import MAX_TENSORS, read_tensors
 from app.models.gguf.values import GgufError, Skipped, Value, ValueType, shown
 
 MAX_KEYS = 65_536
@@ -30,6 +30,7 @@ class GgufHeader:
             arrays and long strings are `Skipped`.
         complete: False if reading stopped early, so that keys may be missing.
         data_start: offset of the tensor data, in bytes; None if reading stopped early.
+        tensors: names of the tensors; empty if reading stopped early.
     """
 
     version: int
@@ -38,6 +39,7 @@ class GgufHeader:
     values: Mapping[str, Value]
     complete: bool
     data_start: int | None = None
+    tensors: frozenset[str] = frozenset()
 
 
 def read_header(file: BinaryIO, file_size: int, *, facts_only: bool = False) -> GgufHeader:
@@ -56,8 +58,10 @@ def read_header(file: BinaryIO, file_size: int, *, facts_only: bool = False) -> 
     cursor = Cursor(file, file_size)
     version, n_tensors, n_kv = _read_preamble(cursor)
     values, complete = _read_values(cursor, n_kv, facts_only=facts_only)
-    data_start = check_tensors(cursor, n_tensors, values) if complete else None
-    return GgufHeader(version, n_tensors, n_kv, values, complete, data_start)
+    if not complete:
+        return GgufHeader(version, n_tensors, n_kv, values, complete)
+    tensors, data_start = read_tensors(cursor, n_tensors, values)
+    return GgufHeader(version, n_tensors, n_kv, values, complete, data_start, tensors)
 
 
 def _read_values(cursor: Cursor, n_kv: int, *, facts_only: bool) -> tuple[dict[str, Value], bool]:

@@ -39,13 +39,20 @@ class _Tensor(NamedTuple):
 
 
 def check_tensors(cursor: Cursor, n_tensors: int, values: Mapping[str, Value]) -> int:
+    """Check the list of tensors, as `read_tensors` does; return the offset of the tensor data."""
+    return read_tensors(cursor, n_tensors, values)[1]
+
+
+def read_tensors(
+    cursor: Cursor, n_tensors: int, values: Mapping[str, Value]
+) -> tuple[frozenset[str], int]:
     """Check the list of tensors, which begins at the cursor.
 
     Args:
         values: the metadata, which may say how tensors are aligned.
 
     Returns:
-        The offset of the tensor data, in bytes from the start of the file.
+        The tensors' names, and the offset of their data in bytes from the start of the file.
 
     Raises:
         GgufError: a tensor has an unknown type or shape, or lies outside the file.
@@ -67,7 +74,7 @@ def check_tensors(cursor: Cursor, n_tensors: int, values: Mapping[str, Value]) -
             f"tensor {shown(furthest.name)} ends at byte {data_start + _end(furthest)}, but the "
             f"file has {cursor.file_size} bytes; is the file complete?"
         )
-    return data_start
+    return frozenset(names), data_start
 
 
 def _end(tensor: _Tensor) -> int:
