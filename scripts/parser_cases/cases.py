@@ -1,4 +1,4 @@
-"""Owns what a case says: what is asked of a model, what it writes, and what should be made of it."""
+"""Owns what a case says: the request, what the model writes, and what should be made of it."""
 
 from __future__ import annotations
 

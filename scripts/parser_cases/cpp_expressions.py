@@ -38,6 +38,10 @@ class Cursor:
         """The token at this place."""
         return self.tokens[self.at]
 
+    def has_more(self) -> bool:
+        """Return whether something comes next."""
+        return self.token.kind != "end"
+
     def ahead(self, n: int = 1) -> Token:
         """Return a later token."""
         return self.tokens[min(self.at + n, len(self.tokens) - 1)]
@@ -68,7 +72,7 @@ class Cursor:
     def skip_brackets(self) -> list[Token]:
         """Go behind the bracket that closes the one at this place; return what is inside."""
         start, depth = self.at + 1, 0
-        while self.token.kind != "end":
+        while self.has_more():
             token = self.next()
             if token.kind == "mark":
                 depth += (token.text in OPENERS) - (token.text in OPENERS.values())
@@ -79,7 +83,7 @@ class Cursor:
     def skip_angles(self) -> None:
         """Go behind the arguments of a template."""
         depth = 0
-        while self.token.kind != "end":
+        while self.has_more():
             text = self.next().text
             depth += (text == "<") - (text == ">")
             if depth == 0:

@@ -6,6 +6,7 @@ functions are followed; any other statement is passed over, and noted if it buil
 
 from __future__ import annotations
 
+import itertools
 from collections import ChainMap
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,9 +69,7 @@ class _Source:
             for name, function in self._functions.items()
             if any(token.text == _TESTER for token in function.body)
         }
-        called = {
-            token.text for function in makers.values() for token in function.body
-        }
+        called = {token.text for function in makers.values() for token in function.body}
         for name in makers.keys() - called:
             self._call(name, [])
         return self._found
@@ -78,23 +77,18 @@ class _Source:
     # ------------------------------------------------------------ declarations
 
     def _declare_all(self, cursor: Cursor) -> None:
-        while cursor.token.kind != "end":
+        while cursor.has_more():
             start, name = cursor.at, ""
             parameters: list[Token] | None = None
-            while cursor.token.kind != "end" and not cursor.sees(";"):
+            while cursor.has_more() and not cursor.sees(";"):
+                before = cursor.tokens[cursor.at - 1].text
                 if cursor.sees("(") and parameters is None:
-                    name = cursor.tokens[cursor.at - 1].text
-                    parameters = cursor.skip_brackets()
-                elif cursor.sees("{"):
-                    is_function = parameters is not None and cursor.tokens[cursor.at - 1].text in (
-                        ")",
-                        "const",
-                    )
+                    name, parameters = before, cursor.skip_brackets()
+                elif cursor.sees("{") and parameters is not None and before in (")", "const"):
                     body = cursor.skip_brackets()
-                    if is_function:
-                        self._functions[name] = _Function(_parameters(parameters or []), body)
-                        break
-                elif cursor.sees("("):
+                    self._functions[name] = _Function(_parameters(parameters), body)
+                    break
+                elif cursor.sees(*OPENERS):
                     cursor.skip_brackets()
                 else:
                     cursor.next()
@@ -131,7 +125,7 @@ class _Source:
 
     def _block(self, tokens: list[Token], names: _Names) -> None:
         cursor = _over(tokens)
-        while cursor.token.kind != "end":
+        while cursor.has_more():
             start = cursor.at
             try:
                 self._statement(cursor, names)
@@ -141,7 +135,7 @@ class _Source:
                 self._note(cursor.tokens[start : cursor.at], str(error))
 
     def _note(self, tokens: list[Token], reason: str) -> None:
-        for before, token in zip(tokens, tokens[1:], strict=False):
+        for before, token in itertools.pairwise(tokens):
             if before.text in (".", "->") and token.text == "test":
                 self._found.unread.append((token.line, reason))
 
@@ -239,11 +233,11 @@ def _declared(cursor: Cursor) -> tuple[str, list[str]]:
 def _parameters(tokens: list[Token]) -> list[tuple[str, list[Token]]]:
     """Return the names of a function's parameters, each with the tokens of its default."""
     cursor, result = _over(tokens), []
-    while cursor.token.kind != "end":
+    while cursor.has_more():
         _, names = _declared(cursor)
         default: list[Token] = []
         has_default = bool(cursor.took("="))
-        while cursor.token.kind != "end" and not cursor.took(","):
+        while cursor.has_more() and not cursor.took(","):
             default.append(cursor.next())
         result.append((names[0] if names else "", default if has_default else []))
     return result
@@ -265,7 +259,7 @@ def _skip_statement(cursor: Cursor) -> None:
     if cursor.sees("{"):
         cursor.skip_brackets()
         return
-    while cursor.token.kind != "end" and not cursor.took(";"):
+    while cursor.has_more() and not cursor.took(";"):
         if cursor.token.kind == "mark" and cursor.token.text in OPENERS:
             cursor.skip_brackets()
         else:
