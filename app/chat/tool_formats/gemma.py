@@ -20,6 +20,7 @@ from app.chat.tool_formats.syntax.argument_blocks import (
     text_value,
 )
 from app.chat.tool_formats.syntax.parameters import (
+    NOTES,
     Parameter,
     fields_of,
     items_in,
@@ -210,7 +211,7 @@ def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: ToolSpec) ->
         written = _written(grammar, item, depth - 1, tool)
         several = grammar.repeated(written, ",", least, most)
         return sequence(grammar.literal("["), several, grammar.literal("]"))
-    if option.keys() <= {"type", "description"} and option["type"] == "object":
+    if option["type"] == "object" and option.keys() <= {"type", *NOTES}:
         return _any_object(grammar, _anything(grammar))
     return grammar.schema(option, is_strict=tool.is_strict, is_dense=True)
 

@@ -19,6 +19,7 @@ from app.chat.parsing.stream_parser import PlainParser, StreamParser
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.tool_formats import ToolFormat
+from app.chat.tool_formats.syntax.messages import MessagesParser
 from app.chat.tools_as_text import format_for, presented
 from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_conversation
 from app.engine.prompt.conversation_date import ConversationDates
@@ -272,6 +273,8 @@ class PromptBuilder:
         parser: StreamParser = PlainParser()
         if self.tool_format.always or tools or used:
             parser = self.tool_format.parser(dict(map(_signature, tools)))
+        if isinstance(parser, MessagesParser):
+            parser.keeps_thoughts = not command.reasoning.is_split
         if self.reasoning is None or not command.reasoning.is_split:
             return parser
         goes_on = command.prompt_end == "continued"

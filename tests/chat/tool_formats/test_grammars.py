@@ -83,6 +83,42 @@ TOOLS = [
             },
         },
     ),
+    ToolSpec(
+        "unions",
+        {
+            "type": "object",
+            "properties": {
+                "filter": {
+                    "anyOf": [
+                        {"type": "array", "items": {"type": "string"}},
+                        {
+                            "type": "object",
+                            "properties": {"field": {"type": "string"}, "op": {"type": "integer"}},
+                            "required": ["field"],
+                        },
+                    ]
+                },
+                "label": {
+                    "oneOf": [
+                        {"type": "string"},
+                        {
+                            "type": "object",
+                            "properties": {"a": {"type": "string"}, "b": {"type": "boolean"}},
+                        },
+                    ]
+                },
+                "limit": {"type": ["integer", "array"], "items": {"type": "integer"}},
+                "either": {
+                    "anyOf": [
+                        {"type": "object", "properties": {"x": {"type": "string"}}},
+                        {"type": "object", "properties": {"x": {"type": "integer"}}},
+                    ]
+                },
+                "list": {"type": "array", "description": "Anything.", "minItems": 1},
+                "free": {"type": "object", "title": "Free", "default": {}},
+            },
+        },
+    ),
 ]
 _M3_NAMES = sorted(set(re.findall(r'"(\w+)"', json.dumps([tool.parameters for tool in TOOLS]))))
 ENDS = {

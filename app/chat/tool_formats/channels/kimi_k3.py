@@ -27,6 +27,7 @@ from app.chat.tool_formats.syntax.tagged import TaggedParser
 
 SEP = "<|sep|>"
 TOOLS = f"<|open|>tools{SEP}"
+_RESPONSE = f"<|open|>response{SEP}"
 _CALL = '<|open|>call tool="'
 _ARGUMENT = '<|open|>argument key="'
 _JSON = "<|open|>json"
@@ -44,7 +45,7 @@ class KimiK3Parser(TaggedParser):
 
     openers = (
         TOOLS,
-        f"<|open|>response{SEP}",
+        _RESPONSE,
         *map(_end, ("think", "response", "tools", "message")),
         _END_MESSAGE,
     )
@@ -121,7 +122,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         calls.append(sequence(header, number, *rest))
     listed = call_list(grammar, calls, one, separator="")
     # A response comes before calls, be it empty.
-    before = f"<|open|>response{SEP}{_end('response')}"
+    before = f"{_RESPONSE}{_end('response')}"
     return CallBlock(TOOLS, sequence(listed, grammar.literal(_end("tools"))), before=before)
 
 
@@ -148,4 +149,5 @@ FORMAT = ToolFormat(
     parser=KimiK3Parser,
     block=_block,
     always=True,
+    header=_RESPONSE,
 )

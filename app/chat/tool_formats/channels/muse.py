@@ -21,6 +21,7 @@ MESSAGE = "<|message|>"
 _MARK = "atem:"
 _CALLS = f"<{_MARK}function_calls>"
 _END_CALLS = f"</{_MARK}function_calls>"
+_END = "<|eom|>"
 _FOR = "to="
 _ASSISTANT = "assistant"
 _BODIES = {"": Body.TEXT, "user": Body.TEXT, "self": Body.REASONING}
@@ -33,7 +34,7 @@ class MuseParser(MessagesParser, InvokeParser):
     call = f"{_MARK}invoke"
     parameter = f"{_MARK}parameter"
     openers = (START,)
-    closers = ("<|eom|>", "<|eot|>")
+    closers = (_END, "<|eot|>")
     inner = (MESSAGE,)
 
     def _head(self, opener: str) -> Step[Body]:
@@ -61,10 +62,16 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = [invoke_call(grammar, tool, _MARK) for tool in tools]
     body = sequence(grammar.literal("\n"), grammar.either(calls), grammar.literal(_END_CALLS))
     # The recipient is written before the tool is chosen; readers go by the name in the call.
-    recipient = tools[0].name if len(tools) == 1 else "tools"
-    before = f" {_FOR}{recipient}{MESSAGE}"
-    between = f"{MuseParser.closers[0]}{START}{_ASSISTANT}{before}"
-    return CallBlock(_CALLS, body, between=between, before=before)
+    before = f" {_FOR}{tools[0].name if len(tools) == 1 else 'tools'}"
+    between = f"{_END}{START}{_ASSISTANT}{before}"
+    # A message begins with its calls: those that a text or thought quotes are none.
+    return CallBlock(f"{MESSAGE}{_CALLS}", body, between=between, before=before)
+
+
+def _thoughts(grammar: Grammar) -> str:
+    header = grammar.literal(f" {_FOR}self{MESSAGE}")
+    message = sequence(header, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
+    return f"({message})?"
 
 
 FORMAT = ToolFormat(
@@ -74,4 +81,6 @@ FORMAT = ToolFormat(
     parser=MuseParser,
     block=_block,
     always=True,
+    header=f" {_FOR}user{MESSAGE}",
+    thoughts=_thoughts,
 )

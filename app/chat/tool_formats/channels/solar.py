@@ -18,15 +18,14 @@ from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 BEGIN = "<|begin|>"
 _CALLS = "<|tool_calls|>"
 _END_CALLS = "<|calls|>"
-_BODIES = {
-    "<|think|>": Body.REASONING,
-    "<|content|>": Body.TEXT,
-    _CALLS: Body.CALL,
-}
+_THINK, _CONTENT = "<|think|>", "<|content|>"
 _CALL = "<|tool_call:begin|>"
 _TOOL = "<|tool_call:name|>"
 _ARGUMENTS = "<|tool_call:args|>"
 _END_CALL = "<|tool_call:end|>"
+_BODIES = {_THINK: Body.REASONING, _CONTENT: Body.TEXT, _CALLS: Body.CALL}
+_END = "<|end|>"
+_NEXT = f"{BEGIN}assistant"
 _WORD = re.compile(r"[^<>\s]*")
 
 
@@ -34,7 +33,7 @@ class SolarParser(MessagesParser):
     """Parses messages of thoughts, content or calls; see `MessagesParser`."""
 
     openers = (BEGIN, *_BODIES)
-    closers = ("<|end|>", _END_CALLS)
+    closers = (_END, _END_CALLS)
     inner = (_CALL, _TOOL, _ARGUMENTS, _END_CALL)
 
     def _head(self, opener: str) -> Step[Body]:
@@ -68,9 +67,12 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         for tool in tools
     ]
     listed = call_list(grammar, calls, one, separator="")
-    return CallBlock(
-        _CALLS, sequence(listed, grammar.literal(_END_CALLS)), between=f"{BEGIN}assistant"
-    )
+    return CallBlock(_CALLS, sequence(listed, grammar.literal(_END_CALLS)), between=_NEXT)
+
+
+def _thoughts(grammar: Grammar) -> str:
+    header = grammar.literal(_THINK)
+    return f"({sequence(header, grammar.text_before(_END), grammar.literal(_NEXT))})?"
 
 
 FORMAT = ToolFormat(
@@ -80,4 +82,6 @@ FORMAT = ToolFormat(
     parser=SolarParser,
     block=_block,
     always=True,
+    header=_CONTENT,
+    thoughts=_thoughts,
 )

@@ -34,9 +34,11 @@ class MessagesParser(ScriptedParser):
         openers: begin a message's head.
         closers: end a message.
         inner: further tags that stand in heads.
+        keeps_thoughts: thoughts stay in the text, with the tags around them.
     """
 
     inner: ClassVar[tuple[str, ...]] = ()
+    keeps_thoughts = False
     _is_thinking = False
 
     @property
@@ -69,7 +71,10 @@ class MessagesParser(ScriptedParser):
         except NoCall:
             self._say_untagged(self._input.forget())
             return
-        self._input.forget()
+        head = self._input.forget()
+        if body is Body.REASONING and self.keeps_thoughts:
+            yield from self._kept(head)
+            return
         if body is Body.CALL:
             yield from self._calls()
             yield from self._before(self.openers + self.closers, _drop)
@@ -78,6 +83,14 @@ class MessagesParser(ScriptedParser):
         self._is_thinking = False
         self._just_after_block = True
         yield from self._input.literal(*self.closers)
+
+    def _kept(self, head: str) -> Step[None]:
+        """Read a message of thoughts as text, from its head to its end."""
+        self._say(head)
+        self._is_thinking = True
+        yield from self._before(self.openers + self.closers, self._say)
+        self._is_thinking = False
+        self._say((yield from self._input.literal(*self.closers)))
 
     def _text_of(self, body: Body) -> Step[None]:
         sink = {Body.TEXT: self._say, Body.REASONING: self._think}.get(body, _drop)

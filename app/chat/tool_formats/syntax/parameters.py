@@ -19,9 +19,9 @@ Kinds = frozenset[str] | None  # JSON schema types; None: not known
 
 _DEFINITIONS = ("$defs", "definitions")
 _UNIONS = ("anyOf", "oneOf")
-_NOTES = ("description", "title", "default", "examples", "deprecated", "$comment")
-_PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", *_DEFINITIONS, *_NOTES}
-_PLAIN_LIST = {"type", "items", "minItems", "maxItems", *_DEFINITIONS, *_NOTES}
+NOTES = ("description", "title", "default", "examples", "deprecated", "$comment")
+_PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", *_DEFINITIONS, *NOTES}
+_PLAIN_LIST = {"type", "items", "minItems", "maxItems", *_DEFINITIONS, *NOTES}
 _MAX_DEPTH = 8
 _MAX_OPTIONS = 256  # unions within unions multiply
 _MARKS = {"properties": "object", "items": "array", "pattern": "string"}
@@ -118,7 +118,9 @@ def items_in(option: Mapping[str, Any]) -> tuple[Parameter, int, int | None] | N
 
     None where the list's schema says more.
     """
-    items = option.get("items")
+    is_list = kind_of_option(option) == "array"
+    items = option.get("items", is_list)
+    items = {} if items is True and is_list else items
     least, most = option.get("minItems", 0), option.get("maxItems")
     if not (isinstance(items, Mapping) and option.keys() <= _PLAIN_LIST):
         return None

@@ -23,6 +23,7 @@ from app.chat.tool_formats.syntax.parameters import (
     fields_of,
     items_in,
     items_of,
+    kind_of_option,
     kinds_in,
     parameters_of,
     property_of,
@@ -156,12 +157,21 @@ def _elements(grammar: Grammar, parameters: Sequence[Parameter], depth: int, too
 
 
 def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: ToolSpec) -> str:
-    """Return the expression for an element; lists and objects are JSON in unions of types."""
+    """Return the expression for an element.
+
+    Lists and objects in unions of types may be JSON. They may be elements too where it is certain
+    how those are read: they are some, and of one list or object.
+    """
     start, end = f"{_OPEN}{parameter.name}>", f"{_CLOSE}{parameter.name}>"
     nested = _nested(grammar, parameter.options[0], depth, tool)
     if nested is not None and len(parameter.options) == 1:
         return sequence(grammar.literal(start), nested, grammar.literal(end))
     written = value(grammar, parameter, TextSyntax(end, stop=MARK), is_strict=tool.is_strict)
+    for kind in ("array", "object"):
+        alike = [option for option in parameter.options if kind_of_option(option) == kind]
+        filled = _filled(grammar, alike[0], depth, tool) if len(alike) == 1 else ""
+        if filled:
+            written = grammar.either([sequence(filled, grammar.literal(end)), written])
     return sequence(grammar.literal(start), written)
 
 
@@ -173,6 +183,26 @@ def _nested(grammar: Grammar, option: JsonObject, depth: int, tool: ToolSpec) ->
         item, least, most = items
         return grammar.repeated(_written(grammar, item, depth - 1, tool), "", least, most)
     return None
+
+
+def _filled(grammar: Grammar, option: JsonObject, depth: int, tool: ToolSpec) -> str:
+    """Return the expression for a list or object with elements; empty where there is none."""
+    fields, items = fields_of(option), items_in(option)
+    if not depth:
+        return ""
+    if items is not None:
+        item, least, most = items
+        written = _written(grammar, item, depth - 1, tool)
+        return grammar.repeated(written, "", max(least, 1), most)
+    if not fields or any(known.name == _ITEM for known in fields):
+        return ""
+    rest, options = "", list[str]()
+    for known in reversed(fields):
+        rest_after, text = rest, grammar.rule(_written(grammar, known, depth - 1, tool))
+        begun = grammar.rule(sequence(text, rest_after))
+        options = [begun] if known.is_required else [begun, *options]
+        rest = begun if known.is_required else grammar.rule(f"({text})? {rest_after}")
+    return grammar.either(options)
 
 
 FORMAT = ToolFormat(

@@ -137,3 +137,50 @@ def test_no_tag_is_ever_shown(known: ToolFormat, data: st.DataObject) -> None:
     pieces = st.sampled_from((*known.tags, *_WORDS, "analysis", "final", SOLAR_CALL))
     result = answer(known, "".join(data.draw(st.lists(pieces, max_size=12))))
     assert not [tag for tag in known.tags if tag in result.content or tag in result.reasoning]
+
+
+HARMONY_THOUGHT = "<|channel|>analysis<|message|>Hm.<|end|>"
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "expected"),
+    [
+        (
+            harmony.FORMAT,
+            f"{HARMONY_THOUGHT}<|start|>assistant<|channel|>final<|message|>Yes.",
+            f"{HARMONY_THOUGHT}Yes.",
+        ),
+        (harmony.FORMAT, "<|channel|>analysis<|message|>Hm", "<|channel|>analysis<|message|>Hm"),
+        (harmony.FORMAT, "<|channel|>final<|message|>Yes.<|return|>", "Yes."),
+        (
+            muse.FORMAT,
+            " to=self<|message|>Hm.<|eom|><|start|>assistant to=user<|message|>Yes.<|eot|>",
+            " to=self<|message|>Hm.<|eom|>Yes.",
+        ),
+        (
+            solar.FORMAT,
+            "<|think|>Hm.<|end|><|begin|>assistant<|content|>Yes.<|end|>",
+            "<|think|>Hm.<|end|>Yes.",
+        ),
+    ],
+)
+def test_thoughts_may_stay_in_the_text_with_their_tags(
+    known: ToolFormat, text: str, expected: str
+) -> None:
+    answers = []
+    for pieces in ([text], list(text)):
+        parser = known.parser(None)
+        assert isinstance(parser, MessagesParser)
+        parser.keeps_thoughts = True
+        events = [event for piece in pieces for event in parser.feed(piece)]
+        answers.append(collect([*events, *parser.finish()]))
+    assert answers == [ParsedAnswer(expected)] * 2
+
+
+def test_calls_behind_thoughts_that_stay_in_the_text_are_calls() -> None:
+    parser = harmony.FORMAT.parser(None)
+    assert isinstance(parser, MessagesParser)
+    parser.keeps_thoughts = True
+    call = "<|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>"
+    events = parser.feed(f'{HARMONY_THOUGHT}{call}{{"a": 1}}<|call|>')
+    assert collect([*events, *parser.finish()]) == ParsedAnswer(HARMONY_THOUGHT, "", CALLED)
