@@ -10,6 +10,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from sanic import HTTPResponse
 
+from app.base.json_types import without_lone_escapes
 from app.errors import InvalidRequest
 from app.web.validation import explain
 
@@ -17,7 +18,7 @@ SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
 
 def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
-    """Return the validated body of a request.
+    """Return the validated body of a request; half a surrogate pair is read as U+FFFD.
 
     Raises:
         InvalidRequest: malformed JSON or an invalid field, which `param` names.
@@ -25,7 +26,7 @@ def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
     if not body:
         raise InvalidRequest("The request has no body; a JSON object is expected", param="body")
     try:
-        return schema.model_validate_json(body)
+        return schema.model_validate_json(without_lone_escapes(body))
     except ValidationError as error:
         raise explain(error, schema) from None
 
@@ -34,13 +35,13 @@ def raw_fields(body: bytes, names: Sequence[str]) -> dict[str, msgspec.Raw]:
     """Return the JSON text of some fields of an object, as the client sent it.
 
     Fields that the object lacks are left out. Nothing is decoded and nothing is copied: the text
-    is a part of `body`.
+    is a part of `body`, unless that has halves of surrogate pairs.
 
     Raises:
         InvalidRequest: `body` is not a JSON object.
     """
     try:
-        found = _raw_decoder(tuple(names)).decode(body)
+        found = _raw_decoder(tuple(names)).decode(without_lone_escapes(body))
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(
             f"The request body is not valid JSON: {error}", param="body", code="invalid_json"

@@ -17,7 +17,7 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError
 from app.base.json_types import JsonObject
 from app.chat.template.continuation import cut_at_mark, with_mark
 from app.chat.template.deadline import DeadlinePassed, run_with_deadline
-from app.chat.template.helpers import functions_variables, wants_functions
+from app.chat.template.helpers import functions_variables, wants_functions, wants_xml_tools
 from app.chat.template.sandbox import ChatSandbox
 from app.chat.template.traits import TemplateTraits, probe
 from app.errors import TemplateRefused, TemplateTooSlow
@@ -95,8 +95,12 @@ class ChatTemplate:
             raise TemplateRefused(
                 f"the chat template is longer than {_MAX_SOURCE_CHARS} characters"
             )
-        self._template, self._wants_functions = _guarded(
-            lambda: (self._sandbox.from_string(source), wants_functions(self._sandbox, source)),
+        self._template, self._wants_functions, self._wants_xml_tools = _guarded(
+            lambda: (
+                self._sandbox.from_string(source),
+                wants_functions(self._sandbox, source),
+                wants_xml_tools(self._sandbox, source),
+            ),
             DEADLINE_S,
             param=None,
         )
@@ -172,6 +176,7 @@ class ChatTemplate:
 
         variables = {
             **(functions_variables(tools, date) if self._wants_functions else {}),
+            **({"xml_tools": tools} if self._wants_xml_tools and tools else {}),
             **template_kwargs,
             **self._special_tokens,
             "messages": with_mark(conversation) if continue_final_message else conversation,

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, without_lone_escapes
+from app.chat.template.tools import without_nulls
 from app.errors import InvalidRequest
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
 
@@ -22,7 +23,7 @@ class Conversation:
 
     Args:
         messages: the client's messages.
-        tools: the tools that the client offers.
+        tools: the tools that the client offers, without what is null.
         template_kwargs: further variables of the template.
         prompt_end: where the prompt ends.
     """
@@ -45,13 +46,14 @@ def read_conversation(command: Generate | Prefill | Render | CountTokens) -> Con
     """
     return Conversation(
         messages=_objects(command.messages, "messages"),
-        tools=_objects(command.tools, "tools"),
+        tools=without_nulls(_objects(command.tools, "tools")),
         template_kwargs=command.template_kwargs,
         prompt_end=command.prompt_end,
     )
 
 
 def _objects(text: bytes, name: str) -> list[JsonObject]:
+    text = without_lone_escapes(text)
     try:
         found = _decoded(text)
         if _MAYBE_LARGE.search(text):

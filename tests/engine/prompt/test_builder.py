@@ -358,3 +358,20 @@ def test_each_answer_has_a_parser_of_its_own() -> None:
 def test_a_tool_without_a_usable_name_does_not_stop_the_parser() -> None:
     odd: list[dict[str, Any]] = [{"type": "function"}, {"type": "function", "function": "x"}]
     assert isinstance(parser(builder(), generate(user("Hi"), tools=odd)), HermesParser)
+
+
+def test_tools_of_which_openai_leaves_out_most_are_shown() -> None:
+    template = (
+        "{% for t in tools or [] %}{{ t.function.name + ': ' + t.function.description }}"
+        "{% for name, p in t.function.parameters.properties.items() %}"
+        "{{ name + p.type }}{% if p.anyOf and t.function.name == 'c' %}"
+        "{{ raise_exception('odd') }}{% endif %}{% endfor %}{% endfor %}"
+        "{{ messages[0].content }}{# <tool_call> #}"
+    )
+    tools = [
+        {"function": {"name": "a", "description": None, "parameters": None}},
+        {"type": None, "function": {"name": "b", "parameters": {"properties": {"p": None}}}},
+        {"function": {"name": "c", "parameters": {"properties": {"q": {"anyOf": [{}]}}}}},
+    ]
+    command = Render(request_id="r", messages=as_json([user("Hi")]), tools=as_json(tools))
+    assert builder(template).render(command) == "a: b: pstringc: qstringHi"
