@@ -26,22 +26,25 @@ def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
     if not body:
         raise InvalidRequest("The request has no body; a JSON object is expected", param="body")
     try:
-        return schema.model_validate_json(without_lone_escapes(body))
+        return schema.model_validate_json(body)
     except ValidationError as error:
-        raise explain(error, schema) from None
+        readable = without_lone_escapes(body)
+        if readable == body:
+            raise explain(error, schema) from None
+    return parse(readable, schema)
 
 
 def raw_fields(body: bytes, names: Sequence[str]) -> dict[str, msgspec.Raw]:
     """Return the JSON text of some fields of an object, as the client sent it.
 
     Fields that the object lacks are left out. Nothing is decoded and nothing is copied: the text
-    is a part of `body`, unless that has halves of surrogate pairs.
+    is a part of `body`.
 
     Raises:
         InvalidRequest: `body` is not a JSON object.
     """
     try:
-        found = _raw_decoder(tuple(names)).decode(without_lone_escapes(body))
+        found = _raw_decoder(tuple(names)).decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidRequest(
             f"The request body is not valid JSON: {error}", param="body", code="invalid_json"

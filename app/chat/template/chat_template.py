@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.template.continuation import cut_at_mark, with_mark
 from app.chat.template.deadline import DeadlinePassed, run_with_deadline
 from app.chat.template.helpers import functions_variables, wants_functions, wants_xml_tools
@@ -197,7 +197,11 @@ class ChatTemplate:
         pieces: list[str] = []
         n_bytes = 0
         for piece in self._template.generate(variables):
-            n_bytes += len(piece) if piece.isascii() else len(piece.encode())
+            try:
+                n_bytes += len(piece) if piece.isascii() else len(piece.encode())
+            except UnicodeEncodeError:
+                piece = without_lone_surrogates(piece)
+                n_bytes += len(piece.encode())
             if n_bytes > max_output_bytes:
                 raise OverflowError(f"the prompt is longer than {max_output_bytes} bytes")
             pieces.append(piece)

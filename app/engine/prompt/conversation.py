@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from app.base.json_types import JsonObject, without_lone_escapes
+from app.base.json_types import JsonObject, plain_json, without_lone_escapes
 from app.chat.template.tools import without_nulls
 from app.errors import InvalidRequest
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
@@ -47,13 +47,12 @@ def read_conversation(command: Generate | Prefill | Render | CountTokens) -> Con
     return Conversation(
         messages=_objects(command.messages, "messages"),
         tools=without_nulls(_objects(command.tools, "tools")),
-        template_kwargs=command.template_kwargs,
+        template_kwargs=plain_json(command.template_kwargs),
         prompt_end=command.prompt_end,
     )
 
 
 def _objects(text: bytes, name: str) -> list[JsonObject]:
-    text = without_lone_escapes(text)
     try:
         found = _decoded(text)
         if _MAYBE_LARGE.search(text):
@@ -72,8 +71,11 @@ def _objects(text: bytes, name: str) -> list[JsonObject]:
 
 
 def _decoded(text: bytes) -> Any:
-    """Return what JSON text says; NaN and numbers beyond a float's range are taken as Python's."""
+    """Return what JSON text says.
+
+    NaN and numbers beyond a float's range are taken as Python's, half a surrogate pair as U+FFFD.
+    """
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return json.loads(text)
+        return json.loads(without_lone_escapes(text))
