@@ -9,6 +9,7 @@ import msgspec
 from pydantic import ValidationError
 
 from app.api.schemas.conversation import RestoreCacheRequest
+from app.base.json_types import without_lone_escapes
 from app.config.profiles import ProfileSetting
 from app.config.settings import Settings
 from app.errors import InvalidRequest, SettingsInvalid
@@ -55,7 +56,7 @@ def _profile(written: ProfileSetting) -> Profile:
 
 def _read(path: Path, param: str) -> Any:
     try:
-        return msgspec.json.decode(path.read_bytes())
+        return msgspec.json.decode(without_lone_escapes(path.read_bytes()))
     except OSError as error:
         fault = f"cannot be read: {error.strerror}"
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.base.json_types import JsonObject
+from app.chat.template.tools import filled, without_nulls
 from app.chat.template.traits import TemplateTraits
 from app.chat.tool_formats import FORMATS, ToolFormat, detect, hermes
 from app.chat.tool_formats.base import MadeCalls
@@ -70,6 +71,8 @@ def presented(
         tool_format: what `format_for` returned.
         traits: those of the template.
     """
+    if tools:
+        tools = filled(without_nulls(tools), traits.refused_gaps)
     if tool_format is GENERIC:
         messages = as_text(messages, tools or [])
         tools = None

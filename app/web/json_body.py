@@ -10,6 +10,7 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 from sanic import HTTPResponse
 
+from app.base.json_types import without_lone_escapes
 from app.errors import InvalidRequest
 from app.web.validation import explain
 
@@ -17,7 +18,7 @@ SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
 
 def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
-    """Return the validated body of a request.
+    """Return the validated body of a request; half a surrogate pair is read as U+FFFD.
 
     Raises:
         InvalidRequest: malformed JSON or an invalid field, which `param` names.
@@ -27,7 +28,10 @@ def parse(body: bytes, schema: type[SchemaT]) -> SchemaT:
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
-        raise explain(error, schema) from None
+        readable = without_lone_escapes(body)
+        if readable == body:
+            raise explain(error, schema) from None
+    return parse(readable, schema)
 
 
 def raw_fields(body: bytes, names: Sequence[str]) -> dict[str, msgspec.Raw]:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from app.chat.template.chat_template import ChatTemplate
 from app.chat.template.messages import normalise
+from app.chat.template.tools import written_with
 from app.chat.tools_as_text import format_for, presented
 from app.errors import TemplateRefused
-from scripts.template_table.shapes import SHAPES, Rendering, Shape
+from scripts.template_table.shapes import SHAPES, JsonObject, Rendering, Shape
 
 KNOWN, AS_TEXT, UNKNOWN = "ok", "text", "\N{EN DASH}"
 _DATE = datetime.datetime(2025, 3, 9, 12, 0)
@@ -69,7 +70,8 @@ def written(template: ChatTemplate, how: Rendering, *, helped: bool = False) -> 
     if helped:
         known = format_for(template.source, traits)
         messages, tools = presented(messages, tools, known, traits)
-    try:
+
+    def write(tools: list[JsonObject] | None) -> str:
         return template.render(
             messages,
             tools=tools,
@@ -78,5 +80,8 @@ def written(template: ChatTemplate, how: Rendering, *, helped: bool = False) -> 
             template_kwargs=how.template_kwargs,
             now=_DATE,
         )
+
+    try:
+        return written_with(write, tools) if helped else write(tools)
     except TemplateRefused:
         return None

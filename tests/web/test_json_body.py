@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.dialects.completions.schemas import CompletionRequest
 from app.api.schemas.common import LoadModelConfigs
 from app.api.schemas.sampling import InferenceConfigs
 from app.api.schemas.service import DetokenizeRequest, SetModelRequest, TokenizeRequest
@@ -260,3 +261,40 @@ def test_a_json_response_carries_status_and_type() -> None:
     response = json_response({"a": "ö"}, status=503)
     assert (response.status, response.content_type) == (503, "application/json")
     assert json.loads(response.body or b"") == {"a": "ö"}
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\uDE00", "\\ud83d\\ud83d"])
+def test_half_a_surrogate_pair_is_read_as_a_replacement_character_anywhere(half: str) -> None:
+    arguments = r'{"a": "\ud83d"}'
+    body = chat(stop=["a X"], chat_template_kwargs={"X": ["X"]}, user="X")
+    body["messages"] = [
+        {"role": "user", "content": "X", "X": {"X": "X"}},
+        {"role": "user", "content": [{"type": "text", "text": "X"}]},
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "X",
+            "tool_calls": [
+                {"id": "X", "function": {"name": "X", "arguments": arguments}},
+                {"id": "X", "function": {"name": "X", "arguments": {"X": "X"}}},
+            ],
+        },
+        {"role": "tool", "tool_call_id": "X", "content": "X"},
+    ]
+    schema = {"type": "object", "description": "X", "properties": {"X": {"enum": ["X"]}}}
+    body["tools"] = [{"function": {"name": "f", "description": "X", "parameters": schema}}]
+    wanted = {"name": "n", "schema": schema}
+    body["response_format"] = {"type": "json_schema", "json_schema": wanted}
+    found = parse(json.dumps(body).replace("X", half).encode(), ChatRequest)
+    text = json.dumps(found.model_dump(), ensure_ascii=False)
+    assert text.encode().decode() == text
+    assert "\N{REPLACEMENT CHARACTER}" in text
+    raw = parse(b'{"content": "%s"}' % half.encode(), TokenizeRequest)
+    asked = parse(b'{"prompt": ["%s"], "suffix": "%s"}' % ((half.encode(),) * 2), CompletionRequest)
+    assert raw.content.encode().decode() == raw.content
+    assert asked.model_dump_json().encode()
+
+
+def test_a_body_with_half_a_surrogate_pair_may_be_wrong_otherwise() -> None:
+    assert refusal(b'{"messages": [{"role": "\\ud83d"}]}').param == "messages[0].role"
+    assert refusal(b'{"messages": "\\ud83d').param == "body"

@@ -42,7 +42,7 @@ class ToolDefinition(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     function: FunctionDefinition
 
 

@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.template.continuation import cut_at_mark, with_mark
 from app.chat.template.deadline import DeadlinePassed, run_with_deadline
-from app.chat.template.helpers import functions_variables, wants_functions
+from app.chat.template.helpers import functions_variables, wants_functions, wants_xml_tools
 from app.chat.template.sandbox import ChatSandbox
 from app.chat.template.traits import TemplateTraits, probe
 from app.errors import TemplateRefused, TemplateTooSlow
@@ -95,8 +95,12 @@ class ChatTemplate:
             raise TemplateRefused(
                 f"the chat template is longer than {_MAX_SOURCE_CHARS} characters"
             )
-        self._template, self._wants_functions = _guarded(
-            lambda: (self._sandbox.from_string(source), wants_functions(self._sandbox, source)),
+        self._template, self._wants_functions, self._wants_xml_tools = _guarded(
+            lambda: (
+                self._sandbox.from_string(source),
+                wants_functions(self._sandbox, source),
+                wants_xml_tools(self._sandbox, source),
+            ),
             DEADLINE_S,
             param=None,
         )
@@ -172,6 +176,7 @@ class ChatTemplate:
 
         variables = {
             **(functions_variables(tools, date) if self._wants_functions else {}),
+            **({"xml_tools": tools} if self._wants_xml_tools and tools else {}),
             **template_kwargs,
             **self._special_tokens,
             "messages": with_mark(conversation) if continue_final_message else conversation,
@@ -192,7 +197,11 @@ class ChatTemplate:
         pieces: list[str] = []
         n_bytes = 0
         for piece in self._template.generate(variables):
-            n_bytes += len(piece) if piece.isascii() else len(piece.encode())
+            try:
+                n_bytes += len(piece) if piece.isascii() else len(piece.encode())
+            except UnicodeEncodeError:
+                piece = without_lone_surrogates(piece)
+                n_bytes += len(piece.encode())
             if n_bytes > max_output_bytes:
                 raise OverflowError(f"the prompt is longer than {max_output_bytes} bytes")
             pieces.append(piece)

@@ -22,6 +22,14 @@ def wants_functions(environment: Environment, source: str) -> bool:
     return meta.find_undeclared_variables(environment.parse(source)) >= _OF_FIREFUNCTION
 
 
+def wants_xml_tools(environment: Environment, source: str) -> bool:
+    """Return whether a template reads its tools as SmolLM3's does: in `xml_tools` alone."""
+    if "xml_tools" not in source:
+        return False
+    read = meta.find_undeclared_variables(environment.parse(source))
+    return "xml_tools" in read and "tools" not in read
+
+
 def functions_variables(
     tools: list[dict[str, Any]] | None, date: datetime.datetime
 ) -> dict[str, Any]:

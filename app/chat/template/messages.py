@@ -6,12 +6,15 @@ Must not know templates beyond their traits. The client's objects are never chan
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, plain_json
 from app.chat.template.traits import TemplateTraits
 from app.errors import InvalidRequest
 
+_PARTS = {"text": "text"}  # the types of parts and the fields with their text
+_ASSISTANT_PARTS = {**_PARTS, "refusal": "refusal"}
 _REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")  # the first given one counts
 
 
@@ -21,8 +24,9 @@ def normalise(messages: list[JsonObject], traits: TemplateTraits) -> list[JsonOb
     What is the same in both is shared: templates cannot change what they are given.
 
     Content becomes text (parts are joined by newlines) unless the template takes parts; missing
-    content becomes ""; `developer` becomes `system` where the template does not know it; null
-    fields are dropped. Reasoning gets the names that templates know it by, as in transformers.
+    content becomes "", or the text of the assistant's `refusal`; `developer` becomes `system`
+    where the template does not know it; null fields are dropped. Reasoning gets the names that
+    templates know it by, as in transformers.
 
     Tool arguments become objects, or text where the template wants text. Arguments that are no
     JSON object stay text where the template shows text, and else become an object with the text
@@ -48,7 +52,11 @@ def _message(message: JsonObject, index: int, traits: TemplateTraits) -> JsonObj
             result["tool_calls"] = [_tool_call(call, traits) for call in calls]
     # Tool results are handed over as text: templates that take parts often write them as JSON.
     keep_parts = traits.takes_content_parts and role != "tool"
-    content = _content(result.get("content", ""), f"messages[{index}].content", keep_parts)
+    fields = _ASSISTANT_PARTS if role == "assistant" else _PARTS
+    given = result.get("content", "")
+    if role == "assistant" and given == "" and isinstance(result.get("refusal"), str):
+        given = result["refusal"]
+    content = _content(given, f"messages[{index}].content", fields, keep_parts)
     if not content and traits.wants_null_content and "tool_calls" in result:
         content = None
     result["content"] = content
@@ -74,28 +82,31 @@ def _name_results(messages: list[JsonObject]) -> None:
             message.setdefault("name", name)
 
 
-def _content(content: Any, where: str, keep_parts: bool) -> str | list[JsonObject] | None:
+def _content(
+    content: Any, where: str, fields: Mapping[str, str], keep_parts: bool
+) -> str | list[JsonObject] | None:
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         raise InvalidRequest(f"{where} must be text or a list of parts", param=where)
-    texts = [_part_text(part, f"{where}[{index}]") for index, part in enumerate(content)]
+    texts = [_part_text(part, f"{where}[{index}]", fields) for index, part in enumerate(content)]
     if keep_parts:
         return [{"type": "text", "text": text} for text in texts]
     return "\n".join(texts)
 
 
-def _part_text(part: Any, where: str) -> str:
+def _part_text(part: Any, where: str, fields: Mapping[str, str]) -> str:
     if not isinstance(part, dict):
         raise InvalidRequest(f"{where} must be an object", param=where)
-    if part.get("type") != "text":
+    kind = part.get("type")
+    field = fields.get(kind) if isinstance(kind, str) else None
+    if field is None:
         raise InvalidRequest(
-            f"{where}.type {part.get('type')!r} is not supported: only 'text' is",
-            param=f"{where}.type",
+            f"{where}.type {kind!r} is not supported: only 'text' is", param=f"{where}.type"
         )
-    text = part.get("text")
+    text = part.get(field)
     if not isinstance(text, str):
-        raise InvalidRequest(f"{where}.text must be text", param=f"{where}.text")
+        raise InvalidRequest(f"{where}.{field} must be text", param=f"{where}.{field}")
     return text
 
 
@@ -124,6 +135,6 @@ def _parsed(arguments: Any) -> Any:
     if not isinstance(arguments, str):
         return arguments
     try:
-        return json.loads(arguments)
+        return plain_json(json.loads(arguments))
     except (ValueError, RecursionError):
         return arguments

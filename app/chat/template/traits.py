@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.base.json_types import JsonObject
+from app.chat.template.tools import GAPS
 
 _MARK = "distillerprobe"
 _KEY = "probekey"
@@ -40,6 +41,7 @@ class TemplateTraits:
         knows_system_role: a `system` message is written, and not refused.
         takes_text_arguments: arguments that are text are shown too.
         refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
+        refused_gaps: what tools must not lack, by the names of `app.chat.template.tools.GAPS`.
     """
 
     takes_content_parts: bool = False
@@ -51,22 +53,25 @@ class TemplateTraits:
     knows_system_role: bool = True
     takes_text_arguments: bool = True
     refuses_thinking_beside_calls: bool = False
+    refused_gaps: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""
     calls = _tool_call_traits(attempt)
     shows_calls = _MARK in calls.written or _ASKED not in calls.written
+    written = calls.written or attempt([{"role": "user", "content": _ASKED}], _PROBE_TOOLS) or ""
     return TemplateTraits(
         takes_content_parts=_takes_content_parts(attempt),
         knows_developer_role=_knows_developer_role(attempt, source),
         wants_object_arguments=calls.wants_objects,
         wants_null_content=calls.wants_null,
-        shows_tools=_shows_tools(attempt, calls.written),
+        shows_tools=_TOLD in written or _ASKED not in written,
         shows_calls=shows_calls,
         knows_system_role=_knows_system_role(attempt),
         takes_text_arguments=calls.takes_text,
         refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
+        refused_gaps=_refused_gaps(attempt) if written else frozenset(),
     )
 
 
@@ -93,13 +98,6 @@ def _knows_developer_role(attempt: Attempt, source: str) -> bool:
     return _MARK in (attempt(messages, None) or "")
 
 
-def _shows_tools(attempt: Attempt, written: str) -> bool:
-    """Say whether tools are shown, by what was `written` of conversations with some."""
-    if not written:
-        written = attempt([{"role": "user", "content": _ASKED}], _PROBE_TOOLS) or ""
-    return _TOLD in written or _ASKED not in written
-
-
 def _knows_system_role(attempt: Attempt) -> bool:
     asked = {"role": "user", "content": _ASKED}
     if _MARK in (attempt([{"role": "system", "content": _MARK}, asked], None) or ""):
@@ -115,6 +113,13 @@ def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
     thoughtful[1]["thinking"] = _MARK
     refused = attempt(thoughtful, _PROBE_TOOLS) is None
     return refused and attempt(plain, _PROBE_TOOLS) is not None
+
+
+def _refused_gaps(attempt: Attempt) -> frozenset[str]:
+    asked = [{"role": "user", "content": _ASKED}]
+    return frozenset(
+        gap.name for gap in GAPS if any(attempt(asked, [tool]) is None for tool in gap.tools)
+    )
 
 
 @dataclass(frozen=True)

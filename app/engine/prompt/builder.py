@@ -18,6 +18,7 @@ from app.chat.parsing.reasoning import (
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
+from app.chat.template.tools import written_with
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.syntax.messages import MessagesParser
 from app.chat.tools_as_text import format_for, presented
@@ -210,14 +211,18 @@ class PromptBuilder:
             self.tool_format,
             self._traits,
         )
-        return self._template.render(
-            shown,
-            tools=tools,
-            add_generation_prompt=end == "opened",
-            continue_final_message=end == "continued",
-            template_kwargs=conversation.template_kwargs,
-            now=began,
-        )
+
+        def write(tools: list[JsonObject] | None) -> str:
+            return self._template.render(
+                shown,
+                tools=tools,
+                add_generation_prompt=end == "opened",
+                continue_final_message=end == "continued",
+                template_kwargs=conversation.template_kwargs,
+                now=began,
+            )
+
+        return written_with(write, tools)
 
     def _tokens(self, text: str) -> list[int]:
         spliced = self.turns.splice(text)

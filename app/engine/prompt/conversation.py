@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from app.base.json_types import JsonObject
+from app.base.json_types import JsonObject, plain_json, without_lone_escapes
+from app.chat.template.tools import without_nulls
 from app.errors import InvalidRequest
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
 
@@ -22,7 +23,7 @@ class Conversation:
 
     Args:
         messages: the client's messages.
-        tools: the tools that the client offers.
+        tools: the tools that the client offers, without what is null.
         template_kwargs: further variables of the template.
         prompt_end: where the prompt ends.
     """
@@ -45,8 +46,8 @@ def read_conversation(command: Generate | Prefill | Render | CountTokens) -> Con
     """
     return Conversation(
         messages=_objects(command.messages, "messages"),
-        tools=_objects(command.tools, "tools"),
-        template_kwargs=command.template_kwargs,
+        tools=without_nulls(_objects(command.tools, "tools")),
+        template_kwargs=plain_json(command.template_kwargs),
         prompt_end=command.prompt_end,
     )
 
@@ -70,8 +71,11 @@ def _objects(text: bytes, name: str) -> list[JsonObject]:
 
 
 def _decoded(text: bytes) -> Any:
-    """Return what JSON text says; NaN and numbers beyond a float's range are taken as Python's."""
+    """Return what JSON text says.
+
+    NaN and numbers beyond a float's range are taken as Python's, half a surrogate pair as U+FFFD.
+    """
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return json.loads(text)
+        return json.loads(without_lone_escapes(text))

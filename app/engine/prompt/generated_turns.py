@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from app.base.json_types import plain_json
 from app.chat.parsing.stream_parser import StreamEvent, StreamParser, collect
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
@@ -240,13 +241,14 @@ def meaning_of(text: str, parser: StreamParser) -> Meaning:
 def _canonical_json(json_text: str) -> str:
     """Return JSON in canonical form; what is not plain JSON stays as it is.
 
-    Key order, whitespace and escapes do not matter, and 1.0 is 1; true is not.
+    Key order, whitespace and escapes do not matter, and 1.0 is 1; true is not. Prompts show half
+    a surrogate pair as U+FFFD, so it is that here.
     """
     try:
         value = json.loads(
             json_text, object_pairs_hook=_object, parse_float=_number, parse_constant=_number
         )
-        return json.dumps(value, sort_keys=True)
+        return json.dumps(plain_json(value), sort_keys=True)
     except (ValueError, RecursionError):
         return json_text
 

@@ -224,3 +224,7 @@ def test_the_schemas_of_all_tools_have_one_limit() -> None:
     error = refusal(tools=[tool(f"f{n}", parameters=quarter) for n in range(4)])
     assert error.param == "tools"
     assert str(MAX_TOOL_SCHEMA_BYTES) in error.message
+
+
+def test_a_tool_that_does_not_say_what_it_is_is_a_function() -> None:
+    assert command(tools=[{"function": {"name": "f"}}]).tools

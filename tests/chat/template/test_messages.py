@@ -68,6 +68,45 @@ def test_content_that_is_not_text_is_refused_by_its_place(content: Any, param: s
     assert param in refusal.value.message
 
 
+@pytest.mark.parametrize("content", [None, "", [{"type": "refusal", "refusal": "No."}]])
+def test_what_the_assistant_refused_is_its_text(content: Any) -> None:
+    message = {"role": "assistant", "content": content, "refusal": "No."}
+    assert one(message)["content"] == "No."
+    traits = TemplateTraits(takes_content_parts=True)
+    assert one(message, traits)["content"] in ("No.", parts("No."))
+
+
+def test_a_refusal_beside_text_is_a_part_of_it_and_null_is_none() -> None:
+    content = [*parts("a"), {"type": "refusal", "refusal": "No."}]
+    assert one({"role": "assistant", "content": content})["content"] == "a\nNo."
+    assert one({"role": "assistant", "content": "a", "refusal": None})["content"] == "a"
+    assert one({"role": "assistant", "content": "a", "refusal": "No."})["content"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("role", "part", "field"),
+    [
+        ("user", {"type": "refusal", "refusal": "No."}, "type"),
+        ("assistant", {"type": "refusal"}, "refusal"),
+        ("assistant", {"type": "refusal", "refusal": None}, "refusal"),
+        ("assistant", {"type": ["refusal"]}, "type"),
+    ],
+)
+def test_a_part_that_is_no_refusal_of_the_assistant_is_refused(
+    role: str, part: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(InvalidRequest) as refusal:
+        one({"role": role, "content": [part]})
+    assert refusal.value.param == f"messages[0].content[0].{field}"
+
+
+@pytest.mark.parametrize("arguments", [r'{"a": ["\ud83d"]}', r'{"\ude00": "\ud83d\ud83d"}'])
+def test_half_a_surrogate_pair_in_arguments_is_a_replacement_character(arguments: str) -> None:
+    shown = str(called(arguments))
+    assert "\N{REPLACEMENT CHARACTER}" in shown
+    assert shown.encode()
+
+
 def test_missing_and_null_content_are_empty_text() -> None:
     assert one({"role": "assistant"}) == {"role": "assistant", "content": ""}
     assert one({"role": "assistant", "content": None, "name": None}) == {

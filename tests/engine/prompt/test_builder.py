@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -358,3 +360,85 @@ def test_each_answer_has_a_parser_of_its_own() -> None:
 def test_a_tool_without_a_usable_name_does_not_stop_the_parser() -> None:
     odd: list[dict[str, Any]] = [{"type": "function"}, {"type": "function", "function": "x"}]
     assert isinstance(parser(builder(), generate(user("Hi"), tools=odd)), HermesParser)
+
+
+FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
+HALF = "\\ud83d"
+ODD_ARGUMENTS = r'{"a": "\ud83d", "\ud83d": ["\ude00"]}'
+HISTORY = [
+    {"role": "system", "content": "X"},
+    {"role": "user", "content": "X"},
+    {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "X",
+        "tool_calls": [
+            {
+                "id": "abcdefghi",
+                "type": "function",
+                "function": {
+                    "name": "weather",
+                    "arguments": ODD_ARGUMENTS,
+                },
+            }
+        ],
+    },
+    {"role": "tool", "tool_call_id": "abcdefghi", "content": "X"},
+    {"role": "assistant", "content": "X"},
+    {"role": "user", "content": "X"},
+]
+SHOWN = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "X",
+        "parameters": {
+            "type": "object",
+            "properties": {"a": {"type": "string", "description": "X", "enum": ["X"]}},
+            "required": ["a"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "path", [None, *sorted(FOLDER.glob("*.jinja"))], ids=lambda path: path.stem if path else ""
+)
+def test_half_a_surrogate_pair_ends_no_conversation(path: Path | None) -> None:
+    prompts = PromptBuilder(Letters(), path.read_text() if path else None, n_ctx=100_000)
+    as_object = json.loads(json.dumps(HISTORY))
+    as_object[2]["tool_calls"][0]["function"]["arguments"] = {"a": "X", "X": {"X": ["X"]}}
+    for history in (HISTORY, as_object):
+        command = Generate(
+            request_id="r",
+            messages=json.dumps(history).replace("X", HALF).encode(),
+            tools=json.dumps([SHOWN]).replace("X", HALF).encode(),
+            template_kwargs={"note": "\ud83d"},
+            sampling=SamplingParams(),
+        )
+        text = prompts.build(command).text
+        assert "\N{REPLACEMENT CHARACTER}" in text
+        assert text.encode().decode() == text
+
+
+def test_what_a_template_makes_of_text_can_be_encoded() -> None:
+    template = r"{{ '\ud83d' }}{{ messages[0].content }}"
+    command = Render(request_id="r", messages=as_json([user("Hi")]))
+    assert builder(template).render(command) == "\N{REPLACEMENT CHARACTER}Hi"
+
+
+def test_tools_of_which_openai_leaves_out_most_are_shown() -> None:
+    template = (
+        "{% for t in tools or [] %}{{ t.function.name + ': ' + t.function.description }}"
+        "{% for name, p in t.function.parameters.properties.items() %}"
+        "{{ name + p.type }}{% if p.anyOf and t.function.name == 'c' %}"
+        "{{ raise_exception('odd') }}{% endif %}{% endfor %}{% endfor %}"
+        "{{ messages[0].content }}{# <tool_call> #}"
+    )
+    tools = [
+        {"function": {"name": "a", "description": None, "parameters": None}},
+        {"type": None, "function": {"name": "b", "parameters": {"properties": {"p": None}}}},
+        {"function": {"name": "c", "parameters": {"properties": {"q": {"anyOf": [{}]}}}}},
+    ]
+    command = Render(request_id="r", messages=as_json([user("Hi")]), tools=as_json(tools))
+    assert builder(template).render(command) == "a: b: pstringc: qstringHi"

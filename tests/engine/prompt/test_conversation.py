@@ -63,3 +63,17 @@ def test_text_that_is_no_list_of_objects_is_refused_by_its_name(text: bytes) -> 
 def test_endless_nesting_is_the_clients_mistake() -> None:
     error = refused(b'[{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]")
     assert error.param == "messages"
+
+
+def test_half_a_surrogate_pair_is_a_replacement_character() -> None:
+    command = Render(
+        request_id="r",
+        messages=b'[{"role": "user", "content": "\\ud83d", "\\ude00": ["\\ud83d\\ude00"]}]',
+        tools=b'[{"function": {"name": "f", "parameters": {"properties": {"\\ud83d": {}}}}}]',
+        template_kwargs={"\ud83d": ["\ude00"]},
+    )
+    lone = "\N{REPLACEMENT CHARACTER}"
+    found = read_conversation(command)
+    assert found.messages == [{"role": "user", "content": lone, lone: ["\U0001f600"]}]
+    assert list(found.tools[0]["function"]["parameters"]["properties"]) == [lone]
+    assert found.template_kwargs == {lone: [lone]}

@@ -113,6 +113,7 @@ def test_space_counts_where_an_answer_goes_on_inside_a_word_or_after_it() -> Non
         (call('{"a":1}'), call('{"a": 1}')),
         (call('{"a": 1, "b": [1.0, 2]}'), call('{"b": [1, 2.0], "a": 1}')),
         (call('{"a": "\\u00fc\\ud83e\\udd99"}'), call('{"a": "ü🦙"}')),
+        (call(r'{"a": "\ud83d"}'), call('{"a": "\N{REPLACEMENT CHARACTER}"}')),
         (call('{"a": 1e3, "b": -0.0}'), call('{"a": 1000, "b": 0}')),
         (call('{"a": 1e-7}'), call('{"a": 0.0000001}')),
         (call("{}"), '<tool_call>\n{"name": "f"}\n</tool_call>'),
