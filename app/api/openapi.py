@@ -25,6 +25,7 @@ _REASONS = {
     405: "Method not allowed",
     408: "The client took too long to send the request",
     413: "The body is too large",
+    415: "The body is sent in a Content-Encoding that is not supported",
     429: "Too many queued or open requests; retry after `Retry-After` seconds",
     431: "The header is too large",
     500: "The model could not be loaded, or an internal error",

@@ -13,7 +13,7 @@ from sanic import Blueprint, HTTPResponse
 from app.api.schemas.common import ErrorBody
 
 OPEN = (400, 403, 405, 408, 413, 431)  # by access control and the transport, on any path
-GUARDED = (*OPEN, 401, 429, 503)
+GUARDED = (*OPEN, 401, 415, 429, 503)
 LOADS = (*GUARDED, 404, 500, 507)
 QUEUES = (*LOADS, 504)
 

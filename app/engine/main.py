@@ -101,7 +101,14 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_more_outputs=MAX_DRAFT_TOKENS,
     )
     source = params.chat_template or model.chat_template
-    prompts = PromptBuilder(model, source, n_ctx=context.n_ctx, tool_format=params.tool_format)
+    is_text = params.special_tokens_in_content == "text"
+    prompts = PromptBuilder(
+        model,
+        source,
+        n_ctx=context.n_ctx,
+        tool_format=params.tool_format,
+        special_tokens=model.special_tokens() if is_text else (),
+    )
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
         making = aside.submit(_compiler, model, channel)

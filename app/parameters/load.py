@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -83,3 +83,10 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    special_tokens_in_content: Annotated[
+        Literal["text", "control"],
+        row(
+            "what the text of a control token is in tools and in messages other than instructions: "
+            "`control` lets it end a turn"
+        ),
+    ] = "text"

@@ -15,6 +15,7 @@ from sanic.exceptions import RequestTimeout
 from sanic.response import BaseHTTPResponse
 
 from app.logs import get_logger
+from app.web.content_encoding import receive_body
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
 _QUIET_PATHS = ("/health", "/health/live")
@@ -57,7 +58,7 @@ async def _read_body(request: Request) -> None:
     """
     try:
         async with asyncio.timeout(request.app.config.REQUEST_TIMEOUT):
-            await request.receive_body()  # type: ignore[no-untyped-call]  # Sanic has no types here
+            await receive_body(request)
     except TimeoutError:
         raise RequestTimeout("The request body did not arrive in time") from None
 

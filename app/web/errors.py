@@ -41,7 +41,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.ServiceStopping: 503,
     errors.DeadlineExceeded: 504,
 }
-STATUS_CLIENT_GONE = 499
+STATUS_CLIENT_GONE = 499  # nobody gets it: it is for the log
 _RETRY_AFTER_S = 1
 _SANIC_CODES = {
     400: "invalid_request",
@@ -117,6 +117,8 @@ def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
         if limits and status == 431:
             message = f"Request header is larger than {limits.max_header_bytes} bytes"
             message += " (setting max_header_bytes)"
+    elif status == STATUS_CLIENT_GONE:
+        message, code = "The client closed the connection", "client_closed_request"
     message = message.encode(errors="backslashreplace").decode()  # may quote lone surrogates
     return Fault(status, message, param, code)
 

@@ -11,6 +11,7 @@ from sanic.exceptions import (
     MethodNotAllowed,
     NotFound,
     PayloadTooLarge,
+    RequestCancelled,
     SanicException,
     ServiceUnavailable,
 )
@@ -22,6 +23,7 @@ from app.web.errors import (
     STATUS,
     STATUS_CLIENT_GONE,
     Fault,
+    fault_of,
     status_of,
 )
 from tests.web.error_samples import (
@@ -89,7 +91,9 @@ def test_the_unforeseen_is_a_500_that_tells_nothing_of_the_inside() -> None:
 
 
 def test_a_client_that_went_away_is_no_failure_of_the_service() -> None:
-    assert status_of(asyncio.CancelledError()) == STATUS_CLIENT_GONE
+    for error in (asyncio.CancelledError(), RequestCancelled()):
+        assert status_of(error) == STATUS_CLIENT_GONE
+        assert fault_of(error).code == "client_closed_request"
 
 
 # ---------------------------------------------------------------- responses

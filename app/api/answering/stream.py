@@ -17,7 +17,7 @@ from app.errors import DistillerError
 from app.host.process.idle_timer import IdleTimer
 from app.logs import get_logger
 from app.web import access_log
-from app.web.errors import STATUS_CLIENT_GONE, note_error, status_of
+from app.web.errors import note_error, status_of
 
 log = get_logger("api")
 
@@ -38,6 +38,7 @@ class Stream:
         self._writer = writer
         self._outcome = outcome
         self._response: HTTPResponse | None = None
+        self._status = 200
         self._is_sending = False
         self._write_timer = IdleTimer(request.app.config.REQUEST_TIMEOUT, self._abort_if_stalled)
 
@@ -49,24 +50,32 @@ class Stream:
             self._write_timer.close()
 
     async def _send_all(self, arrived: Arrivals) -> None:
-        status = 200
+        try:
+            await self._send_events(arrived)
+        except asyncio.CancelledError as error:
+            if self._status == 200:
+                self._note(error)
+            access_log.write(self._request, self._status)
+            raise
+        access_log.write(self._request, self._status)
+        if self._response is not None:
+            await self._push(self._response, b"", end_stream=True)
+
+    async def _send_events(self, arrived: Arrivals) -> None:
         try:
             async for batch in arrived:
                 await self._write(self._encoded(batch) if batch else self._writer.ping())
-        except asyncio.CancelledError:
-            access_log.write(self._request, STATUS_CLIENT_GONE)
-            raise
         except Exception as error:
             if self._response is None:
                 raise
-            status = status_of(error)
-            note_error(self._request, error)
+            self._note(error)
             if not isinstance(error, DistillerError):
                 log.error("unhandled_error", exc_info=error)
             await self._write(self._writer.error(error))
-        access_log.write(self._request, status)
-        if self._response is not None:
-            await self._push(self._response, b"", end_stream=True)
+
+    def _note(self, error: BaseException) -> None:
+        self._status = status_of(error)
+        note_error(self._request, error)
 
     def _encoded(self, batch: list[Arrival]) -> bytes:
         """Return the bytes of all that arrived batch, so that they leave in one write."""

@@ -9,14 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from app.base.special_token import SpecialToken
 from app.engine.llama.bindings import lib
 from app.engine.llama.dry import DryPrototypes
 from app.engine.llama.library import because, forget_errors
 from app.errors import ModelLoadFailed
 from app.protocol import LoadParams
 
+_UNKNOWN = 1 << 0
 _CONTROL = 1 << 3
 _USER_DEFINED = 1 << 4
+_LSTRIP = 1 << 7
+_RSTRIP = 1 << 8
 
 
 class Model:
@@ -221,6 +225,20 @@ class Model:
             if attributes & _CONTROL or (attributes & _USER_DEFINED and is_named):
                 specials.add(token)
         return pieces, specials
+
+    def special_tokens(self) -> list[SpecialToken]:
+        """Return the tokens that `tokenize` writes only with `parse_special`.
+
+        Looks through the vocabulary: a microsecond a token.
+        """
+        found: list[SpecialToken] = []
+        for token in range(self.n_vocab):
+            attributes = lib.llama_vocab_get_attr(self._vocab, token)
+            if attributes & (_CONTROL | _UNKNOWN):
+                text = self._render_piece(token, special=True).decode("utf-8", "replace")
+                strips = bool(attributes & _LSTRIP), bool(attributes & _RSTRIP)
+                found.append(SpecialToken(text, *strips))
+        return found
 
     def token_of(self, text: str) -> int | None:
         """Return the token that a tag is; None where it is several."""

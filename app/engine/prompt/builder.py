@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
+from app.base.special_token import SpecialToken
 from app.chat.parsing.reasoning import (
     ReasoningParser,
     ReasoningTags,
@@ -26,6 +27,7 @@ from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_c
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
+from app.engine.prompt.special_texts import Rendered, SpecialTexts
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
@@ -51,7 +53,8 @@ class Prompt:
 
     Args:
         tokens: what the model reads.
-        text: the same as the template wrote it; empty where none did.
+        text: the same as the template wrote it, with stand-ins for the special tokens that are not
+            meant (see `app.engine.prompt.special_texts`); empty where none did.
         n_system: leading tokens that depend on the instructions and tools only.
         conversation: what was rendered; empty where nothing was.
     """
@@ -70,6 +73,7 @@ class PromptBuilder:
         template_source: Jinja source; None means ChatML.
         n_ctx: tokens the context window holds.
         tool_format: name of the format of tool calls; None leaves that to the template.
+        special_tokens: those that are text in what clients write, instructions excepted.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -88,6 +92,7 @@ class PromptBuilder:
         *,
         n_ctx: int,
         tool_format: str | None = None,
+        special_tokens: Iterable[SpecialToken] = (),
     ) -> None:
         source = CHATML if template_source is None else template_source
         self._tokenizer = tokenizer
@@ -103,6 +108,7 @@ class PromptBuilder:
             param = "load_model_configs.tool_format"
             raise LoadParamsRefused(error.args[0], param=param) from None
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
+        self._special_texts = SpecialTexts(special_tokens, self.tags, source)
         self._dates = ConversationDates()
         self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
@@ -159,6 +165,10 @@ class PromptBuilder:
             TemplateRefused: the template raised, ran too long or wrote too much.
             InvalidRequest: a message has content that the service cannot show to the model.
         """
+        rendered = self._rendered(command)
+        return rendered.stand_ins.show(rendered.text) if rendered.stand_ins else rendered.text
+
+    def _rendered(self, command: Generate | Render | CountTokens) -> Rendered:
         conversation = read_conversation(command)
         began = self._dates.of(conversation.messages)
         return self._render(conversation.messages, conversation, conversation.prompt_end, began)
@@ -173,7 +183,7 @@ class PromptBuilder:
         """
         if command.prompt is not None:
             return len(raw_tokens(command.prompt, self._tokenizer))
-        return len(self._tokens(self.render(command)))
+        return len(self._tokens(self._rendered(command)))
 
     def forget(self) -> None:
         """Forget heads and dates, which cost little to find out anew."""
@@ -192,11 +202,11 @@ class PromptBuilder:
         end = conversation.prompt_end
         if is_prefill and not _is_asking(conversation):
             end = "closed"
-        text = self._render(conversation.messages, conversation, end, began)
-        tokens = self._tokens(text)
-        if not is_prefill:
-            return text, tokens
-        return text, tokens[:-1] if len(tokens) > 1 else tokens  # the last: with the answer
+        rendered = self._render(conversation.messages, conversation, end, began)
+        tokens = self._tokens(rendered)
+        if is_prefill and len(tokens) > 1:
+            tokens = tokens[:-1]  # the last: with the answer
+        return rendered.text, tokens
 
     def _render(
         self,
@@ -204,13 +214,11 @@ class PromptBuilder:
         conversation: Conversation,
         end: PromptEnd,
         began: datetime.datetime,
-    ) -> str:
-        shown, tools = presented(
-            normalise(messages, self._traits),
-            conversation.tools or None,
-            self.tool_format,
-            self._traits,
+    ) -> Rendered:
+        shown, tools, stand_ins = self._special_texts.hide(
+            normalise(messages, self._traits), conversation.tools, conversation.template_kwargs
         )
+        shown, offered = presented(shown, tools or None, self.tool_format, self._traits)
 
         def write(tools: list[JsonObject] | None) -> str:
             return self._template.render(
@@ -222,15 +230,28 @@ class PromptBuilder:
                 now=began,
             )
 
-        return written_with(write, tools)
+        text = written_with(write, offered)
+        return Rendered(stand_ins.unescape(text) if stand_ins else text, stand_ins)
 
-    def _tokens(self, text: str) -> list[int]:
-        spliced = self.turns.splice(text)
+    def _tokens(self, rendered: Rendered) -> list[int]:
+        spliced = self.turns.splice(rendered.text)
         if spliced is not None:
-            rest = self._tokenizer.tokenize(spliced.rest, add_special=False, parse_special=True)
-            return [*spliced.tokens, *rest]
-        has_bos = bool(self._bos_text) and text.startswith(self._bos_text)
-        return self._tokenizer.tokenize(text, add_special=not has_bos, parse_special=True)
+            rest = replace(rendered, text=spliced.rest)
+            return [*spliced.tokens, *self._tokenized(rest, add_special=False)]
+        has_bos = bool(self._bos_text) and rendered.text.startswith(self._bos_text)
+        return self._tokenized(rendered, add_special=not has_bos)
+
+    def _tokenized(self, rendered: Rendered, *, add_special: bool) -> list[int]:
+        model = self._tokenizer
+        if rendered.stand_ins is None:
+            return model.tokenize(rendered.text, add_special=add_special, parse_special=True)
+        adds_bos = add_special and model.adds_bos
+        tokens = [model.bos_token] if adds_bos and model.bos_token is not None else []
+        for piece in self._special_texts.pieces(rendered):
+            tokens += model.tokenize(
+                piece.text, add_special=False, parse_special=piece.parse_special
+            )
+        return tokens
 
     def _shared(
         self,

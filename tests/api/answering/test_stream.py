@@ -14,7 +14,7 @@ from sanic import Request
 from app.api.answering.arrivals import Arrival
 from app.api.answering.stream import Stream
 from app.api.outcome import Outcome
-from app.errors import TemplateRefused
+from app.errors import ServiceStopping, TemplateRefused
 from app.protocol import Failed, Finished, Generate, RequestEvent, SamplingParams, TextDelta
 from tests.api.answering.lines_dialect import LinesWriter
 from tests.host.fake_engine import TIMINGS, USAGE
@@ -152,6 +152,27 @@ async def test_a_client_that_hangs_up_is_logged_as_499() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert connection.statuses == [499]
+    assert connection.request.ctx.facts["error_code"] == "client_closed_request"
+
+
+async def test_an_error_that_nobody_reads_is_still_logged() -> None:
+    connection = Connection()
+    reached = asyncio.Event()
+
+    async def broken() -> AsyncIterator[list[Arrival]]:
+        yield events(HI)
+        connection.can_write.clear()
+        reached.set()
+        raise ServiceStopping("stopping")
+
+    stream = Stream(cast(Request, connection.request), LinesWriter(), Outcome([COMMAND]))
+    task = asyncio.create_task(stream.send(broken()))
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert connection.statuses == [503]
+    assert connection.request.ctx.facts["error_code"] == "service_stopping"
 
 
 async def test_a_client_that_stops_reading_is_disconnected() -> None:
