@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from functools import cache
 from typing import TypeVar
 
 from app.chat.parsing.json_value import SPACE, JsonValue
@@ -34,6 +35,13 @@ def _n_begun(text: str, tag: str) -> int:
     return n
 
 
+@cache
+def any_of(tags: tuple[str, ...]) -> re.Pattern[str]:
+    """Return a pattern for the first of `tags`, the longest where several begin together."""
+    # The longest first: an alternation takes the first that matches.
+    return re.compile("|".join(map(re.escape, sorted(tags, key=len, reverse=True))) or r"(?!)")
+
+
 class Input:
     """Text that has arrived and was not read yet, and what to give back if it is no call."""
 
@@ -47,6 +55,11 @@ class Input:
     def rest(self) -> str:
         """What was not read yet."""
         return self._text[self._at :]
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the text is over, and all of it was read."""
+        return self.over and self._at == len(self._text)
 
     def add(self, text: str) -> None:
         """Append `text`, which just arrived."""
@@ -91,7 +104,8 @@ class Input:
     def literal(self, *options: str) -> Step[str]:
         """Read the longest of `options` that comes next; empty if none does.
 
-        One that the end of the answer cuts off is read, and counts as none.
+        One that the end of the answer cuts off is read, and counts as none; so is the longer one
+        of two that begin together.
         """
         while True:
             rest = self.rest
@@ -99,7 +113,7 @@ class Input:
             if not (waits and (yield from self.more())):
                 break
         found = max((o for o in options if rest.startswith(o)), key=len, default="")
-        self.take(len(found) if found or not waits else len(rest))
+        self.take(len(rest) if waits else len(found))
         return found
 
     def expect(self, *options: str) -> Step[str]:
@@ -145,6 +159,7 @@ class Input:
                 return
             sink(self.take(len(rest) - n_held(rest, (tag,))))
             if not (yield from self.more()):
+                self.take(len(self.rest))
                 raise NoCall
 
     def json_value(self, sink: Callable[[str], None]) -> Step[None]:

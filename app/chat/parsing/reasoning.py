@@ -108,6 +108,7 @@ class ReasoningParser:
         self._has_thought = False
         self._called = False
         self._may_close = not is_open  # a lone closing tag may come
+        self._is_cut = False
         self._script = self._run()
         next(self._script, None)
 
@@ -123,11 +124,12 @@ class ReasoningParser:
             next(self._script, None)
         return self._taken()
 
-    def finish(self) -> list[StreamEvent]:
-        """Return what was held back."""
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back and is no beginning of a tag."""
+        self._is_cut = cut
         self._input.over = True
         next(self._script, None)
-        self._take_over(self._inner.finish())
+        self._take_over(self._inner.finish(cut=cut))
         return self._taken()
 
     def _taken(self) -> list[StreamEvent]:
@@ -168,8 +170,12 @@ class ReasoningParser:
         if closed:
             self._may_close = False
             yield from self._input.skip()
-        else:
+        elif not (self._is_cut and self._begins_tag(before.strip())):
             self._pass_on(before)
+
+    def _begins_tag(self, text: str) -> bool:
+        tags = (self._tags.opening, self._tags.closing)
+        return bool(text) and any(tag.startswith(text) for tag in tags)
 
     def _thoughts(self) -> Step[None]:
         yield from self._until((self._tags.closing, *self._tags.also_end), self._think)
@@ -197,7 +203,9 @@ class ReasoningParser:
                 return tag
             sink(self._input.take(len(rest) - n_held(rest, tags)))
             if not (yield from self._input.more()):
-                sink(self._input.take(len(self._input.rest)))
+                part = self._input.take(len(self._input.rest))
+                if not (self._is_cut and len(part) > 1):
+                    sink(part)
                 return ""
 
     # ------------------------------------------------------------ events

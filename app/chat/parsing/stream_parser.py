@@ -58,8 +58,13 @@ class StreamParser(Protocol):
         """Return the events that `text`, the next piece of the answer, makes certain."""
         ...
 
-    def finish(self) -> list[StreamEvent]:
-        """Return what was held back; the answer is over."""
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back; the answer is over.
+
+        Args:
+            cut: a limit or a stop string ended it, so that what looks like the beginning of a
+                tag or call is one, and no text.
+        """
         ...
 
 
@@ -70,8 +75,9 @@ class PlainParser:
         """Return the text as it is."""
         return [TextPiece(text)] if text else []
 
-    def finish(self) -> list[StreamEvent]:
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
         """Return nothing: nothing is ever held back."""
+        del cut
         return []
 
 

@@ -15,6 +15,7 @@ from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.sections import SectionParser
 
 _FENCE = "```"
+_KIND = "function"
 
 
 def _tag(words: str) -> str:
@@ -36,7 +37,8 @@ class DeepSeekParser(SectionParser):
         name = yield from self._header()
         yield from self._input.expect(self.separator)
         yield from self._input.skip()
-        if (yield from self._input.peek()) == "{":
+        follows = yield from self._input.peek()
+        if follows == "{" or not (follows or name == _KIND):
             yield from self._named(name)
             return
         name = yield from self._header()
@@ -59,7 +61,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
 
 def _code_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     tags = DeepSeekParser
-    before, after = f"{tags.call}function{tags.separator}", f"\n{_FENCE}{tags.end_call}"
+    before, after = f"{tags.call}{_KIND}{tags.separator}", f"\n{_FENCE}{tags.end_call}"
     calls = [
         headed_call(grammar, tool, f"{before}{tool.name}\n{_FENCE}json\n", after) for tool in tools
     ]

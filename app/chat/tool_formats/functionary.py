@@ -58,7 +58,14 @@ class RecipientParser(ScriptedParser):
         if name != _USER:
             if self._offered and name not in self._offered:
                 raise NoCall
+            if not self._offered:
+                yield from self._input.skip()
+                yield from self._expect_next("{")
             yield from self._named(name)
+
+    def _begins_untagged(self, body: str) -> bool:
+        known = (_USER, *(self._offered or ()))
+        return self._is_cut and any(f"{name}\n".startswith(body) for name in known)
 
 
 def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
@@ -86,4 +93,6 @@ V32 = ToolFormat(
     recognises=lambda source: ">>>${recipient}" in source,
     parser=RecipientParser,
     block=_recipient_block,
+    always=True,
+    header=f"{_USER}\n",
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.stream_parser import StreamEvent, TextPiece, held_back, joined
+from app.chat.parsing.unfinished import begins_call, begins_tag
 from app.chat.tool_formats.base import CallBlock, MadeCalls, OfferedTools, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.json_blocks import call_object
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress, call_text
@@ -28,7 +29,8 @@ class HermesParser:
 
     Text is passed on at once, but for what may become a tag and the whitespace before it. A block
     that holds no call is passed on as text, tags included; one that breaks off after its name was
-    read ends without `CallEnd`. A missing closing tag or brace is forgiven.
+    read ends without `CallEnd`, and one in which the answer ends before is dropped. A missing
+    closing tag or brace is forgiven.
 
     Args:
         tool_names: not needed, since tags mark the calls: a name that was not offered is a call
@@ -44,6 +46,7 @@ class HermesParser:
         self._reader = JsonCallReader(0)
         self._n_calls = 0
         self._just_after_block = False
+        self._has_said = False
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""
@@ -53,14 +56,18 @@ class HermesParser:
                 piece = self._mode(piece)
         return self._taken()
 
-    def finish(self) -> list[StreamEvent]:
-        """Return what was held back."""
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back and is no beginning of a call."""
         if self._mode == self._in_text:
-            if not (self._just_after_block and OPEN.startswith(self._held.strip())):
+            part = self._held.strip()
+            begins = begins_tag(part, is_cut=cut, has_said=self._has_said)
+            if not (begins or (self._just_after_block and OPEN.startswith(part))):
                 self._show(self._held)
         elif self._mode == self._in_block:
             self._events += self._reader.finish()
-            if not self._reader.started:
+            body = self._block.lstrip().removeprefix(OPEN)
+            begins = begins_call(body, is_cut=cut, mentions=self._has_said and not self._n_calls)
+            if not (self._reader.started or begins):
                 self._show(self._block)
         self._held = self._block = ""
         return self._taken()
@@ -74,6 +81,7 @@ class HermesParser:
             self._just_after_block = False
             text = text.removeprefix("\r").removeprefix("\n")
         if text:
+            self._has_said = self._has_said or not text.isspace()
             self._events.append(TextPiece(text))
 
     # Each mode takes text and returns what it leaves to the next mode.

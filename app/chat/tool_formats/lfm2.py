@@ -57,7 +57,7 @@ class Lfm2Parser(ScriptedParser):
             self._argue("{}")
             self._end()
             return
-        key = yield from self._key()
+        key = yield from self._after_name(name, self._key())
         self._begin(name)
         before, tag = "{", ","
         while tag == ",":
@@ -75,12 +75,12 @@ class Lfm2Parser(ScriptedParser):
         key = yield from self._input.word(_NAME)
         yield from self._input.skip()
         yield from self._input.expect("=")
-        yield from self._input.skip()
         if not key:
             raise NoCall
         return key
 
     def _value(self) -> Step[None]:
+        yield from self._input.skip()
         value = PythonValue(self._argue)
         while True:
             self._input.take(value.take(self._input.rest))

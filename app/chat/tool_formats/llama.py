@@ -28,6 +28,7 @@ class LlamaParser(JsonListParser):
 
     openers = (PYTHON_TAG,)
     _tagged = False
+    _bare: JsonCallReader | None = None
 
     def _run(self) -> Step[None]:
         yield from self._try_block("")
@@ -38,7 +39,12 @@ class LlamaParser(JsonListParser):
         if self._tagged:
             return JsonCallReader(self._n_calls)
         # Where tools are offered no longer, the conversation's calls may be imitated still.
-        return JsonCallReader(self._n_calls, bare=True, names=self._offered or None)
+        self._bare = JsonCallReader(self._n_calls, bare=True, names=self._offered or None)
+        return self._bare
+
+    def _begins_untagged(self, body: str) -> bool:
+        del body
+        return self._bare is not None and self._bare.begins_name(self._offered or ())
 
 
 def _recognises(template_source: str) -> bool:

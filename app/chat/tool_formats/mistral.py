@@ -33,11 +33,11 @@ class MistralParser(JsonListParser):
         if (yield from self._input.peek()) in ("[", "{"):
             yield from super()._block(opener)
             return
-        name = yield from self._input.word(_WORD)
+        name = yield from self._name(_WORD)
         yield from self._input.skip()
         if (yield from self._input.literal(CALL_ID, ARGS)) == CALL_ID:
             yield from self._input.word(_WORD)
-            yield from self._input.expect(ARGS)
+            yield from self._after_name(name, self._input.expect(ARGS))
         yield from self._named(name)
 
 

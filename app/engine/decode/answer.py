@@ -83,11 +83,16 @@ class Answer:
         text = self._stops.feed(self._utf8.feed(piece))
         return self._events(self._parser.feed(text)) if text else ()
 
-    def finish(self) -> Iterable[AnswerEvent]:
-        """Return the events for all that was held back."""
+    def finish(self, *, cut: bool = False) -> Iterable[AnswerEvent]:
+        """Return the events for all that was held back.
+
+        Args:
+            cut: a limit ended the answer.
+        """
         text = self._stops.feed(self._utf8.finish()) + self._stops.finish()
         yield from self._events(self._parser.feed(text))
-        yield from self._events(self._parser.finish())
+        is_cut = cut or self.stopped
+        yield from self._events(self._parser.finish(cut=True) if is_cut else self._parser.finish())
         if self.logprobs is not None and not self.stopped:
             yield from self.logprobs.take()
         if self.tokens:

@@ -17,6 +17,7 @@ from app.chat.parsing.reasoning import (
     opens_reasoning,
 )
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
+from app.chat.parsing.wrappers import CallsOnlyParser, WrapperParser, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.tools import written_with
@@ -109,6 +110,7 @@ class PromptBuilder:
             raise LoadParamsRefused(error.args[0], param=param) from None
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
         self._special_texts = SpecialTexts(special_tokens, self.tags, source)
+        self._marks = detect_marks(source)
         self._dates = ConversationDates()
         self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
@@ -301,6 +303,13 @@ class PromptBuilder:
             parser = self.tool_format.parser(dict(map(_signature, tools)))
         if isinstance(parser, MessagesParser):
             parser.keeps_thoughts = not command.reasoning.is_split
+        is_split = self.reasoning is None or command.reasoning.is_split
+        if command.tool_choice.is_required and is_split:
+            parser = CallsOnlyParser(parser)
+        elif self._marks is not None and (is_split or not self._marks.opens_thoughts):
+            opening = self._marks.opening
+            is_open = bool(opening) and prompt.text.rstrip().endswith(opening)
+            parser = WrapperParser(parser, self._marks, is_open=is_open)
         if self.reasoning is None or not command.reasoning.is_split:
             return parser
         goes_on = command.prompt_end == "continued"

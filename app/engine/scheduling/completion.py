@@ -69,7 +69,7 @@ class RequestCompletion:
         if answer is None:
             self._finish_prefill(request, finished)
             return
-        for event in answer.finish():
+        for event in answer.finish(cut=reason == "length"):
             self._outbox.post(event)
         if reason == "stop" and (answer.has_tool_calls or answer.stopped):
             finished = msgspec.structs.replace(

@@ -165,14 +165,23 @@ def test_a_missing_closing_tag_does_not_swallow_what_follows() -> None:
         block("[1, 2]"),
         block('{"name" "f"}'),
         block("<function=f>\n<parameter=a>\n1\n</parameter>\n</function>"),
-        '<tool_call>\n{"name": "get',
-        '<tool_call>{"arguments": {"a": 1}, "na',
-        "<tool_call>",
         "<tool_ca",
     ],
 )
 def test_a_block_without_a_call_is_text_and_nothing_is_lost(text: str) -> None:
     assert answer(text) == ParsedAnswer(content=text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<tool_call>\n{"name": "get',
+        '<tool_call>{"arguments": {"a": 1}, "na',
+        "<tool_call>",
+    ],
+)
+def test_a_block_in_which_the_answer_ends_is_no_text(text: str) -> None:
+    assert answer(text) == ParsedAnswer()
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ class ThinkingParser:
     def feed(self, text: str, /) -> list[StreamEvent]:
         return [ReasoningPiece(text)]
 
-    def finish(self) -> list[StreamEvent]:
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
         return []
 
 

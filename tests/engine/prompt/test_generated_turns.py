@@ -191,7 +191,7 @@ class ThinkParser:
         self._held += text
         return []
 
-    def finish(self) -> list[StreamEvent]:
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
         thought, tag, said = self._held.partition("</think>")
         return (
             [ReasoningPiece(thought.removeprefix("<think>")), TextPiece(said)]

@@ -36,27 +36,39 @@ class HarmonyParser(MessagesParser):
     openers = (START, CHANNEL)
     closers = (_END, _END_CALL, "<|return|>")
     inner = (MESSAGE, _CONSTRAIN)
+    first = _FOR
     _recipient = ""
+    _role = _ASSISTANT
 
     def _head(self, opener: str) -> Step[Body]:
-        role, channel, self._recipient = _ASSISTANT, "", ""
+        self._role, channel, self._recipient = _ASSISTANT, "", ""
         if opener == START:
-            role = (yield from self._input.word(_WORD)) or _ASSISTANT
+            self._role = (yield from self._input.word(_WORD)) or _ASSISTANT
         elif opener == CHANNEL:
             channel = yield from self._word()
         while True:
             yield from self._input.skip()
             tag = yield from self._input.literal(_FOR, CHANNEL, _CONSTRAIN, MESSAGE)
             if tag == MESSAGE:
-                return self._kind(role, channel)
+                return self._kind(self._role, channel)
             if tag == _FOR:
-                self._recipient = yield from self._word()
+                self._recipient = yield from self._whole_word()
             elif tag == CHANNEL:
                 channel = yield from self._word()
             elif tag == _CONSTRAIN or channel:
                 yield from self._word()  # the type of the content
             else:
                 raise NoCall
+
+    def _end_in_head(self) -> None:
+        if self._input.is_used_up and self._kind(self._role, "") is Body.CALL:
+            self._begin(self._recipient.removeprefix(_NAMESPACE))
+
+    def _whole_word(self) -> Step[str]:
+        word = yield from self._word()
+        if not (yield from self._input.peek()):
+            raise NoCall
+        return word
 
     def _word(self) -> Step[str]:
         yield from self._input.skip()

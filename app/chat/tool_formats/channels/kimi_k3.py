@@ -66,7 +66,7 @@ class KimiK3Parser(TaggedParser):
         yield from self._input.skip()
         while (yield from self._input.literal(_CALL)):
             name = yield from self._attribute()
-            yield from self._input.until(SEP, _drop)
+            yield from self._after_name(name, self._input.until(SEP, _drop))
             self._begin_arguments(name)
             yield from self._arguments_or_json()
             yield from self._input.skip()

@@ -36,6 +36,7 @@ class MuseParser(MessagesParser, InvokeParser):
     openers = (START,)
     closers = (_END, "<|eot|>")
     inner = (MESSAGE,)
+    first = _FOR
 
     def _head(self, opener: str) -> Step[Body]:
         role = (yield from self._input.word(_WORD)) if opener else _ASSISTANT

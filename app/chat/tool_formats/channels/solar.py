@@ -50,10 +50,10 @@ class SolarParser(MessagesParser):
         while (yield from self._input.literal(_CALL)):
             yield from self._input.word(_WORD)  # an id of the model's own
             yield from self._input.expect(_TOOL)
-            name = yield from self._input.word(_WORD)
+            name = yield from self._name(_WORD)
             if not name:
                 raise NoCall
-            yield from self._input.expect(_ARGUMENTS)
+            yield from self._after_name(name, self._input.expect(_ARGUMENTS))
             yield from self._named(name)
             yield from self._input.skip()
             yield from self._input.literal(_END_CALL)

@@ -6,7 +6,7 @@ Pure; must not know what stands around the object. `parameters` is taken for `ar
 from __future__ import annotations
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from enum import Enum, auto
 from typing import Any
 
@@ -83,9 +83,17 @@ class JsonCallReader:
 
     def finish(self) -> list[StreamEvent]:
         """Return the end of a call whose arguments are whole, where only a brace is missing."""
+        if self.progress is Progress.READING and self._names and self._name and not self.started:
+            self._start()
         if self.progress is Progress.READING and self.started and self._arguments_whole:
             self._end()
         return self._taken()
+
+    def begins_name(self, names: Iterable[str]) -> bool:
+        """Return whether what was read ends within the name of one of these tools."""
+        is_name = self._expect is _Expect.VALUE_TEXT and self._key == self._name_key
+        part = "".join(self._raw)
+        return is_name and any(json.dumps(name).startswith(part) for name in names)
 
     def _taken(self) -> list[StreamEvent]:
         events, self._events = self._events, []

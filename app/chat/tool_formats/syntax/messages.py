@@ -10,9 +10,10 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import ClassVar
 
-from app.chat.parsing.incremental import NoCall, Step, n_held
+from app.chat.parsing.incremental import NoCall, Step, any_of, n_held
 from app.chat.parsing.stream_parser import ReasoningPiece
-from app.chat.tool_formats.syntax.scripted import ScriptedParser, any_of
+from app.chat.parsing.unfinished import begins_tag
+from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 
 class Body(Enum):
@@ -34,10 +35,12 @@ class MessagesParser(ScriptedParser):
         openers: begin a message's head.
         closers: end a message.
         inner: further tags that stand in heads.
+        first: words that the head may begin with which the prompt ends in.
         keeps_thoughts: thoughts stay in the text, with the tags around them.
     """
 
     inner: ClassVar[tuple[str, ...]] = ()
+    first: ClassVar[str] = ""
     keeps_thoughts = False
     _is_thinking = False
 
@@ -70,6 +73,8 @@ class MessagesParser(ScriptedParser):
             body = yield from self._head(opener)
         except NoCall:
             self._say_untagged(self._input.forget())
+            with suppress(NoCall):
+                self._end_in_head()
             return
         head = self._input.forget()
         if body is Body.REASONING and self.keeps_thoughts:
@@ -107,6 +112,9 @@ class MessagesParser(ScriptedParser):
         """
         raise NotImplementedError
 
+    def _end_in_head(self) -> None:
+        """Begin the call whose head the answer ends in, if its name is whole."""
+
     def _calls(self) -> Step[None]:
         """Read the body of a message with calls; what is left of it is dropped."""
         with suppress(NoCall):
@@ -118,22 +126,33 @@ class MessagesParser(ScriptedParser):
 
     def _say_untagged(self, text: str) -> None:
         tags = any_of(self._all_tags)
-        if not (self._input.over and tags.search(text)):
+        is_cut_head = self._input.is_used_up and self._ends_in_head(text)
+        if not (is_cut_head or (self._input.over and tags.search(text))):
             self._say(tags.sub("", text))
+
+    def _ends_in_head(self, text: str) -> bool:
+        """Return whether an answer of which nothing else is left ends in the head that it began."""
+        n_part = n_held(text, self._all_tags)
+        part = text[len(text) - n_part :]
+        if begins_tag(part, is_cut=self._is_cut, has_said=self._has_said):
+            return True
+        return bool(self.first) and (
+            text.lstrip().startswith(self.first)
+            or (self._is_cut and f" {self.first}".startswith(text.rstrip() or "-"))
+        )
 
     def _before(self, tags: tuple[str, ...], sink: Callable[[str], None]) -> Step[str]:
         """Give `sink` what comes before the first of `tags`; return that, not yet read."""
         while True:
             rest = self._input.rest
             found = any_of(tags).search(rest)
-            held = 0 if self._input.over else n_held(rest, tags)
+            held = n_held(rest, tags)
             sink(self._input.take(found.start() if found else len(rest) - held))
             if found:
                 return found[0]
             if not (yield from self._input.more()):
+                self._end_with(self._input.take(held), sink)
                 return ""
-            if self._input.over and self._just_after_block:
-                self._input.take(n_held(self._input.rest, tags))
 
 
 def _drop(text: str) -> None:

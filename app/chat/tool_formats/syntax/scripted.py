@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar
 
-from app.chat.parsing.incremental import Input, NoCall, Step, n_held
+from app.chat.parsing.incremental import Input, NoCall, Step, any_of, n_held
 from app.chat.parsing.stream_parser import (
     CallArguments,
     CallEnd,
@@ -20,8 +20,11 @@ from app.chat.parsing.stream_parser import (
     TextPiece,
     joined,
 )
+from app.chat.parsing.unfinished import begins_call, begins_tag
 from app.chat.tool_formats.base import OfferedTools
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress
+
+T = TypeVar("T")
 
 _PIECE_CHARS = 4096  # reads copy what arrived and was not read yet
 
@@ -32,7 +35,7 @@ class ScriptedParser:
     Text is passed on at once, but for what may become a tag and the whitespace before it. A block
     that holds no call is passed on as text, tags included; a call that breaks off after its name
     was read, or whose arguments are no JSON, ends without `CallEnd`, and what is left of its
-    block is dropped.
+    block is dropped. So is a block that nothing contradicts where the answer ends within it.
 
     Args:
         offered: the tools.
@@ -47,6 +50,8 @@ class ScriptedParser:
         self._events: list[StreamEvent] = []
         self._space: list[str] = []  # whitespace that belongs to a tag, if one follows
         self._just_after_block = False
+        self._has_said = False
+        self._is_cut = False
         self._n_calls = 0
         self._arguments: list[str] = []
         self._script = self._run()
@@ -59,8 +64,9 @@ class ScriptedParser:
             self._resume()
         return self._taken()
 
-    def finish(self) -> list[StreamEvent]:
-        """Return what was held back."""
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back and is no beginning of a call."""
+        self._is_cut = cut
         self._input.over = True
         self._resume()
         if not self._just_after_block:
@@ -86,14 +92,21 @@ class ScriptedParser:
         while True:
             rest = self._input.rest
             found = any_of(self.openers).search(rest)
-            held = 0 if self._input.over else n_held(rest, self.openers)
+            held = n_held(rest, self.openers)
             self._say(self._input.take(found.start() if found else len(rest) - held))
             if found:
                 return self._input.take(len(found[0]))
             if not (yield from self._input.more()):
+                self._end_with(self._input.take(held), self._say)
                 return ""
-            if self._input.over and self._just_after_block:
-                self._input.take(n_held(self._input.rest, self.openers))
+
+    def _end_with(self, part: str, sink: Callable[[str], None]) -> None:
+        """Give `sink` the beginning of a tag that the answer ends with, unless it becomes one."""
+        begins = begins_tag(part, is_cut=self._is_cut, has_said=self._has_said)
+        if not part or self._just_after_block or begins:
+            self._space = [] if part else self._space
+        else:
+            sink(part)
 
     def _say(self, text: str) -> None:
         shown = text.rstrip()
@@ -105,6 +118,7 @@ class ScriptedParser:
         if self._just_after_block:
             self._just_after_block = False
             whole = whole.removeprefix("\r").removeprefix("\n")
+        self._has_said = True
         self._events.append(TextPiece(whole))
 
     def _try_block(self, opener: str) -> Step[None]:
@@ -115,11 +129,28 @@ class ScriptedParser:
             yield from self._block(opener)
         except NoCall:
             if self._n_calls == n_before:
-                self._say(self._input.forget())
-                return
-            yield from self._drop_block()
+                written = self._input.forget()
+                if not self._ends_in_call(opener, written):
+                    self._say(written)
+                    return
+            else:
+                yield from self._drop_block()
         self._input.forget()
         self._just_after_block = True
+
+    def _ends_in_call(self, opener: str, written: str) -> bool:
+        """Return whether what was `written` of a block without a call is the answer's cut end."""
+        if not self._input.is_used_up:
+            return False
+        body = written.lstrip().removeprefix(opener)
+        if not opener:
+            return self._begins_untagged(body)
+        return begins_call(body, is_cut=self._is_cut, mentions=self._has_said and not self._n_calls)
+
+    def _begins_untagged(self, body: str) -> bool:
+        """Return whether a block that came without a tag is surely a call."""
+        del body
+        return False
 
     def _block(self, opener: str) -> Step[None]:
         """Read what follows `opener`.
@@ -171,14 +202,37 @@ class ScriptedParser:
     def _end(self) -> None:
         self._put(CallEnd(self._n_calls - 1))
 
+    def _name(self, allowed: re.Pattern[str]) -> Step[str]:
+        """Read the name of a tool.
+
+        Raises:
+            NoCall: the answer ends with it, so that it may not be whole.
+        """
+        name = yield from self._input.word(allowed)
+        if not (yield from self._input.peek()):
+            raise NoCall
+        return name
+
+    def _after_name(self, name: str, read: Step[T]) -> Step[T]:
+        """Read what follows a name that is whole; an answer that ends there has begun the call."""
+        try:
+            return (yield from read)
+        except NoCall:
+            if self._input.is_used_up:
+                self._begin(name)
+            raise
+
     def _named(self, name: str) -> Step[None]:
         """Read the arguments of `name`, a JSON object."""
         yield from self._input.skip()
-        if (yield from self._input.peek()) != "{":
-            raise NoCall
+        yield from self._after_name(name, self._expect_next("{"))
         self._begin(name)
         yield from self._input.json_value(self._argue)
         self._end()
+
+    def _expect_next(self, char: str) -> Step[None]:
+        if (yield from self._input.peek()) != char:
+            raise NoCall
 
     def _object(self, reader: JsonCallReader) -> Step[None]:
         """Read a call that is a JSON object with its name and arguments."""
@@ -198,13 +252,6 @@ class ScriptedParser:
     def _put_all(self, events: list[StreamEvent]) -> None:
         for event in events:
             self._put(event)
-
-
-@cache
-def any_of(tags: tuple[str, ...]) -> re.Pattern[str]:
-    """Return a pattern for the first of `tags`, the longest where several begin together."""
-    # The longest first: an alternation takes the first that matches.
-    return re.compile("|".join(map(re.escape, sorted(tags, key=len, reverse=True))) or r"(?!)")
 
 
 def _is_json(text: str) -> bool:

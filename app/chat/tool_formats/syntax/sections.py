@@ -45,11 +45,12 @@ class SectionParser(ScriptedParser):
 
     def _call(self) -> Step[None]:
         header = yield from self._header()
-        yield from self._input.expect(self.separator)
-        yield from self._named(self._tool_of(header))
+        name = self._tool_of(header)
+        yield from self._after_name(name, self._input.expect(self.separator))
+        yield from self._named(name)
 
     def _header(self) -> Step[str]:
-        header = (yield from self._input.word(_HEADER)).strip()
+        header = (yield from self._name(_HEADER)).strip()
         if not header:
             raise NoCall
         return header

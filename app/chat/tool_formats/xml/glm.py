@@ -42,10 +42,10 @@ class GlmParser(TaggedParser):
         del opener
         key_tag, close = self._tag("arg_key"), self._tag("/tool_call")
         yield from self._input.skip()
-        name = yield from self._input.word(_NAME)
+        name = yield from self._name(_NAME)
         separated = yield from self._input.literal(self._tag("tool_sep"))
         yield from self._input.skip()
-        tag = yield from self._input.expect(key_tag, close)
+        tag = yield from self._after_name(name, self._input.expect(key_tag, close))
         if tag == close and not separated and self._offered and name not in self._offered:
             raise NoCall
         self._begin_arguments(name)

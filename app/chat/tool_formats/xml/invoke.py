@@ -66,7 +66,7 @@ class InvokeParser(TaggedParser):
         name = yield from self._input.word(_NAME)
         yield from self._input.expect('">')
         yield from self._input.skip()
-        tag = yield from self._input.expect(parameter, end)
+        tag = yield from self._after_name(name, self._input.expect(parameter, end))
         self._begin_arguments(name)
         while tag == parameter:
             yield from self._parameter()

@@ -63,7 +63,7 @@ class MiniMaxM3Parser(ScriptedParser):
         name = yield from self._input.word(_NAME)
         yield from self._input.expect('">')
         yield from self._input.skip()
-        tag = yield from self._input.expect(_OPEN, _END_CALL)
+        tag = yield from self._after_name(name, self._input.expect(_OPEN, _END_CALL))
         self._begin(name)
         schema = self._offered.get(name) if isinstance(self._offered, Mapping) else None
         self._root = schema

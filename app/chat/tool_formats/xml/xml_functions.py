@@ -48,7 +48,7 @@ class XmlFunctionsParser(TaggedParser):
 
     def _function(self) -> Step[None]:
         name = yield from self._name_and_bracket()
-        tag = yield from self._input.expect(PARAMETER, _END_FUNCTION)
+        tag = yield from self._after_name(name, self._input.expect(PARAMETER, _END_FUNCTION))
         self._begin_arguments(name)
         while tag == PARAMETER:
             key = yield from self._input.word(_NAME)
