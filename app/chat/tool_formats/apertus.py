@@ -12,6 +12,7 @@ from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.parsing.json_value import SPACE
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
@@ -70,5 +71,6 @@ FORMAT = ToolFormat(
     tags=(OPEN, CLOSE),
     recognises=lambda source: OPEN in source,
     parser=ApertusParser,
+    names=IN_JSON,
     block=_block,
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.stream_parser import StreamParser
+from app.chat.tool_formats.names import NameSyntax
 
 OfferedTools = Set[str] | Mapping[str, Any] | None
 """The offered tools: their names, or their parameters' JSON schemas by name (None: any tool)."""
@@ -63,6 +64,8 @@ class ToolFormat:
         recognises: True for the source of a template that asks for this format.
         parser: makes a parser for one answer. Formats that do not tell a number from a text that
             looks like one go by the tools' schemas, where they are given.
+        names: how the names of arguments are written; what it cannot tell apart is refused.
+        taken: names of tools that mean something else.
         head: text before an answer's own text, of formats whose answers are messages with heads.
         thoughts: adds to a grammar what of thoughts may come before any answer, nothing included,
             for formats that think in messages of their own.
@@ -77,6 +80,8 @@ class ToolFormat:
     tags: tuple[str, ...]
     recognises: Callable[[str], bool]
     parser: Callable[[OfferedTools], StreamParser]
+    names: NameSyntax
+    taken: frozenset[str] = frozenset()
     always: bool = False
     header: str = ""
     thoughts: Callable[[Grammar], str] | None = None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.sections import SectionParser
 
@@ -78,6 +79,7 @@ def _format(
         tags=(*tags.openers, tags.separator, tags.end_call, *tags.closers),
         recognises=lambda source: tags.section in source and mark in source,
         parser=DeepSeekParser,
+        names=IN_JSON,
         block=block,
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
@@ -85,6 +86,7 @@ V31 = ToolFormat(
     tags=(_PYTHON_TAG,),
     recognises=lambda source: FUNCTION in source and _PYTHON_TAG in source,
     parser=FunctionaryParser,
+    names=IN_JSON,
     block=_block,
 )
 V32 = ToolFormat(
@@ -92,6 +94,8 @@ V32 = ToolFormat(
     tags=(),
     recognises=lambda source: ">>>${recipient}" in source,
     parser=RecipientParser,
+    names=IN_JSON,
+    taken=frozenset({_USER}),
     block=_recipient_block,
     always=True,
     header=f"{_USER}\n",

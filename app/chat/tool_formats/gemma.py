@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import (
     TextSyntax,
     json_value,
@@ -24,8 +26,11 @@ from app.chat.tool_formats.syntax.parameters import (
     Parameter,
     fields_of,
     items_in,
+    items_of,
     kind_of_option,
+    names_in,
     parameters_of,
+    property_of,
 )
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
@@ -36,9 +41,8 @@ _RESPONSE = "<|tool_response>"  # where a model waits for results, or imagines t
 _END_RESPONSE = "<tool_response|>"
 _MAX_DEPTH = 64
 _NAME = re.compile(r"[^{}<>\s]*")
-_KEY = re.compile(r"[^:{}\[\],<>\"]*")
+_NAMES = NameSyntax(ends=(":",), unknown=re.compile(r"[^:{},<>\"]*"), n_nested=4)
 _SCALAR = re.compile(r"[^,{}\[\]<>\"]*")
-_MAX_NESTED = 4  # of objects and lists that are not written as JSON
 _ANY_KEY = "[A-Za-z_][A-Za-z0-9_.-]{0,63}"
 _NO_NUMBERS = ("NaN", "Infinity", "-Infinity")  # which Python's JSON takes
 _WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -49,6 +53,7 @@ class GemmaParser(ScriptedParser):
 
     openers = (OPEN, _RESPONSE)
     closers = (CLOSE, _END_RESPONSE)
+    _root: Any = None  # the schema of the tool that is called
 
     def _block(self, opener: str) -> Step[None]:
         if opener == _RESPONSE:
@@ -60,42 +65,57 @@ class GemmaParser(ScriptedParser):
         yield from self._input.skip()
         yield from self._input.expect("{")
         self._begin(name)
-        yield from self._fields(0)
+        self._root = self._offered.get(name) if isinstance(self._offered, Mapping) else None
+        yield from self._fields(self._root, 0)
         self._end()
         yield from self._input.skip()
         yield from self._input.literal(CLOSE)
 
-    def _fields(self, depth: int) -> Step[None]:
+    def _fields(self, schema: Any, depth: int) -> Step[None]:
         """Read an object after its brace."""
+        names = names_in(schema, self._root)
         self._argue("{")
-        yield from self._input.skip()
-        tag = yield from self._input.literal("}")
-        while tag != "}":
-            key = yield from self._key()
-            yield from self._input.skip()
-            yield from self._input.expect(":")
+        key = yield from self._offered_key(names)
+        if key is None and (yield from self._input.literal("}")):
+            self._argue("}")
+            return
+        tag = ","
+        while tag == ",":
+            if key is None:
+                key = yield from self._key()
             self._argue(f"{_json(key)}: ")
-            yield from self._value(depth)
+            yield from self._value(property_of(schema, key, self._root), depth)
             yield from self._input.skip()
             tag = yield from self._input.expect(",", "}")
-            self._argue(", " if tag == "," else "")
-            yield from self._input.skip()
+            if tag == ",":
+                self._argue(", ")
+                key = yield from self._offered_key(names)
         self._argue("}")
+
+    def _offered_key(self, names: Sequence[str]) -> Step[str | None]:
+        """Read one of `names`, or the whitespace before another one."""
+        found = yield from _NAMES.offered(self._input, names)
+        if not found:
+            yield from self._input.skip()
+            found = yield from _NAMES.offered(self._input, names)
+        return found[0] if found else None
 
     def _key(self) -> Step[str]:
         pieces: list[str] = []
         if (yield from self._input.literal(QUOTE)):
             yield from self._input.until(QUOTE, pieces.append)
-            return "".join(pieces)
-        if (yield from self._input.peek()) == '"':
+            key = "".join(pieces)
+        elif (yield from self._input.peek()) == '"':
             yield from self._input.json_value(pieces.append)
-            return _decoded("".join(pieces))
-        key = (yield from self._input.word(_KEY)).strip()
-        if not key:
-            raise NoCall
+            key = _decoded("".join(pieces))
+        else:
+            key, _ = yield from _NAMES.read(self._input)
+            return key
+        yield from self._input.skip()
+        yield from self._input.expect(*_NAMES.ends)
         return key
 
-    def _value(self, depth: int) -> Step[None]:
+    def _value(self, schema: Any, depth: int) -> Step[None]:
         yield from self._input.skip()
         if (yield from self._input.literal(QUOTE)):
             self._argue('"')
@@ -107,23 +127,23 @@ class GemmaParser(ScriptedParser):
             raise NoCall
         if char == "{":
             self._input.take(1)
-            yield from self._fields(depth + 1)
+            yield from self._fields(schema, depth + 1)
         elif char == "[":
             self._input.take(1)
-            yield from self._items(depth + 1)
+            yield from self._items(items_of(schema, self._root), depth + 1)
         elif char == '"':
             yield from self._input.json_value(self._argue)
         else:
             word = (yield from self._input.word(_SCALAR)).strip()
             self._argue(_scalar(word))
 
-    def _items(self, depth: int) -> Step[None]:
+    def _items(self, schema: Any, depth: int) -> Step[None]:
         """Read a list after its bracket."""
         self._argue("[")
         yield from self._input.skip()
         tag = yield from self._input.literal("]")
         while tag != "]":
-            yield from self._value(depth)
+            yield from self._value(schema, depth)
             yield from self._input.skip()
             tag = yield from self._input.expect(",", "]")
             self._argue(", " if tag == "," else "")
@@ -161,7 +181,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = []
     for tool in tools:
         header = grammar.literal(f"call:{tool.name}{{")
-        fields = _written_fields(grammar, parameters_of(tool.parameters), _MAX_NESTED, tool)
+        fields = _written_fields(grammar, parameters_of(tool.parameters), _NAMES.n_nested, tool)
         calls.append(sequence(header, fields))
     return CallBlock(OPEN, sequence(grammar.either(calls), grammar.literal(CLOSE)))
 
@@ -173,7 +193,7 @@ def _written_fields(
 
     def field(known: Parameter) -> str:
         written = _written(grammar, known, depth, tool)
-        return sequence(grammar.literal(f"{known.name}:"), written)
+        return sequence(grammar.literal(_NAMES.written(known.name)), written)
 
     in_order = sorted(parameters, key=lambda known: known.name.lower())  # as the template has them
     return separated(grammar, in_order, field, ",", "}")
@@ -236,5 +256,6 @@ FORMAT = ToolFormat(
     tags=(OPEN, CLOSE, QUOTE, _RESPONSE, _END_RESPONSE),
     recognises=lambda source: OPEN in source and QUOTE in source,
     parser=GemmaParser,
+    names=_NAMES,
     block=_block,
 )

@@ -12,6 +12,7 @@ from app.chat.grammar.lark import Grammar
 from app.chat.parsing.stream_parser import StreamEvent, TextPiece, held_back, joined
 from app.chat.parsing.unfinished import begins_call, begins_tag
 from app.chat.tool_formats.base import CallBlock, MadeCalls, OfferedTools, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_object
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, Progress, call_text
 
@@ -164,6 +165,7 @@ FORMAT = ToolFormat(
     tags=(OPEN, CLOSE),
     recognises=_recognises,
     parser=HermesParser,
+    names=IN_JSON,
     write=write,
     block=_block,
 )

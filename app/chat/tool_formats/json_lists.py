@@ -14,6 +14,7 @@ from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
 from app.chat.parsing.json_value import SPACE
 from app.chat.tool_formats.base import CallBlock, MadeCalls, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, call_object
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, call_text
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
@@ -149,6 +150,7 @@ def _format(name: str, parser: type[JsonListParser], block: Block, mark: str = "
         tags=parser.openers + parser.closers,
         recognises=lambda source: (mark or opener) in source,
         parser=parser,
+        names=IN_JSON,
         block=block,
     )
 
@@ -179,6 +181,7 @@ GIGACHAT3 = ToolFormat(
     tags=("<|role_sep|>", "<|message_sep|>"),
     recognises=lambda source: "'function call'" in source and "<|role_sep|>" in source,
     parser=_RoleParser,
+    names=IN_JSON,
     block=_role_block,
 )
 # Not held to the offered tools: it calls `directly-answer` in order to call none.
@@ -187,4 +190,5 @@ COMMAND_R = ToolFormat(
     tags=(),
     recognises=lambda source: "Action:" in source and '"tool_name": title of' in source,
     parser=_ActionParser,
+    names=IN_JSON,
 )

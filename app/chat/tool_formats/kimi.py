@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.sections import SectionParser
 
@@ -51,5 +52,6 @@ FORMAT = ToolFormat(
     tags=(*KimiParser.openers, KimiParser.separator, KimiParser.end_call, *KimiParser.closers),
     recognises=lambda source: KimiParser.section in source,
     parser=KimiParser,
+    names=IN_JSON,
     block=_block,
 )

@@ -8,16 +8,22 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, MadeCalls, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import json_value, listed_texts, separated
 from app.chat.tool_formats.syntax.json_blocks import call_list
-from app.chat.tool_formats.syntax.parameters import Parameter, kind_of_option, parameters_of
+from app.chat.tool_formats.syntax.parameters import (
+    Parameter,
+    kind_of_option,
+    names_in,
+    parameters_of,
+)
 from app.chat.tool_formats.syntax.python_value import PythonValue
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
@@ -25,6 +31,7 @@ OPEN = "<|tool_call_start|>"
 CLOSE = "<|tool_call_end|>"
 _MARKS = (OPEN, "<|tool_list_start|>", '"List of tools: ["')  # some show tools and no calls
 _NAME = re.compile(r"[\w.-]*")
+_NAMES = NameSyntax(ends=("=",), unknown=re.compile(r"[^=(),'\"{}\n]*"))
 _QUOTED = r"'(?:[^'\\]|\\[\\'\"/bfnrt])*'"
 
 
@@ -51,14 +58,14 @@ class Lfm2Parser(ScriptedParser):
     def _call(self) -> Step[None]:
         name = yield from self._input.word(_NAME)
         yield from self._input.expect("(")
-        yield from self._input.skip()
-        if (yield from self._input.literal(")")):
-            self._begin(name)
+        schema = self._offered.get(name) if isinstance(self._offered, Mapping) else None
+        names = names_in(schema, schema)
+        key = yield from self._after_name(name, self._first_key(names))
+        self._begin(name)
+        if key is None:
             self._argue("{}")
             self._end()
             return
-        key = yield from self._after_name(name, self._key())
-        self._begin(name)
         before, tag = "{", ","
         while tag == ",":
             self._argue(f"{before}{json.dumps(key, ensure_ascii=False)}: ")
@@ -66,18 +73,26 @@ class Lfm2Parser(ScriptedParser):
             before = ", "
             tag = yield from self._input.expect(",", ")")
             if tag == ",":
-                key = yield from self._key()
+                yield from self._input.literal(" ")  # others belong to the name
+                key = yield from self._key(names)
         self._argue("}")
         self._end()
 
-    def _key(self) -> Step[str]:
-        yield from self._input.skip()
-        key = yield from self._input.word(_NAME)
-        yield from self._input.skip()
-        yield from self._input.expect("=")
-        if not key:
-            raise NoCall
-        return key
+    def _first_key(self, names: Sequence[str]) -> Step[str | None]:
+        """Read a name; None where the call has no arguments."""
+        found = yield from _NAMES.offered(self._input, names)
+        if not found:
+            yield from self._input.skip()
+            if (yield from self._input.literal(")")):
+                return None
+        return found[0] if found else (yield from self._key(names))
+
+    def _key(self, names: Sequence[str]) -> Step[str]:
+        found = yield from _NAMES.offered(self._input, names)
+        if not found:
+            yield from self._input.skip()
+            found = yield from _NAMES.read(self._input, names)
+        return found[0]
 
     def _value(self) -> Step[None]:
         yield from self._input.skip()
@@ -127,7 +142,7 @@ def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
             options += _texts(grammar, option, is_strict)
     other = json_value(grammar, parameter, is_strict=is_strict, python_words=True)
     options += [other] if other else []
-    return sequence(grammar.literal(f"{parameter.name}="), grammar.either(options))
+    return sequence(grammar.literal(_NAMES.written(parameter.name)), grammar.either(options))
 
 
 def _texts(grammar: Grammar, option: JsonObject, is_strict: bool) -> list[str]:
@@ -148,6 +163,7 @@ FORMAT = ToolFormat(
     tags=(OPEN, CLOSE),
     recognises=lambda source: any(mark in source for mark in _MARKS),
     parser=Lfm2Parser,
+    names=_NAMES,
     write=_write,
     block=_block,
 )

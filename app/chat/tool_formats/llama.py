@@ -12,6 +12,7 @@ from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.json_lists import JsonListParser
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.json_call import JsonCallReader
 
@@ -66,5 +67,6 @@ FORMAT = ToolFormat(
     tags=(PYTHON_TAG,),
     recognises=_recognises,
     parser=LlamaParser,
+    names=IN_JSON,
     block=_block,
 )

@@ -14,6 +14,7 @@ from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.json_lists import JsonListParser
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, call_object, headed_call
 
 OPEN = "[TOOL_CALLS]"
@@ -74,6 +75,7 @@ def _format(
         tags=(OPEN, CALL_ID, ARGS),
         recognises=lambda source: OPEN in source and mark in source,
         parser=MistralParser,
+        names=IN_JSON,
         block=block,
     )
 

@@ -16,6 +16,7 @@ from app.chat.grammar.lark import Grammar, quoted, sequence
 from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, ToolSpec
+from app.chat.tool_formats.refusal import refusal
 from app.engine.constrain import Block, Compiler, GuidePlan, Matcher, ThinkingPlan
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
@@ -80,6 +81,7 @@ class ConstraintPlanner:
         if command.prompt is not None:
             return self._plan_plain(command)
         tools = _callable(command, offered)
+        self._check_names(tools)
         whole = self._whole(command, tools)
         block = None
         if whole is None and tools:
@@ -96,6 +98,14 @@ class ConstraintPlanner:
             thinking=thinking,
             fast_forward=command.n_logprobs is None,
         )
+
+    def _check_names(self, tools: _Tools) -> None:
+        for index, tool in tools.items():
+            refused = refusal(self._format, tool)
+            if refused:
+                field, reason = refused
+                where = f"tools[{index}].function.{field}"
+                raise InvalidRequest(f"{where}: {reason}", param=where)
 
     def _plan_plain(self, command: Generate) -> GuidePlan | None:
         """Plan the answer to a raw prompt, which is text and nothing around it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from app.chat.parsing.stream_parser import (
     CallArguments,
+    CallEnd,
     CallStart,
     ReasoningPiece,
     StreamEvent,
@@ -67,6 +68,12 @@ class Answer:
         self.logprobs = logprobs
         self.tokens: list[int] | None = [] if reports_tokens else None
         self.has_tool_calls = False
+        self._n_open_calls = 0
+
+    @property
+    def has_whole_calls(self) -> bool:
+        """Whether it has tool calls, and the arguments of each are whole."""
+        return self.has_tool_calls and not self._n_open_calls
 
     @property
     def stopped(self) -> bool:
@@ -116,9 +123,10 @@ class Answer:
                     yield ReasoningDelta(text=text, **at)
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True
+                    self._n_open_calls += 1
                     call_id = f"call_{secrets.token_hex(12)}"
                     yield ToolCallStart(index=index, id=call_id, name=name, **at)
                 case CallArguments(index=index, json_text=json_text):
                     yield ToolCallDelta(index=index, arguments=json_text, **at)
-                case _:
-                    pass
+                case CallEnd():
+                    self._n_open_calls -= 1

@@ -71,10 +71,10 @@ class RequestCompletion:
             return
         for event in answer.finish(cut=reason == "length"):
             self._outbox.post(event)
-        if reason == "stop" and (answer.has_tool_calls or answer.stopped):
+        if reason == "stop" and (answer.has_whole_calls or answer.stopped):
             finished = msgspec.structs.replace(
                 finished,
-                reason="tool_calls" if answer.has_tool_calls else reason,
+                reason="tool_calls" if answer.has_whole_calls else reason,
                 stop_string=answer.stop_string,
             )
         self._throughput.finished(request.n_generated)

@@ -73,6 +73,19 @@ class Vocabulary:
         assert matcher.stop_reason() == "NoExtension"
         return self.text_of(walked)
 
+    def shortest(self, start: LLMatcher, chance: random.Random) -> str:
+        """Return a text of a grammar that leaves little choice; what is certain costs no step."""
+        matcher = start.deep_copy()
+        walked: list[int] = []
+        closers = [self.tokens_of(text) for text in _CLOSERS]
+        while not matcher.is_stopped():
+            assert len(walked) < 100_000, "the walk does not end"
+            tokens = matcher.compute_ff_tokens()
+            tokens = tokens or self._step(matcher, chance, closers, is_free=False)
+            assert matcher.consume_tokens(tokens)
+            walked += tokens
+        return self.text_of(walked)
+
     def _step(
         self,
         matcher: LLMatcher,

@@ -22,11 +22,12 @@ from app.chat.parsing.stream_parser import (
 from app.chat.tool_formats.deepseek import DeepSeekParser
 from app.chat.tool_formats.functionary import FunctionaryParser, RecipientParser
 from app.chat.tool_formats.kimi import KimiParser
-from app.chat.tool_formats.lfm2 import Lfm2Parser
+from app.chat.tool_formats.lfm2 import OPEN, Lfm2Parser
 from app.chat.tool_formats.llama import LlamaParser
 from app.chat.tool_formats.mistral import MistralParser
 from app.chat.tool_formats.xml.glm import GlmParser
 from app.chat.tool_formats.xml.invoke import DsmlParser, InvokeParser, MiniCpmParser
+from app.chat.tool_formats.xml.xml_functions import SEED
 
 SCHEMAS = {"f": {"properties": {"text": {"type": "string"}}}}
 DONE = ParsedCall("f", '{"a": 1}', complete=True)
@@ -187,3 +188,56 @@ def test_lfm2_calls_without_keywords() -> None:
     assert read(Lfm2Parser(), text).tool_calls == [ParsedCall("f", "{}", complete=True)]
     text = "<|tool_call_start|>[f(1)]<|tool_call_end|>"
     assert read(Lfm2Parser(), text) == ParsedAnswer(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "arguments"),
+    [
+        ("[f(", ""),
+        ("[f(a", ""),
+        ("[f(a=", '{"a": '),
+        ("[f(a=[1, 'b", '{"a": [1, "b'),
+        ("[f(a=1, b", '{"a": 1'),
+    ],
+)
+def test_lfm2_a_call_that_is_cut_off_has_its_arguments_so_far(written: str, arguments: str) -> None:
+    for pieces in ([OPEN + written], list(OPEN + written)):
+        parser = Lfm2Parser({"f"})
+        events = [event for piece in pieces for event in parser.feed(piece)]
+        answer = collect([*events, *parser.finish()])
+        assert answer == ParsedAnswer(tool_calls=[ParsedCall("f", arguments)])
+
+
+# ---------------------------------------------------------------- Seed
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("a\n", "a\n"),
+        ("\na", "\na"),
+        ("a\r\n", "a\r\n"),
+        ("\n", "\n"),
+        ("", ""),
+        ("\n\na\n\n", "\na\n"),
+        ("\na\n", "a"),  # as Qwen3-Coder writes it
+        ("\r\n5\r\n", "5"),
+    ],
+)
+def test_seed_line_breaks_belong_to_the_value_but_where_it_has_lines_of_its_own(
+    written: str, value: str
+) -> None:
+    text = f"<function=f>\n<parameter=text>{written}</parameter>\n</function>"
+    for pieces in ([text], list(text)):
+        parser = SEED.parser(SCHEMAS)
+        events = [event for piece in pieces for event in parser.feed(piece)]
+        (call,) = collect([*events, *parser.finish()]).tool_calls
+        assert call.complete
+        assert json.loads(call.arguments) == {"text": value}
+
+
+def test_seed_a_value_on_lines_of_its_own_may_be_json_with_tags_in_it() -> None:
+    text = '<function=f>\n<parameter=a>\n{"b": "</parameter>"}\n</parameter>\n</function>'
+    schemas = {"f": {"properties": {"a": {"type": "object"}}}}
+    (call,) = read(SEED.parser(schemas), text).tool_calls
+    assert json.loads(call.arguments) == {"a": {"b": "</parameter>"}}

@@ -10,7 +10,7 @@ import pytest
 
 from app.base.json_types import as_json
 from app.chat.parsing.reasoning import ReasoningTags
-from app.chat.tool_formats import hermes
+from app.chat.tool_formats import ToolFormat, functionary, gemma, hermes
 from app.chat.tool_formats.channels import harmony
 from app.engine.constrain import Guide, GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
@@ -274,3 +274,20 @@ def test_a_budget_needs_a_guide_even_where_the_answer_is_free() -> None:
     plan = planner.plan(command(reasoning=ReasoningParams(budget=0)), "<think>")
     assert plan is not None
     assert begun(plan) == "</think>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("known", "offered", "field"),
+    [
+        (gemma.FORMAT, tool("weather", {"properties": {"a": {}, "a:b": {}}}), "parameters"),
+        (functionary.V32, tool("all"), "name"),
+    ],
+)
+def test_names_that_the_format_cannot_carry_are_refused(
+    known: ToolFormat, offered: dict[str, Any], field: str
+) -> None:
+    planner = ConstraintPlanner(WORDS, WORDS.compiler, known)
+    tools = [tool("time"), offered]
+    with pytest.raises(InvalidRequest, match=known.name) as error:
+        planner.plan(command(*tools), "", tools)
+    assert error.value.param == f"tools[1].function.{field}"

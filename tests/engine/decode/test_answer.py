@@ -130,6 +130,7 @@ def test_a_tool_call_is_no_text(pieces: list[bytes]) -> None:
     assert (name, json.loads(arguments)) == ("weather", {"city": "Köln"})
     assert text_of(events) == ""
     assert answer.has_tool_calls
+    assert answer.has_whole_calls
 
 
 def test_text_around_calls_is_shown() -> None:
@@ -166,6 +167,28 @@ def test_a_stop_string_inside_a_call_ends_the_answer_there() -> None:
     events = events_of(answer, one_by_one(CALL))
     assert answer.stopped
     assert calls_of(events) == [("weather", '{"city": "')]
+    assert answer.has_tool_calls
+    assert not answer.has_whole_calls
+
+
+BROKEN = [
+    '<tool_call>\n{"name": "weather", "arguments": {"city": NaN}}\n</tool_call>',
+    '<tool_call>\n{"name": "weather", "arguments": ["Köln"]}\n</tool_call>',
+    '<tool_call>\n{"name": "weather", "arguments": "Köln"}\n</tool_call>',
+    '<tool_call>\n{"name": "weather", "arguments": {"city": }}\n</tool_call>',
+    '<tool_call>\n{"name": "weather", ',
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_one_call_that_is_not_whole_is_enough_for_an_answer_without_whole_calls(
+    broken: str,
+) -> None:
+    for text in (broken, CALL + "\n" + broken, broken + "\n" + CALL):
+        answer = with_tools()
+        events_of(answer, one_by_one(text))
+        assert answer.has_tool_calls
+        assert not answer.has_whole_calls
 
 
 def test_every_event_carries_the_request_id() -> None:

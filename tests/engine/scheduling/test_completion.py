@@ -8,6 +8,8 @@ from itertools import pairwise
 import pytest
 
 from app.base.json_types import as_json
+from app.chat.tool_formats.hermes import HermesParser
+from app.engine.decode.answer import Answer
 from app.errors import EnvironmentFailure
 from app.protocol import Cancel, Chosen, Command, Finished, Prefill, TextDelta
 from tests.engine.fake_disk import fake_disk
@@ -39,6 +41,31 @@ def test_the_end_tells_what_was_counted_and_how_long_it_took() -> None:
     assert (end.usage.prompt_tokens, end.usage.completion_tokens) == (5, 9)
     assert end.timings.predicted_n == 9
     assert end.timings.ttft_ms > 0
+
+
+CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>\n'
+BROKEN = '<tool_call>\n{"name": "f", "arguments": {"a": '
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (CALL, "tool_calls"),
+        (CALL + CALL, "tool_calls"),
+        (BROKEN, "stop"),
+        (CALL + BROKEN, "stop"),
+        (BROKEN + CALL, "stop"),
+        ("Hi", "stop"),
+    ],
+)
+def test_only_whole_calls_are_the_reason_for_an_end(text: str, reason: str) -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    request.answer = Answer("a", (), HermesParser())
+    list(request.answer.feed(text.encode()))
+    engine.completion.finish(request, "stop")
+    assert engine.finished("a")[0].reason == reason
 
 
 def test_a_retired_request_gives_back_its_sequence_and_its_sampler() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 
@@ -123,6 +124,7 @@ FORMAT = ToolFormat(
     tags=(*HarmonyParser.openers, *HarmonyParser.inner, *HarmonyParser.closers),
     recognises=lambda source: CHANNEL in source and MESSAGE in source,
     parser=HarmonyParser,
+    names=IN_JSON,
     block=_block,
     always=True,
     header=f"{CHANNEL}final{MESSAGE}",

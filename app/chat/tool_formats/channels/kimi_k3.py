@@ -14,6 +14,7 @@ from dataclasses import replace
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import (
     TextSyntax,
     in_order,
@@ -29,11 +30,16 @@ SEP = "<|sep|>"
 TOOLS = f"<|open|>tools{SEP}"
 _RESPONSE = f"<|open|>response{SEP}"
 _CALL = '<|open|>call tool="'
-_ARGUMENT = '<|open|>argument key="'
 _JSON = "<|open|>json"
 _END_MESSAGE = "<|end_of_msg|>"
 _TYPES = {"integer": "number"}  # where the template's word for it is another
 _ATTRIBUTE = re.compile(r'[^"<>]*')
+_NAMES = NameSyntax(
+    '<|open|>argument key="',
+    ('"',),
+    re.compile(r'[^"]*'),
+    escapes=(("&", "&amp;"), ('"', "&quot;")),
+)
 
 
 def _end(word: str) -> str:
@@ -50,6 +56,7 @@ class KimiK3Parser(TaggedParser):
         _END_MESSAGE,
     )
     closers = (_end("tools"),)
+    names = _NAMES
 
     def _block(self, opener: str) -> Step[None]:
         if opener != TOOLS:
@@ -75,13 +82,13 @@ class KimiK3Parser(TaggedParser):
     def _arguments_or_json(self) -> Step[None]:
         while True:
             yield from self._input.skip()
-            tag = yield from self._input.expect(_ARGUMENT, _JSON, _end("call"))
+            tag = yield from self._input.expect(_NAMES.before, _JSON, _end("call"))
             if tag == _end("call"):
                 self._end_arguments()
                 return
             if tag == _JSON:
                 break
-            key = yield from self._attribute()
+            key, _ = yield from self._argument_name()
             how: list[str] = []
             yield from self._input.until(SEP, how.append)
             yield from self._argument(key, _end("argument"), kinds=_kinds("".join(how)))
@@ -127,7 +134,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
 
 
 def _argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
-    header = grammar.literal(f'{_ARGUMENT}{html.escape(parameter.name)}" type="')
+    header = grammar.literal(_NAMES.written(parameter.name) + ' type="')
     end, options = TextSyntax(_end("argument")), []
     text = text_value(grammar, parameter, end, is_strict=is_strict)
     if text:
@@ -147,6 +154,7 @@ FORMAT = ToolFormat(
     tags=("<|open|>", "<|close|>", SEP, _END_MESSAGE),
     recognises=lambda source: "open_tag('tools'" in source,
     parser=KimiK3Parser,
+    names=_NAMES,
     block=_block,
     always=True,
     header=_RESPONSE,

@@ -14,7 +14,7 @@ from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
-from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call
+from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call, parameter_names
 
 START = "<|start|>"
 MESSAGE = "<|message|>"
@@ -33,6 +33,7 @@ class MuseParser(MessagesParser, InvokeParser):
 
     call = f"{_MARK}invoke"
     parameter = f"{_MARK}parameter"
+    names = parameter_names(parameter)
     openers = (START,)
     closers = (_END, "<|eot|>")
     inner = (MESSAGE,)
@@ -80,6 +81,8 @@ FORMAT = ToolFormat(
     tags=(START, MESSAGE, *MuseParser.closers),
     recognises=lambda source: f"<{MuseParser.call} " in source and MESSAGE in source,
     parser=MuseParser,
+    names=MuseParser.names,
+    taken=frozenset(filter(None, _BODIES)),
     block=_block,
     always=True,
     header=f" {_FOR}user{MESSAGE}",

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 
@@ -80,6 +81,7 @@ FORMAT = ToolFormat(
     tags=(*SolarParser.openers, *SolarParser.closers, *SolarParser.inner),
     recognises=lambda source: _CALL in source,
     parser=SolarParser,
+    names=IN_JSON,
     block=_block,
     always=True,
     header=_CONTENT,

@@ -20,6 +20,7 @@ TEXT: Kinds = frozenset({"string"})
 ANY_JSON: Kinds = frozenset({"object", "array", "number", "boolean", "null"})
 
 _KIND_BEGUN = {"{": "object", "[": "array"}
+_BETWEEN_BREAKS = re.compile(r"\r?\n(.*?)\r?\n", re.DOTALL)
 _MAX_SCALAR_CHARS = 64
 _MAYBE_SCALAR = re.compile(
     r"\s*(?:-?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]*)?"
@@ -41,12 +42,22 @@ class Value:
         put: takes pieces of JSON text.
         kinds: the types that the value may have.
         is_line: the value stands between line breaks that do not belong to it.
+        may_be_line: so it is where there is a line break on both sides.
     """
 
-    def __init__(self, put: Callable[[str], None], kinds: Kinds, *, is_line: bool) -> None:
+    def __init__(
+        self,
+        put: Callable[[str], None],
+        kinds: Kinds,
+        *,
+        is_line: bool,
+        may_be_line: bool = False,
+    ) -> None:
         self._put = put
         self._kinds = kinds
         self._is_line = is_line
+        self._may_be_line = may_be_line
+        self._lines: list[str] = []  # that may stand between line breaks
         self._held: list[str] = []
         self._n_held = 0
         self._is_text = kinds == frozenset({"string"})
@@ -66,6 +77,11 @@ class Value:
         """Take the next piece of the value's text."""
         if not piece:
             return
+        if self._lines or (self._may_be_line and piece[0] in "\r\n"):
+            self._lines.append(piece)
+            self._look_at(piece)
+            return
+        self._may_be_line = False
         if self._is_line:
             piece = self._without_breaks(piece)
         if self._is_text:
@@ -75,6 +91,11 @@ class Value:
 
     def close(self) -> None:
         """The value is over."""
+        if self._lines:
+            whole = "".join(self._lines)
+            lined = _BETWEEN_BREAKS.fullmatch(whole)
+            self._lines, self._may_be_line = [], False
+            self.write(lined[1] if lined else whole)
         if self._break == "\r":
             self._is_line = False
             self.write(self._break)
@@ -104,7 +125,7 @@ class Value:
 
     def _hold(self, piece: str) -> None:
         self._held.append(piece)
-        self._json.take(piece if self._json.kind else piece.lstrip(), 0)
+        self._look_at(piece)
         self._n_held += len(piece)
         # What is long is looked at no more: it is a list or object, or nothing is left to decide.
         if self._n_held - len(piece) > _MAX_SCALAR_CHARS:
@@ -113,6 +134,9 @@ class Value:
         if not _may_be_json(held[: _MAX_SCALAR_CHARS + 1]) and self._takes_text():
             self._is_text = True
             self._text(held)
+
+    def _look_at(self, piece: str) -> None:
+        self._json.take(piece if self._json.kind else piece.lstrip(), 0)
 
     def _takes_text(self) -> bool:
         return self._kinds is None or "string" in self._kinds

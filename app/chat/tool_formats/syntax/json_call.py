@@ -6,12 +6,14 @@ Pure; must not know what stands around the object. `parameters` is taken for `ar
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Iterable
 from enum import Enum, auto
 from typing import Any
 
 from app.base.json_types import without_lone_surrogates
-from app.chat.parsing.json_value import CLOSERS, SPACE, JsonValue
+from app.chat.parsing.call_arguments import CallArguments as Arguments
+from app.chat.parsing.json_value import SPACE, JsonValue
 from app.chat.parsing.stream_parser import CallArguments, CallEnd, CallStart, StreamEvent
 
 _ARGUMENT_KEYS = ("arguments", "parameters")
@@ -37,6 +39,8 @@ class _Expect(Enum):
 
 class JsonCallReader:
     """Reads one call object; text in, call events and the unread rest out.
+
+    Arguments that are no JSON object have no `CallEnd`.
 
     Args:
         index: the call's index within the answer.
@@ -67,6 +71,7 @@ class JsonCallReader:
         self._raw: list[str] = []
         self._key = ""
         self._before_name: list[str] = []  # arguments that came before the name
+        self._arguments = Arguments()
         self._arguments_seen = False
         self._arguments_whole = False
         self._events: list[StreamEvent] = []
@@ -155,7 +160,7 @@ class JsonCallReader:
     def _value_piece(self, piece: str) -> None:
         if not piece:
             return
-        if self._is_arguments() and self._value.kind in CLOSERS:
+        if self._is_arguments() and self._value.kind == "{":
             self._pass_on(piece)
         elif self._is_arguments() or self._key == self._name_key:
             self._raw.append(piece)
@@ -163,7 +168,7 @@ class JsonCallReader:
     def _value_done(self) -> None:
         if self._is_arguments():
             self._arguments_whole = True
-            if self._value.kind not in CLOSERS:
+            if self._value.kind != "{":
                 self._pass_on(_scalar_arguments("".join(self._raw)))
         elif self._key == self._name_key and not self._name:
             self._name = (_decoded("".join(self._raw)) or "").strip()
@@ -183,8 +188,8 @@ class JsonCallReader:
             self._start()
         if not self.started:
             self._before_name.append(piece)
-        elif piece:
-            self._events.append(CallArguments(self._index, piece))
+        elif strict := self._arguments.take(piece):
+            self._events.append(CallArguments(self._index, strict))
 
     def _close(self) -> None:
         if not self.started:
@@ -201,7 +206,8 @@ class JsonCallReader:
             self.progress = Progress.BROKEN
 
     def _end(self) -> None:
-        self._events.append(CallEnd(self._index))
+        if self._arguments.are_whole:
+            self._events.append(CallEnd(self._index))
         self.progress = Progress.COMPLETE
 
 
@@ -221,8 +227,11 @@ def _decoded(raw: str) -> str | None:
 
 
 def _scalar_arguments(raw: str) -> str:
-    """Return arguments that are no object: JSON inside a string is taken out, null is empty."""
+    """Return arguments that are no object: JSON inside a string is taken out.
+
+    Those that say that there are none are an empty object.
+    """
     text = _decoded(raw) if raw.startswith('"') else raw
     if text is None:
         return raw
-    return "{}" if text.strip() in ("", "null") else text
+    return "{}" if re.sub(r"\s", "", text) in ("", "null", "[]") else text

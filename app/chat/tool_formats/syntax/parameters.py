@@ -7,7 +7,7 @@ circles: such parts count as if they said nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -90,6 +90,14 @@ def property_of(schema: Any, name: str, root: Any) -> Any:
     return _inner(schema, "properties", root, name)
 
 
+def names_in(schema: Any, root: Any) -> list[str]:
+    """Return the names of the properties of `schema`, which is part of `root`."""
+    if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
+        return []
+    options = _options(schema, root)
+    return list(dict.fromkeys(known.name for part in options for known in parameters_of(part)))
+
+
 def items_of(schema: Any, root: Any) -> Any:
     """Return the schema of the items of `schema`, which is part of `root`."""
     return _inner(schema, "items", root)
@@ -128,6 +136,25 @@ def items_in(option: Mapping[str, Any]) -> tuple[Parameter, int, int | None] | N
         return None
     carried = {key: option[key] for key in _DEFINITIONS if key in option}
     return Parameter("item", {**items, **carried}, is_required=True), least, most
+
+
+def names_by_object(
+    parameters: Sequence[Parameter], depth: int, around: str
+) -> Iterator[tuple[list[str], str]]:
+    """Yield the names of the properties of each object, and the name of the object.
+
+    Args:
+        parameters: those of the outermost, which is named `around`.
+        depth: how deep within it, and within lists.
+    """
+    yield [known.name for known in parameters], around
+    for known in parameters if depth else ():
+        for option in known.options:
+            fields, items = fields_of(option), items_in(option)
+            if fields is not None:
+                yield from names_by_object(fields, depth - 1, known.name)
+            elif items is not None:
+                yield from names_by_object([items[0]], depth - 1, known.name)
 
 
 def kind_of_option(option: Mapping[str, Any]) -> str | None:

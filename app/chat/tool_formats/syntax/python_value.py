@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 
 from app.base.json_types import without_lone_surrogates
 
@@ -22,11 +25,21 @@ _ESCAPES = {
     "r": "\\r",
     "b": "\\b",
     "f": "\\f",
+    "a": "\\u0007",
+    "v": "\\u000b",
     '"': '\\"',
     "'": "'",
     "/": "/",
+    "\n": "",
 }
-_N_DIGITS = {"u": 4, "x": 2}
+_HEX = "[0-9a-fA-F]"
+_BEGUN_ESCAPE = re.compile(
+    rf"\\(?:x{_HEX}?|u{_HEX}{{0,3}}|U{_HEX}{{0,7}}|N(?:\{{[A-Za-z0-9 -]{{0,100}})?|[0-7]{{1,2}})"
+)
+_CODE = re.compile(rf"\\(?:x{_HEX}{{2}}|u{_HEX}{{4}}|U{_HEX}{{8}})")
+_OCTAL = re.compile(r"\\[0-7]{1,3}")
+_NAMED = re.compile(r"\\N\{([^}]+)\}")
+_JSON_WORD = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null|")
 
 
 class PythonValue:
@@ -82,7 +95,7 @@ class PythonValue:
     def _end_word(self) -> None:
         word = "".join(self._word)
         self._word = []
-        self._put(_WORDS.get(word, word))
+        self._put(_WORDS.get(word) or _number(word))
 
     def _in_string(self, text: str, at: int) -> int:
         run = _RUNS[self._quote].match(text, at)
@@ -97,25 +110,47 @@ class PythonValue:
         return at + 1
 
     def _in_escape(self, text: str, at: int) -> int:
-        """Take one character of an escape sequence."""
+        """Take one character of an escape sequence, if it belongs to it."""
         escape = self._escape + text[at]
-        n_digits = _N_DIGITS.get(escape[1], 0)
-        if len(escape) > 2 and escape[-1] not in "0123456789abcdefABCDEF":
-            self._escape = ""
-            self._put_text(escape[:-1])
-            return at
-        if len(escape) < 2 + n_digits:
+        if _BEGUN_ESCAPE.fullmatch(escape):
             self._escape = escape
             return at + 1
+        json_text = _unescaped(escape)
+        if json_text is None and len(escape) > 2:  # the character is the next after it
+            escape, at = self._escape, at - 1
+            json_text = _unescaped(escape)
         self._escape = ""
-        if n_digits:
-            self._put("\\u" + escape[2:].rjust(4, "0"))
-        elif escape[1] in _ESCAPES:
-            self._put(_ESCAPES[escape[1]])
-        else:
+        if json_text is None:
             self._put_text(escape)
+        else:
+            self._put(json_text)
         return at + 1
 
     def _put_text(self, text: str) -> None:
         text = without_lone_surrogates(text)
         self._put(json.dumps(text, ensure_ascii=False)[1:-1])
+
+
+def _number(word: str) -> str:
+    """Return a number as JSON has it; what is none stays as it is."""
+    if _JSON_WORD.fullmatch(word):
+        return word
+    for read in (lambda: int(word, 0), lambda: float(word)):
+        with suppress(ValueError):
+            return json.dumps(read(), allow_nan=False)
+    return word
+
+
+def _unescaped(escape: str) -> str | None:
+    """Return the JSON text of an escape sequence; None where it stands for itself."""
+    if escape[1:] in _ESCAPES:
+        return _ESCAPES[escape[1:]]
+    if _OCTAL.fullmatch(escape):
+        return json.dumps(chr(int(escape[1:], 8)))[1:-1]
+    if _CODE.fullmatch(escape):
+        code = int(escape[2:], 16)
+        return json.dumps(chr(code))[1:-1] if code <= sys.maxunicode else None
+    named = _NAMED.fullmatch(escape)
+    with suppress(KeyError):
+        return json.dumps(unicodedata.lookup(named[1]))[1:-1] if named else None
+    return None

@@ -6,11 +6,11 @@ and reads one block in the order in which the model writes it (see `reading`).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
+from app.chat.parsing.call_arguments import CallArguments as Arguments
 from app.chat.parsing.incremental import Input, NoCall, Step, any_of, n_held
 from app.chat.parsing.stream_parser import (
     CallArguments,
@@ -34,7 +34,7 @@ class ScriptedParser:
 
     Text is passed on at once, but for what may become a tag and the whitespace before it. A block
     that holds no call is passed on as text, tags included; a call that breaks off after its name
-    was read, or whose arguments are no JSON, ends without `CallEnd`, and what is left of its
+    was read, or whose arguments are no JSON object, ends without `CallEnd`, and what is left of its
     block is dropped. So is a block that nothing contradicts where the answer ends within it.
 
     Args:
@@ -53,7 +53,7 @@ class ScriptedParser:
         self._has_said = False
         self._is_cut = False
         self._n_calls = 0
-        self._arguments: list[str] = []
+        self._arguments = Arguments()
         self._script = self._run()
         self._resume()
 
@@ -176,31 +176,25 @@ class ScriptedParser:
 
     # ------------------------------------------------------------ calls
 
-    def _put(self, event: StreamEvent) -> None:
-        match event:
-            case CallStart():
-                self._n_calls += 1
-                self._arguments = []
-                self._input.forget()
-            case CallArguments(_, piece):
-                self._arguments.append(piece)
-            case CallEnd() if not _is_json("".join(self._arguments)):
-                return
-            case _:
-                pass
-        self._events.append(event)
-
     def _begin(self, name: str) -> None:
         if not name:
             raise NoCall
         self._put(CallStart(self._n_calls, name))
+        self._arguments = Arguments()
 
     def _argue(self, json_text: str) -> None:
-        if json_text:
-            self._put(CallArguments(self._n_calls - 1, json_text))
+        if strict := self._arguments.take(json_text):
+            self._put(CallArguments(self._n_calls - 1, strict))
 
     def _end(self) -> None:
-        self._put(CallEnd(self._n_calls - 1))
+        if self._arguments.are_whole:
+            self._put(CallEnd(self._n_calls - 1))
+
+    def _put(self, event: StreamEvent) -> None:
+        if isinstance(event, CallStart):
+            self._n_calls += 1
+            self._input.forget()
+        self._events.append(event)
 
     def _name(self, allowed: re.Pattern[str]) -> Step[str]:
         """Read the name of a tool.
@@ -252,11 +246,3 @@ class ScriptedParser:
     def _put_all(self, events: list[StreamEvent]) -> None:
         for event in events:
             self._put(event)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True

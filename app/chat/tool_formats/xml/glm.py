@@ -12,6 +12,7 @@ from typing import ClassVar
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.json_blocks import call_list
 from app.chat.tool_formats.syntax.parameters import Parameter, parameters_of
@@ -21,7 +22,10 @@ OPEN = "<tool_call>"
 CLOSE = "</tool_call>"
 KEY = "<arg_key>"
 _NAME = re.compile(r"[^<>{}\s\"]*")
-_KEY_TEXT = re.compile(r"[^<>]*")
+
+
+def _names(mark: str = "") -> NameSyntax:
+    return NameSyntax(f"<arg_key{mark}>", (f"</arg_key{mark}>",), re.compile(r"[^<>]*"))
 
 
 class GlmParser(TaggedParser):
@@ -37,10 +41,11 @@ class GlmParser(TaggedParser):
     mark: ClassVar[str] = ""
     openers: ClassVar[tuple[str, ...]] = (OPEN,)
     closers: ClassVar[tuple[str, ...]] = (CLOSE,)
+    names: ClassVar[NameSyntax] = _names()
 
     def _block(self, opener: str) -> Step[None]:
         del opener
-        key_tag, close = self._tag("arg_key"), self._tag("/tool_call")
+        key_tag, close = self.names.before, self._tag("/tool_call")
         yield from self._input.skip()
         name = yield from self._name(_NAME)
         separated = yield from self._input.literal(self._tag("tool_sep"))
@@ -50,11 +55,10 @@ class GlmParser(TaggedParser):
             raise NoCall
         self._begin_arguments(name)
         while tag == key_tag:
-            key = yield from self._input.word(_KEY_TEXT)
-            yield from self._input.expect(self._tag("/arg_key"))
+            key, _ = yield from self._argument_name()
             yield from self._input.skip()
             yield from self._input.expect(self._tag("arg_value"))
-            yield from self._argument(key.strip(), self._tag("/arg_value"))
+            yield from self._argument(key, self._tag("/arg_value"))
             yield from self._input.skip()
             tag = yield from self._input.expect(key_tag, close)
         self._end_arguments()
@@ -69,6 +73,7 @@ class HunyuanParser(GlmParser):
     mark = ":opensource"
     openers = (f"<tool_calls{mark}>", f"<tool_call{mark}>")
     closers = (f"</tool_calls{mark}>",)
+    names = _names(mark)
 
     def _block(self, opener: str) -> Step[None]:
         section, call = self.openers
@@ -92,7 +97,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     line = grammar.rule(f"{grammar.literal(chr(10))}?")
     calls = []
     for tool in tools:
-        parameters, arguments = _arguments(grammar, tool, "", line)
+        parameters, arguments = _arguments(grammar, tool, GlmParser, line)
         # Ling leaves an empty line where there are no arguments.
         empty = "" if any(known.is_required for known in parameters) else line
         calls.append(sequence(grammar.literal(tool.name), line, arguments, empty))
@@ -105,7 +110,7 @@ def _hunyuan_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> Ca
     calls = []
     for tool in tools:
         header = grammar.literal(f"<tool_call{mark}>{tool.name}<tool_sep{mark}>\n")
-        _, arguments = _arguments(grammar, tool, mark, line)
+        _, arguments = _arguments(grammar, tool, HunyuanParser, line)
         calls.append(sequence(header, arguments, grammar.literal(f"</tool_call{mark}>\n")))
     listed = call_list(grammar, calls, one, separator="")
     body = sequence(line, listed, grammar.literal(HunyuanParser.closers[0]))
@@ -113,12 +118,14 @@ def _hunyuan_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> Ca
 
 
 def _arguments(
-    grammar: Grammar, tool: ToolSpec, mark: str, line: str
+    grammar: Grammar, tool: ToolSpec, read_by: type[GlmParser], line: str
 ) -> tuple[list[Parameter], str]:
     """Return the parameters of `tool` and the expression for its arguments, with `line` between."""
 
+    mark = read_by.mark
+
     def argument(parameter: Parameter) -> str:
-        key = grammar.literal(f"<arg_key{mark}>{parameter.name}</arg_key{mark}>")
+        key = grammar.literal(read_by.names.written(parameter.name))
         how = TextSyntax(f"</arg_value{mark}>")
         written = value(grammar, parameter, how, is_strict=tool.is_strict)
         return sequence(key, line, grammar.literal(f"<arg_value{mark}>"), written, line)
@@ -132,6 +139,7 @@ FORMAT = ToolFormat(
     tags=_tags("", "tool_call", "arg_key", "arg_value"),
     recognises=lambda source: KEY in source,
     parser=GlmParser,
+    names=GlmParser.names,
     block=_block,
 )
 HUNYUAN = ToolFormat(
@@ -142,5 +150,6 @@ HUNYUAN = ToolFormat(
     ),
     recognises=lambda source: "<tool_sep{}>" in source and HunyuanParser.mark in source,
     parser=HunyuanParser,
+    names=HunyuanParser.names,
     block=_hunyuan_block,
 )

@@ -12,6 +12,7 @@ from typing import ClassVar
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import (
     TextSyntax,
     in_order,
@@ -27,9 +28,14 @@ from app.chat.tool_formats.syntax.tagged import TaggedParser
 DSML = "\uff5cDSML\uff5c"
 _MINIMAX = "<minimax:tool_call>"
 _NAME = re.compile(r"[^<>\"\s]*")
-_KEY = re.compile(r"[^<>\"]*")
 _CDATA = "<![CDATA["
 _FUNCTION = '<function name="'
+
+
+def parameter_names(tag: str) -> NameSyntax:
+    """Return how the names of parameters are written in tags of this name."""
+    ends = ('">', '" string="true">', '" string="false">')
+    return NameSyntax(f'<{tag} name="', ends, re.compile(r"[^<>\"]*"))
 
 
 class InvokeParser(TaggedParser):
@@ -49,6 +55,7 @@ class InvokeParser(TaggedParser):
     has_cdata: ClassVar[bool] = False
     openers: ClassVar[tuple[str, ...]] = (_MINIMAX, '<invoke name="')
     closers: ClassVar[tuple[str, ...]] = ("</minimax:tool_call>",)
+    names: ClassVar[NameSyntax] = parameter_names("parameter")
 
     def _block(self, opener: str) -> Step[None]:
         call = f'<{self.call} name="'
@@ -62,7 +69,7 @@ class InvokeParser(TaggedParser):
             tag = yield from self._input.literal(call, *self.closers)
 
     def _call(self) -> Step[None]:
-        parameter, end = f'<{self.parameter} name="', f"</{self.call}>"
+        parameter, end = self.names.before, f"</{self.call}>"
         name = yield from self._input.word(_NAME)
         yield from self._input.expect('">')
         yield from self._input.skip()
@@ -76,8 +83,7 @@ class InvokeParser(TaggedParser):
 
     def _parameter(self) -> Step[None]:
         end = f"</{self.parameter}>"
-        key = yield from self._input.word(_KEY)
-        how = yield from self._input.expect('">', '" string="true">', '" string="false">')
+        key, how = yield from self._argument_name()
         if self.has_cdata and (yield from self._input.literal(_CDATA)):
             yield from self._argument(key, "]]>", kinds=TEXT)
             yield from self._input.expect(end)
@@ -97,6 +103,7 @@ class DsmlParser(InvokeParser):
     parameter = f"{DSML}parameter"
     openers = (f"<{DSML}function_calls>", f"<{DSML}tool_calls>", f'<{DSML}invoke name="')
     closers = (f"</{DSML}function_calls>", f"</{DSML}tool_calls>")
+    names = parameter_names(parameter)
 
 
 class MiniCpmParser(InvokeParser):
@@ -107,6 +114,7 @@ class MiniCpmParser(InvokeParser):
     has_cdata = True
     openers = (_FUNCTION,)
     closers = ()
+    names = parameter_names(parameter)
 
 
 Argument = Callable[[Grammar, Parameter, bool], str]
@@ -115,14 +123,14 @@ Block = Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 
 def _dsml_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
     end = f"</{DSML}parameter>"
-    header = f'<{DSML}parameter name="{parameter.name}" string='
+    _, *typed = DsmlParser.names.ends
+    is_text, is_json = (DsmlParser.names.written(parameter.name, end) for end in typed)
     how = TextSyntax(f"{end}\n", stop=end)
     text = text_value(grammar, parameter, how, is_strict=is_strict)
     json = json_value(grammar, parameter, is_strict=is_strict)
-    options = [sequence(grammar.literal(f'{header}"true">'), text)] if text else []
+    options = [sequence(grammar.literal(is_text), text)] if text else []
     if json:
-        false = grammar.literal(f'{header}"false">')
-        options.append(sequence(false, json, grammar.literal(how.end)))
+        options.append(sequence(grammar.literal(is_json), json, grammar.literal(how.end)))
     return grammar.either(options)
 
 
@@ -137,7 +145,7 @@ def _minicpm_argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -
         text = text_value(grammar, parameter, how, is_strict=is_strict)
         if text:
             options.append(sequence(grammar.literal(before) if before else "", text))
-    header = grammar.literal(f'<param name="{parameter.name}">')
+    header = grammar.literal(MiniCpmParser.names.written(parameter.name))
     return sequence(header, grammar.either(options))
 
 
@@ -161,7 +169,7 @@ def invoke_call(grammar: Grammar, tool: ToolSpec, mark: str = "") -> str:
     def argument(grammar: Grammar, parameter: Parameter, is_strict: bool) -> str:
         end = f"</{mark}parameter>"
         how = TextSyntax(f"{end}\n", stop=end)
-        header = grammar.literal(f'<{mark}parameter name="{parameter.name}">')
+        header = grammar.literal(parameter_names(f"{mark}parameter").written(parameter.name))
         return sequence(header, value(grammar, parameter, how, is_strict=is_strict))
 
     before = f'<{mark}invoke name="{{}}">\n'
@@ -197,6 +205,7 @@ def _dsml_format(name: str, tag: str) -> ToolFormat:
         tags=(DSML,),
         recognises=lambda source: DSML in source and tag in source,
         parser=DsmlParser,
+        names=DsmlParser.names,
         block=_block_in(DSML + tag, _dsml_call),
     )
 
@@ -206,6 +215,7 @@ MINIMAX = ToolFormat(
     tags=(_MINIMAX, "</minimax:tool_call>"),
     recognises=lambda source: _MINIMAX in source,
     parser=InvokeParser,
+    names=InvokeParser.names,
     block=_block_in("minimax:tool_call", invoke_call),
 )
 # V3.2 and V4 differ in the tag around the calls; V3.2's template has both words.
@@ -216,5 +226,6 @@ MINICPM = ToolFormat(
     tags=(),
     recognises=lambda source: _FUNCTION in source and '<param name="' in source,
     parser=MiniCpmParser,
+    names=MiniCpmParser.names,
     block=_minicpm_block,
 )

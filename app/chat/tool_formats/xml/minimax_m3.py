@@ -15,6 +15,7 @@ from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.arguments import Value
 from app.chat.tool_formats.syntax.json_blocks import call_list
@@ -25,6 +26,7 @@ from app.chat.tool_formats.syntax.parameters import (
     items_of,
     kind_of_option,
     kinds_in,
+    names_in,
     parameters_of,
     property_of,
 )
@@ -32,14 +34,20 @@ from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 MARK = "]<]minimax[>["
 _CALL = f'{MARK}<invoke name="'
-_END_CALL = f"{MARK}</invoke>"
 _OPEN = f"{MARK}<"
-_CLOSE = f"{MARK}</"
 _ITEM = "item"
 _MAX_DEPTH = 64
-_MAX_NESTED = 4  # of objects and lists that are not written as JSON
 _NAME = re.compile(r"[^<>\"\s]*")
-_KEY = re.compile(r"[^<>]*")
+_NAMES = NameSyntax(
+    _OPEN,
+    ends=(">",),
+    unknown=re.compile(r"[^<>]*"),
+    closing=f"{MARK}</",
+    around="invoke",
+    n_nested=4,
+    is_exact=True,
+)
+_END_CALL = _NAMES.closed("invoke")
 
 
 class MiniMaxM3Parser(ScriptedParser):
@@ -70,19 +78,18 @@ class MiniMaxM3Parser(ScriptedParser):
         if tag == _END_CALL:
             self._argue("{}")
         else:
-            yield from self._object_from((yield from self._key()), schema, _END_CALL, 0)
+            key = yield from self._key(names_in(schema, schema))
+            yield from self._object_from(key, schema, _END_CALL, 0)
         self._end()
 
-    def _key(self) -> Step[str]:
+    def _key(self, names: Sequence[str]) -> Step[str]:
         """Read the name of an element whose opening has begun."""
-        key = yield from self._input.word(_KEY)
-        yield from self._input.expect(">")
-        if not key:
-            raise NoCall
+        key, _ = yield from _NAMES.read(self._input, names)
         return key
 
     def _object_from(self, key: str, schema: Any, end: str, depth: int) -> Step[None]:
         """Read an object up to its `end`; the opening tag of its first element was read."""
+        names = names_in(schema, self._root)
         before, tag = "{", _OPEN
         while tag == _OPEN:
             self._argue(f"{before}{_json(key)}: ")
@@ -91,7 +98,7 @@ class MiniMaxM3Parser(ScriptedParser):
             yield from self._input.skip()
             tag = yield from self._input.expect(_OPEN, end)
             if tag == _OPEN:
-                key = yield from self._key()
+                key = yield from self._key(names)
         self._argue("}")
 
     def _list_from(self, schema: Any, end: str, depth: int) -> Step[None]:
@@ -112,13 +119,13 @@ class MiniMaxM3Parser(ScriptedParser):
         """Read the value of the element `key` and its closing tag."""
         if depth == _MAX_DEPTH:
             raise NoCall
-        end = f"{_CLOSE}{key}>"
+        end = _NAMES.closed(key)
         self._input.record("")
         yield from self._input.skip()
         space = self._input.forget()
         tag = yield from self._input.literal(_OPEN, end)
         if tag == _OPEN:
-            first = yield from self._key()
+            first = yield from self._key(names_in(schema, self._root))
             if first == _ITEM and kinds_in(schema, self._root) != frozenset({"object"}):
                 yield from self._list_from(schema, end, depth + 1)
             else:
@@ -145,7 +152,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = []
     for tool in tools:
         header = grammar.literal(f'{_CALL}{tool.name}">')
-        arguments = _elements(grammar, parameters_of(tool.parameters), _MAX_NESTED, tool)
+        arguments = _elements(grammar, parameters_of(tool.parameters), _NAMES.n_nested, tool)
         calls.append(sequence(header, arguments, grammar.literal(f"{_END_CALL}\n")))
     listed = call_list(grammar, calls, one, separator="")
     tag, end = MiniMaxM3Parser.openers[0], MiniMaxM3Parser.closers[0]
@@ -162,7 +169,7 @@ def _written(grammar: Grammar, parameter: Parameter, depth: int, tool: ToolSpec)
     Lists and objects in unions of types may be JSON. They may be elements too where it is certain
     how those are read: they are some, and of one list or object.
     """
-    start, end = f"{_OPEN}{parameter.name}>", f"{_CLOSE}{parameter.name}>"
+    start, end = _NAMES.written(parameter.name), _NAMES.closed(parameter.name)
     nested = _nested(grammar, parameter.options[0], depth, tool)
     if nested is not None and len(parameter.options) == 1:
         return sequence(grammar.literal(start), nested, grammar.literal(end))
@@ -210,5 +217,6 @@ FORMAT = ToolFormat(
     tags=(MARK,),
     recognises=lambda source: MARK in source and '<invoke name="' in source,
     parser=MiniMaxM3Parser,
+    names=_NAMES,
     block=_block,
 )

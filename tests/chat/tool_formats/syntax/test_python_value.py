@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 
 import pytest
@@ -59,3 +60,37 @@ def test_escapes_and_quotes_are_those_of_json(literal: str, expected: str) -> No
     json_text, value, _ = turned(f"{literal},")
     assert value.complete
     assert json.loads(json_text) == expected
+
+
+@pytest.mark.parametrize(
+    "literal",
+    [
+        r"'\U0001F600 \u00e9 \x41'", r"'\N{SNOWMAN}\N{LATIN SMALL LETTER E WITH ACUTE}'",
+        r"'\101\7x\0'", r"'\a\v\b\f\0009'", "'a\\\nb'", r"'it\'s \"'",
+        r"['\1', '\12', '\123', '\1234']", "1_000", "0x1F", "0b11", "+5", ".5", "5.", "1e3",
+    ],
+)  # fmt: skip
+def test_literals_mean_what_they_mean_in_python(literal: str) -> None:
+    expected = ast.literal_eval(literal)
+    for n_piece in (1, 2, 3, 100):
+        json_text, value, _ = turned(f"{literal},", n_piece=n_piece)
+        assert value.complete
+        assert json.loads(json_text) == expected
+
+
+@pytest.mark.parametrize(
+    ("literal", "expected"),
+    [
+        (r"'\xzz'", r"\xzz"),
+        (r"'\U00110000'", r"\U00110000"),
+        (r"'\N{NO SUCH NAME}'", r"\N{NO SUCH NAME}"),
+        (r"'\N{'", r"\N{"),
+        (r"'\ud83d\ude00'", "\U0001f600"),
+        (r"'\u12'", r"\u12"),
+    ],
+)
+def test_escapes_that_python_refuses_stay_as_they_are(literal: str, expected: str) -> None:
+    for n_piece in (1, 4, 100):
+        json_text, value, _ = turned(f"{literal},", n_piece=n_piece)
+        assert value.complete
+        assert json.loads(json_text) == expected
