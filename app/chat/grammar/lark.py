@@ -12,13 +12,18 @@ from collections.abc import Callable, Iterable, Sequence
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.closed_schema import closed
-from app.chat.grammar.string_limits import ANY, containing, without_unsayable_patterns
+from app.chat.grammar.enforceable import enforceable
+from app.chat.grammar.string_limits import ANY, containing
 
 TokenOf = Callable[[str], int | None]
 
 # As Python's json.dumps writes JSON, and so nearly every chat template: what models have seen.
 _SPACED = {"item_separator": ", ", "key_separator": ": "}
 _DENSE = {"item_separator": ",", "key_separator": ":"}
+# Escapes in strings, without \\u: then a key has one spelling, and none passes for another key.
+_ONE_SPELLING = 'nrbtf\\"'
+REFUSED = "x-refused"
+_REFUSAL = re.compile(rf'%json \{{"{REFUSED}": ("(?:[^"\\]|\\.)*")')
 _NEWLINES = re.compile(r"\r\n|\r|\n")
 _MAX_CHARS = 2 * 1024 * 1024
 
@@ -61,14 +66,18 @@ class Grammar:
 
         Args:
             is_dense: no spaces are written behind commas and colons.
-            is_strict: keywords that cannot be enforced are an error when the grammar is compiled;
-                otherwise they are ignored.
+            is_strict: keywords that cannot be enforced are an error when the grammar is compiled,
+                of which `refusal_in` has the words; otherwise they are ignored.
         """
-        wanted = closed(schema) if isinstance(schema, dict) else {"anyOf": [schema]}
-        wanted = wanted if is_strict else without_unsayable_patterns(wanted)
+        known = {"anyOf": [schema]} if isinstance(schema, bool) else schema
+        wanted = enforceable(closed(known, is_strict=is_strict), is_strict=is_strict)
+        if wanted.refusal:
+            return self.rule("%json " + json.dumps({REFUSED: wanted.refusal, "type": REFUSED}))
         separators = _DENSE if is_dense else _SPACED
         style = {"whitespace_flexible": False, **separators, "lenient": not is_strict}
-        return self.rule("%json " + json.dumps({**wanted, "x-guidance": style}))
+        if wanted.mixes_keys:
+            style["json_allowed_escapes"] = _ONE_SPELLING
+        return self.rule("%json " + json.dumps({**wanted.schema, "x-guidance": style}))
 
     def text_before(self, end: str, *, stop: str = "", limits: Sequence[str] = ()) -> str:
         """Return an expression for any text up to and with the first `end`.
@@ -159,6 +168,12 @@ class Grammar:
         """Return the grammar of answers that are what the expression `start` says."""
         rules = (name + body for body, name in self._rules.items())
         return "\n".join(["%llguidance {}", f"start: {start}", *rules, ""])
+
+
+def refusal_in(grammar: str) -> str:
+    """Return why a schema in a grammar's text cannot be enforced; "" where all can be."""
+    found = _REFUSAL.search(grammar)
+    return str(json.loads(found[1])) if found else ""
 
 
 def sequence(*expressions: str) -> str:

@@ -13,12 +13,25 @@ from typing import Any
 ANY = "(?s:.*)"
 
 _TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-][01][0-9]:[0-5][0-9])"
-_DATE = r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
-_LATE_DATE = r"[0-9]{4}-(?:(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
-_ANY_DATE = f"(?:{_DATE}|{_LATE_DATE})"
+_YEAR = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DATE = rf"{_YEAR}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+_LATE_DATE = rf"{_YEAR}-(?:(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+_ANY_DATE = f"(?:{_DATE}|{_LATE_DATE}|{_LEAP_YEAR}-02-29)"
 _BYTE = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST = rf"{_LABEL}(?:\.{_LABEL})*"
+_HEX = "[0-9a-fA-F]{1,4}"
+_IPV6_FORMS = [
+    f"(?:{_HEX}:){{7}}{_HEX}",
+    f"(?:{_HEX}:){{1,7}}:",
+    *(f"(?:{_HEX}:){{1,{7 - n}}}(?::{_HEX}){{1,{n}}}" for n in range(1, 7)),
+    f":(?::{_HEX}){{1,7}}",
+    "::",
+]
+_IPV6 = f"(?:{'|'.join(_IPV6_FORMS)})"
+_HMS = "(?:[0-9]+H(?:[0-9]+M(?:[0-9]+S)?)?|[0-9]+M(?:[0-9]+S)?|[0-9]+S)"
+_YMD = "(?:[0-9]+Y(?:[0-9]+M(?:[0-9]+D)?)?|[0-9]+M(?:[0-9]+D)?|[0-9]+D)"
 _FORMATS = {
     "date": _ANY_DATE,
     "time": _TIME,
@@ -26,6 +39,8 @@ _FORMATS = {
     "email": rf"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@{_HOST}",
     "hostname": _HOST,
     "ipv4": rf"{_BYTE}(?:\.{_BYTE}){{3}}",
+    "ipv6": _IPV6,
+    "duration": f"P(?:{_YMD}(?:T{_HMS})?|T{_HMS}|[0-9]+W)",
     "uuid": "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}",
     "uri": r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]+",
 }
@@ -33,7 +48,17 @@ _FORMATS = {
 _VALUES = ("const", "enum", "default", "examples")  # what is in them is no schema
 _PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?.|[*+?}]\?|.", re.DOTALL)
 _CLASS_PIECES = re.compile(r"\\.|.", re.DOTALL)
-_ASCII = {r"\d": "0-9", r"\w": "A-Za-z0-9_"}  # what they mean in a JSON schema
+# What may be meant by a class: validators read JSON schemas' patterns as JavaScript or as Python
+# does. The first is in both of them, and the second is in one at least.
+_CLASSES = {
+    r"\d": (r"[0-9]", r"[\p{Nd}]"),
+    r"\w": (r"[A-Za-z0-9_]", r"[\p{L}\p{M}\p{N}\p{Pc}]"),
+    r"\s": (r"[\t-\r \p{Z}]", r"[\t-\r\x1c-\x20\x{85}\x{feff}\p{Z}]"),
+    r"\D": (r"[^\p{Nd}]", r"[^0-9]"),
+    r"\W": (r"[^\p{L}\p{M}\p{N}\p{Pc}]", r"[^A-Za-z0-9_]"),
+    r"\S": (r"[^\t-\r\x1c-\x20\x{85}\x{feff}\p{Z}]", r"[^\t-\r \p{Z}]"),
+}
+_MISREAD = re.compile(r"\\[AzZG]|[*+?}]\+|\{,|\[[^\]]*--", re.DOTALL)
 _NOT_ENFORCED = re.compile(r"\(\?[^:]|[*+?}]\?|\\[bBkpP1-9]", re.DOTALL)
 
 
@@ -76,6 +101,8 @@ def whole_text_pattern(pattern: str) -> str | None:
 
     None where it cannot be said: look-around, references, word boundaries, anchors inside.
     """
+    if is_misread(pattern):
+        return None
     branches: list[list[str]] = [[]]
     depth = 0
     for piece in _PIECES.findall(pattern):
@@ -107,19 +134,47 @@ def without_unsayable_patterns(schema: Any) -> Any:
     }
 
 
+def portable_pattern(pattern: str) -> str:
+    """Return a pattern that matches what both JavaScript and Python find with the given one."""
+    return "".join(map(_translated, _PIECES.findall(pattern)))
+
+
+def is_misread(pattern: str) -> bool:
+    """Return whether the grammar's compiler takes something in a pattern for something else."""
+    return _MISREAD.search(pattern) is not None
+
+
+def exact_format(name: str) -> str:
+    """Return a pattern for a format of which the grammar's compiler allows too much; else ""."""
+    return f"^(?:{_FORMATS[name]})$" if name in ("date", "date-time") else ""
+
+
 def _translated(piece: str) -> str:
-    if piece in _ASCII:
-        return f"[{_ASCII[piece]}]"
+    if piece in _CLASSES:
+        return _CLASSES[piece][0]
+    if piece == ".":
+        return r"[^\n\r]"
+    if piece in (r"\<", r"\>"):
+        return piece[1]
     if not (piece.startswith("[") and piece.endswith("]")):
         return piece
-    start = "[^" if piece.startswith("[^") else "["
+    is_negated = piece.startswith("[^")
+    start = "[^" if is_negated else "["
     inner = _CLASS_PIECES.findall(piece[len(start) : -1])
-    return start + "".join(_in_class(char) for char in inner) + "]"
+    return start + "".join(_in_class(char, is_negated=is_negated) for char in inner) + "]"
 
 
-def _in_class(char: str) -> str:
+def _in_class(char: str, *, is_negated: bool) -> str:
+    if char in _CLASSES:
+        return _CLASSES[char][is_negated]
     # Rust reads some of these as set operations.
-    return _ASCII.get(char, f"\\{char}" if char in "[]&~" else char)
+    return (
+        f"\\{char}"
+        if char in "[]&~"
+        else char.removeprefix("\\")
+        if char in (r"\<", r"\>")
+        else char
+    )
 
 
 def _whole(branch: list[str]) -> str | None:

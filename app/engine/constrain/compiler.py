@@ -15,6 +15,7 @@ from typing import NamedTuple
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from llguidance.gbnf_to_lark import any_to_lark
 
+from app.chat.grammar.lark import refusal_in
 from app.engine.constrain.matcher import Matcher
 from app.errors import InvalidRequest
 
@@ -41,6 +42,7 @@ _LIMITS = LLParserLimits(
 )
 _PLACE = re.compile(r"^(?:at )?\d+\(\d+\): (?:failed to compile JSON schema: )?")
 _NO_WAY_ON = "NoExtension"
+_ONE_OF = "oneOf constraints are not supported"
 _QUOTED = re.compile(r"\n +\d+ \|")
 
 _Started = tuple[LLMatcher, str]
@@ -99,6 +101,8 @@ class Compiler:
             del self._cache[key]
 
     def _compiled(self, grammar: str, param: str) -> Matcher:
+        if refusal := refusal_in(grammar):
+            raise InvalidRequest(f"{param}: {refusal}", param=param)
         if _n_remainders(grammar) > _MAX_REMAINDERS:
             reason = "multipleOf is too large a number to be enforced, or several are together"
             raise InvalidRequest(f"{param}: {reason}", param=param)
@@ -170,4 +174,6 @@ def _n_remainders(grammar: str) -> int:
 def _reason(text: str) -> str:
     """Return llguidance's complaint as one line, without the lines of the grammar it quotes."""
     said = _QUOTED.split(text, maxsplit=1)[0].removesuffix("<non-verbose/>")
+    if _ONE_OF in said:
+        return "oneOf cannot be enforced, as a value might fit several of its options"
     return _PLACE.sub("", " ".join(said.split()))[:_MAX_REASON_CHARS]
