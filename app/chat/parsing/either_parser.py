@@ -35,9 +35,10 @@ class EitherParser:
         """Return the events that `text` makes certain."""
         return joined(self._read(self._first.feed(text)))
 
-    def finish(self) -> list[StreamEvent]:
-        """Return what was held back."""
-        return joined([*self._read(self._first.finish()), *self._text_over()])
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back and is no beginning of a call."""
+        events = self._read(self._first.finish(cut=cut))
+        return joined([*events, *self._text_over(cut=cut)])
 
     def _read(self, events: Iterable[StreamEvent]) -> list[StreamEvent]:
         read: list[StreamEvent] = []
@@ -51,8 +52,8 @@ class EitherParser:
             read += self._numbered([event], self._numbers)
         return read
 
-    def _text_over(self) -> list[StreamEvent]:
-        events = self._numbered(self._second.finish(), self._second_numbers)
+    def _text_over(self, *, cut: bool = False) -> list[StreamEvent]:
+        events = self._numbered(self._second.finish(cut=cut), self._second_numbers)
         self._second, self._second_numbers = self._make_second(), {}
         return events
 
