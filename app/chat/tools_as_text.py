@@ -1,23 +1,27 @@
 """Owns showing tools, calls and results as text to a model whose template cannot show them.
 
-Pure; must not know how templates are rendered. The calls are asked for, and read, as Hermes has
-them.
+Pure; must not know how templates are rendered. Where the model's family has a way of its own to
+show tools, that is taken. Else calls are asked for as Hermes has them, and read as Hermes and the
+family have them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from app.base.json_types import JsonObject
+from app.chat.parsing.either_parser import EitherParser
+from app.chat.parsing.stream_parser import StreamParser
 from app.chat.template.tools import filled, without_nulls
 from app.chat.template.traits import TemplateTraits
-from app.chat.tool_formats import FORMATS, ToolFormat, detect, hermes
+from app.chat.tool_formats import FORMATS, OfferedTools, ToolFormat, detect, hermes
 from app.chat.tool_formats.base import MadeCalls
 
 GENERIC = replace(hermes.FORMAT, name="generic", recognises=lambda source: not source)
+"""The format of calls that models of no known family are asked for."""
 
 _BEFORE_TOOLS = (
     "# Tools\n\n"
@@ -36,7 +40,9 @@ _AFTER_TOOLS = (
 def format_for(template_source: str, traits: TemplateTraits, name: str | None = None) -> ToolFormat:
     """Return the format that calls are read in.
 
-    It is the generic one where the template does not show tools, or in a way nobody here knows.
+    It is the generic one where the template shows tools in a way nobody here knows, or does not
+    show them and the model's family has no way that is known. Calls of a family that is known are
+    read then beside generic ones.
 
     Args:
         name: the format to take whatever the template shows; None leaves that to the template.
@@ -47,7 +53,21 @@ def format_for(template_source: str, traits: TemplateTraits, name: str | None = 
     if name is not None:
         return _by_name(name)
     known = detect(template_source)
-    return known if known and (traits.shows_tools or known.always) else GENERIC
+    if known is None or known.parser is GENERIC.parser:
+        return known if known and traits.shows_tools else GENERIC
+    if traits.shows_tools or known.always:
+        return known
+    return _with_generic_calls(known, known if known.show else GENERIC)
+
+
+def _with_generic_calls(known: ToolFormat, asked_for: ToolFormat) -> ToolFormat:
+    """Return `asked_for` with a parser of the known format's calls and the generic one's."""
+
+    def parser(offered: OfferedTools) -> StreamParser:
+        return EitherParser(known.parser(offered), lambda: GENERIC.parser(offered))
+
+    tags = tuple(dict.fromkeys((*known.tags, *GENERIC.tags)))
+    return replace(asked_for, parser=parser, tags=tags)
 
 
 def _by_name(name: str) -> ToolFormat:
@@ -73,11 +93,15 @@ def presented(
     """
     if tools:
         tools = filled(without_nulls(tools), traits.refused_gaps)
-    if tool_format is GENERIC:
+    is_left_out = tool_format.show is not None and not traits.shows_tools
+    if tool_format.name == GENERIC.name:
         messages = as_text(messages, tools or [])
         tools = None
-    elif tool_format.write and not traits.shows_calls:
+    elif tool_format.write and (is_left_out or not traits.shows_calls):
         messages = [_with_calls(message, tool_format.write) for message in messages]
+    if tools and tool_format.show and is_left_out:
+        messages = _with_tools(messages, tool_format.show(tools))
+        tools = None
     if not traits.knows_system_role:
         messages = without_system(messages)
     return messages, tools
@@ -100,12 +124,16 @@ def as_text(messages: list[JsonObject], tools: list[JsonObject]) -> list[JsonObj
         else:
             result.append(shown)
         after_result = is_result
-    if not tools:
-        return result
-    tools_message: JsonObject = {"role": "system", "content": _tools_prompt(tools)}
-    if result and result[0]["role"] in ("system", "developer"):
-        return [{**result[0], "content": _joined(result[0], tools_message)["content"]}, *result[1:]]
-    return [tools_message, *result]
+    return _with_tools(result, _tools_prompt(tools)) if tools else result
+
+
+def _with_tools(messages: list[JsonObject], text: str) -> list[JsonObject]:
+    """Return messages whose instructions end with what `text` says of the tools."""
+    shown: JsonObject = {"role": "system", "content": text}
+    if messages and messages[0]["role"] in ("system", "developer"):
+        first = {**messages[0], "content": _joined(messages[0], shown)["content"]}
+        return [first, *messages[1:]]
+    return [shown, *messages]
 
 
 def without_system(messages: list[JsonObject]) -> list[JsonObject]:
@@ -122,7 +150,7 @@ def without_system(messages: list[JsonObject]) -> list[JsonObject]:
     return [first, *rest]
 
 
-def _tools_prompt(tools: list[JsonObject]) -> str:
+def _tools_prompt(tools: Sequence[Mapping[str, Any]]) -> str:
     return _BEFORE_TOOLS + "\n".join(map(_json, tools)) + _AFTER_TOOLS
 
 

@@ -14,6 +14,7 @@ from app.chat.parsing.stream_parser import ParsedAnswer, ParsedCall, collect
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.traits import TemplateTraits
+from app.chat.tool_formats import ToolFormat
 from app.chat.tools_as_text import GENERIC, as_text, format_for, presented, without_system
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
@@ -44,6 +45,7 @@ CALLS: dict[str, Any] = {
     "tool_calls": [call("Köln"), call("Bonn")],
 }
 TALK: list[dict[str, Any]] = [SYSTEM, QUESTION, CALLS, result("12 degrees"), result("13 degrees")]
+SHAPES_OF_CALLS: list[dict[str, Any]] = [{"content": None}, {"content": ""}, {"content": "So."}]
 THANKS = {"role": "user", "content": "Thanks."}
 
 
@@ -126,6 +128,13 @@ def test_a_template_that_shows_tools_is_given_them() -> None:
     assert presented(TALK, [TOOL], known, traits) == (TALK, [TOOL])
 
 
+FAMILIES = {
+    "deepseek-ai-DeepSeek-R1-Distill-Llama-8B": "deepseek-r1",
+    "deepseek-ai-DeepSeek-R1-Distill-Qwen-32B": "deepseek-r1",
+    "deepseek-ai-DeepSeek-V3.1": "deepseek",
+}
+
+
 @pytest.mark.skipif(not FOLDER.is_dir(), reason=f"no published templates in {FOLDER}")
 @pytest.mark.parametrize(
     "name",
@@ -144,7 +153,7 @@ def test_published_templates_without_tools_show_all_of_a_conversation_with_some(
     template = ChatTemplate(source, bos_token="<s>", eos_token="</s>")
     traits = template.traits
     known = format_for(source, traits)
-    assert known is GENERIC
+    assert known.name == FAMILIES.get(name, "generic")
     talk = [*TALK, {"role": "assistant", "content": "12 and 13 degrees."}, THANKS]
     shown, tools = presented(normalise(talk, traits), [TOOL], known, traits)
     prompt = template.render(
@@ -155,7 +164,112 @@ def test_published_templates_without_tools_show_all_of_a_conversation_with_some(
         now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
     )
     said = ["Be brief.", "Weather of a city", QUESTION["content"], "Let me see.", '"Köln"']
-    said += ['"Bonn"', "\n12 degrees\n", "\n13 degrees\n", "12 and 13 degrees.", "Thanks."]
+    said += ['"Bonn"', ">12 degrees<", ">13 degrees<", "12 and 13 degrees.", "Thanks."]
+    prompt = prompt.replace(">\n", ">").replace("\n<", "<")
     places = [prompt.find(words) for words in said]
     assert -1 not in places
     assert places == sorted(places)
+
+
+DEEPSEEK = (
+    "{% for m in messages %}{{ m.content or '' }}{% for c in m.tool_calls or [] %}"
+    "<\uff5ctool▁calls▁begin\uff5c>{{ c.function.arguments | tojson }}"
+    "{% endfor %}{% endfor %}"
+)
+GENERIC_CALL = '<tool_call>\n{"name": "get_weather", "arguments": {}}\n</tool_call>'
+KIMI = DEEPSEEK.replace("<\uff5ctool▁calls▁begin\uff5c>", "<|tool_calls_section_begin|>")
+KIMI_CALL = (
+    "<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0"
+    "<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>"
+)
+
+
+def read_in_pieces(known: ToolFormat, text: str) -> list[ParsedCall]:
+    parser = known.parser({"get_weather"})
+    events = [event for char in text for event in parser.feed(char)]
+    return collect([*events, *parser.finish()]).tool_calls
+
+
+def format_of(source: str) -> tuple[ToolFormat, TemplateTraits]:
+    traits = ChatTemplate(source, bos_token="", eos_token="").traits
+    return format_for(source, traits), traits
+
+
+@pytest.mark.parametrize("fence", ["", "{# ```json #}"])
+def test_a_family_without_tools_in_its_template_is_shown_them_in_its_way(fence: str) -> None:
+    known, traits = format_of(DEEPSEEK + fence)
+    assert known.name == ("deepseek-r1" if fence else "deepseek")
+    (system, asked), tools = presented([SYSTEM, QUESTION], [TOOL], known, traits)
+    assert tools is None
+    assert asked == QUESTION
+    assert system["content"].startswith(
+        "Be brief.\n\n## Tools\nYou have access to the following tools:\n\n"
+        "### get_weather\nDescription: Weather of a city\n\nParameters: "
+        + json.dumps(TOOL["function"]["parameters"])
+    )
+    assert presented([SYSTEM, QUESTION], None, known, traits) == ([SYSTEM, QUESTION], None)
+
+
+@pytest.mark.parametrize("fence", ["", "{# ```json #}"])
+def test_what_a_family_is_told_to_write_is_read_and_so_are_generic_calls(fence: str) -> None:
+    known, traits = format_of(DEEPSEEK + fence)
+    (system,), _ = presented([SYSTEM], [{"function": {"name": "f"}}], known, traits)
+    shown = system["content"]
+    written = shown[shown.index("<") : shown.index("\n\n`tool_call_name`")]
+    written = written.replace("tool_call_name", "f").replace("tool_call_arguments", "{}")
+    assert read_in_pieces(known, written) == [ParsedCall("f", "{}", complete=True)]
+    assert read_in_pieces(known, GENERIC_CALL) == [ParsedCall("get_weather", "{}", complete=True)]
+    assert {"<tool_call>", "</tool_call>"} < set(known.tags)
+
+
+def test_calls_of_a_known_family_are_read_beside_the_generic_ones_it_is_asked_for() -> None:
+    known, traits = format_of(KIMI)
+    assert (known.name, traits.shows_tools) == ("generic", False)
+    (system, _), tools = presented([SYSTEM, QUESTION], [TOOL], known, traits)
+    assert tools is None
+    assert GENERIC_CALL[:20] in system["content"]
+    expected = [ParsedCall("get_weather", "{}", complete=True)]
+    assert read_in_pieces(known, KIMI_CALL) == expected
+    assert read_in_pieces(known, GENERIC_CALL) == expected
+    assert set(known.tags) > {"<|tool_call_begin|>", "<tool_call>"}
+
+
+@pytest.mark.parametrize("shape", range(len(SHAPES_OF_CALLS)))
+def test_calls_of_r1_in_the_history_are_whole(shape: int) -> None:
+    known, traits = format_of(DEEPSEEK + "{# ```json #}")
+    message = {"role": "assistant", "tool_calls": [call("Köln")], **SHAPES_OF_CALLS[shape]}
+    (shown,), _ = presented(normalise([message], traits), None, known, traits)
+    assert "tool_calls" not in shown
+    assert read_in_pieces(known, shown["content"]) == [
+        ParsedCall("get_weather", '{"city": "Köln"}', complete=True)
+    ]
+
+
+SMOLLM = (
+    "{% for m in messages %}{{ m.content }}{% endfor %}"
+    "{% if xml_tools or python_tools %}{% for t in xml_tools[:] %}{{ t | string }}{% endfor %}"
+    "<tool_call>{% endif %}"
+)
+
+
+def test_tools_are_handed_over_under_the_name_that_a_template_reads() -> None:
+    known, traits = format_of(SMOLLM)
+    assert known.name == "hermes"
+    assert traits.shows_tools
+    talk, tools = presented(TALK, [TOOL], known, traits)
+    assert tools == [TOOL]
+    assert roles(talk) == roles(TALK)
+    assert "<tool_call>" in talk[2]["content"]
+    template = ChatTemplate(SMOLLM, bos_token="", eos_token="")
+
+    def prompt(**kwargs: Any) -> str:
+        return template.render(
+            [QUESTION], tools=[TOOL], add_generation_prompt=True, template_kwargs=kwargs
+        )
+
+    assert "get_weather" in prompt()
+    assert "get_weather" not in prompt(xml_tools=["own"])
+    assert (
+        template.render([QUESTION], tools=None, add_generation_prompt=True, template_kwargs={})
+        == QUESTION["content"]
+    )

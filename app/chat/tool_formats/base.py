@@ -72,6 +72,8 @@ class ToolFormat:
         always: the parser is needed for every answer, tools or not: more than calls is marked.
         write: returns calls as the model writes them, for templates that leave out those in the
             history; None where no template of the family does.
+        show: returns tools as text, and how to call them, for templates that leave them out; None
+            where the family has no way of its own, or all of its templates show tools.
         block: adds to a grammar what calls of these tools look like; one call at most where the
             last argument is True. None: calls of this format cannot be enforced.
     """
@@ -86,4 +88,5 @@ class ToolFormat:
     header: str = ""
     thoughts: Callable[[Grammar], str] | None = None
     write: Callable[[MadeCalls], str] | None = None
+    show: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
     block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock] | None = None
