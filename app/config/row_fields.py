@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
-from pydantic import AfterValidator, BaseModel, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model
 from pydantic.config import JsonDict
 from pydantic_settings import NoDecode
 
@@ -118,7 +118,15 @@ def _json_kind(kind: Any) -> Any:
 
 
 def _bounded(kind: Any, row: Row) -> Any:
-    return Annotated[kind, Field(**row.bounds)]
+    bounded = Annotated[kind, Field(**row.bounds)]
+    if not row.details.clamps:
+        return bounded
+    most = row.bounds["le"]
+
+    def clamp(value: Any) -> Any:
+        return most if type(value) is int and value > most else value
+
+    return Annotated[bounded, BeforeValidator(clamp)]
 
 
 def _without_refused(kind: Any, row: Row) -> Any:

@@ -21,7 +21,7 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     n_ctx: Annotated[
-        int, row("context window in tokens, lowered to what fits", ge=256, le=2**24)
+        int, row("context window in tokens, lowered to what fits", clamps=True, ge=256, le=2**24)
     ] = 4096
     n_gpu_layers: Annotated[int, row("layers to offload to the GPU; -1 is all", ge=-1, le=9999)] = 0
     n_batch: Annotated[int, row("logical batch size: tokens per decode call", ge=32, le=8192)] = 512

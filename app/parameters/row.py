@@ -34,6 +34,7 @@ class Details:
         auto: the meaning of `auto`, for settings that may be unset.
         refused: invalid values within the bounds, with the reason.
         allowed: the allowed values of the setting, for people, if the bounds do not describe them.
+        clamps: whether a request may give more than the upper bound, which then counts.
     """
 
     section: str
@@ -43,6 +44,7 @@ class Details:
     auto: str = ""
     refused: dict[int, str] = field(default_factory=dict)
     allowed: str = ""
+    clamps: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Group:
         given_by: Collection[Layer] | None = None,
         refused: dict[int, str] | None = None,
         allowed: str = "",
+        clamps: bool = False,
         **bounds: Any,
     ) -> msgspec.Meta:
         """Return the metadata of a row, for `Annotated`.
@@ -98,6 +101,7 @@ class Group:
             auto,
             refused or {},
             allowed,
+            clamps,
         )
         return msgspec.Meta(description=description, extra={_KEY: details}, **bounds)
 

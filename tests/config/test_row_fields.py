@@ -23,6 +23,10 @@ class Request(SamplingFields, ReasoningFields):
     """Takes what any request may give."""
 
 
+class RawRequest(RawSamplingFields, ReasoningFields):
+    """Takes what a request with a raw prompt may give."""
+
+
 LAYERS: dict[str, type[BaseModel]] = {
     "setting": Settings,
     "request": Request,
@@ -78,7 +82,9 @@ def test_all_who_may_give_a_value_may_give_the_same_ones(
     is_right = decodes(struct, {row.name: value}) and value not in list(row.details.refused)
     unset = row.is_optional and value == ""
     for layer in row.details.given_by:
-        expected = is_right or (layer == "setting" and unset)  # an empty setting is none
+        is_clamped = row.details.clamps and value > row.bounds["le"] and layer != "setting"
+        # An empty setting is none.
+        expected = is_right or is_clamped or (layer == "setting" and unset)
         assert takes(LAYERS[layer], {row.name: value}) == expected, layer
 
 
@@ -103,6 +109,30 @@ def test_the_schema_of_a_request_has_the_bounds() -> None:
         assert whole == {"type": "integer", "minimum": -1, "maximum": 2**24}
     text, _ = properties["logit_bias"]["anyOf"]
     assert text["maxProperties"] == 1024
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("max_tokens", "max_completion_tokens", "n_predict"),
+        *("reasoning_budget", "reasoning_budget_tokens", "thinking_budget_tokens"),
+    ],
+)
+def test_a_limit_that_is_too_large_is_the_largest_there_is(name: str) -> None:
+    for value in (2**24, 2**24 + 1, 2**31 - 1, 2**63, 10**30):
+        for model in (Request, RawRequest):
+            assert getattr(model.model_validate({name: value}), name) == 2**24
+            assert getattr(model.model_validate_json(f'{{"{name}": {value}}}'), name) == 2**24
+    for wrong in (-2, 1e9, True, "16777217"):
+        with pytest.raises(ValidationError):
+            Request.model_validate({name: wrong})
+
+
+def test_a_context_window_that_is_too_large_is_lowered_and_a_setting_is_not() -> None:
+    assert LoadModelConfigs.model_validate({"n_ctx": 2**40}).overrides() == {"n_ctx": 2**24}
+    for name in ("max_tokens", "reasoning_budget", "n_ctx"):
+        with pytest.raises(ValidationError):
+            Settings.model_validate({name: 2**24 + 1})
 
 
 def test_only_an_answer_to_a_raw_prompt_may_be_empty() -> None:

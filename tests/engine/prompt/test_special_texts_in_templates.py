@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from app.base.special_token import SpecialToken
 from app.chat.template.chat_template import CHATML
 from app.engine.prompt.builder import PromptBuilder
+from app.engine.prompt.conversation_date import ConversationDates
 from tests.engine.prompt.marks import Marks, generate, offered, said
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
@@ -42,6 +44,13 @@ def sample(texts: list[str]) -> list[str]:
 def harmless(mark: str) -> str:
     """Return a text like `mark` that is not special."""
     return mark.translate(str.maketrans("<[>]", "(())"))
+
+
+@pytest.fixture(autouse=True)
+def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the clock stand still: some templates write the time."""
+    moment = datetime.datetime(2024, 7, 26)
+    monkeypatch.setattr(ConversationDates, "of", lambda _dates, _messages: moment)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)

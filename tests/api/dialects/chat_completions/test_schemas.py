@@ -103,7 +103,6 @@ LIMITS: list[tuple[str, Any, Any]] = [
     ("choice", [str(i) for i in range(256)], [str(i) for i in range(257)]),
     ("dry_sequence_breakers", ["x"] * 8, ["x"] * 9),
     ("model", "x" * 255, "x" * 256),
-    ("max_tokens", 2**24, 2**24 + 1),
 ]
 
 
