@@ -46,12 +46,14 @@ class Reader:
         command = _command(case)
         prompt = self._builder.build(command)
         ways = ([case.text], list(case.text), _pieces(case.text))
-        return [self._read(command, prompt, way) for way in ways]
+        return [self._read(command, prompt, way, cut=case.is_partial) for way in ways]
 
-    def _read(self, command: Generate, prompt: Prompt, pieces: Iterable[str]) -> Reading:
+    def _read(
+        self, command: Generate, prompt: Prompt, pieces: Iterable[str], *, cut: bool = False
+    ) -> Reading:
         parser = self._builder.parser(command, prompt)
         events = [event for piece in pieces for event in parser.feed(piece)]
-        answer = collect([*events, *parser.finish()])
+        answer = collect([*events, *parser.finish(cut=cut)])
         calls = tuple((call.name, call.arguments) for call in answer.tool_calls)
         return Reading(answer.content, answer.reasoning, calls)
 
