@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     )
     model_name: str | None = setting(
         None,
-        "model to load at startup; auto: the only model or the newest one",
+        "model to load at startup; auto: the newest one that can be loaded",
         section="The service",
         takes_effect="next load",  # at once if no model is loaded
     )

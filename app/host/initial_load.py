@@ -53,6 +53,8 @@ class InitialLoad:
         failures: list[Exception] = []
         try:
             for file in files:
+                if self._status.name == "stopping":
+                    raise self._status.refusal()
                 try:
                     if len(files) > 1:
                         await self._check(file)
