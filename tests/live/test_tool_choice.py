@@ -60,6 +60,39 @@ def ask(server: LiveServer, content: str, **fields: Any) -> dict[str, Any]:
 # ---------------------------------------------------------------- whether to call
 
 
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_tools_need_a_name_and_nothing_else(server: LiveServer, choice: str) -> None:
+    tools: list[dict[str, Any]] = [
+        {"function": {"name": "ring_bell"}},
+        {"type": "function", "function": {"name": "a", "description": None, "parameters": None}},
+        {"type": "function", "function": {"name": "b", "parameters": {"properties": {"c": None}}}},
+    ]
+    found = ask(server, "Ring the bell.", tools=tools, tool_choice=choice)
+    assert called(found) or choice == "auto"
+    assert all(
+        json.loads(call["function"]["arguments"]) is not None
+        for call in found["message"].get("tool_calls") or ()
+    )
+
+
+def test_half_a_surrogate_pair_in_a_stored_call_ends_no_conversation(server: LiveServer) -> None:
+    stored = {"name": "set_led", "arguments": r'{"color": "\ud83d"}'}
+    messages = [
+        user("\ud83d"),
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "1", "type": "function", "function": stored}],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "\ude00"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No \ud83d."}]},
+        user("Why?"),
+    ]
+    body = {"messages": messages, "tools": TOOLS, "max_tokens": 5, "stop": ["\ud83d"]}
+    answer = server.http.post("/v1/chat/completions", content=json.dumps(body))
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("question", [GREEN, STORY, "Hello!"])
 def test_a_required_call_is_made_whatever_was_asked(server: LiveServer, question: str) -> None:
     choice = ask(server, question, tool_choice="required")

@@ -5,7 +5,7 @@ Pure; must not know templates. The client's objects are never changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Gap:
     tools: tuple[JsonObject, ...]
 
 
-def without_nulls(tools: list[JsonObject]) -> list[JsonObject]:
+def without_nulls(tools: Sequence[JsonObject]) -> list[JsonObject]:
     """Return tools where what is null is left out, and each says that it is a function.
 
     A property whose schema is null takes any value. Values that may be null, as `default`, stay.

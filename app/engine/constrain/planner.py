@@ -14,6 +14,7 @@ from typing import Protocol
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
 from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
+from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, ToolSpec
 from app.chat.tool_formats.refusal import refusal
@@ -275,7 +276,7 @@ def _loosened(tool: ToolSpec) -> ToolSpec:
 def _callable(command: Generate, offered: Sequence[JsonObject]) -> _Tools:
     """Return the offered tools that may be called, by their place among all."""
     allowed = command.tool_choice.names
-    functions = [tool.get("function") or {} for tool in offered]
+    functions = [tool.get("function") or {} for tool in without_nulls(offered)]
     return {
         index: ToolSpec(
             name=str(function.get("name", "")),

@@ -10,7 +10,7 @@ import pytest
 
 from app.base.json_types import as_json
 from app.chat.parsing.reasoning import ReasoningTags
-from app.chat.tool_formats import ToolFormat, functionary, gemma, hermes
+from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes
 from app.chat.tool_formats.channels import harmony
 from app.engine.constrain import Guide, GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
@@ -186,6 +186,20 @@ def test_only_a_strict_tool_is_refused_for_what_cannot_be_enforced() -> None:
 def test_a_schema_at_fault_beside_good_tools_is_the_one_that_is_named() -> None:
     wanted = schema({"not": {}})
     assert refusal(command(tool("a"), constraint=wanted)).param == "response_format"
+
+
+@pytest.mark.parametrize("known", [f for f in FORMATS if f.block], ids=lambda known: known.name)
+def test_tools_of_which_openai_leaves_out_most_hold_calls(known: ToolFormat) -> None:
+    schemas: list[dict[str, Any] | None] = [None, {}]
+    schemas += [{"type": "object", "properties": None, "required": None}]
+    schemas += [{"properties": {"a": None, "b": {"type": "string", "enum": None}}}]
+    tools = [{"function": {"name": "bare"}}]
+    tools += [tool(f"f{at}", schema, description=None) for at, schema in enumerate(schemas)]
+    vocabulary = Words([])  # none of its tags are tokens
+    for choice in (ToolChoice(), ToolChoice(is_required=True)):
+        asked = command(*tools, tool_choice=choice)
+        planner = ConstraintPlanner(vocabulary, vocabulary.compiler, known)
+        assert planner.plan(asked, "", json.loads(asked.tools))
 
 
 def test_a_grammar_of_the_clients_own_and_tools_exclude_each_other() -> None:
