@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -117,9 +118,13 @@ def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
 
 def _refused_gaps(attempt: Attempt) -> frozenset[str]:
     asked = [{"role": "user", "content": _ASKED}]
-    return frozenset(
-        gap.name for gap in GAPS if any(attempt(asked, [tool]) is None for tool in gap.tools)
-    )
+
+    def refuses(tools: Sequence[JsonObject]) -> bool:
+        return attempt(asked, list(tools)) is None
+
+    if not refuses([tool for gap in GAPS for tool in gap.tools]):
+        return frozenset()
+    return frozenset(gap.name for gap in GAPS if any(refuses([tool]) for tool in gap.tools))
 
 
 @dataclass(frozen=True)
