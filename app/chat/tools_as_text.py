@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app.base.json_types import JsonObject
@@ -64,7 +65,7 @@ def _with_generic_calls(known: ToolFormat, asked_for: ToolFormat) -> ToolFormat:
     """Return `asked_for` with a parser of the known format's calls and the generic one's."""
 
     def parser(offered: OfferedTools) -> StreamParser:
-        return EitherParser(known.parser(offered), lambda: GENERIC.parser(offered))
+        return EitherParser(partial(known.parser, offered), partial(GENERIC.parser, offered))
 
     tags = tuple(dict.fromkeys((*known.tags, *GENERIC.tags)))
     return replace(asked_for, parser=parser, tags=tags)

@@ -19,17 +19,35 @@ class EitherParser:
     """Parses calls as one parser reads them, and what that takes for text as another does.
 
     Args:
-        first: reads the answer.
-        second: makes a parser of the text before, between and after the calls of the first.
+        first: makes the parser of the answer.
+        second: makes parsers of the text before, between and after the calls of the first.
     """
 
-    def __init__(self, first: StreamParser, second: Callable[[], StreamParser]) -> None:
-        self._first = first
+    def __init__(
+        self, first: Callable[[], StreamParser], second: Callable[[], StreamParser]
+    ) -> None:
+        self._make_first = first
         self._make_second = second
+        self._first = first()
         self._second = second()
         self._n_calls = 0
         self._numbers: dict[int, int] = {}  # of the calls of the first
         self._second_numbers: dict[int, int] = {}
+
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tags that begin calls, of both."""
+        both = (self._first, self._second)
+        return tuple(tag for parser in both for tag in getattr(parser, "call_openers", ()))
+
+    def offers(self, name: str, /) -> bool:
+        """Return whether a tool of this name may be called, as far as that is known."""
+        both = (self._first, self._second)
+        return all(parser.offers(name) for parser in both if hasattr(parser, "offers"))
+
+    def fresh(self) -> EitherParser:
+        """Return a parser of the same kind that has read nothing."""
+        return EitherParser(self._make_first, self._make_second)
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""

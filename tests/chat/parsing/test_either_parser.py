@@ -30,7 +30,7 @@ NATIVE = [f"{BEGIN}{PLAIN}{END}", f"{BEGIN}{CODE}{END}"]
 
 
 def parser() -> EitherParser:
-    return EitherParser(V31.parser(None), HermesParser)
+    return EitherParser(lambda: V31.parser(None), HermesParser)
 
 
 def events(text: str, n: int, *, cut: bool = False) -> list[StreamEvent]:
@@ -74,3 +74,10 @@ def test_both_formats_write_what_is_read() -> None:
     assert R1.write is not None
     made = [("f", {"a": 1}), ("f", '{"a": 1}')]
     assert collect(events(f"So: {R1.write(made)}", 5)) == ParsedAnswer("So:", "", [F, F])
+
+
+def test_a_fresh_parser_has_read_nothing() -> None:
+    used = parser()
+    used.feed(GENERIC[:20])
+    assert used.fresh().finish() == []
+    assert isinstance(used.fresh(), EitherParser)
