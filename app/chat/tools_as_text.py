@@ -100,6 +100,11 @@ def presented(
         tools = None
     elif tool_format.write and (is_left_out or not traits.shows_calls):
         messages = [_with_calls(message, tool_format.write) for message in messages]
+    elif tool_format.write and not traits.shows_calls_beside_text:
+        messages = [
+            _with_calls(message, tool_format.write) if message["content"] else message
+            for message in messages
+        ]
     if tools and tool_format.show and is_left_out:
         messages = _with_tools(messages, tool_format.show(tools))
         tools = None

@@ -14,7 +14,7 @@ from app.chat.parsing.stream_parser import ParsedAnswer, ParsedCall, collect
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.traits import TemplateTraits
-from app.chat.tool_formats import ToolFormat
+from app.chat.tool_formats import ToolFormat, detect
 from app.chat.tools_as_text import GENERIC, as_text, format_for, presented, without_system
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
@@ -213,6 +213,9 @@ def test_a_family_without_tools_in_its_template_is_shown_them_in_its_way(fence: 
 @pytest.mark.parametrize("fence", ["", "{# ```json #}"])
 def test_what_a_family_is_told_to_write_is_read_and_so_are_generic_calls(fence: str) -> None:
     known, traits = format_of(DEEPSEEK + fence)
+    family = detect(DEEPSEEK + fence)
+    assert family is not None
+    assert known.block is family.block, "calls are enforced in the family's way"
     (system,), _ = presented([SYSTEM], [{"function": {"name": "f"}}], known, traits)
     shown = system["content"]
     written = shown[shown.index("<") : shown.index("\n\n`tool_call_name`")]
@@ -243,6 +246,22 @@ def test_calls_of_r1_in_the_history_are_whole(shape: int) -> None:
     assert read_in_pieces(known, shown["content"]) == [
         ParsedCall("get_weather", '{"city": "Köln"}', complete=True)
     ]
+
+
+def test_calls_beside_text_are_in_it_where_a_template_leaves_them_out() -> None:
+    source = (
+        "{% for m in messages %}{{ m.content }}{% if not m.content %}"
+        "{% for c in m.tool_calls or [] %}<\uff5ctool▁calls▁begin\uff5c>"
+        "{{ c.function.arguments | tojson }}{% endfor %}{% endif %}{% endfor %}"
+        "{{ tools | tojson }}{# ```json #}"
+    )
+    known, traits = format_of(source)
+    assert (known.name, traits.shows_tools, traits.shows_calls) == ("deepseek-r1", True, True)
+    alone = {**CALLS, "content": ""}
+    assert presented([alone], [TOOL], known, traits) == ([alone], [TOOL])
+    ((beside,), _) = presented([CALLS], [TOOL], known, traits)
+    assert len(read_in_pieces(known, beside["content"])) == 2
+    assert beside["content"].startswith("Let me see.")
 
 
 SMOLLM = (

@@ -40,6 +40,7 @@ class TemplateTraits:
         shows_tools: the tools that are offered are written.
         shows_calls: calls in the history are written.
         knows_system_role: a `system` message is written, and not refused.
+        shows_calls_beside_text: they are written where the message has text too.
         takes_text_arguments: arguments that are text are shown too.
         refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
         refused_gaps: what tools must not lack, by the names of `app.chat.template.tools.GAPS`.
@@ -54,6 +55,7 @@ class TemplateTraits:
     knows_system_role: bool = True
     takes_text_arguments: bool = True
     refuses_thinking_beside_calls: bool = False
+    shows_calls_beside_text: bool = field(default=True, compare=False)
     refused_gaps: frozenset[str] = field(default=frozenset(), compare=False)
 
 
@@ -72,6 +74,7 @@ def probe(attempt: Attempt, source: str) -> TemplateTraits:
         knows_system_role=_knows_system_role(attempt),
         takes_text_arguments=calls.takes_text,
         refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
+        shows_calls_beside_text=not calls.written or _shows_calls_beside_text(attempt, calls),
         refused_gaps=_refused_gaps(attempt) if written else frozenset(),
     )
 
@@ -114,6 +117,15 @@ def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
     thoughtful[1]["thinking"] = _MARK
     refused = attempt(thoughtful, _PROBE_TOOLS) is None
     return refused and attempt(plain, _PROBE_TOOLS) is not None
+
+
+def _shows_calls_beside_text(attempt: Attempt, calls: _CallTraits) -> bool:
+    """Say whether calls beside text are written; doubt, and a refusal, count as if they were."""
+    arguments: JsonObject | str = {_KEY: _MARK}
+    if not calls.wants_objects:
+        arguments = f'{{"{_KEY}": "{_MARK}"}}'
+    written = attempt(_tool_conversation("So", arguments), _PROBE_TOOLS)
+    return written is None or _MARK in written or _MARK not in calls.written
 
 
 def _refused_gaps(attempt: Attempt) -> frozenset[str]:
