@@ -101,7 +101,9 @@ FLAT = {"type": "object", "properties": {name: {"type": "string"} for name in NA
 def test_a_call_with_odd_names_is_read_as_the_template_shows_it(path: Path) -> None:
     known = detect(path.read_text())
     assert known is not None
-    arguments = {name: f"v{at}" for at, name in enumerate(NAMES)}
+    # Command-R's template indents JSON, and takes U+2028 in it for the end of a line.
+    names = [name for name in NAMES if known.name != "command-r" or name != "\u2028"]
+    arguments = {name: f"v{at}" for at, name in enumerate(names)}
     function = {"name": "get_weather", "description": "Weather.", "parameters": FLAT}
     try:
         text = written_by(path.read_text(), known, [function], [("get_weather", arguments)])
