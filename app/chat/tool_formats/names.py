@@ -78,8 +78,6 @@ class NameSyntax:
             names: all names that stand beside each other.
             around: the name of the object they are in.
         """
-        if not self.ends:
-            return None
         written = {self._escaped(name): name for name in names}
         for text, name in written.items():
             if self.closing and self.written(name) == self.closed(around):

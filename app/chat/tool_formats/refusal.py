@@ -19,6 +19,8 @@ def refusal(known: ToolFormat, tool: ToolSpec) -> tuple[str, str] | None:
     if tool.name in known.taken:
         return "name", f"a tool named '{tool.name}' {where}"
     names = known.names
+    if not names.ends:
+        return None
     objects = names_by_object(parameters_of(tool.parameters), names.n_nested, names.around)
     for beside, around in islice(objects, _MAX_OBJECTS):
         name = names.unclear(beside, around)

@@ -36,6 +36,7 @@ MARK = "]<]minimax[>["
 _CALL = f'{MARK}<invoke name="'
 _OPEN = f"{MARK}<"
 _ITEM = "item"
+_WITH_ELEMENTS = frozenset({"object", "array"})
 _MAX_DEPTH = 64
 _NAME = re.compile(r"[^<>\"\s]*")
 _NAMES = NameSyntax(
@@ -123,15 +124,16 @@ class MiniMaxM3Parser(ScriptedParser):
         self._input.record("")
         yield from self._input.skip()
         space = self._input.forget()
-        tag = yield from self._input.literal(_OPEN, end)
+        kinds = kinds_in(schema, self._root)
+        is_text = kinds is not None and "string" in kinds and not kinds & _WITH_ELEMENTS
+        tag = yield from self._input.literal(*((end,) if is_text else (_OPEN, end)))
         if tag == _OPEN:
             first = yield from self._key(names_in(schema, self._root))
-            if first == _ITEM and kinds_in(schema, self._root) != frozenset({"object"}):
+            if first == _ITEM and kinds != frozenset({"object"}):
                 yield from self._list_from(schema, end, depth + 1)
             else:
                 yield from self._object_from(first, schema, end, depth + 1)
             return
-        kinds = kinds_in(schema, self._root)
         read = Value(self._argue, kinds, is_line=False)
         read.write(space)
         if tag != end:

@@ -16,6 +16,7 @@ SCHEMAS: dict[str, Any] = {
             "text": {"type": "string"},
             "count": {"type": "integer"},
             "list": {"type": "array", "items": {"type": "string"}},
+            "note": {"type": ["string", "null"]},
             "deep": {"type": "object", "properties": {"code": {"type": "string"}}},
         }
     }
@@ -65,6 +66,12 @@ def test_elements_become_objects_and_items_lists(written: str, expected: object)
 )
 def test_schemas_tell_texts_from_numbers_at_any_depth(written: str, expected: object) -> None:
     assert json.loads(call(written, schemas=SCHEMAS).arguments) == expected
+
+
+@pytest.mark.parametrize("key", ["text", "note"])
+def test_elements_where_there_can_be_none_are_text(key: str) -> None:
+    written = call(f"<{key}><b>hi</b></{key}><count>1</count>", schemas=SCHEMAS)
+    assert json.loads(written.arguments) == {key: marked("<b>hi</b>"), "count": 1}
 
 
 def test_texts_stream() -> None:
