@@ -303,18 +303,26 @@ class PromptBuilder:
             parser = self.tool_format.parser(dict(map(_signature, tools)))
         if isinstance(parser, MessagesParser):
             parser.keeps_thoughts = not command.reasoning.is_split
-        is_split = self.reasoning is None or command.reasoning.is_split
-        if command.tool_choice.is_required and is_split:
-            parser = CallsOnlyParser(parser)
-        elif self._marks is not None and (is_split or not self._marks.opens_thoughts):
-            opening = self._marks.opening
-            is_open = bool(opening) and prompt.text.rstrip().endswith(opening)
-            parser = WrapperParser(parser, self._marks, is_open=is_open)
+        parser = self._without_marks(parser, command, prompt)
         if self.reasoning is None or not command.reasoning.is_split:
             return parser
         goes_on = command.prompt_end == "continued"
         is_open = opens_reasoning(prompt.text, self.reasoning, goes_on=goes_on)
         return ReasoningParser(parser, self.reasoning, is_open=is_open)
+
+    def _without_marks(
+        self, parser: StreamParser, command: Generate, prompt: Prompt
+    ) -> StreamParser:
+        """Return a parser that drops what the model writes around text and required calls."""
+        may_think = self.reasoning is not None or isinstance(parser, MessagesParser)
+        is_split = command.reasoning.is_split or not may_think
+        if command.tool_choice.is_required and is_split:
+            return CallsOnlyParser(parser)
+        if self._marks is None or (self._marks.opens_thoughts and not is_split):
+            return parser
+        opening = self._marks.opening
+        is_open = bool(opening) and prompt.text.rstrip().endswith(opening)
+        return WrapperParser(parser, self._marks, is_open=is_open)
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))

@@ -214,6 +214,13 @@ def test_a_vocabulary_that_no_grammar_can_hold_serves_all_that_need_none() -> No
         planner.plan(command(constraint=schema({"type": "object"})), "")
 
 
+def test_a_text_of_functionary_has_its_recipient_before_the_form() -> None:
+    asked = command(constraint=schema({"type": "boolean"}))
+    plan = ConstraintPlanner(WORDS, WORDS.compiler, functionary.V32).plan(asked, "")
+    assert plan is not None
+    assert begun(plan) == "all\n"
+
+
 # ---------------------------------------------------------------- answers in messages
 
 

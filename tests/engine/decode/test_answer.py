@@ -146,6 +146,25 @@ def test_each_call_has_an_id_of_its_own() -> None:
     assert all(re.fullmatch(r"call_[0-9a-f]{24}", call_id) for call_id in ids)
 
 
+def test_a_call_that_a_limit_cuts_leaves_no_text() -> None:
+    text = "Well.\n" + CALL
+    for end in range(len("Well.\n<t"), len(text)):
+        answer = with_tools()
+        events = [event for piece in one_by_one(text[:end]) for event in answer.feed(piece)]
+        events += answer.finish(cut=True)
+        assert text_of(events).strip() == "Well."
+        assert [name for name, _ in calls_of(events)] in ([], ["weather"])
+
+
+@pytest.mark.parametrize("stop", ["_call>", '"name"', "weath"])
+def test_a_call_that_a_stop_string_cuts_leaves_no_text(stop: str) -> None:
+    answer = with_tools(stop)
+    events = events_of(answer, one_by_one("Well.\n" + CALL))
+    assert answer.stop_string == stop
+    assert text_of(events).strip() == "Well."
+    assert calls_of(events) == []
+
+
 def test_an_answer_without_calls_has_none() -> None:
     answer = with_tools()
     assert text_of(events_of(answer, [b"no <tool_", b"box> here"])) == "no <tool_box> here"

@@ -10,14 +10,21 @@ from typing import Any
 import pytest
 
 from app.base.json_types import as_json
-from app.chat.parsing.stream_parser import PlainParser, StreamParser
+from app.chat.parsing.stream_parser import ParsedAnswer, PlainParser, StreamParser, collect
 from app.chat.template.chat_template import ChatTemplate
 from app.chat.tool_formats.channels.harmony import HarmonyParser
 from app.chat.tool_formats.hermes import HermesParser
 from app.engine.prompt.builder import Prompt, PromptBuilder, Tokenizer
 from app.engine.prompt.generated_turns import GeneratedTurn
 from app.errors import ContextOverflow, InvalidRequest, TemplateRefused, TemplateTooSlow
-from app.protocol import Generate, Prefill, Render, SamplingParams
+from app.protocol import (
+    Generate,
+    Prefill,
+    ReasoningParams,
+    Render,
+    SamplingParams,
+    ToolChoice,
+)
 
 BOS = 1
 CONTENTS = "{% for message in messages %}{{ message.content }}{% endfor %}"
@@ -442,3 +449,56 @@ def test_tools_of_which_openai_leaves_out_most_are_shown() -> None:
     ]
     command = Render(request_id="r", messages=as_json([user("Hi")]), tools=as_json(tools))
     assert builder(template).render(command) == "a: b: pstringc: qstringHi"
+
+
+def read_by(prompts: PromptBuilder, command: Generate, text: str, *, cut: bool) -> ParsedAnswer:
+    fresh = parser(prompts, command)
+    return collect([*fresh.feed(text), *fresh.finish(cut=cut)])
+
+
+def test_a_required_call_that_is_cut_has_no_content_and_thoughts_stay() -> None:
+    choice = ToolChoice(is_required=True)
+    asked = generate(user("Hi"), tools=[TOOL], tool_choice=choice)
+    for text in ("<", "<tool_c", '<tool_call>\n{"name": "wea'):
+        assert read_by(builder(), asked, text, cut=True) == ParsedAnswer()
+    thinking = builder(CONTENTS + "{# </think> #}")
+    found = read_by(thinking, asked, "<think>Hm.</think>\n\n<", cut=True)
+    assert found == ParsedAnswer("", "Hm.")
+    kept = {"reasoning": ReasoningParams(is_split=False), "tool_choice": choice}
+    asked = generate(user("Hi"), tools=[TOOL], **kept)
+    found = read_by(thinking, asked, "<think>Hm.</think>\n\n<tool_c", cut=True)
+    assert found.content.strip() == "<think>Hm.</think>"
+    harmony = builder(CONTENTS + "{# <|channel|> <|message|> #}")
+    text = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant to=functions.w"
+    assert "Hm." in read_by(harmony, asked, text, cut=True).content
+    assert "functions" not in read_by(harmony, asked, text, cut=True).content
+
+
+@pytest.mark.parametrize("tools", [[], [TOOL]])
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("<|START_RESPONSE|>", "<|START_RESPONSE|>Hi<|END_RESPONSE|>"),
+        ("<|START_TEXT|>", "<|START_TEXT|>Hi<|END_TEXT|>"),
+        (">>>${recipient}", "all\nHi"),
+        ("<|channel>thought", "<|channel>thought\n<channel|>Hi<channel|>"),
+    ],
+)
+def test_what_stands_around_an_answers_text_is_not_shown(
+    template: str, text: str, tools: list[dict[str, Any]]
+) -> None:
+    prompts = builder(CONTENTS + f"{{# {template} #}}")
+    asked = generate(user("Hi"), tools=tools)
+    assert read_by(prompts, asked, text, cut=False) == ParsedAnswer("Hi")
+
+
+def test_a_mark_that_the_prompt_ends_with_is_open() -> None:
+    prompts = builder(CONTENTS + "<|START_RESPONSE|>")
+    assert read_by(prompts, generate(user("Hi")), "Hi<|END_RESPONSE|>", cut=False).content == "Hi"
+
+
+def test_thoughts_that_are_to_stay_in_the_text_keep_their_tags() -> None:
+    prompts = builder(CONTENTS + "{# <|channel>thought #}")
+    asked = generate(user("Hi"), reasoning=ReasoningParams(is_split=False))
+    text = "<|channel>thought\nHm.<channel|>Hi"
+    assert read_by(prompts, asked, text, cut=False) == ParsedAnswer(text)

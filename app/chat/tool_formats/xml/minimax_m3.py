@@ -216,7 +216,7 @@ def _filled(grammar: Grammar, option: JsonObject, depth: int, tool: ToolSpec) ->
 
 FORMAT = ToolFormat(
     name="minimax-m3",
-    tags=(MARK,),
+    tags=(MARK, "<tool_call>", "</tool_call>"),
     recognises=lambda source: MARK in source and '<invoke name="' in source,
     parser=MiniMaxM3Parser,
     names=_NAMES,
