@@ -140,6 +140,8 @@ def _model_warnings(settings: Settings) -> list[str]:
         return [f"model_name: {error.message}"]
     if found is None:
         return [f"no model (.gguf file) in {settings.models_dir}"]
+    if refusal := catalog.refusal(found):
+        return [f"{found.name} {refusal}", *_profile_warnings(settings, catalog)]
     return _profile_warnings(settings, catalog)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from app.errors import ModelLoadFailed, ServiceStopping, reason_of, unforeseen
+from app.errors import LoadParamsRefused, ModelLoadFailed, ServiceStopping, reason_of, unforeseen
 from app.host.load_plan import LoadPlan
 from app.host.loader import Loader
 from app.host.process.spawn import SpawnedEngine
@@ -47,8 +47,9 @@ class InitialLoad:
         """Let the first of `files` serve that can be loaded.
 
         Raises:
-            Exception: none could be; the error of the only one, or `ModelLoadFailed` with the
-                reasons of several.
+            LoadParamsRefused: a setting makes a model unloadable.
+            Exception: none could be loaded; the error of the only one, or `ModelLoadFailed` with
+                the reasons of several.
         """
         failures: list[Exception] = []
         try:
@@ -59,8 +60,8 @@ class InitialLoad:
                     if len(files) > 1:
                         await self._check(file)
                     self._status.serve(await self._load(file))
-                except ServiceStopping:
-                    raise
+                except (ServiceStopping, LoadParamsRefused):
+                    raise  # a setting at fault would be so for every model
                 except Exception as error:
                     failures.append(error)
                     self._record(file, error, is_last=len(failures) == len(files))

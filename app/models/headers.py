@@ -29,8 +29,9 @@ class Reading:
 class HeaderCache:
     """Reads headers; a file is read again once its size or modification time has changed.
 
-    A header has a few megabytes at most and is read in tens of milliseconds; what is kept of it
-    is a few hundred bytes. Thread-safe: at worst two threads read the same header.
+    A header has a few megabytes at most; one with a large vocabulary takes tenths of a second on
+    a small device. What is kept of it is a few hundred bytes. Thread-safe: at worst two threads
+    read the same header.
     """
 
     def __init__(self) -> None:

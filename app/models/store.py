@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import ModelNotFound
-from app.models.catalog import Catalog, is_model_name, part_names
+from app.models.catalog import Catalog, composed_name, is_model_name, part_names
 from app.models.facts import model_facts
 from app.models.gguf import GgufError, read_header
 from app.models.kinds import file_kind
@@ -120,6 +120,7 @@ def _check_model(source: Path, *, is_whole: bool) -> None:
 
 def _check_target(source: Path, target: Path, *, force: bool) -> None:
     if not target.exists() and not target.is_symlink():
+        _check_for_equivalent(target)
         return
     if target.exists() and target.samefile(source):
         raise ModelRefused(f"{source} and {target} are the same file")
@@ -127,6 +128,16 @@ def _check_target(source: Path, target: Path, *, force: bool) -> None:
         raise ModelRefused(f"{target} is a folder")
     if not force:
         raise ModelRefused(f"{target.name} already exists; use --force to replace it")
+
+
+def _check_for_equivalent(target: Path) -> None:
+    """Refuse a name that differs from that of another file only in how Unicode writes it."""
+    composed = composed_name(target.name)
+    for path in target.parent.iterdir():
+        if path.name != target.name and composed_name(path.name) == composed:
+            raise ModelRefused(
+                f"{path.name} already exists, its name in another Unicode form; remove it first"
+            )
 
 
 def _check_free_space(folder: Path, size_bytes: int) -> None:

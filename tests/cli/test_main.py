@@ -192,6 +192,18 @@ def test_check_config_warns_of_what_will_not_work(
     assert "warning: models_dir /nowhere is not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("named", [[], ["--model-name", "lora"]])
+def test_check_config_warns_of_a_file_that_cannot_serve(
+    models_dir: Path, capsys: Capture, named: list[str]
+) -> None:
+    write_llama(models_dir / "lora.gguf", general__type="adapter")
+    assert main(["check-config", "--models-dir", str(models_dir), *named]) == 0
+    assert "warning: lora.gguf is a LoRA adapter" in capsys.readouterr().err
+    write_llama(models_dir / "m.gguf")
+    assert main(["check-config", "--models-dir", str(models_dir), *named]) == 0
+    assert bool(capsys.readouterr().err) == bool(named)
+
+
 def test_check_config_warns_of_a_profile_whose_model_is_not_there(
     models_dir: Path, capsys: Capture
 ) -> None:

@@ -10,11 +10,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from app.base.json_types import as_json
-from app.engine.llama import build_version
+from app.engine import main as engine_main
+from app.engine.ipc.channel import Channel
+from app.engine.llama import DecodeFailed, build_version
 from app.protocol import (
     Command,
     Event,
@@ -155,6 +159,21 @@ def test_a_file_that_is_no_model_refuses_the_load_and_logs_why(
     events = engine.events_until(LoadFailed)
     assert any(isinstance(event, LogLine) and event.level == "error" for event in events)
     assert engine.exit_code() == 3
+
+
+def test_a_model_that_loads_but_does_not_run_refuses_the_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise DecodeFailed("llama_decode returned -3")
+
+    posted: list[Event] = []
+    channel = cast(Channel, SimpleNamespace(post=posted.append, flush=lambda: None))
+    monkeypatch.setattr(engine_main, "_warm_up", fail)
+    assert engine_main._load(LOAD, channel) is None
+    failed = posted[-1]
+    assert isinstance(failed, LoadFailed)
+    assert failed.message == f"llama.cpp could not run '{NANO.name}': llama_decode returned -3"
 
 
 def test_commands_that_come_with_the_load_are_not_lost(engine: EngineProcess) -> None:

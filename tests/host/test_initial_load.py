@@ -132,6 +132,20 @@ async def test_a_configured_model_that_does_not_load_is_an_error_beside_good_one
     assert name in supervisor.status.message
 
 
+async def test_a_setting_that_no_model_loads_with_is_named_at_once(
+    supervisor: Supervisor, catalog: Catalog
+) -> None:
+    ages(catalog, "second.gguf", "first.gguf")
+    params = LoadParams(n_ctx=512, n_threads=1, chat_template="{% if %}")
+    supervisor.reconfigure(params, QueueParams(), (), Timeouts())
+    with capture_logs() as lines:
+        supervisor.start(None)
+        await supervisor.initial_load_done()
+    assert supervisor.status.name == "error"
+    assert "template" in supervisor.status.message
+    assert len([line for line in lines if line["event"] == "model_load_failed"]) == 1
+
+
 async def test_a_model_that_loads_later_is_no_longer_warned_of(
     supervisor: Supervisor, catalog: Catalog
 ) -> None:

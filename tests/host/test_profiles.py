@@ -94,6 +94,14 @@ async def test_without_profiles_an_engine_is_told_that_there_are_none(service: S
     assert (await service.told())[-1]["names"] == []
 
 
+@pytest.mark.parametrize("written", ["caf\u00e9", "cafe\u0301"])
+@pytest.mark.parametrize("name", ["caf\u00e9.gguf", "cafe\u0301.gguf", "caf\u00e9.GGUF"])
+def test_a_profile_names_its_model_in_any_unicode_form(written: str, name: str) -> None:
+    assert profile("kitchen", model=written).is_for(name)
+    assert profile("kitchen", model="").is_for(name)
+    assert not profile("kitchen", model="cafe").is_for(name)
+
+
 @pytest.mark.parametrize("named", ["second.gguf", "second"])
 async def test_a_profile_of_another_model_waits_for_that_model(
     service: Service, named: str

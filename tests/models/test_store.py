@@ -8,6 +8,7 @@ import shutil
 import stat
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,35 @@ def test_a_model_of_that_name_is_replaced_only_by_force(models: Path, source: Pa
         add_model(models, source)
     add_model(models, source, force=True)
     assert (models / "tiny.gguf").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_name_that_only_unicode_tells_from_another_is_refused(
+    models: Path, source: Path, force: bool
+) -> None:
+    (added,) = add_model(models, source, "caf\u00e9")
+    with pytest.raises(ModelRefused, match="another Unicode form"):
+        add_model(models, source, "cafe\u0301", force=force)
+    assert files(models) == [added.name]
+    assert remove_model(models, "cafe\u0301") == [added]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"general__type": "adapter"}, "is a LoRA adapter"),
+        ({"general__architecture": "clip"}, "is a projector"),
+        ({"general__architecture": "bert"}, "is an embedding model"),
+        ({"tensors": ()}, "is a vocabulary without weights"),
+    ],
+)
+def test_a_file_that_cannot_serve_is_refused_with_what_it_is(
+    models: Path, source: Path, changes: dict[str, Any], what: str
+) -> None:
+    write_llama(source, **changes)
+    with pytest.raises(ModelRefused, match=what):
+        add_model(models, source)
+    assert files(models) == []
 
 
 def test_a_file_is_not_copied_onto_itself(models: Path, source: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -101,8 +102,9 @@ def _known_model(service: Service, named: str, folders: set[str]) -> str:
     try:
         return service.catalog.find(named).name
     except ModelNotFound:
-        if folder_name(named) in folders:
-            return named
+        for form in (named, *(unicodedata.normalize(each, named) for each in ("NFC", "NFD"))):
+            if folder_name(form) in folders:
+                return form
         raise
 
 

@@ -14,6 +14,7 @@ import pytest
 from app.api.dialects.chat_completions.answer_schemas import ChatResponse
 from app.api.schemas.cache import CacheResponse, ClearCacheResponse, RestoreCacheResponse
 from app.api.schemas.service import HealthResponse
+from app.promptcache.folders import folder_name
 from app.promptcache.lock import FolderLock
 from tests.host import fake_engine
 from tests.live.server import LiveServer, user
@@ -175,6 +176,14 @@ def test_without_a_model_only_the_folders_are_described(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- forget
+
+
+def test_what_a_removed_model_left_is_forgotten_by_its_name_in_any_unicode_form(
+    own: Service,
+) -> None:
+    own.keep(folder_name("caf\u00e9.gguf"), 10)
+    body = own.clear("?model=cafe%CC%81.gguf").json()
+    assert (body["entries"], body["bytes"]) == (1, 10)
 
 
 def test_everything_is_forgotten_by_the_engine_and_on_disk(own: Service) -> None:
