@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import random
 import re
@@ -14,7 +15,7 @@ from app.base.special_token import SpecialToken
 from app.chat.template.chat_template import CHATML
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.prompt.conversation_date import ConversationDates
-from app.engine.prompt.special_texts import sought_by
+from app.engine.prompt.special_texts import SpecialTexts, sought_by
 from app.errors import TemplateRefused
 from tests.engine.prompt.marks import Marks, generate, offered, said
 
@@ -27,7 +28,7 @@ SPECIAL = re.compile(
     r"|<\|[a-z_]+\|?>|<[a-z_]+\|>|\[/?[A-Z_]{3,}\]|</?s>"
     r"|</?[a-z_]{3,20}(?::[a-z]+)?>"
 )
-N_MARKS = 2
+N_MARKS = 1
 # Some templates cut off what is before it, whoever wrote it. Not if it is text.
 CUTTING = frozenset({"</think>"})
 
@@ -43,7 +44,9 @@ def builders(source: str) -> tuple[Marks, PromptBuilder, PromptBuilder]:
     vocabulary = Marks({*special_texts(source), "<think>", "</think>"})
     tokens = [SpecialToken(text) for text in vocabulary.texts]
     guarding = PromptBuilder(vocabulary, source, n_ctx=10**7, special_tokens=tokens)
-    return vocabulary, guarding, PromptBuilder(vocabulary, source, n_ctx=10**7)
+    open_ = copy.copy(guarding)  # compiling and trying the template again would take the most time
+    open_._special_texts = SpecialTexts((), (), source)
+    return vocabulary, guarding, open_
 
 
 def sample(texts: list[str]) -> list[str]:
@@ -91,7 +94,7 @@ def test_what_the_assistant_said_with_its_tags_is_written_as_before(name: str) -
     tags = {*prompts.tags, *sought_by(source)} & set(vocabulary.texts)
     answer = "<think>Hm</think>".join(sorted(tags | {""}))
     asked, so = {"role": "user", "content": "Hi"}, {"role": "user", "content": "So?"}
-    for content in [answer, *sorted(tags)]:
+    for content in [answer, *sorted(tags)[:2]]:
         command = generate([asked, {"role": "assistant", "content": content}, so])
         try:
             wanted = before.build(command).tokens
