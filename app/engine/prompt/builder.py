@@ -28,7 +28,7 @@ from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_c
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
-from app.engine.prompt.special_texts import Rendered, SpecialTexts
+from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
@@ -109,7 +109,8 @@ class PromptBuilder:
             param = "load_model_configs.tool_format"
             raise LoadParamsRefused(error.args[0], param=param) from None
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
-        self._special_texts = SpecialTexts(special_tokens, self.tags, source)
+        in_answers = {*self.tags, *sought_by(source)} - set(tokenizer.end_texts)
+        self._special_texts = SpecialTexts(special_tokens, in_answers, source)
         self._marks = detect_marks(source)
         self._dates = ConversationDates()
         self._system_prefixes = SystemPrefixes(self._shared)

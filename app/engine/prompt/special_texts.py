@@ -22,6 +22,14 @@ from app.base.special_token import SpecialToken
 _POOL = (*range(0x1D800, 0x1DA00), *range(0x17000, 0x187F8))
 _POOL_CHARS = re.compile("[\U0001d800-\U0001d9ff\U00017000-\U000187f7]")
 _ESCAPED = re.compile(r"\\ud8[0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
+_SOUGHT = re.compile(
+    r"""
+    \.\s*(?:r?split|r?partition|startswith|endswith|replace|r?find|r?index|count)
+    \(\s*(?:'([^'\n]+)'|"([^"\n]+)")
+    | (?:'([^'\n]+)'|"([^"\n]+)")\s+(?:not\s+)?in\b
+    """,
+    re.VERBOSE,
+)
 _KEPT = frozenset("<>&'\"")
 _SPACES = " \t\n\v\f\r"
 _TRUSTED_ROLES = ("system", "developer")
@@ -234,6 +242,11 @@ class SpecialTexts:
 
 
 _NO_TOKEN = SpecialToken("")
+
+
+def sought_by(template_source: str) -> set[str]:
+    """Return the texts that a template looks for in what it is given, such as `</think>`."""
+    return {text for match in _SOUGHT.finditer(template_source) for text in match.groups() if text}
 
 
 def _begins(first: str, seconds: set[str]) -> str:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from app.base.json_types import JsonObject, as_json
 from app.base.special_token import SpecialToken
+from app.chat.template.chat_template import CHATML
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.prompt.generated_turns import GeneratedTurn
-from app.engine.prompt.special_texts import Rendered, SpecialTexts
+from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.protocol import CountTokens, Prefill, Render
 from tests.engine.prompt.marks import FIRST_SPECIAL, Marks, generate, offered, said
 
@@ -70,6 +71,14 @@ def test_tags_that_templates_look_for_stay_in_what_the_assistant_says() -> None:
         END,
         START,
     ]
+
+
+def test_a_template_tells_what_it_looks_for_in_answers() -> None:
+    source = "{% if '<a>' in x and \"<b>\" not in x %}{{ x.split('<c>')[0] + '<d>' }}{% endif %}"
+    assert sought_by(source) == {"<a>", "<b>", "<c>"}
+    prompts = builder(CHATML + "{% if '[X]' in messages[0].content %}!{% endif %}")
+    messages = user("[X]"), {"role": "assistant", "content": f"[X]{END}"}, user("Go")
+    assert specials(prompts, *messages).count("[X]") == 1
 
 
 def test_without_special_tokens_to_guard_nothing_is_changed() -> None:

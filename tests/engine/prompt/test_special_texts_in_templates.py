@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import random
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from app.base.special_token import SpecialToken
 from app.chat.template.chat_template import CHATML
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.prompt.conversation_date import ConversationDates
+from app.engine.prompt.special_texts import SpecialTexts, sought_by
+from app.errors import TemplateRefused
 from tests.engine.prompt.marks import Marks, generate, offered, said
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
@@ -24,14 +28,25 @@ SPECIAL = re.compile(
     r"|<\|[a-z_]+\|?>|<[a-z_]+\|>|\[/?[A-Z_]{3,}\]|</?s>"
     r"|</?[a-z_]{3,20}(?::[a-z]+)?>"
 )
-N_MARKS = 3
-# Templates look for these, and cut off what is before them, whoever wrote it. Not if they are text.
-CUTTING = frozenset({"</think>", "<tool_sep>"})
+N_MARKS = 1
+# Some templates cut off what is before it, whoever wrote it. Not if it is text.
+CUTTING = frozenset({"</think>"})
 
 
 def special_texts(source: str) -> list[str]:
     """Return what looks like special tokens in a template."""
     return sorted({match[0] for match in SPECIAL.finditer(source)} | {"<|im_end|>"})
+
+
+@cache
+def builders(source: str) -> tuple[Marks, PromptBuilder, PromptBuilder]:
+    """Return a vocabulary, and builders that guard its special tokens and that do not."""
+    vocabulary = Marks({*special_texts(source), "<think>", "</think>"})
+    tokens = [SpecialToken(text) for text in vocabulary.texts]
+    guarding = PromptBuilder(vocabulary, source, n_ctx=10**7, special_tokens=tokens)
+    open_ = copy.copy(guarding)  # compiling and trying the template again would take the most time
+    open_._special_texts = SpecialTexts((), (), source)
+    return vocabulary, guarding, open_
 
 
 def sample(texts: list[str]) -> list[str]:
@@ -56,20 +71,34 @@ def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_no_mark_becomes_a_special_token_and_the_text_stays_the_same(name: str) -> None:
     source = TEMPLATES[name]
-    vocabulary = Marks(special_texts(source))
-    tokens = [SpecialToken(text) for text in vocabulary.texts]
-    prompts = PromptBuilder(vocabulary, source, n_ctx=10**7, special_tokens=tokens)
-    before = PromptBuilder(vocabulary, source, n_ctx=10**7)
+    vocabulary, prompts, before = builders(source)
     plain = generate(said("so"), offered("so"))
     assert prompts.build(plain) == before.build(plain)
+    tags = {*prompts.tags, *sought_by(source)}
     for mark in sample(vocabulary.texts):
-        answer = "it" if mark in prompts.tags else mark
-        prompt = prompts.build(generate(said(mark, by_assistant=answer), offered(mark)))
         soft = harmless(mark)
-        answer = "it" if mark in prompts.tags else soft
-        as_soft = prompts.build(generate(said(soft, by_assistant=answer), offered(soft)))
+        hard, easy = (
+            generate(said(each, by_assistant="it" if mark in tags else each), offered(each))
+            for each in (mark, soft)
+        )
+        prompt, as_soft = prompts.build(hard), prompts.build(easy)
         assert vocabulary.specials(prompt.tokens) == vocabulary.specials(as_soft.tokens), mark
         if mark not in CUTTING:
-            answer = "it" if mark in prompts.tags else mark
-            command = generate(said(mark, by_assistant=answer), offered(mark))
-            assert vocabulary.text(prompt.tokens) == before.render(command), mark
+            assert vocabulary.text(prompt.tokens) == before.render(hard), mark
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_what_the_assistant_said_with_its_tags_is_written_as_before(name: str) -> None:
+    source = TEMPLATES[name]
+    vocabulary, prompts, before = builders(source)
+    tags = {*prompts.tags, *sought_by(source)} & set(vocabulary.texts)
+    answer = "<think>Hm</think>".join(sorted(tags | {""}))
+    asked, so = {"role": "user", "content": "Hi"}, {"role": "user", "content": "So?"}
+    for content in [answer, *sorted(tags)[:2]]:
+        command = generate([asked, {"role": "assistant", "content": content}, so])
+        try:
+            wanted = before.build(command).tokens
+        except TemplateRefused:
+            continue
+        if {"<think>", "</think>"} <= tags or "<think>" not in content:
+            assert prompts.build(command).tokens == wanted
