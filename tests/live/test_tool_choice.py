@@ -206,7 +206,8 @@ def test_a_call_in_pieces_is_the_whole_one(server: LiveServer, choice: Any) -> N
 
 
 def test_a_limit_cuts_a_required_call_and_says_so(server: LiveServer) -> None:
-    max_tokens, choice = 0, {"finish_reason": "length"}
+    max_tokens = 0
+    choice: dict[str, Any] = {"finish_reason": "length"}
     while choice["finish_reason"] == "length" and max_tokens < 40:
         max_tokens += 1
         choice = ask(server, GREEN, tool_choice=named("set_led"), max_tokens=max_tokens)
