@@ -18,7 +18,7 @@ _N_ESCAPE = 6  # characters of `\uXXXX`
 _NO_CHARACTER = "\\ufffd"
 
 
-class CallArguments:
+class ArgumentsText:
     """The JSON text of one call's arguments, as it arrives."""
 
     def __init__(self) -> None:

@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from app.chat.parsing.call_arguments import CallArguments
+from app.chat.parsing.call_arguments import ArgumentsText
 
 
 def taken(text: str, n_piece: int = 10_000) -> tuple[str, bool]:
     """Return what is passed on of `text`, and whether it is whole."""
-    arguments = CallArguments()
+    arguments = ArgumentsText()
     pieces = (text[at : at + n_piece] for at in range(0, len(text), n_piece))
     return "".join(map(arguments.take, pieces)), arguments.are_whole
 

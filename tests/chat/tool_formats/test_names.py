@@ -51,18 +51,18 @@ def test_a_call_with_odd_names_is_read_as_the_grammar_admits_it(name: str, token
 @every_format
 def test_a_call_that_is_cut_within_an_odd_name_is_begun_and_shows_no_mark_up(name: str) -> None:
     known = BY_NAME[name]
-    tools = [ToolSpec("get", nested(["Issue Type", "filter[name]", "f(x)", "a:b", "p=q", "<b>"]))]
+    tools = [ToolSpec("get", nested(["Issue Type", "f(x)", "a:b", "<b>"]))]
     words = vocabulary(name, False)
     block, grammar = block_of(known, one=True, tools=tools)
     opening = block.before + block.trigger
     text = opening + words.shortest(words.matcher(grammar), random.Random(name))
-    for end in range(len(opening), len(text)):
+    for end in range(len(opening), len(text), 3):
         parser = known.parser({"get": tools[0].parameters})
         answer = collect([*parser.feed(text[:end]), *parser.finish(cut=True)])
         assert answer.content == "", text[:end]
         for call in answer.tool_calls:
             assert call.name == "get"
-            assert not call.complete or json.loads(call.arguments)["<b>"] == "v5"
+            assert not call.complete or json.loads(call.arguments)["<b>"] == "v3"
 
 
 @every_format
@@ -126,7 +126,8 @@ def test_a_call_with_odd_names_is_read_as_the_template_shows_it(path: Path) -> N
         text = written_by(path.read_text(), known, [function], [("get_weather", arguments)])
     except TemplateRefused as error:
         pytest.skip(f"no such conversation: {error}")
-    for pieces in ([text], list(text)):
+    for n_piece in (len(text), 7):
+        pieces = (text[at : at + n_piece] for at in range(0, len(text), n_piece))
         parser = known.parser({"get_weather": FLAT})
         events = [event for piece in pieces for event in parser.feed(piece)]
         (call,) = collect([*events, *parser.finish()]).tool_calls

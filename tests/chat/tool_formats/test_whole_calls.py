@@ -59,10 +59,10 @@ def test_whole_calls_have_objects_for_arguments_however_an_answer_is_spoiled(
     if known.name in BY_NAME:
         block, _ = block_of(known, one=False)
         before = block.before + block.trigger
-        texts += [before + text for text in walks(known.name, 4, one=False)]
+        texts += [before + text for text in walks(known.name, 3, one=False)]
     tags = [*filter(None, known.tags), *ENDS.get(known.name, ())]
     chance = random.Random(known.name)
-    for _ in range(150):
+    for _ in range(60):
         assert_honest(known, spoiled(chance, chance.choice(texts), [*SPOILS, *tags, *tags]))
 
 

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Any
 
 from app.base.json_types import without_lone_surrogates
-from app.chat.parsing.call_arguments import CallArguments as Arguments
+from app.chat.parsing.call_arguments import ArgumentsText
 from app.chat.parsing.json_value import SPACE, JsonValue
 from app.chat.parsing.stream_parser import CallArguments, CallEnd, CallStart, StreamEvent
 
@@ -71,7 +71,7 @@ class JsonCallReader:
         self._raw: list[str] = []
         self._key = ""
         self._before_name: list[str] = []  # arguments that came before the name
-        self._arguments = Arguments()
+        self._arguments = ArgumentsText()
         self._arguments_seen = False
         self._arguments_whole = False
         self._events: list[StreamEvent] = []

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
-from app.chat.parsing.call_arguments import CallArguments as Arguments
+from app.chat.parsing.call_arguments import ArgumentsText
 from app.chat.parsing.incremental import Input, NoCall, Step, any_of, n_held
 from app.chat.parsing.stream_parser import (
     CallArguments,
@@ -53,7 +53,7 @@ class ScriptedParser:
         self._has_said = False
         self._is_cut = False
         self._n_calls = 0
-        self._arguments = Arguments()
+        self._arguments = ArgumentsText()
         self._script = self._run()
         self._resume()
 
@@ -180,7 +180,7 @@ class ScriptedParser:
         if not name:
             raise NoCall
         self._put(CallStart(self._n_calls, name))
-        self._arguments = Arguments()
+        self._arguments = ArgumentsText()
 
     def _argue(self, json_text: str) -> None:
         if strict := self._arguments.take(json_text):
