@@ -309,7 +309,8 @@ class PromptBuilder:
             return parser
         goes_on = command.prompt_end == "continued"
         is_open = opens_reasoning(prompt.text, self.reasoning, goes_on=goes_on)
-        return ReasoningParser(parser, self.reasoning, is_open=is_open)
+        is_closed = not goes_on and prompt.text.rstrip().endswith(self.reasoning.closing)
+        return ReasoningParser(parser, self.reasoning, is_open=is_open, is_closed=is_closed)
 
     def _without_marks(
         self, parser: StreamParser, command: Generate, prompt: Prompt
