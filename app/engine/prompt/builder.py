@@ -17,7 +17,7 @@ from app.chat.parsing.reasoning import (
     opens_reasoning,
 )
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
-from app.chat.parsing.wrappers import CallsOnlyParser, WrapperParser, detect_marks
+from app.chat.parsing.wrappers import RequiredCallsParser, WrapperParser, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.tools import written_with
@@ -316,15 +316,11 @@ class PromptBuilder:
         self, parser: StreamParser, command: Generate, prompt: Prompt
     ) -> StreamParser:
         """Return a parser that drops what the model writes around text and required calls."""
-        may_think = self.reasoning is not None or isinstance(parser, MessagesParser)
-        is_split = command.reasoning.is_split or not may_think
-        if command.tool_choice.is_required and is_split:
-            return CallsOnlyParser(parser)
-        if self._marks is None or (self._marks.opens_thoughts and not is_split):
-            return parser
-        opening = self._marks.opening
-        is_open = bool(opening) and prompt.text.rstrip().endswith(opening)
-        return WrapperParser(parser, self._marks, is_open=is_open)
+        marks = self._marks
+        if marks is not None and (command.reasoning.is_split or not marks.opens_thoughts):
+            is_open = bool(marks.opening) and prompt.text.rstrip().endswith(marks.opening)
+            parser = WrapperParser(parser, marks, is_open=is_open)
+        return RequiredCallsParser(parser) if command.tool_choice.is_required else parser
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))

@@ -19,7 +19,7 @@ from app.chat.parsing.stream_parser import (
     collect,
     joined,
 )
-from app.chat.parsing.wrappers import CallsOnlyParser, WrapperParser, detect_marks
+from app.chat.parsing.wrappers import RequiredCallsParser, WrapperParser, detect_marks
 from app.chat.tool_formats import gemma, json_lists
 from app.chat.tool_formats.hermes import HermesParser
 
@@ -172,8 +172,11 @@ def test_character_by_character_gives_the_same_answer(template: str, text: str, 
     answer(template, text, cut=cut)
 
 
-def test_an_answer_that_is_held_to_be_calls_has_no_text() -> None:
+def test_what_is_left_at_the_end_of_required_calls_is_a_part_of_one() -> None:
     call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
-    result = events_of(CallsOnlyParser(HermesParser()), ["Well " + call, "\n</tool_"], cut=False)
-    assert collect(result) == ParsedAnswer("", "", [ParsedCall("f", "{}", complete=True)])
-    assert events_of(CallsOnlyParser(HermesParser()), ["<tool_c"], cut=True) == []
+    calls = [ParsedCall("f", "{}", complete=True)]
+    result = events_of(RequiredCallsParser(HermesParser()), ["Well.\n" + call, "\n<"], cut=False)
+    assert collect(result) == ParsedAnswer("Well.", "", calls)
+    for text in ("<", "<tool_c", "<tool_call>", '<tool_call>{"na'):
+        for cut in (True, False):
+            assert events_of(RequiredCallsParser(HermesParser()), [text], cut=cut) == []
