@@ -17,7 +17,7 @@ from app.chat.parsing.reasoning import (
     opens_reasoning,
 )
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
-from app.chat.parsing.wrappers import RequiredCallsParser, WrapperParser, detect_marks
+from app.chat.parsing.wrappers import AnswerMarks, RequiredCallsParser, WrapperParser, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.tools import written_with
@@ -80,6 +80,7 @@ class PromptBuilder:
         tool_format: how the model writes tool calls.
         reasoning: what stands around its thoughts; None where it does not think, or in messages
             of their own.
+        marks: what it writes around its text; None where it writes nothing.
 
     Raises:
         TemplateRefused: the template does not compile, or was too slow to be tried.
@@ -111,7 +112,7 @@ class PromptBuilder:
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
         in_answers = {*self.tags, *sought_by(source)} - set(tokenizer.end_texts)
         self._special_texts = SpecialTexts(special_tokens, in_answers, source)
-        self._marks = detect_marks(source)
+        self.marks: AnswerMarks | None = detect_marks(source)
         self._dates = ConversationDates()
         self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
@@ -316,7 +317,7 @@ class PromptBuilder:
         self, parser: StreamParser, command: Generate, prompt: Prompt
     ) -> StreamParser:
         """Return a parser that drops what the model writes around text and required calls."""
-        marks = self._marks
+        marks = self.marks
         if marks is not None and (command.reasoning.is_split or not marks.opens_thoughts):
             is_open = bool(marks.opening) and prompt.text.rstrip().endswith(marks.opening)
             parser = WrapperParser(parser, marks, is_open=is_open)
