@@ -40,14 +40,17 @@ class AnswerMarks:
     stray: tuple[str, ...] = ()
 
 
+_TURN = ("<|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>")  # of Cohere's models
+
 # What a template contains, and the marks that it tells of; the first that is found wins.
 _MARKS: tuple[tuple[str, AnswerMarks], ...] = (
     (
         "<|channel>thought",
         AnswerMarks("<|channel>thought", "<channel|>", opens_thoughts=True, stray=("<|channel>",)),
     ),
-    ("<|START_RESPONSE|>", AnswerMarks("<|START_RESPONSE|>", "<|END_RESPONSE|>")),
-    ("<|START_TEXT|>", AnswerMarks("<|START_TEXT|>", "<|END_TEXT|>")),
+    ("<|START_RESPONSE|>", AnswerMarks("<|START_RESPONSE|>", "<|END_RESPONSE|>", stray=_TURN)),
+    ("<|START_TEXT|>", AnswerMarks("<|START_TEXT|>", "<|END_TEXT|>", stray=_TURN)),
+    (_TURN[0], AnswerMarks(*_TURN)),
     (
         "[END FINAL RESPONSE]",
         AnswerMarks("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]", are_text=True),

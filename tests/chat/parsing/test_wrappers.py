@@ -66,6 +66,8 @@ def test_a_template_without_marks_has_none() -> None:
         (R7B, "Hi\nthere"),
         (R7B, "<|START_RESPONSE|>\nHi\nthere\n<|END_RESPONSE|>\n"),
         ("<|START_TEXT|>", "<|START_TEXT|>Hi\nthere<|END_TEXT|>"),
+        ("<|CHATBOT_TOKEN|>", "<|CHATBOT_TOKEN|>Hi\nthere<|END_OF_TURN_TOKEN|>"),
+        (R7B, "<|CHATBOT_TOKEN|><|START_RESPONSE|>Hi\nthere<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"),
         (GRANITE, "<response>Hi\nthere</response>"),
         (GRANITE, "\n<response>\nHi\nthere\n</response>\n"),
         (GRANITE, "Hi\nthere</response>"),
