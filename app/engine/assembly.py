@@ -52,7 +52,9 @@ def build_loop(
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
-    planner = ConstraintPlanner(model, compiler, prompts.tool_format, prompts.reasoning)
+    planner = ConstraintPlanner(
+        model, compiler, prompts.tool_format, prompts.reasoning, prompts.marks
+    )
     outbox = Outbox(channel, queue.stream_interval_ms / 1000.0)
     interrupt = Interrupt(channel)
     command_handler = CommandHandler(

@@ -35,6 +35,7 @@ class Reader:
             self._vocabulary.compiler(),
             self._builder.tool_format,
             self._builder.reasoning,
+            self._builder.marks,
         )
 
     def read(self, case: Case) -> list[Reading]:

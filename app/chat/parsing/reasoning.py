@@ -96,9 +96,18 @@ class ReasoningParser:
         inner: parses the answer proper.
         tags: what stands around the thoughts.
         is_open: the prompt ended after the opening tag. One that is written again is dropped.
+        is_closed: it ended after the closing tag, so that whitespace before the answer belongs to
+            that.
     """
 
-    def __init__(self, inner: StreamParser, tags: ReasoningTags, *, is_open: bool) -> None:
+    def __init__(
+        self,
+        inner: StreamParser,
+        tags: ReasoningTags,
+        *,
+        is_open: bool,
+        is_closed: bool = False,
+    ) -> None:
         self._inner = inner
         self._tags = tags
         self._in_reasoning = is_open
@@ -108,6 +117,7 @@ class ReasoningParser:
         self._has_thought = False
         self._called = False
         self._may_close = not is_open  # a lone closing tag may come
+        self._is_closed = is_closed
         self._is_cut = False
         self._script = self._run()
         next(self._script, None)
@@ -171,7 +181,7 @@ class ReasoningParser:
             self._may_close = False
             yield from self._input.skip()
         elif not (self._is_cut and self._begins_tag(before.strip())):
-            self._pass_on(before)
+            self._pass_on(before.lstrip() if self._is_closed else before)
 
     def _begins_tag(self, text: str) -> bool:
         tags = (self._tags.opening, self._tags.closing)
@@ -204,7 +214,7 @@ class ReasoningParser:
             sink(self._input.take(len(rest) - n_held(rest, tags)))
             if not (yield from self._input.more()):
                 part = self._input.take(len(self._input.rest))
-                if not (self._is_cut and len(part) > 1):
+                if not (self._is_cut and self._in_reasoning and len(part) > 1):
                     sink(part)
                 return ""
 

@@ -40,14 +40,17 @@ class AnswerMarks:
     stray: tuple[str, ...] = ()
 
 
+_TURN = ("<|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>")  # of Cohere's models
+
 # What a template contains, and the marks that it tells of; the first that is found wins.
 _MARKS: tuple[tuple[str, AnswerMarks], ...] = (
     (
         "<|channel>thought",
         AnswerMarks("<|channel>thought", "<channel|>", opens_thoughts=True, stray=("<|channel>",)),
     ),
-    ("<|START_RESPONSE|>", AnswerMarks("<|START_RESPONSE|>", "<|END_RESPONSE|>")),
-    ("<|START_TEXT|>", AnswerMarks("<|START_TEXT|>", "<|END_TEXT|>")),
+    ("<|START_RESPONSE|>", AnswerMarks("<|START_RESPONSE|>", "<|END_RESPONSE|>", stray=_TURN)),
+    ("<|START_TEXT|>", AnswerMarks("<|START_TEXT|>", "<|END_TEXT|>", stray=_TURN)),
+    (_TURN[0], AnswerMarks(*_TURN)),
     (
         "[END FINAL RESPONSE]",
         AnswerMarks("[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]", are_text=True),
@@ -198,8 +201,8 @@ class WrapperParser:
             self._say(held)
 
 
-class CallsOnlyParser:
-    """Parses an answer that is held to be calls: all other text is marks around them.
+class RequiredCallsParser:
+    """Parses an answer that is held to be calls: what is no call at its end is a part of one.
 
     Args:
         inner: parses the answer.
@@ -210,12 +213,9 @@ class CallsOnlyParser:
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""
-        return _without_text(self._inner.feed(text))
+        return self._inner.feed(text)
 
     def finish(self, *, cut: bool = False) -> list[StreamEvent]:
-        """Return what was held back."""
-        return _without_text(self._inner.finish(cut=cut))
-
-
-def _without_text(events: list[StreamEvent]) -> list[StreamEvent]:
-    return [event for event in events if not isinstance(event, TextPiece)]
+        """Return what was held back and is no text."""
+        events = self._inner.finish(cut=cut)
+        return [event for event in events if not isinstance(event, TextPiece)]

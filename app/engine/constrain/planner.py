@@ -14,6 +14,7 @@ from typing import Protocol
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
 from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
+from app.chat.parsing.wrappers import AnswerMarks
 from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, ToolSpec
@@ -48,6 +49,7 @@ class ConstraintPlanner:
         compiler: compiles grammars for it; None: answers cannot be held to any.
         tool_format: how the model writes calls.
         reasoning: what stands around its thoughts, if it has any.
+        marks: what may stand around its text.
     """
 
     def __init__(
@@ -56,11 +58,14 @@ class ConstraintPlanner:
         compiler: Compiler | None,
         tool_format: ToolFormat,
         reasoning: ReasoningTags | None = None,
+        marks: AnswerMarks | None = None,
     ) -> None:
         self._tokens = tokens
         self._maybe_compiler = compiler
         self._format = tool_format
         self._reasoning = reasoning
+        is_sure = marks is not None and not (marks.are_text or marks.opens_thoughts)
+        self._marks = (marks.opening, marks.closing) if marks is not None and is_sure else ()
 
     def forget(self) -> None:
         """Forget the grammars that were compiled."""
@@ -182,7 +187,11 @@ class ConstraintPlanner:
 
     def _text(self, grammar: Grammar, constraint: Constraint) -> str:
         header = grammar.literal(self._format.header) if self._format.header else ""
-        return sequence(header, _expression(grammar, constraint))
+        text = sequence(header, _expression(grammar, constraint))
+        if not self._marks:
+            return text
+        opening, closing = (f"({grammar.literal(mark)})?" for mark in self._marks)
+        return sequence(opening, text, closing)
 
     def _after_thoughts(self, grammar: Grammar, answer: str) -> str:
         thoughts = self._format.thoughts(grammar) if self._format.thoughts else ""
@@ -222,7 +231,7 @@ class ConstraintPlanner:
             raise InvalidRequest(f"tools: {error}", param="tools") from None
 
     def _grammar(self) -> Grammar:
-        return Grammar(self._format.tags, self._tokens.token_of)
+        return Grammar((*self._format.tags, *self._marks), self._tokens.token_of)
 
     def _held(
         self, write: Callable[[Sequence[ToolSpec]], str], tools: _Tools, param: str

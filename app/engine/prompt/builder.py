@@ -17,7 +17,7 @@ from app.chat.parsing.reasoning import (
     opens_reasoning,
 )
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
-from app.chat.parsing.wrappers import CallsOnlyParser, WrapperParser, detect_marks
+from app.chat.parsing.wrappers import AnswerMarks, RequiredCallsParser, WrapperParser, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.tools import written_with
@@ -80,6 +80,7 @@ class PromptBuilder:
         tool_format: how the model writes tool calls.
         reasoning: what stands around its thoughts; None where it does not think, or in messages
             of their own.
+        marks: what it writes around its text; None where it writes nothing.
 
     Raises:
         TemplateRefused: the template does not compile, or was too slow to be tried.
@@ -111,7 +112,7 @@ class PromptBuilder:
         self.reasoning: ReasoningTags | None = detect_reasoning(source)
         in_answers = {*self.tags, *sought_by(source)} - set(tokenizer.end_texts)
         self._special_texts = SpecialTexts(special_tokens, in_answers, source)
-        self._marks = detect_marks(source)
+        self.marks: AnswerMarks | None = detect_marks(source)
         self._dates = ConversationDates()
         self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
@@ -309,21 +310,18 @@ class PromptBuilder:
             return parser
         goes_on = command.prompt_end == "continued"
         is_open = opens_reasoning(prompt.text, self.reasoning, goes_on=goes_on)
-        return ReasoningParser(parser, self.reasoning, is_open=is_open)
+        is_closed = not goes_on and prompt.text.rstrip().endswith(self.reasoning.closing)
+        return ReasoningParser(parser, self.reasoning, is_open=is_open, is_closed=is_closed)
 
     def _without_marks(
         self, parser: StreamParser, command: Generate, prompt: Prompt
     ) -> StreamParser:
         """Return a parser that drops what the model writes around text and required calls."""
-        may_think = self.reasoning is not None or isinstance(parser, MessagesParser)
-        is_split = command.reasoning.is_split or not may_think
-        if command.tool_choice.is_required and is_split:
-            return CallsOnlyParser(parser)
-        if self._marks is None or (self._marks.opens_thoughts and not is_split):
-            return parser
-        opening = self._marks.opening
-        is_open = bool(opening) and prompt.text.rstrip().endswith(opening)
-        return WrapperParser(parser, self._marks, is_open=is_open)
+        marks = self.marks
+        if marks is not None and (command.reasoning.is_split or not marks.opens_thoughts):
+            is_open = bool(marks.opening) and prompt.text.rstrip().endswith(marks.opening)
+            parser = WrapperParser(parser, marks, is_open=is_open)
+        return RequiredCallsParser(parser) if command.tool_choice.is_required else parser
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))

@@ -327,3 +327,31 @@ def test_long_answers_take_linear_time(unit: str, is_open: bool) -> None:
             fresh.feed(text[start : start + step])
         fresh.finish()
     assert time.process_time() - began < 10
+
+
+# ---------------------------------------------------------------- where the prompt or answer ends
+
+
+def test_whitespace_behind_thoughts_that_the_prompt_closed_is_no_text() -> None:
+    for pieces in (["\n\nHi"], list("\n\nHi")):
+        fresh = ReasoningParser(HermesParser(), THINK, is_open=False, is_closed=True)
+        events = [event for piece in pieces for event in fresh.feed(piece)]
+        assert collect([*events, *fresh.finish()]) == ParsedAnswer("Hi")
+    assert answer("\n\nHi") == ParsedAnswer("\n\nHi")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open", "expected"),
+    [
+        ("<thi", False, ParsedAnswer()),
+        ("</thi", False, ParsedAnswer()),
+        ("Hm.</thi", True, ParsedAnswer("", "Hm.")),
+        ("Hm. a <", True, ParsedAnswer("", "Hm. a <")),
+        ("Hi <thi", False, ParsedAnswer("Hi <thi")),
+    ],
+)
+def test_a_tag_that_a_limit_cuts_is_not_shown(
+    text: str, is_open: bool, expected: ParsedAnswer
+) -> None:
+    fresh = parser(is_open=is_open)
+    assert collect([*fresh.feed(text), *fresh.finish(cut=True)]) == expected

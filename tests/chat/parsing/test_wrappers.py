@@ -19,7 +19,7 @@ from app.chat.parsing.stream_parser import (
     collect,
     joined,
 )
-from app.chat.parsing.wrappers import CallsOnlyParser, WrapperParser, detect_marks
+from app.chat.parsing.wrappers import RequiredCallsParser, WrapperParser, detect_marks
 from app.chat.tool_formats import gemma, json_lists
 from app.chat.tool_formats.hermes import HermesParser
 
@@ -66,6 +66,8 @@ def test_a_template_without_marks_has_none() -> None:
         (R7B, "Hi\nthere"),
         (R7B, "<|START_RESPONSE|>\nHi\nthere\n<|END_RESPONSE|>\n"),
         ("<|START_TEXT|>", "<|START_TEXT|>Hi\nthere<|END_TEXT|>"),
+        ("<|CHATBOT_TOKEN|>", "<|CHATBOT_TOKEN|>Hi\nthere<|END_OF_TURN_TOKEN|>"),
+        (R7B, "<|CHATBOT_TOKEN|><|START_RESPONSE|>Hi\nthere<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"),
         (GRANITE, "<response>Hi\nthere</response>"),
         (GRANITE, "\n<response>\nHi\nthere\n</response>\n"),
         (GRANITE, "Hi\nthere</response>"),
@@ -172,8 +174,11 @@ def test_character_by_character_gives_the_same_answer(template: str, text: str, 
     answer(template, text, cut=cut)
 
 
-def test_an_answer_that_is_held_to_be_calls_has_no_text() -> None:
+def test_what_is_left_at_the_end_of_required_calls_is_a_part_of_one() -> None:
     call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
-    result = events_of(CallsOnlyParser(HermesParser()), ["Well " + call, "\n</tool_"], cut=False)
-    assert collect(result) == ParsedAnswer("", "", [ParsedCall("f", "{}", complete=True)])
-    assert events_of(CallsOnlyParser(HermesParser()), ["<tool_c"], cut=True) == []
+    calls = [ParsedCall("f", "{}", complete=True)]
+    result = events_of(RequiredCallsParser(HermesParser()), ["Well.\n" + call, "\n<"], cut=False)
+    assert collect(result) == ParsedAnswer("Well.", "", calls)
+    for text in ("<", "<tool_c", "<tool_call>", '<tool_call>{"na'):
+        for cut in (True, False):
+            assert events_of(RequiredCallsParser(HermesParser()), [text], cut=cut) == []

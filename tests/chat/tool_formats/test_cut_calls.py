@@ -10,7 +10,7 @@ import re
 import pytest
 
 from app.chat.parsing.stream_parser import ParsedAnswer, collect, joined
-from app.chat.parsing.wrappers import CallsOnlyParser
+from app.chat.parsing.wrappers import RequiredCallsParser
 from app.chat.tool_formats import ToolFormat
 from app.chat.tools_as_text import GENERIC
 from tests.chat.tool_formats.test_tool_formats import BY_NAME, WRITTEN
@@ -40,7 +40,7 @@ def read(known: ToolFormat, text: str, *, cut: bool = True, required: bool = Fal
     for pieces in ([text], [text[:-9], text[-9:]] if is_slow else list(text)):
         parser = known.parser(OFFERED)
         if required:
-            parser = CallsOnlyParser(parser)
+            parser = RequiredCallsParser(parser)
         events = [event for piece in pieces for event in parser.feed(piece)]
         answers.append(collect(joined([*events, *parser.finish(cut=cut)])))
     assert answers[0] == answers[1]

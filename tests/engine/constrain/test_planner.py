@@ -10,6 +10,7 @@ import pytest
 
 from app.base.json_types import as_json
 from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.parsing.wrappers import AnswerMarks
 from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes
 from app.chat.tool_formats.channels import harmony
 from app.engine.constrain import Guide, GuidePlan
@@ -219,6 +220,20 @@ def test_a_text_of_functionary_has_its_recipient_before_the_form() -> None:
     plan = ConstraintPlanner(WORDS, WORDS.compiler, functionary.V32).plan(asked, "")
     assert plan is not None
     assert begun(plan) == "all\n"
+
+
+def test_a_form_may_stand_between_the_marks_of_an_answers_text() -> None:
+    marks = AnswerMarks("<|START_TEXT|>", "<|END_TEXT|>")
+    words = Words((marks.opening, marks.closing))
+    planner = ConstraintPlanner(words, words.compiler, hermes.FORMAT, None, marks)
+    plan = planner.plan(command(constraint=schema({"type": "boolean"})), "")
+    assert plan is not None
+    assert plan.whole is not None
+    opening, closing = (words.tags[mark] for mark in (marks.opening, marks.closing))
+    for before, after in (([], []), ([opening], []), ([opening], [closing])):
+        tokens = [*before, *b"true", *after]
+        assert plan.whole.copy().n_allowed(tokens) == len(tokens)
+    assert plan.whole.copy().n_allowed([closing]) == 0
 
 
 # ---------------------------------------------------------------- answers in messages
