@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.grammar.string_limits import ANY, text_limits
+from app.chat.grammar.string_limits import ANY, exactly, text_limits
 from app.chat.tool_formats.syntax.parameters import Parameter, kind_of_option
 
 _OF_TEXT = frozenset({None, "string"})
@@ -102,6 +102,8 @@ def value(
     text = text_value(grammar, parameter, how, is_strict=is_strict)
     options = [text] if text else []
     options += [sequence(json, grammar.literal(how.end))] if json else []
+    if is_strict and not options:
+        raise ValueError(f"no value that the schema of {parameter.name!r} allows can be written")
     # Where no value that the schema lists can be written, any text is as good as another.
     return grammar.either(options or [grammar.text_before(how.end, stop=how.stop)])
 
@@ -117,10 +119,12 @@ def text_value(
         if kind_of_option(option) not in _OF_TEXT:
             continue
         listed = listed_texts(option)
-        if listed is not None:
+        limits = text_limits(option, is_strict=is_strict)
+        if listed is not None and limits:
+            limits.append(f"(?:{'|'.join(map(exactly, listed))})")
+        if listed is not None and not limits:
             options += [grammar.literal(text + how.end) for text in listed if _fits(text, how)]
         else:
-            limits = text_limits(option, is_strict=is_strict)
             limits += [how.read_as_written] if limits and how.read_as_written else []
             limits += [*how.allowed, *unlike]
             options.append(grammar.text_before(how.end, stop=how.stop, limits=limits))
@@ -141,7 +145,7 @@ def json_value(
         if kind in _OF_TEXT:
             continue
         options.append(grammar.schema(option, is_strict=is_strict))
-        if python_words and listed_values(option) is None:
+        if python_words and listed_values(option) is None and "allOf" not in option:
             options += map(grammar.literal, _PYTHON_WORDS.get(kind or "", ()))
     return grammar.either(options) if options else ""
 
