@@ -45,6 +45,8 @@ _FORMATS = {
     "uri": r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]+",
 }
 
+_MAX_LENGTH = 10**6  # no answer is longer
+_UNIONS = {"anyOf", "oneOf", "$ref", "not"}
 _VALUES = ("const", "enum", "default", "examples")  # what is in them is no schema
 _PIECES = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?.|[*+?}]\?|.", re.DOTALL)
 _CLASS_PIECES = re.compile(r"\\.|.", re.DOTALL)
@@ -86,13 +88,28 @@ def text_limits(schema: Mapping[str, Any], *, is_strict: bool = False) -> list[s
             if found is None and is_strict:
                 raise ValueError(f"the {key} {wanted!r} cannot be enforced")
             limits.append(found or "")
+    for part in _parts(schema):
+        if is_strict and part.keys() & _UNIONS:
+            raise ValueError(f"{', '.join(part.keys() & _UNIONS)} in allOf cannot be enforced")
+        listed = [part["const"]] if "const" in part else part.get("enum")
+        if isinstance(listed, list):
+            texts = [exactly(text) for text in listed if isinstance(text, str)]
+            limits.append(f"(?:{'|'.join(texts)})")
+        limits += text_limits(part, is_strict=is_strict)
     return [limit for limit in limits if limit]
+
+
+def _parts(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    listed = schema.get("allOf")
+    return (
+        [part for part in listed if isinstance(part, Mapping)] if isinstance(listed, list) else []
+    )
 
 
 def _length(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minLength"), schema.get("maxLength")
-    least = least if isinstance(least, int) and least > 0 else 0
-    most = most if isinstance(most, int) and most >= least else None
+    least = int(least) if isinstance(least, int | float) and least > 0 else 0
+    most = int(most) if isinstance(most, int | float) and least <= most <= _MAX_LENGTH else None
     return f"(?s:.{{{least},{'' if most is None else most}}})" if least or most is not None else ""
 
 

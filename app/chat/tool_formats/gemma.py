@@ -181,7 +181,9 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = []
     for tool in tools:
         header = grammar.literal(f"call:{tool.name}{{")
-        fields = _written_fields(grammar, parameters_of(tool.parameters), _NAMES.n_nested, tool)
+        fields = _written_fields(
+            grammar, parameters_of(tool.parameters, is_strict=tool.is_strict), _NAMES.n_nested, tool
+        )
         calls.append(sequence(header, fields))
     return CallBlock(OPEN, sequence(grammar.either(calls), grammar.literal(CLOSE)))
 

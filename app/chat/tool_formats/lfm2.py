@@ -131,7 +131,9 @@ def _call(grammar: Grammar, tool: ToolSpec) -> str:
     def argument(parameter: Parameter) -> str:
         return _argument(grammar, parameter, tool.is_strict)
 
-    arguments = separated(grammar, parameters_of(tool.parameters), argument, ", ", ")")
+    arguments = separated(
+        grammar, parameters_of(tool.parameters, is_strict=tool.is_strict), argument, ", ", ")"
+    )
     return sequence(grammar.literal(f"{tool.name}("), arguments)
 
 
@@ -153,7 +155,7 @@ def _texts(grammar: Grammar, option: JsonObject, is_strict: bool) -> list[str]:
         texts = (json.dumps(text, ensure_ascii=False)[1:-1] for text in listed)
         quoted = (text.replace('\\"', '"').replace("'", "\\'") for text in texts)
         options += [grammar.literal(f"'{text}'") for text in quoted]
-    elif not option.keys() & {"pattern", "format", "minLength", "maxLength"}:
+    elif not option.keys() & {"pattern", "format", "minLength", "maxLength", "allOf"}:
         options.append(grammar.pattern(_QUOTED))
     return options
 

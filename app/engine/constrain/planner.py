@@ -242,12 +242,21 @@ class ConstraintPlanner:
         its tool is strict.
         """
         try:
+            self._check_strict(tools)
             return self._compiler.matcher(write(list(tools.values())), param)
         except InvalidRequest:
             known = {index: self._compilable(index, tool) for index, tool in tools.items()}
             if known == tools:
                 raise
             return self._compiler.matcher(write(list(known.values())), param)
+
+    def _check_strict(self, tools: _Tools) -> None:
+        """Compile the schemas of strict tools as they are: not every format writes all of one."""
+        grammar = self._grammar()
+        strict = [tool for tool in tools.values() if tool.is_strict]
+        schemas = [grammar.schema(dict(tool.parameters), is_strict=True) for tool in strict]
+        if schemas:
+            self._compiler.matcher(grammar.text(grammar.either(schemas)), "tools")
 
     def _compilable(self, index: int, tool: ToolSpec) -> ToolSpec:
         """Return a tool, with another schema where its own is at fault.
@@ -257,15 +266,16 @@ class ConstraintPlanner:
         """
         grammar = self._grammar()
         start = grammar.schema(dict(tool.parameters), is_strict=tool.is_strict)
+        where = f"tools[{index}].function.parameters"
         try:
-            self._compiler.matcher(grammar.text(start), f"tools[{index}].function.parameters")
+            self._compiler.matcher(grammar.text(start), where)
             if self._format.block is not None:
                 grammar = self._grammar()
                 body = self._calls_of(grammar, [tool], True).body
                 self._compiler.matcher(grammar.text(body), "tools")
-        except InvalidRequest:
+        except InvalidRequest as error:
             if tool.is_strict:
-                raise
+                raise InvalidRequest(error.message, param=where) from None
             return _loosened(tool)
         return tool
 

@@ -11,7 +11,7 @@ import pytest
 from app.base.json_types import as_json
 from app.chat.parsing.reasoning import ReasoningTags
 from app.chat.parsing.wrappers import AnswerMarks
-from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes
+from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes, lfm2
 from app.chat.tool_formats.channels import harmony
 from app.engine.constrain import Guide, GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
@@ -182,6 +182,40 @@ def test_only_a_strict_tool_is_refused_for_what_cannot_be_enforced() -> None:
         "tools[0].function.parameters",
         True,
     )
+
+
+UNHELD: dict[str, Any] = {
+    "minProperties": {"type": "object", "additionalProperties": {}, "minProperties": 2},
+    "uniqueItems": {"type": "object", "properties": {"x": {"items": {"uniqueItems": True}}}},
+    "anyOf": {"type": "object", "properties": {"x": {}}, "anyOf": [{"required": ["x"]}, {}]},
+    "minimum": {"type": "object", "properties": {"x": {"minimum": 2**70}}, "required": ["x"]},
+}
+
+
+@pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice(is_required=True)])
+@pytest.mark.parametrize("form", [hermes.FORMAT, gemma.FORMAT, lfm2.FORMAT], ids=lambda f: f.name)
+@pytest.mark.parametrize("keyword", UNHELD)
+def test_what_a_strict_tool_says_is_enforced_or_refused_in_every_format(
+    keyword: str, form: ToolFormat, choice: ToolChoice
+) -> None:
+    planner = ConstraintPlanner(WORDS, WORDS.compiler, form)
+    for is_strict in (False, True):
+        tools = [tool("a"), tool("b", UNHELD[keyword], strict=is_strict)]
+        asked = command(*tools, tool_choice=choice)
+        if not is_strict or (keyword == "anyOf" and form is hermes.FORMAT):
+            assert planner.plan(asked, "", tools) is not None
+            continue
+        with pytest.raises(InvalidRequest) as refused:
+            planner.plan(asked, "", tools)
+        assert refused.value.param == "tools[1].function.parameters"
+        assert keyword in refused.value.message
+
+
+def test_a_refusal_names_the_place_of_the_keyword() -> None:
+    wanted = schema({"properties": {"tags": {"type": "array", "uniqueItems": True}}})
+    refused = refusal(command(constraint=wanted))
+    assert refused.param == "response_format"
+    assert "uniqueItems at #/properties/tags/uniqueItems" in refused.message
 
 
 def test_a_schema_at_fault_beside_good_tools_is_the_one_that_is_named() -> None:

@@ -124,7 +124,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
             return _argument(grammar, parameter, tool.is_strict)
 
         header = grammar.literal(f'{_CALL}{html.escape(tool.name)}" index="')
-        arguments = in_order(parameters_of(tool.parameters), argument)
+        arguments = in_order(parameters_of(tool.parameters, is_strict=tool.is_strict), argument)
         rest = grammar.literal(f'"{SEP}'), arguments, grammar.literal(_end("call"))
         calls.append(sequence(header, number, *rest))
     listed = call_list(grammar, calls, one, separator="")

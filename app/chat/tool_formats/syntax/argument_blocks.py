@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from app.base.json_types import JsonObject
+from app.chat.grammar.keywords import DEFINITIONS
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.grammar.string_limits import ANY, text_limits
-from app.chat.tool_formats.syntax.parameters import Parameter, kind_of_option
+from app.chat.grammar.string_limits import ANY, exactly, text_limits
+from app.chat.tool_formats.syntax.parameters import NOTES, Parameter, kind_of_option
 
 _OF_TEXT = frozenset({None, "string"})
 _PYTHON_WORDS = {"boolean": ("True", "False"), "null": ("None",)}
 _UNLIKE_LISTS = rf"[ \t\r\n]*(?:[^ \t\r\n\[{{]{ANY})?"
+# What texts do not begin with, where they would be read as values that the schema limits.
+_BEGINS = {"integer": "0-9-", "number": "0-9-", "boolean": "tfTF", "null": "nN"}
 
 
 @dataclass(frozen=True)
@@ -98,29 +101,50 @@ def value(
         is_strict: see `Grammar.schema`.
         python_words: `True`, `False` and `None` may be written for `true`, `false` and `null`.
     """
-    json = json_value(grammar, parameter, is_strict=is_strict, python_words=python_words)
-    text = text_value(grammar, parameter, how, is_strict=is_strict)
+    other = json_value(grammar, parameter, is_strict=is_strict, python_words=python_words)
+    text = text_value(grammar, parameter, how, is_strict=is_strict, is_bare=True)
     options = [text] if text else []
-    options += [sequence(json, grammar.literal(how.end))] if json else []
+    options += [sequence(other, grammar.literal(how.end))] if other else []
+    if is_strict and not options:
+        raise ValueError(f"no value that the schema of {parameter.name!r} allows can be written")
     # Where no value that the schema lists can be written, any text is as good as another.
     return grammar.either(options or [grammar.text_before(how.end, stop=how.stop)])
 
 
 def text_value(
-    grammar: Grammar, parameter: Parameter, how: TextSyntax, *, is_strict: bool = False
+    grammar: Grammar,
+    parameter: Parameter,
+    how: TextSyntax,
+    *,
+    is_strict: bool = False,
+    is_bare: bool = False,
 ) -> str:
-    """Return the expression for a value that is text, and its end; "" where none can be."""
+    """Return the expression for a value that is text, and its end; "" where none can be.
+
+    Args:
+        grammar: gets the rules.
+        parameter: what the value is for.
+        how: how text is written.
+        is_strict: see `Grammar.schema`.
+        is_bare: nothing but the text itself tells it from a number or a word of JSON.
+    """
     kinds = {kind_of_option(option) for option in parameter.options}
     unlike = [_UNLIKE_LISTS] if kinds & {"object", "array"} else []
+    limited = [option for option in parameter.options if _is_limited(option)]
+    begins = "".join(dict.fromkeys(_BEGINS.get(kind_of_option(one) or "", "") for one in limited))
+    if is_bare and is_strict and begins:
+        unlike.append(rf"[ \t\r\n]*(?:[^ \t\r\n{begins}]{ANY})?")
     options: list[str] = []
     for option in parameter.options:
         if kind_of_option(option) not in _OF_TEXT:
             continue
         listed = listed_texts(option)
-        if listed is not None:
+        limits = text_limits(option, is_strict=is_strict)
+        if listed is not None and (limits or unlike):
+            limits.append(f"(?:{'|'.join(map(exactly, listed))})")
+        if listed is not None and not (limits or unlike):
             options += [grammar.literal(text + how.end) for text in listed if _fits(text, how)]
         else:
-            limits = text_limits(option, is_strict=is_strict)
             limits += [how.read_as_written] if limits and how.read_as_written else []
             limits += [*how.allowed, *unlike]
             options.append(grammar.text_before(how.end, stop=how.stop, limits=limits))
@@ -141,7 +165,7 @@ def json_value(
         if kind in _OF_TEXT:
             continue
         options.append(grammar.schema(option, is_strict=is_strict))
-        if python_words and listed_values(option) is None:
+        if python_words and listed_values(option) is None and "allOf" not in option:
             options += map(grammar.literal, _PYTHON_WORDS.get(kind or "", ()))
     return grammar.either(options) if options else ""
 
@@ -163,3 +187,7 @@ def listed_texts(option: JsonObject) -> list[str] | None:
 def _fits(text: str, how: TextSyntax) -> bool:
     regexes = [*how.allowed, how.read_as_written or ANY]
     return (how.stop or how.end) not in text and all(re.fullmatch(r, text) for r in regexes)
+
+
+def _is_limited(option: JsonObject) -> bool:
+    return bool(option.keys() - {"type", *NOTES, *DEFINITIONS})

@@ -6,25 +6,49 @@ circles: such parts count as if they said nothing.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from app.base.json_types import JsonObject
+from app.chat.grammar.keywords import DEFINITIONS
+from app.chat.tool_formats.syntax.schema_options import (
+    NOTES,
+    combined,
+    kind_of_option,
+    kind_of_value,
+    options_of,
+    parts_of,
+    rerooted,
+)
+
+__all__ = [
+    "NOTES",
+    "Kinds",
+    "Parameter",
+    "arguments_schema",
+    "fields_of",
+    "items_in",
+    "items_of",
+    "kind_of_option",
+    "kind_of_value",
+    "kinds_in",
+    "kinds_of",
+    "names_by_object",
+    "names_in",
+    "parameters_of",
+    "property_of",
+]
 
 Kinds = frozenset[str] | None  # JSON schema types; None: not known
 
-_DEFINITIONS = ("$defs", "definitions")
 _UNIONS = ("anyOf", "oneOf")
-NOTES = ("description", "title", "default", "examples", "deprecated", "$comment")
-_PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", *_DEFINITIONS, *NOTES}
-_PLAIN_LIST = {"type", "items", "minItems", "maxItems", *_DEFINITIONS, *NOTES}
-_MAX_DEPTH = 8
-_MAX_OPTIONS = 256  # unions within unions multiply
-_MARKS = {"properties": "object", "items": "array", "pattern": "string"}
+_OF_ALL = (*_UNIONS, "enum", "const")
+_OF_SEVERAL = ("patternProperties", "additionalProperties")
+_PLAIN_OBJECT = {"type", "properties", "required", "additionalProperties", *DEFINITIONS, *NOTES}
+_PLAIN_LIST = {"type", "items", "minItems", "maxItems", *DEFINITIONS, *NOTES}
 
 
 @dataclass(frozen=True)
@@ -44,7 +68,7 @@ class Parameter:
     @cached_property
     def options(self) -> list[JsonObject]:
         """Schemas of one type each, of which a value has to fit one; {} for any value."""
-        return _options(self.schema, self.schema)
+        return options_of(self.schema, self.schema)
 
 
 def arguments_schema(schema: Mapping[str, Any]) -> JsonObject:
@@ -54,26 +78,70 @@ def arguments_schema(schema: Mapping[str, Any]) -> JsonObject:
     return {"type": "object", "properties": {}, **schema}
 
 
-def parameters_of(schema: Mapping[str, Any]) -> list[Parameter]:
-    """Return the parameters that the schema of a tool's arguments names, in its order."""
-    root, top = schema, _resolved(schema, schema)
-    properties = top.get("properties")
-    properties = properties if isinstance(properties, Mapping) else {}
-    listed = top.get("required")
-    required = [n for n in listed if isinstance(n, str)] if isinstance(listed, list) else []
-    others: JsonObject = {name: {} for name in required if name not in properties}
-    carried = {key: root[key] for key in _DEFINITIONS if key in root}
+def parameters_of(schema: Mapping[str, Any], *, is_strict: bool = False) -> list[Parameter]:
+    """Return the parameters that the schema of a tool's arguments names, in its order.
+
+    Args:
+        schema: the schema.
+        is_strict: what the schema says of all arguments has to hold.
+
+    Raises:
+        ValueError: it is strict, and says of all arguments what their list cannot tell.
+    """
+    parts = parts_of(schema, schema)
+    listed = [part["required"] for part in parts if isinstance(part.get("required"), list)]
+    required = [name for names in listed for name in names if isinstance(name, str)]
+    named = [part.get("properties") for part in parts]
+    names = [name for known in named if isinstance(known, Mapping) for name in known]
     found = []
-    for name, value in {**properties, **others}.items():
+    for name in dict.fromkeys([*names, *required]):
+        value = combined(_said_of(name, part) for part in parts)
         own = dict(value) if isinstance(value, Mapping) else {}
-        refers = carried and '"$ref"' in json.dumps(own)
         if value is not False:
-            found.append(Parameter(name, {**own, **carried} if refers else own, name in required))
+            found.append(Parameter(name, rerooted(own, schema), name in required))
+    if is_strict:
+        _refuse_unsaid(parts, found)
     return found
+
+
+def _said_of(name: str, part: JsonObject) -> Any:
+    """Return what a schema says of the property `name`."""
+    properties, patterns = part.get("properties"), part.get("patternProperties")
+    own = properties[name] if isinstance(properties, Mapping) and name in properties else None
+    patterned = patterns.items() if isinstance(patterns, Mapping) else ()
+    matched = [value for pattern, value in patterned if _is_found(pattern, name)]
+    said = [*([] if own is None else [own]), *matched]
+    return combined(said) if said else part.get("additionalProperties", {})
+
+
+def _is_found(pattern: str, name: str) -> bool:
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return False
+
+
+def _refuse_unsaid(parts: Sequence[JsonObject], found: Sequence[Parameter]) -> None:
+    n_required = sum(known.is_required for known in found)
+    for part in parts:
+        least, most = part.get("minProperties"), part.get("maxProperties")
+        unsaid = [key for key in _OF_ALL if key in part]
+        unsaid += ["minProperties"] if isinstance(least, int) and least > n_required else []
+        unsaid += ["maxProperties"] if isinstance(most, int) and most < len(found) else []
+        if unsaid:
+            where = "of all arguments together, in calls as this model writes them"
+            raise ValueError(f"{unsaid[0]} cannot be enforced {where}")
+    for known in found:
+        says = known.schema.keys() - {*NOTES, *DEFINITIONS}
+        if says and not all(option.keys() - {*NOTES, *DEFINITIONS} for option in known.options):
+            raise ValueError(f"the schema of {known.name!r} refers to itself too often")
 
 
 def kinds_of(schema: Mapping[str, Any], name: str) -> Kinds:
     """Return the JSON types that a tool's schema allows for the argument `name`."""
+    if any(part.get(key) for part in parts_of(schema, schema) for key in _OF_SEVERAL):
+        known = next((one for one in parameters_of(schema) if one.name == name), None)
+        return kinds_in(known.schema, known.schema) if known else None
     return kinds_in(property_of(schema, name, schema), schema)
 
 
@@ -81,7 +149,7 @@ def kinds_in(schema: Any, root: Any) -> Kinds:
     """Return the JSON types that `schema` allows, which is part of `root`."""
     if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
         return None
-    kinds = [kind_of_option(option) for option in _options(schema, root)]
+    kinds = [kind_of_option(option) for option in options_of(schema, root)]
     return None if None in kinds else frozenset(kind for kind in kinds if kind is not None)
 
 
@@ -94,7 +162,7 @@ def names_in(schema: Any, root: Any) -> list[str]:
     """Return the names of the properties of `schema`, which is part of `root`."""
     if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
         return []
-    options = _options(schema, root)
+    options = options_of(schema, root)
     return list(dict.fromkeys(known.name for part in options for known in parameters_of(part)))
 
 
@@ -106,8 +174,9 @@ def items_of(schema: Any, root: Any) -> Any:
 def _inner(schema: Any, key: str, root: Any, name: str | None = None) -> Any:
     if not isinstance(schema, Mapping) or not isinstance(root, Mapping):
         return None
-    for option in _options(schema, root):
-        found = option.get(key)
+    options = options_of(schema, root)
+    for part in (part for option in options for part in (option, *option.get("allOf", []))):
+        found = part.get(key) if isinstance(part, Mapping) else None
         if name is not None:
             found = found.get(name) if isinstance(found, Mapping) else None
         if found is not None:
@@ -134,7 +203,7 @@ def items_in(option: Mapping[str, Any]) -> tuple[Parameter, int, int | None] | N
         return None
     if not (isinstance(least, int) and (most is None or isinstance(most, int))):
         return None
-    carried = {key: option[key] for key in _DEFINITIONS if key in option}
+    carried = {key: option[key] for key in DEFINITIONS if key in option}
     return Parameter("item", {**items, **carried}, is_required=True), least, most
 
 
@@ -155,94 +224,3 @@ def names_by_object(
                 yield from names_by_object(fields, depth - 1, known.name)
             elif items is not None:
                 yield from names_by_object([items[0]], depth - 1, known.name)
-
-
-def kind_of_option(option: Mapping[str, Any]) -> str | None:
-    """Return the type that one of a parameter's `options` is for; None: any."""
-    kind = option.get("type")
-    return kind if isinstance(kind, str) else None
-
-
-def kind_of_value(value: object) -> str:
-    """Return the JSON schema type of a JSON value."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "integer" if value == value // 1 else "number"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case _:
-            return "object"
-
-
-def _options(schema: Mapping[str, Any], root: Mapping[str, Any]) -> list[JsonObject]:
-    """Return the options of a schema; that it takes any value where there are too many."""
-    found = list(islice(_each_option(schema, root, _MAX_DEPTH), _MAX_OPTIONS + 1))
-    return found if len(found) <= _MAX_OPTIONS else [{}]
-
-
-def _each_option(
-    schema: Mapping[str, Any], root: Mapping[str, Any], depth: int
-) -> Iterator[JsonObject]:
-    if not depth:
-        yield {}
-        return
-    known = _resolved(schema, root)
-    for union in _UNIONS:
-        parts = _schemas(known.get(union))
-        if parts:
-            rest = {key: value for key, value in known.items() if key != union}
-            for part in parts:
-                yield from _each_option({**rest, **_resolved(part, root)}, root, depth - 1)
-            return
-    said = [known, *(_resolved(part, root) for part in _schemas(known.get("allOf")))]
-    kinds = next((found for found in map(_kinds, said) if found), [None])
-    yield from ({**known, "type": kind} if kind else known for kind in kinds)
-
-
-def _kinds(schema: Mapping[str, Any]) -> list[str]:
-    named = schema.get("type")
-    values = [schema["const"]] if "const" in schema else schema.get("enum")
-    if isinstance(named, str):
-        return [named]
-    if isinstance(named, list):
-        return [kind for kind in named if isinstance(kind, str)]
-    if isinstance(values, list):
-        return list(dict.fromkeys(kind_of_value(value) for value in values))
-    return [kind for key, kind in _MARKS.items() if key in schema][:1]
-
-
-def _resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> JsonObject:
-    """Return the schema with what it refers to in place of the reference."""
-    found = dict(schema)
-    for _ in range(_MAX_DEPTH):
-        if "$ref" in found:
-            inner = _pointed_at(found.pop("$ref"), root)
-        elif len(parts := _schemas(found.get("allOf"))) == 1:
-            del found["allOf"]
-            (inner,) = parts
-        else:
-            return found
-        found = {**inner, **found}
-    return {}
-
-
-def _pointed_at(pointer: object, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not (isinstance(pointer, str) and pointer.startswith("#/")):
-        return {}
-    found: Any = root
-    for key in pointer.split("/")[1:]:
-        key = key.replace("~1", "/").replace("~0", "~")
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _schemas(parts: object) -> list[Mapping[str, Any]]:
-    if not isinstance(parts, list):
-        return []
-    return [part if isinstance(part, Mapping) else {} for part in parts]

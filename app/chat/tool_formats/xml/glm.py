@@ -130,7 +130,7 @@ def _arguments(
         written = value(grammar, parameter, how, is_strict=tool.is_strict)
         return sequence(key, line, grammar.literal(f"<arg_value{mark}>"), written, line)
 
-    parameters = parameters_of(tool.parameters)
+    parameters = parameters_of(tool.parameters, is_strict=tool.is_strict)
     return parameters, in_order(parameters, argument)
 
 

@@ -156,7 +156,7 @@ def _call(grammar: Grammar, tool: ToolSpec, before: str, argument: Argument, aft
         return argument(grammar, parameter, tool.is_strict)
 
     header = grammar.literal(before.format(tool.name))
-    parameters = parameters_of(tool.parameters)
+    parameters = parameters_of(tool.parameters, is_strict=tool.is_strict)
     # DeepSeek V4 leaves an empty line where there are no arguments.
     may_be_empty = before.startswith(f"<{DSML}") and not any(p.is_required for p in parameters)
     empty = f"{grammar.literal(chr(10))}?" if may_be_empty else ""

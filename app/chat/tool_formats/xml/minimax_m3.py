@@ -154,7 +154,9 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     calls = []
     for tool in tools:
         header = grammar.literal(f'{_CALL}{tool.name}">')
-        arguments = _elements(grammar, parameters_of(tool.parameters), _NAMES.n_nested, tool)
+        arguments = _elements(
+            grammar, parameters_of(tool.parameters, is_strict=tool.is_strict), _NAMES.n_nested, tool
+        )
         calls.append(sequence(header, arguments, grammar.literal(f"{_END_CALL}\n")))
     listed = call_list(grammar, calls, one, separator="")
     tag, end = MiniMaxM3Parser.openers[0], MiniMaxM3Parser.closers[0]

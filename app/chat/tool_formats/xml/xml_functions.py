@@ -104,7 +104,7 @@ def _call(grammar: Grammar, tool: ToolSpec, how: TextSyntax) -> str:
         written = value(grammar, parameter, how, is_strict=tool.is_strict, python_words=True)
         return sequence(grammar.literal(_NAMES.written(parameter.name) + line), written)
 
-    arguments = in_order(parameters_of(tool.parameters), argument)
+    arguments = in_order(parameters_of(tool.parameters, is_strict=tool.is_strict), argument)
     return sequence(grammar.literal(f"{tool.name}>\n"), arguments)
 
 
