@@ -22,7 +22,13 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
 
     temperature: Annotated[float, row("sampling temperature; 0 is greedy", ge=0, le=100)] = 0.8
     top_k: Annotated[
-        int, row("top-k: number of most likely tokens kept; 0 and -1 are off", ge=-1, le=1_000_000)
+        int,
+        row(
+            "top-k: number of most likely tokens kept; 0 and -1 are off",
+            clamps=True,
+            ge=-1,
+            le=1_000_000,
+        ),
     ] = 40
     top_p: Annotated[float, row("top-p: probability mass kept; 1 is off", ge=0, le=1)] = 0.95
     min_p: Annotated[
@@ -40,6 +46,7 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
         int,
         row(
             "tokens that the penalties look back on; -1 is the context window, 0 is off",
+            clamps=True,
             ge=-1,
             le=_MAX_TOKENS,
         ),
@@ -71,12 +78,14 @@ class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
         float, row("DRY: growth of the penalty per repeated token", ge=1, le=100)
     ] = 1.75
     dry_allowed_length: Annotated[
-        int, row("DRY: length of repeats without penalty, in tokens", ge=0, le=1_000_000)
+        int,
+        row("DRY: length of repeats without penalty, in tokens", clamps=True, ge=0, le=1_000_000),
     ] = 2
     dry_penalty_last_n: Annotated[
         int,
         row(
             "DRY: tokens to look back on; -1 is the context window, 0 is off",
+            clamps=True,
             ge=-1,
             le=_MAX_TOKENS,
         ),

@@ -111,18 +111,20 @@ def test_the_schema_of_a_request_has_the_bounds() -> None:
     assert text["maxProperties"] == 1024
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("max_tokens", "max_completion_tokens", "n_predict"),
-        *("reasoning_budget", "reasoning_budget_tokens", "thinking_budget_tokens"),
-    ],
-)
-def test_a_limit_that_is_too_large_is_the_largest_there_is(name: str) -> None:
-    for value in (2**24, 2**24 + 1, 2**31 - 1, 2**63, 10**30):
+COUNTS = [
+    *("max_tokens", "max_completion_tokens", "n_predict"),
+    *("reasoning_budget", "reasoning_budget_tokens", "thinking_budget_tokens"),
+    *("top_k", "repeat_last_n", "dry_penalty_last_n", "dry_allowed_length"),
+]
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_a_count_of_tokens_that_is_too_large_is_the_largest_there_is(name: str) -> None:
+    most = 10**6 if name in ("top_k", "dry_allowed_length") else 2**24
+    for value in (most, most + 1, 2**31 - 1, 2**63, 10**30):
         for model in (Request, RawRequest):
-            assert getattr(model.model_validate({name: value}), name) == 2**24
-            assert getattr(model.model_validate_json(f'{{"{name}": {value}}}'), name) == 2**24
+            assert getattr(model.model_validate({name: value}), name) == most
+            assert getattr(model.model_validate_json(f'{{"{name}": {value}}}'), name) == most
     for wrong in (-2, 1e9, True, "16777217"):
         with pytest.raises(ValidationError):
             Request.model_validate({name: wrong})
