@@ -111,7 +111,7 @@ def test_functions_of_old_are_told_of_tools() -> None:
         (chat(max_tokens=1.5), "max_tokens"),
         (chat(max_tokens=-2), "max_tokens"),
         (chat(max_completion_tokens=0), "max_completion_tokens"),
-        (chat(n_predict=10**9), "n_predict"),
+        (chat(n_predict=-2), "n_predict"),
         (chat(seed=-2), "seed"),
         (chat(repeat_last_n=-2), "repeat_last_n"),
         (chat(n=0), "n"),
