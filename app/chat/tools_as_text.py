@@ -16,7 +16,6 @@ from typing import Any
 from app.base.json_types import JsonObject
 from app.chat.parsing.either_parser import EitherParser
 from app.chat.parsing.stream_parser import StreamParser
-from app.chat.template.tools import filled, without_nulls
 from app.chat.template.traits import TemplateTraits
 from app.chat.tool_formats import FORMATS, OfferedTools, ToolFormat, detect, hermes
 from app.chat.tool_formats.base import MadeCalls
@@ -92,8 +91,6 @@ def presented(
         tool_format: what `format_for` returned.
         traits: those of the template.
     """
-    if tools:
-        tools = filled(without_nulls(tools), traits.refused_gaps)
     is_left_out = tool_format.show is not None and not traits.shows_tools
     if tool_format.name == GENERIC.name:
         messages = as_text(messages, tools or [])

@@ -82,6 +82,6 @@ def written(template: ChatTemplate, how: Rendering, *, helped: bool = False) -> 
         )
 
     try:
-        return written_with(write, tools) if helped else write(tools)
+        return written_with(write, tools, traits.refused_gaps) if helped else write(tools)
     except TemplateRefused:
         return None

@@ -50,16 +50,21 @@ def filled(tools: list[JsonObject], gaps: Collection[str]) -> list[JsonObject]:
     return tools
 
 
-def written_with(write: Write, tools: list[JsonObject] | None) -> str:
+def written_with(
+    write: Write, tools: list[JsonObject] | None, gaps: Collection[str] = frozenset()
+) -> str:
     """Return the prompt with these tools, or with the least of them that a model has to know.
 
     Args:
         write: writes it with tools.
-        tools: with gaps filled; no template refuses them for more than their schemas' oddities.
+        tools: as the client gave them.
+        gaps: those that the template refuses, `TemplateTraits.refused_gaps`.
 
     Raises:
         TemplateRefused: it is not for the tools that the template refuses.
     """
+    if tools:
+        tools = filled(without_nulls(tools), gaps)
     try:
         return write(tools)
     except TemplateTooSlow:

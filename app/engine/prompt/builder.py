@@ -234,7 +234,7 @@ class PromptBuilder:
                 now=began,
             )
 
-        text = written_with(write, offered)
+        text = written_with(write, offered, self._traits.refused_gaps)
         return Rendered(stand_ins.unescape(text) if stand_ins else text, stand_ins)
 
     def _tokens(self, rendered: Rendered) -> list[int]:

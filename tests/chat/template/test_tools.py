@@ -132,7 +132,11 @@ def prompt(template: ChatTemplate, tools: list[JsonObject]) -> str:
     traits = template.traits
     known = format_for(template.source, traits)
     shown, offered = presented(normalise(ASKED, traits), tools, known, traits)
-    return template.render(shown, tools=offered, add_generation_prompt=True, template_kwargs={})
+
+    def write(tools: list[JsonObject] | None) -> str:
+        return template.render(shown, tools=tools, add_generation_prompt=True, template_kwargs={})
+
+    return written_with(write, offered, traits.refused_gaps)
 
 
 @published
@@ -177,16 +181,7 @@ def test_a_published_template_takes_schemas_of_any_keywords(path: Path) -> None:
     traits, chance = template.traits, random.Random(7)
     for _ in range(40 if traits.refused_gaps else 3):
         tools = [taking(odd_schema(chance), **{"$defs": {"a": {}}})]
-        shown, offered = presented(
-            normalise(ASKED, traits), tools, format_for(template.source, traits), traits
-        )
-
-        def write(tools: list[JsonObject] | None, shown: Any = shown) -> str:
-            return template.render(
-                shown, tools=tools, add_generation_prompt=True, template_kwargs={}
-            )
-
-        assert "set_led" in written_with(write, offered)
+        assert "set_led" in prompt(template, tools)
 
 
 def test_tools_that_are_refused_are_shown_by_what_a_model_has_to_know() -> None:
