@@ -6,17 +6,27 @@ Each format's calls are cut behind every character, and read whole and character
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from app.chat.parsing.either_parser import EitherParser
 from app.chat.parsing.stream_parser import ParsedAnswer, collect, joined
 from app.chat.parsing.wrappers import RequiredCallsParser
-from app.chat.tool_formats import ToolFormat
+from app.chat.tool_formats import ToolFormat, deepseek
 from app.chat.tools_as_text import GENERIC
 from tests.chat.tool_formats.test_tool_formats import BY_NAME, WRITTEN
 
 OFFERED = {"set_led": {"properties": {"a": {"type": "integer"}}}, "get_it": {}}
-FORMATS = {**BY_NAME, GENERIC.name: GENERIC}
+EITHER = replace(
+    GENERIC,
+    name="deepseek or generic",
+    parser=lambda offered: EitherParser(
+        partial(deepseek.V31.parser, offered), partial(GENERIC.parser, offered)
+    ),
+)
+FORMATS = {**BY_NAME, GENERIC.name: GENERIC, EITHER.name: EITHER}
 BEFORE = "Let me look."
 # Their calls begin with words, or with JSON that may be an answer.
 BEGUN_LIKE_TEXT = {"firefunction": "functools", "command-r": "Action", "gigachat3": ""}
@@ -28,7 +38,7 @@ BARE = {
 
 def written(name: str) -> str:
     """Return two calls as the format's models write them, of tools with longer names."""
-    text = WRITTEN["hermes" if name == GENERIC.name else name]
+    text = WRITTEN[{GENERIC.name: "hermes", EITHER.name: "deepseek"}.get(name, name)]
     for short, long in (("f", "set_led"), ("g", "get_it")):
         text = re.sub(rf"(?<!\w){short}(?!\w)", long, text)
     return text
@@ -49,7 +59,7 @@ def read(known: ToolFormat, text: str, *, cut: bool = True, required: bool = Fal
 
 def assert_begun(name: str, answer: ParsedAnswer, text: str) -> None:
     """Check that the calls of `text` are told as far as they are written, and no further."""
-    n_more = {"deepseek": 12, "deepseek-r1": 12, "kimi": 3}.get(name, 1)  # what ends a name
+    n_more = 12 if name.startswith("deepseek") else {"kimi": 3}.get(name, 1)  # what ends a name
     n_written = 2 if name == "muse" else 1  # its recipient comes first, which is no name
     names = [call.name for call in answer.tool_calls]
     assert names == ["set_led", "get_it"][: len(names)]
@@ -89,7 +99,7 @@ def test_text_before_a_call_that_is_cut_is_kept_and_no_more(name: str) -> None:
     text = written(name)
     first = text.lstrip()[0]
     allowed = BEGUN_LIKE_TEXT.get(name, "")
-    for end in range(len(text) + 1):
+    for end in [*range(12), *range(12, len(text) + 1, 5)]:
         rest = read(FORMATS[name], f"{BEFORE}\n\n{text[:end]}").content.removeprefix(BEFORE)
         assert rest.strip() in (first, "") or rest.strip() in allowed, rest
 
@@ -97,8 +107,8 @@ def test_text_before_a_call_that_is_cut_is_kept_and_no_more(name: str) -> None:
 @every_format
 def test_a_block_in_which_an_answer_ends_by_itself_leaves_no_opening_tag(name: str) -> None:
     known, text = FORMATS[name], written(name)
-    openers = getattr(known.parser, "openers", ("<tool_call>",))
-    for end in range(len(text) + 1):
+    openers = getattr(known.parser, "openers", ("<tool_call>", *deepseek.DeepSeekParser.openers))
+    for end in [*range(12), *range(12, len(text) + 1, 5)]:
         content = read(known, text[:end], cut=False).content
         assert not [tag for tag in openers if tag in content]
 

@@ -16,7 +16,8 @@ from app.chat.parsing.reasoning import opens_reasoning
 from app.chat.parsing.stream_parser import ParsedAnswer, collect
 from app.engine.prompt.builder import PromptBuilder
 from app.errors import TemplateRefused
-from app.protocol import Generate, ReasoningParams, Render, SamplingParams
+from app.protocol import Generate, ReasoningParams, Render, SamplingParams, ToolChoice
+from tests.chat.tool_formats.test_cut_calls import written
 from tests.engine.prompt.test_builder import Letters
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
@@ -24,7 +25,7 @@ PATHS = sorted(FOLDER.glob("*.jinja"))
 TEXT = "Well, that is\n\nso."
 THOUGHTS = "Hm, let me see."
 QUESTION = {"role": "user", "content": "Is it?"}
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_it",
@@ -131,3 +132,38 @@ def test_a_text_is_read_as_the_template_writes_it(path: Path, with_tools: bool) 
         kept = case.read(text, is_split=False).content
         assert kept.rstrip().endswith(TEXT)
         assert THOUGHTS in kept or not case.is_thinking
+
+
+@pytest.mark.skipif(not PATHS, reason=f"no published templates in {FOLDER}")
+@pytest.mark.parametrize("is_split", [True, False])
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_required_call_that_is_cut_leaves_no_content(path: Path, is_split: bool) -> None:
+    prompts = builder_of(path)
+    command = Generate(
+        request_id="r",
+        messages=as_json([QUESTION]),
+        tools=as_json([_named("set_led"), _named("get_it")]),
+        sampling=SamplingParams(),
+        tool_choice=ToolChoice(is_required=True),
+        reasoning=ReasoningParams(is_split=is_split),
+    )
+    prompt = prompts.build(command)
+    thoughts, tags = "", prompts.reasoning
+    if tags:
+        opening = "" if opens_reasoning(prompt.text, tags) else tags.opening
+        thoughts = f"{opening}{THOUGHTS}{tags.closing}\n\n"
+    call = written(prompts.tool_format.name)
+    for end in [*range(8), *range(8, len(call), 9)]:
+        parser = prompts.parser(command, prompt)
+        events = [*parser.feed(thoughts), *parser.feed(call[:end]), *parser.finish(cut=True)]
+        answer = collect(events)
+        assert {called.name for called in answer.tool_calls} <= {"set_led", "get_it"}
+        if is_split:
+            assert not answer.content
+            assert answer.reasoning == (THOUGHTS if tags else "")
+        else:
+            assert answer.content.strip() in (thoughts.strip(), "" if not tags else THOUGHTS)
+
+
+def _named(name: str) -> dict[str, Any]:
+    return {**TOOL, "function": {**TOOL["function"], "name": name}}
