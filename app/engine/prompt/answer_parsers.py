@@ -1,0 +1,79 @@
+"""Owns choosing what parses the answers of a model; must not know how prompts are made."""
+
+from __future__ import annotations
+
+from app.base.json_types import JsonObject
+from app.chat.parsing.reasoning import ReasoningParser, ReasoningTags, opened_text
+from app.chat.parsing.stream_parser import PlainParser, StreamParser
+from app.chat.parsing.unsplit import BegunParser, ShownReasoningParser
+from app.chat.parsing.wrappers import AnswerMarks, CallsOnlyParser, WrapperParser
+from app.chat.tool_formats import ToolFormat
+from app.chat.tool_formats.syntax.messages import MessagesParser
+from app.engine.prompt.conversation import Conversation
+from app.protocol import Generate
+
+
+class AnswerParsers:
+    """Makes the parsers for one model's answers.
+
+    Args:
+        tool_format: how it writes calls.
+        reasoning: what stands around its thoughts, if they are no messages of their own.
+        marks: what stands around its text.
+    """
+
+    def __init__(
+        self, tool_format: ToolFormat, reasoning: ReasoningTags | None, marks: AnswerMarks | None
+    ) -> None:
+        self._format = tool_format
+        self._reasoning = reasoning
+        self._marks = marks
+
+    def parser(
+        self, command: Generate, prompt_text: str, conversation: Conversation
+    ) -> StreamParser:
+        """Return a fresh parser for the answer to `command`.
+
+        Args:
+            command: the command.
+            prompt_text: its prompt as the template wrote it.
+            conversation: what the prompt shows.
+        """
+        if command.prompt is not None:
+            return PlainParser()
+        messages, tools = conversation.messages, conversation.tools
+        used = any(message.get("tool_calls") for message in messages)
+        parser: StreamParser = PlainParser()
+        if self._format.always or tools or used:
+            parser = self._format.parser(dict(map(_signature, tools)))
+        is_split, thoughts = command.reasoning.is_split, self._format.thoughts
+        if isinstance(parser, MessagesParser):
+            parser.keeps_thoughts = not is_split
+        keeps_thoughts = isinstance(parser, MessagesParser) and not is_split
+        if command.tool_choice.is_required and not keeps_thoughts:
+            parser = CallsOnlyParser(parser)
+        elif self._marks is not None and (is_split or not self._marks.opens_thoughts):
+            opening = self._marks.opening
+            is_open = bool(opening) and prompt_text.rstrip().endswith(opening)
+            parser = WrapperParser(parser, self._marks, is_open=is_open)
+        goes_on = conversation.is_continued
+        if thoughts is not None and conversation.prompt_end == "continued_reasoning":
+            return BegunParser(parser, thoughts.tags.opening)
+        if self._reasoning is None:
+            return parser
+        opened = opened_text(prompt_text, self._reasoning, goes_on=goes_on)
+        if is_split:
+            is_open = bool(opened)
+            return ReasoningParser(parser, self._reasoning, is_open=is_open, goes_on=goes_on)
+        if opened and goes_on:
+            opened = self._reasoning.opening  # the client has the rest
+        return ShownReasoningParser(parser, self._reasoning, opened=opened, goes_on=goes_on)
+
+
+def _signature(tool: JsonObject) -> tuple[str, JsonObject]:
+    """Return a tool's name and the schema of its parameters."""
+    function = tool.get("function")
+    if not isinstance(function, dict):
+        return "", {}
+    schema = function.get("parameters")
+    return str(function.get("name", "")), schema if isinstance(schema, dict) else {}
