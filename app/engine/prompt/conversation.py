@@ -64,8 +64,14 @@ def _prompt_end(asked: PromptEnd, messages: list[JsonObject]) -> PromptEnd:
         return "continued"
     if asked != "continued" or not messages:
         return asked
-    has_only_thoughts = reasoning_of(messages[-1]) and not messages[-1].get("content")
-    return "continued_reasoning" if has_only_thoughts else "continued"
+    thinks = reasoning_of(messages[-1]) and not _has_text(messages[-1].get("content"))
+    return "continued_reasoning" if thinks else "continued"
+
+
+def _has_text(content: Any) -> bool:
+    if not isinstance(content, list):
+        return bool(content)
+    return any(not isinstance(part, dict) or part.get("text") for part in content)
 
 
 def _objects(text: bytes, name: str) -> list[JsonObject]:

@@ -1,4 +1,8 @@
-"""A message can be continued within its reasoning, for every model that is known to think."""
+"""A message can be continued within its reasoning, for every model that is known to think.
+
+Covers `app.engine.prompt.answer_parsers`, `app.chat.parsing.unsplit` and, with thoughts,
+`app.chat.template.continuation`.
+"""
 
 from __future__ import annotations
 
@@ -152,6 +156,7 @@ def test_space_around_the_thoughts_stays_where_the_template_keeps_it(thoughts: s
     ("message", "end", "expected"),
     [
         (thinking(), "continued", "<think>Let me"),
+        (thinking([{"type": "text", "text": ""}]), "continued", "<think>Let me"),
         (thinking("So"), "continued", "<think>Let me</think>So"),
         (thinking(), "continued_content", "<think>Let me</think>"),
         (thinking("So"), "continued_reasoning", "<think>Let me"),
