@@ -66,7 +66,14 @@ _MARKS: tuple[tuple[str, ReasoningTags], ...] = (
         "<|inner_prefix|>",
         ReasoningTags("<|inner_prefix|>", "<|inner_suffix|>", also_end=("<|tools_prefix|>",)),
     ),
-    ("<|START_THINKING|>", ReasoningTags("<|START_THINKING|>", "<|END_THINKING|>")),
+    (
+        "<|START_THINKING|>",
+        ReasoningTags(
+            "<|START_THINKING|>",
+            "<|END_THINKING|>",
+            also_end=("<|START_RESPONSE|>", "<|START_TEXT|>"),
+        ),
+    ),
     ("[THINK]", ReasoningTags("[THINK]", "[/THINK]")),
     ("<seed:think>", ReasoningTags("<seed:think>", "</seed:think>")),
     ("<mm:think>", ReasoningTags("<mm:think>", "</mm:think>")),

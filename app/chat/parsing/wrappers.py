@@ -239,5 +239,28 @@ class CallsOnlyParser(_Filter):
         return _without_text(self._inner.finish(cut=cut))
 
 
+class OneCallParser(_Filter):
+    """Parses an answer of which one call counts.
+
+    Args:
+        inner: parses the answer.
+    """
+
+    def __init__(self, inner: StreamParser) -> None:
+        self._inner = inner
+
+    def feed(self, text: str, /) -> list[StreamEvent]:
+        """Return the events that `text` makes certain."""
+        return _with_one_call(self._inner.feed(text))
+
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back."""
+        return _with_one_call(self._inner.finish(cut=cut))
+
+
+def _with_one_call(events: list[StreamEvent]) -> list[StreamEvent]:
+    return [event for event in events if not getattr(event, "index", 0)]
+
+
 def _without_text(events: list[StreamEvent]) -> list[StreamEvent]:
     return [event for event in events if not isinstance(event, TextPiece)]

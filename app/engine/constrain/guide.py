@@ -183,11 +183,17 @@ class Guide:
 
     def _begin_answer(self, thinking: ThinkingPlan, token: int, before: bytes) -> GuidedTokens:
         """End the thoughts with a token that the answer begins with, `before` of it written."""
-        if self._matcher is not None and self._matcher.n_allowed([token]) == 0:
+        if self._matcher is None:
+            self._end_thinking()
+            self._tail = before
+            return self._take_free(token)
+        begun = self._plan.tokenize(before + self._plan.piece(token)) if before else [token]
+        if self._matcher.n_allowed(begun) < len(begun):
             return self._stop_thinking(thinking, [])
         self._end_thinking()
-        self._tail = before
-        return self._take_bound(token) if self._matcher is not None else self._take_free(token)
+        for read in begun:
+            self._matcher.take(read)
+        return self._with_forced([token])
 
     # ------------------------------------------------------------ free
 

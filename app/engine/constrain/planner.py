@@ -74,7 +74,8 @@ class ConstraintPlanner:
         whole = self._whole(command, tools, thoughts)
         block = None
         if whole is None and tools:
-            block = self._block(tools, one=not command.tool_choice.parallel)
+            choice = command.tool_choice
+            block = self._block(tools, one=not choice.parallel, is_limited=bool(choice.names))
         held = self._in_thoughts(command, tools, whole, block) if tools else None
         thinking, messages = thoughts.tagged(held), thoughts.in_messages(self._heads(tools))
         has_budget = command.reasoning.budget is not None and (thinking or messages)
@@ -197,8 +198,12 @@ class ConstraintPlanner:
 
         return self._held(calls, tools, "tools")
 
-    def _block(self, tools: _Tools, *, one: bool) -> Block | None:
+    def _block(self, tools: _Tools, *, one: bool, is_limited: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
+            if is_limited:
+                raise InvalidRequest(
+                    "this model cannot be held to some of its tools", param="tool_choice"
+                )
             return None
 
         def body(tools: Sequence[ToolSpec]) -> str:

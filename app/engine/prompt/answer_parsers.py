@@ -6,7 +6,7 @@ from app.base.json_types import JsonObject
 from app.chat.parsing.reasoning import ReasoningParser, ReasoningTags, opened_text
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
 from app.chat.parsing.unsplit import BegunParser, ShownReasoningParser
-from app.chat.parsing.wrappers import AnswerMarks, CallsOnlyParser, WrapperParser
+from app.chat.parsing.wrappers import AnswerMarks, CallsOnlyParser, OneCallParser, WrapperParser
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.syntax.messages import MessagesParser
 from app.engine.prompt.conversation import Conversation
@@ -56,6 +56,8 @@ class AnswerParsers:
             opening = self._marks.opening
             is_open = bool(opening) and prompt_text.rstrip().endswith(opening)
             parser = WrapperParser(parser, self._marks, is_open=is_open)
+        if not command.tool_choice.parallel:
+            parser = OneCallParser(parser)
         goes_on = conversation.is_continued
         if thoughts is not None and conversation.prompt_end == "continued_reasoning":
             return BegunParser(parser, thoughts.tags.opening)

@@ -167,6 +167,17 @@ def test_a_call_that_is_cut_off_in_thoughts_has_begun() -> None:
     assert [(call.name, call.complete) for call in read.tool_calls] == [("run", False)]
 
 
+@every_format
+def test_a_call_that_a_limit_cuts_in_thoughts_leaves_no_mark_up(name: str) -> None:
+    call = call_of(name)
+    for n_chars in range(1, len(call)):
+        parser = ReasoningParser(THINKING[name].parser(OFFERED), OWN.get(name, THINK), is_open=True)
+        text = f"Look.\n{call[:n_chars]}"
+        read = collect([*parser.feed(text), *parser.finish(cut=True)])
+        assert read.content == "", n_chars
+        assert read.reasoning in ("Look.", f"Look.\n{call[:1]}"), n_chars
+
+
 # ---------------------------------------------------------------- what is no call
 
 

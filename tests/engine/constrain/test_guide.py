@@ -255,6 +255,15 @@ def test_a_call_that_comes_without_closing_the_thoughts_ends_them(is_bound: bool
     assert guide.mask() is not None
 
 
+def test_a_tag_of_several_tokens_that_ends_thoughts_begins_the_answer() -> None:
+    ends_too = replace(thinking(is_open=True), also_end=(b"<tool_call>",))
+    whole = NO_TAGS.matcher(f'"<tool_call>" {CALL}')
+    guide = Guide(plan(NO_TAGS, whole=whole, thinking=ends_too))
+    answer = take_all(guide, NO_TAGS(b"So: <tool_call>"))
+    assert NO_TAGS.spelled(answer) == b'So: <tool_call>\n{"name": "'
+    assert guide.mask() is not None
+
+
 def test_a_tag_that_ends_thoughts_but_may_not_follow_closes_them() -> None:
     ends_too = replace(thinking(is_open=True), also_end=(b"<tool_call>",))
     guide = Guide(plan(whole=VOCABULARY.matcher('("yes" | "no")'), thinking=ends_too))

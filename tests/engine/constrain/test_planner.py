@@ -12,7 +12,7 @@ from app.base.json_types import as_json
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.reasoning import ReasoningParser, ReasoningTags
 from app.chat.parsing.stream_parser import collect
-from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes
+from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes, json_lists
 from app.chat.tool_formats.base import ToolSpec
 from app.chat.tool_formats.channels import harmony
 from app.engine.constrain import Guide, GuidePlan
@@ -399,3 +399,20 @@ def test_without_tools_nothing_but_the_closing_tag_ends_thoughts() -> None:
     plan = planned(command(reasoning=ReasoningParams(budget=9)), "Q: <think>\n", TAGS)
     assert plan.thinking is not None
     assert plan.thinking.block is None
+
+
+# ---------------------------------------------------------------- formats without a grammar
+
+
+@pytest.mark.parametrize("known", [json_lists.COMMAND_R, hermes.FORMAT])
+def test_some_of_the_tools_are_refused_where_nothing_can_hold_a_model_to_them(
+    known: ToolFormat,
+) -> None:
+    compiler = WORDS.compiler if known is json_lists.COMMAND_R else None
+    planner = ConstraintPlanner(WORDS, compiler, known)
+    tools = [tool("a"), tool("b")]
+    assert planner.plan(command(*tools), "", tools) is None
+    for choice in (ToolChoice(names=["a"]), ToolChoice(is_required=True)):
+        with pytest.raises(InvalidRequest) as refused:
+            planner.plan(command(*tools, tool_choice=choice), "", tools)
+        assert refused.value.param in ("tool_choice", None)
