@@ -66,6 +66,7 @@ class ConstraintPlanner:
         Raises:
             InvalidRequest: a schema or grammar is broken or cannot be enforced.
         """
+        self._check_compiler(command)
         if command.prompt is not None:
             return self._plan_plain(command)
         tools = _callable(command, offered)
@@ -115,6 +116,12 @@ class ConstraintPlanner:
             whole=self._compiler.matcher(text, constraint.param),
             fast_forward=command.n_logprobs is None,
         )
+
+    def _check_compiler(self, command: Generate) -> None:
+        field = "tool_choice" if command.tool_choice.is_required else ""
+        field = command.constraint.param if command.constraint is not None else field
+        if field and self._maybe_compiler is None:
+            raise InvalidRequest("answers of this model cannot be held to a grammar", param=field)
 
     @property
     def _compiler(self) -> Compiler:
