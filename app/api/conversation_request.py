@@ -75,4 +75,10 @@ def prompt_end(body: ConversationFields) -> PromptEnd:
             "continue_final_message needs a last message by the assistant, without tool calls",
             param="messages",
         )
-    return "continued"
+    match body.continue_final_message:
+        case "content":
+            return "continued_content"
+        case "reasoning" | "reasoning_content":
+            return "continued_reasoning"
+        case _:
+            return "continued"

@@ -6,8 +6,12 @@ from typing import Literal
 
 import msgspec
 
-PromptEnd = Literal["opened", "closed", "continued"]
-"""How a prompt ends: with the header of the answer, after the last message, or inside it."""
+PromptEnd = Literal["opened", "closed", "continued", "continued_content", "continued_reasoning"]
+"""How a prompt ends: with the header of the answer, after the last message, or inside it.
+
+Inside is after the content, or after the reasoning, which is still open then; `continued` is that
+of the two that the message ends with.
+"""
 
 
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):

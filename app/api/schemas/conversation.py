@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from app.api.schemas.common import Lenient, LoadModelConfigs
 from app.api.schemas.reasoning import ThinkingFields
@@ -52,6 +52,18 @@ class ChatMessage(BaseModel):
     tool_call_id: str | None = None
 
 
+def _is_continued(value: Any) -> Any:
+    if value is None or isinstance(value, bool) or value in _CONTINUED_PARTS:
+        return value
+    raise ValueError('must be true, false, "content" or "reasoning"')
+
+
+_CONTINUED_PARTS = ("content", "reasoning", "reasoning_content")
+ContinuedPart = Annotated[
+    bool | Literal["content", "reasoning", "reasoning_content"], BeforeValidator(_is_continued)
+]
+
+
 class ConversationFields(ThinkingFields, Lenient):
     """The fields that the chat template renders."""
 
@@ -62,9 +74,10 @@ class ConversationFields(ThinkingFields, Lenient):
     add_generation_prompt: bool | None = Field(
         None, description="Whether the prompt ends with the opening of an answer; true by default."
     )
-    continue_final_message: bool | None = Field(
+    continue_final_message: ContinuedPart | None = Field(
         None,
-        description="Continue the last message, which must be the assistant's.",
+        description="Continue the last message, which must be the assistant's: its `content`, its "
+        "`reasoning`, or (true) the reasoning where it has no content.",
     )
 
     @field_validator("messages", mode="before")

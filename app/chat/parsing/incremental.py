@@ -74,6 +74,11 @@ class Input:
         recorded, self._record = "".join(self._record or ()), None
         return recorded
 
+    def give_back(self, text: str) -> None:
+        """Put `text`, which was taken, before what was not read yet."""
+        self.add("")
+        self._text = text + self._text
+
     def take(self, n_chars: int) -> str:
         """Read so many characters of `rest`."""
         piece = self._text[self._at : self._at + n_chars]

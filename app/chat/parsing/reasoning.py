@@ -1,7 +1,7 @@
 """Owns telling what a model thinks from what it answers, where tags stand around the thoughts.
 
-Pure; must not know tool formats: what is no thought goes to another parser. Formats that think in
-messages of their own, as Harmony, tell it themselves.
+Pure; must not know tool formats: what is no thought goes to another parser, which also says what a
+call begins with. Formats that think in messages of their own, as Harmony, tell it themselves.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from app.chat.parsing.incremental import Input, Step, n_held
 from app.chat.parsing.stream_parser import (
+    CallArguments,
+    CallEnd,
+    CallParser,
     CallStart,
     ReasoningPiece,
     StreamEvent,
@@ -20,7 +23,11 @@ from app.chat.parsing.stream_parser import (
 )
 
 _PIECE_CHARS = 4096  # what was not read yet is copied
+_TRIED_CHARS = 64  # of what may be no call, and is read again then
 _MAYBE_TOKEN = re.compile(r"<[^<>\s]+>")
+_OPEN_QUOTE = re.compile(r"""(?:^|[\s(\[{:])["'`\u2018\u201c]+$""")
+N_QUOTE_CHARS = 8
+"""How much of the text before a tag tells whether it is quoted."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,9 @@ class ReasoningTags:
 
 _THINK = ReasoningTags("<think>", "</think>")
 _HUNYUAN = ReasoningTags("<think:opensource>", "</think:opensource>")
-_KIMI_K3 = ReasoningTags("<|open|>think<|sep|>", "<|close|>think<|sep|>")
+_KIMI_K3 = ReasoningTags(
+    "<|open|>think<|sep|>", "<|close|>think<|sep|>", also_end=("<|open|>response<|sep|>",)
+)
 _APRIEL = ReasoningTags("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]")
 
 # What a template contains, and the tags that it tells of; the first that is found wins.
@@ -57,7 +66,14 @@ _MARKS: tuple[tuple[str, ReasoningTags], ...] = (
         "<|inner_prefix|>",
         ReasoningTags("<|inner_prefix|>", "<|inner_suffix|>", also_end=("<|tools_prefix|>",)),
     ),
-    ("<|START_THINKING|>", ReasoningTags("<|START_THINKING|>", "<|END_THINKING|>")),
+    (
+        "<|START_THINKING|>",
+        ReasoningTags(
+            "<|START_THINKING|>",
+            "<|END_THINKING|>",
+            also_end=("<|START_RESPONSE|>", "<|START_TEXT|>"),
+        ),
+    ),
     ("[THINK]", ReasoningTags("[THINK]", "[/THINK]")),
     ("<seed:think>", ReasoningTags("<seed:think>", "</seed:think>")),
     ("<mm:think>", ReasoningTags("<mm:think>", "</mm:think>")),
@@ -84,20 +100,39 @@ def opens_reasoning(prompt_text: str, tags: ReasoningTags, *, goes_on: bool = Fa
     return bool(opening) and (tags.closing not in after if goes_on else not after.strip())
 
 
+def is_quoted(before: str) -> bool:
+    """Return whether a tag after the text `before` is talked about, as in `` the `<tag>` ``."""
+    return _OPEN_QUOTE.search(before) is not None
+
+
+def opened_text(prompt_text: str, tags: ReasoningTags, *, goes_on: bool = False) -> str:
+    """Return the end of a rendered prompt, from the tag on that opens thoughts; "" without one."""
+    if not opens_reasoning(prompt_text, tags, goes_on=goes_on):
+        return ""
+    return prompt_text[prompt_text.rfind(tags.opening) :]
+
+
 class ReasoningParser:
     """Parses an answer that may begin with thoughts.
 
     They are passed on as they come, without the whitespace around them; nothing is held back but
-    that, and what may become the closing tag. All else goes to `inner`. Later in the answer the
-    tags are text like any, but for a closing tag before which nothing was opened and no call
-    began: of a model whose prompt had opened it, unseen. That tag alone is dropped.
+    that, and what may become the closing tag. All else goes to `inner`.
+
+    A call that `inner` would read ends them too, be they closed later or not: models forget to.
+    What only looks like one stays a thought, as does one of a tool that is not offered, or whose
+    tag stands behind an opening quote.
+
+    Later in the answer the tags are text like any, but for a closing tag before which nothing was
+    opened and no call began, of a model whose prompt had opened it, unseen, and for one that
+    comes after a call in the thoughts. That tag alone is dropped.
 
     Args:
-        inner: parses the answer proper.
+        inner: parses the answer proper; a `CallParser` finds calls in thoughts.
         tags: what stands around the thoughts.
         is_open: the prompt ended after the opening tag. One that is written again is dropped.
         is_closed: it ended after the closing tag, so that whitespace before the answer belongs to
             that.
+        goes_on: the prompt ended in the midst of these thoughts, so that space belongs to them.
     """
 
     def __init__(
@@ -107,6 +142,7 @@ class ReasoningParser:
         *,
         is_open: bool,
         is_closed: bool = False,
+        goes_on: bool = False,
     ) -> None:
         self._inner = inner
         self._tags = tags
@@ -114,11 +150,14 @@ class ReasoningParser:
         self._input = Input()
         self._events: list[StreamEvent] = []
         self._space: list[str] = []  # whitespace that belongs to the closing tag, if that follows
-        self._has_thought = False
+        self._has_thought = self._goes_on = is_open and goes_on
         self._called = False
+        self._in_call = False
         self._may_close = not is_open  # a lone closing tag may come
         self._is_closed = is_closed
         self._is_cut = False
+        self._called_in_thoughts = False
+        self._last = ""  # the end of what was thought
         self._script = self._run()
         next(self._script, None)
 
@@ -153,11 +192,16 @@ class ReasoningParser:
         if self._in_reasoning:
             yield from self._thoughts()
             self._in_reasoning = False
-            yield from self._input.skip()
+            if self._called_in_thoughts:
+                yield from self._late_closing()
+            else:
+                yield from self._input.skip()
         yield from self._answer()
 
     def _beginning(self) -> Step[None]:
         """Read an opening tag, or find that there is none."""
+        if self._goes_on:
+            return
         self._input.record("")
         yield from self._input.skip()
         if self._in_reasoning:
@@ -187,9 +231,62 @@ class ReasoningParser:
         tags = (self._tags.opening, self._tags.closing)
         return bool(text) and any(tag.startswith(text) for tag in tags)
 
-    def _thoughts(self) -> Step[None]:
-        yield from self._until((self._tags.closing, *self._tags.also_end), self._think)
-        yield from self._input.literal(self._tags.closing)
+    def _thoughts(self) -> Step[str]:
+        """Read thoughts, and return the closing tag; empty where something else ended them."""
+        inner = self._inner if isinstance(self._inner, CallParser) else None
+        openers = inner.call_openers if inner is not None else ()
+        ends = (self._tags.closing, *self._tags.also_end)
+        quoted = False
+        while True:
+            tag = yield from self._until((*ends, *openers), self._think)
+            if inner is None or not tag or tag in ends:
+                break
+            # A quotation goes on where one tag follows another.
+            quoted = is_quoted(self._last) or (quoted and not self._last.strip())
+            if not quoted and (yield from self._call_begins(inner.fresh())):
+                self._called_in_thoughts, self._space = True, []
+                return ""
+            self._think(self._input.take(len(tag)))
+            self._last = ""
+        return (yield from self._input.literal(self._tags.closing))
+
+    def _call_begins(self, trial: CallParser) -> Step[bool]:
+        """Return whether a call begins here; nothing of it is read."""
+        self._input.record("")
+        events: list[StreamEvent] = []
+        is_call: bool | None = None
+        is_cut = False
+        while is_call is None and not is_cut:
+            if self._input.rest:
+                events += trial.feed(self._input.take(_TRIED_CHARS))
+                is_call = _is_call(events, trial)
+            elif not (yield from self._input.more()):
+                events += trial.finish(cut=self._is_cut)
+                is_call, is_cut = _is_call(events, trial, is_over=True), not events
+        read = self._input.forget()
+        self._input.give_back(read)
+        return bool(is_call) or (is_cut and self._tags.closing not in read)
+
+    def _late_closing(self) -> Step[None]:
+        """Read up to a closing tag that comes after a call in the thoughts, and drop that."""
+        closing, space = self._tags.closing, ""
+
+        def say(text: str) -> None:
+            nonlocal space
+            said = text.rstrip()
+            if said:
+                self._pass_on(space + said)
+                space = ""
+            space += text[len(said) :]
+
+        while (yield from self._until((closing,), say)):
+            if not self._in_call:
+                yield from self._input.literal(closing)
+                yield from self._input.skip()
+                space = "\n" if (yield from self._input.peek()) else ""
+                break
+            say(self._input.take(len(closing)))
+        self._pass_on(space)
 
     def _answer(self) -> Step[None]:
         if self._may_close:
@@ -221,6 +318,7 @@ class ReasoningParser:
     # ------------------------------------------------------------ events
 
     def _think(self, text: str) -> None:
+        self._remember(text)
         if not self._has_thought:
             text = text.lstrip()
         shown = text.rstrip()
@@ -230,10 +328,31 @@ class ReasoningParser:
             self._space = []
         self._space.append(text[len(shown) :])
 
+    def _remember(self, text: str) -> None:
+        self._last = (self._last + text)[-N_QUOTE_CHARS:]
+
     def _pass_on(self, text: str) -> None:
         if text:
             self._take_over(self._inner.feed(text))
 
     def _take_over(self, events: list[StreamEvent]) -> None:
-        self._called = self._called or any(isinstance(event, CallStart) for event in events)
+        for event in events:
+            self._in_call = isinstance(event, CallStart | CallArguments)
+            self._called = self._called or self._in_call
         self._events += events
+
+
+def _is_call(
+    events: list[StreamEvent], parser: CallParser, *, is_over: bool = False
+) -> bool | None:
+    """Return whether events begin with a call, one that may be made; None is not known yet."""
+    match events:
+        case [CallStart(_, name), *rest] if parser.offers(name):
+            if not rest:
+                return True if is_over else None
+            begun = rest[0].json_text.lstrip() if isinstance(rest[0], CallArguments) else ""
+            return begun.startswith("{") or isinstance(rest[0], CallEnd)
+        case []:
+            return None
+        case _:
+            return False

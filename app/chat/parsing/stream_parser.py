@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,24 @@ class StreamParser(Protocol):
             cut: a limit or a stop string ended it, so that what looks like the beginning of a
                 tag or call is one, and no text.
         """
+        ...
+
+
+@runtime_checkable
+class CallParser(StreamParser, Protocol):
+    """Parses answers in which calls may begin anywhere, behind a tag."""
+
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tags that begin calls."""
+        ...
+
+    def offers(self, name: str, /) -> bool:
+        """Return whether a tool of this name may be called, as far as that is known."""
+        ...
+
+    def fresh(self) -> CallParser:
+        """Return a parser of the same kind that has read nothing."""
         ...
 
 

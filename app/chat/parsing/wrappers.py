@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from app.chat.parsing.incremental import any_of, n_held
 from app.chat.parsing.stream_parser import (
+    CallParser,
     CallStart,
     ReasoningPiece,
     StreamEvent,
@@ -66,7 +67,28 @@ def detect_marks(template_source: str) -> AnswerMarks | None:
     return next((marks for mark, marks in _MARKS if mark in template_source), None)
 
 
-class WrapperParser:
+class _Filter:
+    """What parsers share that filter another one's events: calls begin as for that."""
+
+    _inner: StreamParser
+
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tags that begin calls."""
+        return self._inner.call_openers if isinstance(self._inner, CallParser) else ()
+
+    def offers(self, name: str, /) -> bool:
+        """Return whether a tool of this name may be called."""
+        return not isinstance(self._inner, CallParser) or self._inner.offers(name)
+
+    def fresh(self) -> CallParser:
+        """Return a parser that reads the same calls and has read nothing."""
+        if not isinstance(self._inner, CallParser):
+            raise TypeError("it reads no calls")
+        return self._inner.fresh()
+
+
+class WrapperParser(_Filter):
     """Parses an answer whose text may stand between marks.
 
     They are dropped, and so is the whitespace beside them at either end of the text.
@@ -201,7 +223,7 @@ class WrapperParser:
             self._say(held)
 
 
-class RequiredCallsParser:
+class RequiredCallsParser(_Filter):
     """Parses an answer that is held to be calls: what is no call at its end is a part of one.
 
     Args:
@@ -219,3 +241,26 @@ class RequiredCallsParser:
         """Return what was held back and is no text."""
         events = self._inner.finish(cut=cut)
         return [event for event in events if not isinstance(event, TextPiece)]
+
+
+class OneCallParser(_Filter):
+    """Parses an answer of which one call counts.
+
+    Args:
+        inner: parses the answer.
+    """
+
+    def __init__(self, inner: StreamParser) -> None:
+        self._inner = inner
+
+    def feed(self, text: str, /) -> list[StreamEvent]:
+        """Return the events that `text` makes certain."""
+        return _with_one_call(self._inner.feed(text))
+
+    def finish(self, *, cut: bool = False) -> list[StreamEvent]:
+        """Return what was held back."""
+        return _with_one_call(self._inner.finish(cut=cut))
+
+
+def _with_one_call(events: list[StreamEvent]) -> list[StreamEvent]:
+    return [event for event in events if not getattr(event, "index", 0)]

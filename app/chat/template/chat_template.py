@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import TypeVar
 
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
 from app.base.json_types import JsonObject, without_lone_surrogates
-from app.chat.template.continuation import cut_at_mark, with_mark
+from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.template.continuation import (
+    cut_at_mark,
+    cut_in_thoughts,
+    thoughts_of,
+    with_mark,
+    with_mark_in_thoughts,
+    with_thoughts,
+)
 from app.chat.template.deadline import DeadlinePassed, run_with_deadline
 from app.chat.template.helpers import functions_variables, wants_functions, wants_xml_tools
 from app.chat.template.sandbox import ChatSandbox
@@ -191,6 +200,47 @@ class ChatTemplate:
             return cut_at_mark(text, conversation) if continue_final_message else text
 
         return _guarded(write, deadline_s, param="messages")
+
+    def render_in_thoughts(
+        self,
+        conversation: list[JsonObject],
+        tags: ReasoningTags,
+        *,
+        tools: list[JsonObject] | None,
+        template_kwargs: JsonObject,
+        now: datetime.datetime | None = None,
+    ) -> str:
+        """Return the prompt of a conversation, ended right after its last message's reasoning.
+
+        Args:
+            conversation: see `render`, as for the others.
+            tags: what stands around the model's thoughts.
+            tools: as for `render`.
+            template_kwargs: as for `render`.
+            now: as for `render`.
+
+        Raises:
+            InvalidRequest: the reasoning cannot be continued.
+            TemplateRefused: the template raised or wrote too much.
+        """
+        thoughts = thoughts_of(conversation)
+
+        def rendered(shown: list[JsonObject], *, opens: bool) -> str:
+            return self.render(
+                shown,
+                tools=tools,
+                add_generation_prompt=opens,
+                template_kwargs=template_kwargs,
+                now=now,
+            )
+
+        if tags.closing not in thoughts:
+            with suppress(TemplateRefused):
+                marked = rendered(with_mark_in_thoughts(conversation), opens=False)
+                found = cut_in_thoughts(marked, thoughts, tags)
+                if found is not None:
+                    return found
+        return with_thoughts(rendered(conversation[:-1], opens=True), thoughts, tags, self.source)
 
     def _write(self, variables: JsonObject, max_output_bytes: int) -> str:
         self._sandbox.start()

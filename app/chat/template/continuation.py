@@ -1,7 +1,8 @@
 """Owns ending a prompt inside its last message; must not know how templates are rendered.
 
 The way is that of `continue_final_message` in Hugging Face transformers: a mark goes behind the
-message's text, and the prompt ends where the template wrote the mark.
+message's text, and the prompt ends where the template wrote the mark. Thoughts, which many
+templates leave out, can be written behind the opening of an answer instead.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from app.base.json_types import JsonObject
+from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
+from app.errors import InvalidRequest
 
 MARK = "CONTINUE_FINAL_MESSAGE_TAG "
 """Ends in a space, so that it shows whether the template trims what it writes."""
@@ -42,6 +45,62 @@ def cut_at_mark(prompt: str, conversation: list[JsonObject]) -> str:
     if at < 0 or _text(conversation[-1]["content"]).strip() not in prompt:
         raise TemplateError("it changes the last message, which therefore cannot be continued")
     return prompt[:at] if prompt.startswith(MARK, at) else prompt[:at].rstrip()
+
+
+def with_mark_in_thoughts(conversation: list[JsonObject]) -> list[JsonObject]:
+    """Return a normalised conversation whose last message has the mark behind its thoughts."""
+    *earlier, last = conversation
+    marked = thoughts_of(conversation) + MARK
+    names = ("reasoning_content", "thinking", "reasoning")
+    return [*earlier, {**last, "content": "", **dict.fromkeys(names, marked)}]
+
+
+def cut_in_thoughts(prompt: str, thoughts: str, tags: ReasoningTags) -> str | None:
+    """Return the prompt of a conversation marked in its thoughts up to the mark.
+
+    None where the template shows no thoughts, or not behind the opening tag alone.
+    """
+    at = prompt.rfind(MARK.strip())
+    if at < 0:
+        return None
+    begun = prompt[:at] if prompt.startswith(MARK, at) else prompt[:at].rstrip()
+    _, opening, shown = begun.rpartition(tags.opening)
+    return begun if opening and shown.strip() == thoughts.strip() else None
+
+
+def with_thoughts(prompt: str, thoughts: str, tags: ReasoningTags, source: str) -> str:
+    """Return a prompt that ends in the opening of an answer, gone on with these thoughts.
+
+    Args:
+        prompt: what the template wrote; thoughts that it closed at once are opened again.
+        thoughts: what the model thought so far.
+        tags: what stands around them.
+        source: the template.
+
+    Raises:
+        InvalidRequest: the thoughts have an end in them.
+    """
+    if tags.closing in thoughts:
+        raise InvalidRequest(
+            "The reasoning of the last message has its end in it, and cannot be continued",
+            param="continue_final_message",
+        )
+    if opens_reasoning(prompt, tags):
+        return prompt + thoughts
+    open_prompt = prompt.rstrip()
+    line = "\n" if f"{tags.opening}\n" in source.replace("\\n", "\n") else ""
+    if open_prompt.endswith(tags.closing):
+        open_prompt = open_prompt.removesuffix(tags.closing).rstrip()
+        open_prompt = open_prompt.removesuffix(tags.opening)
+    else:
+        open_prompt = prompt
+    return open_prompt + tags.opening + line + thoughts
+
+
+def thoughts_of(conversation: list[JsonObject]) -> str:
+    """Return the thoughts of the last message; "" without any."""
+    thoughts = conversation[-1].get("reasoning_content")
+    return thoughts if isinstance(thoughts, str) else ""
 
 
 def _text(content: Any) -> str:

@@ -71,6 +71,13 @@ def _with_reasoning(message: JsonObject) -> JsonObject:
     return {"thinking": given[0], **message, "reasoning_content": given[0]} if given else message
 
 
+def reasoning_of(message: JsonObject) -> str:
+    """Return the reasoning of a client's message; "" where there is none that is text."""
+    given = (message.get(name) for name in _REASONING_FIELDS)
+    first = next((text for text in given if text is not None), "")
+    return first if isinstance(first, str) else ""
+
+
 def _name_results(messages: list[JsonObject]) -> None:
     names: dict[str, Any] = {}
     for message in messages:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from app.chat.grammar.lark import Grammar
+from app.chat.grammar.lark import Grammar, sequence
+from app.chat.parsing.reasoning import ReasoningTags
 from app.chat.parsing.stream_parser import StreamParser
 from app.chat.tool_formats.names import NameSyntax
 
@@ -55,6 +56,28 @@ class CallBlock:
 
 
 @dataclass(frozen=True)
+class ThoughtMessages:
+    """How a format writes thoughts that are messages of their own.
+
+    Attributes:
+        tags: the head of such a message, where the prompt has begun it, and what ends it.
+        between: text from its end to the head of the next message.
+    """
+
+    tags: ReasoningTags
+    between: str
+
+    def __call__(self, grammar: Grammar) -> str:
+        """Add to a grammar what of thoughts may come before any answer, nothing included."""
+        return f"({sequence(grammar.literal(self.tags.opening), self.rest(grammar))})?"
+
+    def rest(self, grammar: Grammar) -> str:
+        """Add to a grammar what comes after the head of thoughts, up to another message."""
+        end = grammar.text_before(self.tags.closing)
+        return sequence(end, grammar.literal(self.between))
+
+
+@dataclass(frozen=True)
 class ToolFormat:
     """How one family of models writes tool calls.
 
@@ -66,9 +89,8 @@ class ToolFormat:
             looks like one go by the tools' schemas, where they are given.
         names: how the names of arguments are written; what it cannot tell apart is refused.
         taken: names of tools that mean something else.
-        head: text before an answer's own text, of formats whose answers are messages with heads.
-        thoughts: adds to a grammar what of thoughts may come before any answer, nothing included,
-            for formats that think in messages of their own.
+        header: text before an answer's own text, of formats whose answers are messages with heads.
+        thoughts: what thoughts look like, for formats that think in messages of their own.
         always: the parser is needed for every answer, tools or not: more than calls is marked.
         write: returns calls as the model writes them, for templates that leave out those in the
             history; None where no template of the family does.
@@ -86,7 +108,7 @@ class ToolFormat:
     taken: frozenset[str] = frozenset()
     always: bool = False
     header: str = ""
-    thoughts: Callable[[Grammar], str] | None = None
+    thoughts: ThoughtMessages | None = None
     write: Callable[[MadeCalls], str] | None = None
     show: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
     block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock] | None = None

@@ -55,6 +55,11 @@ class GemmaParser(ScriptedParser):
     closers = (CLOSE, _END_RESPONSE)
     _root: Any = None  # the schema of the tool that is called
 
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tag that begins calls."""
+        return (OPEN,)
+
     def _block(self, opener: str) -> Step[None]:
         if opener == _RESPONSE:
             yield from self._drop_block()

@@ -34,12 +34,12 @@ class HermesParser:
     closing tag or brace is forgiven.
 
     Args:
-        tool_names: not needed, since tags mark the calls: a name that was not offered is a call
-            too, and the client says that it has no such tool.
+        tool_names: not needed in an answer, since tags mark the calls: a name that was not
+            offered is a call too, and the client says that it has no such tool.
     """
 
     def __init__(self, tool_names: OfferedTools = None) -> None:
-        del tool_names
+        self._offered = tool_names
         self._mode: Callable[[str], str] = self._in_text
         self._events: list[StreamEvent] = []
         self._held = ""
@@ -48,6 +48,19 @@ class HermesParser:
         self._n_calls = 0
         self._just_after_block = False
         self._has_said = False
+
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tags that begin calls."""
+        return (OPEN,)
+
+    def offers(self, name: str, /) -> bool:
+        """Return whether a tool of this name may be called."""
+        return not self._offered or name in self._offered
+
+    def fresh(self) -> HermesParser:
+        """Return a parser of the same kind that has read nothing."""
+        return HermesParser(self._offered)
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""

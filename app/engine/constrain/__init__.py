@@ -9,7 +9,13 @@ from __future__ import annotations
 from app.engine.constrain.compiler import Compiler
 from app.engine.constrain.guide import Guide
 from app.engine.constrain.matcher import Matcher, build_tokenizer
-from app.engine.constrain.plan import Block, GuidedTokens, GuidePlan, ThinkingPlan
+from app.engine.constrain.plan import (
+    Block,
+    GuidedTokens,
+    GuidePlan,
+    MessageThinking,
+    ThinkingPlan,
+)
 
 __all__ = [
     "Block",
@@ -18,6 +24,7 @@ __all__ = [
     "GuidePlan",
     "GuidedTokens",
     "Matcher",
+    "MessageThinking",
     "ThinkingPlan",
     "build_tokenizer",
 ]

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from app.engine.constrain.plan import Block, GuidedTokens, GuidePlan, ThinkingPlan
+from app.chat.parsing.reasoning import N_QUOTE_CHARS, is_quoted
+from app.engine.constrain.message_budget import MessageBudget
+from app.engine.constrain.plan import (
+    AnswerMatcher,
+    Block,
+    GuidedTokens,
+    GuidePlan,
+    ThinkingPlan,
+)
 
 
 class _Phase(Enum):
@@ -27,7 +35,7 @@ class Guide:
     def __init__(self, plan: GuidePlan) -> None:
         self._plan = plan
         self._matcher = plan.whole.copy() if plan.whole is not None else None
-        self._in_block = False
+        self._in_block: Block | None = None
         self._may_think = plan.thinking is not None and not plan.thinking.is_open
         self._may_call = plan.block is not None
         self._n_thought = 0
@@ -35,6 +43,13 @@ class Guide:
         self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
         if plan.thinking is not None and plan.thinking.is_open:
             self._phase = _Phase.THINKING
+        self._budget: MessageBudget | None = None
+        if plan.messages is not None:
+            self._budget = MessageBudget(plan, plan.messages)
+
+    @property
+    def _heads(self) -> AnswerMatcher | None:
+        return None if self._budget is None else self._budget.heads
 
     @property
     def error(self) -> str:
@@ -48,12 +63,13 @@ class Guide:
         if self._phase is _Phase.THINKING and thinking is not None and thinking.budget == 0:
             return self._stop_thinking(thinking, [])
         may_choose = self._may_think and thinking is not None and thinking.opening_token is not None
-        return GuidedTokens() if may_choose else self._with_forced([])
+        begun = GuidedTokens() if may_choose else self._with_forced([])
+        return begun if self._budget is None else self._budget.begin(begun, self._step)
 
     def mask(self) -> bytes | None:
         """Return which tokens may come next, a bit each; None is all of them."""
         if self._phase is not _Phase.BOUND or self._matcher is None:
-            return None
+            return None if self._heads is None else self._heads.mask()
         mask = self._matcher.mask()
         thinking = self._plan.thinking
         if self._may_think and thinking is not None and thinking.opening_token is not None:
@@ -63,11 +79,14 @@ class Guide:
     def n_allowed(self, tokens: Sequence[int]) -> int:
         """Return how many leading draft tokens are allowed."""
         if self._phase is not _Phase.BOUND or self._matcher is None:
-            return len(tokens)
+            return len(tokens) if self._heads is None else 0
         return 0 if self._may_think else self._matcher.n_allowed(tokens)
 
     def take(self, token: int) -> GuidedTokens:
         """Record a sampled token; return the tokens to append."""
+        return self._step(token) if self._budget is None else self._budget.take(token, self._step)
+
+    def _step(self, token: int) -> GuidedTokens:
         match self._phase:
             case _Phase.FREE:
                 return self._take_free(token)
@@ -105,10 +124,10 @@ class Guide:
             tokens = tokens + self._matcher.take_forced()
         if not self._matcher.is_over or self._matcher.error:
             return GuidedTokens(tokens)
-        block = self._plan.block
-        if not self._in_block or block is None or block.is_last:
+        block = self._in_block
+        if block is None or block.is_last:
             return GuidedTokens(tokens, is_over=True)
-        self._phase, self._matcher, self._in_block, self._tail = _Phase.FREE, None, False, b""
+        self._phase, self._matcher, self._in_block, self._tail = _Phase.FREE, None, None, b""
         self._may_call = not block.only_at_start
         return GuidedTokens(tokens)
 
@@ -135,7 +154,13 @@ class Guide:
         self._n_thought += 1
         piece = self._plan.piece(token)
         written = self._tail + piece
-        at, tag = _first_of((thinking.closing, *thinking.also_end), written)
+        block, ends = thinking.block, (thinking.closing, *thinking.also_end)
+        at, tag = _first_of((*ends, block.trigger) if block is not None else ends, written)
+        while block is not None and tag == block.trigger and _is_quoted(written[:at]):
+            written = written[at + len(tag) :]
+            at, tag = _first_of((*ends, block.trigger), written)
+        if block is not None and tag == block.trigger:
+            return self._begin_block(block, token, written[at + len(tag) :])
         if tag == thinking.closing:
             self._end_thinking()
             rest = written[at + len(tag) :]
@@ -143,21 +168,32 @@ class Guide:
             return self._go_on_behind(token, rest.lstrip(), gap)
         if tag:
             return self._begin_answer(thinking, token, written[at : len(written) - len(piece)])
-        self._tail = written[-max(map(len, (thinking.closing, *thinking.also_end))) :]
-        is_closing = any(
-            written.endswith(thinking.closing[:n]) for n in range(1, len(thinking.closing))
-        )
-        if thinking.budget is not None and self._n_thought >= thinking.budget and not is_closing:
+        self._tail = written[-thinking.n_tail :]
+        is_over = thinking.budget is not None and self._n_thought >= thinking.budget
+        if is_over and not _has_begun(thinking.closing, written):
             return self._stop_thinking(thinking, [token])
         return GuidedTokens([token])
 
+    def _begin_block(self, block: Block, token: int, rest: bytes) -> GuidedTokens:
+        """Hold what follows to a block whose trigger `token` has ended; `rest` is behind it."""
+        self._may_think = False
+        self._phase, self._matcher = _Phase.BOUND, block.matcher.copy()
+        self._in_block = block
+        return self._go_on_behind(token, rest)
+
     def _begin_answer(self, thinking: ThinkingPlan, token: int, before: bytes) -> GuidedTokens:
         """End the thoughts with a token that the answer begins with, `before` of it written."""
-        if self._matcher is not None and self._matcher.n_allowed([token]) == 0:
+        if self._matcher is None:
+            self._end_thinking()
+            self._tail = before
+            return self._take_free(token)
+        begun = self._plan.tokenize(before + self._plan.piece(token)) if before else [token]
+        if self._matcher.n_allowed(begun) < len(begun):
             return self._stop_thinking(thinking, [])
         self._end_thinking()
-        self._tail = before
-        return self._take_bound(token) if self._matcher is not None else self._take_free(token)
+        for read in begun:
+            self._matcher.take(read)
+        return self._with_forced([token])
 
     # ------------------------------------------------------------ free
 
@@ -176,10 +212,7 @@ class Guide:
         if self._may_call and block is not None:
             at = self._find(block, written, begun)
             if at >= 0:
-                self._may_think = False
-                self._phase, self._matcher = _Phase.BOUND, block.matcher.copy()
-                self._in_block = True
-                return self._go_on_behind(token, written[at + len(block.trigger) :])
+                return self._begin_block(block, token, written[at + len(block.trigger) :])
         is_start = self._may_think or (block is not None and block.only_at_start)
         self._tail = written if is_start or block is None else written[-len(block.trigger) :]
         return GuidedTokens([token])
@@ -210,6 +243,14 @@ def _first_of(tags: Sequence[bytes], written: bytes) -> tuple[int, bytes]:
     """Return where the first of `tags` is, and which it is; an empty one where there is none."""
     found = [(at, tag) for tag in tags if (at := written.find(tag)) >= 0]
     return min(found, default=(-1, b""))
+
+
+def _has_begun(tag: bytes, written: bytes) -> bool:
+    return any(written.endswith(tag[:n]) for n in range(1, len(tag)))
+
+
+def _is_quoted(before: bytes) -> bool:
+    return is_quoted(before[-N_QUOTE_CHARS:].decode("utf-8", "replace"))
 
 
 def _with_bit(mask: bytes, token: int) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from app.chat.parsing.reasoning import N_QUOTE_CHARS
+
 
 class AnswerMatcher(Protocol):
     """A grammar's state in one answer; see `app.engine.constrain.matcher`."""
@@ -50,6 +52,8 @@ class ThinkingPlan:
         is_open: whether the prompt ends within it.
         also_end: further tags that end it, and belong to what follows.
         budget: tokens of it; None is no limit.
+        block: the grammar of tool calls that may begin in it, and then end it; None: they are
+            free, or there are none.
     """
 
     opening: bytes
@@ -60,6 +64,15 @@ class ThinkingPlan:
     is_open: bool
     also_end: tuple[bytes, ...] = ()
     budget: int | None = None
+    block: Block | None = None
+
+    @property
+    def n_tail(self) -> int:
+        """How many bytes of it matter to what comes next."""
+        tags = [self.closing, *self.also_end]
+        if self.block is None:
+            return max(map(len, tags))
+        return max(map(len, [*tags, self.block.trigger])) + N_QUOTE_CHARS
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,29 @@ class Block:
 
 
 @dataclass(frozen=True)
+class MessageThinking:
+    """How long the model thinks, in messages of their own, and what ends that.
+
+    Attributes:
+        opening: bytes of the head of such a message.
+        closing: bytes of what ends it.
+        between: bytes from there to the head of the next message.
+        head: bytes of the head of the answer's text.
+        heads: the grammar of what may begin instead; None: nothing.
+        budget: tokens of thoughts.
+        is_open: whether the prompt ends within such a message.
+    """
+
+    opening: bytes
+    closing: bytes
+    between: bytes
+    head: bytes
+    budget: int
+    heads: AnswerMatcher | None = None
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
 class GuidePlan:
     """What is made once for all answers to a request.
 
@@ -89,6 +125,7 @@ class GuidePlan:
         whole: the grammar of the whole answer, at its beginning; None: it is free.
         block: the grammar of tool calls in a free answer; None: they are free too.
         thinking: None where the model does not think, or nobody needs to know.
+        messages: the same of a model that thinks in messages of their own.
         fast_forward: whether forced tokens are taken without asking the model.
     """
 
@@ -97,6 +134,7 @@ class GuidePlan:
     whole: AnswerMatcher | None = None
     block: Block | None = None
     thinking: ThinkingPlan | None = None
+    messages: MessageThinking | None = None
     fast_forward: bool = True
 
 

@@ -7,38 +7,25 @@ know requests that run.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
-from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
+from app.chat.parsing.reasoning import ReasoningTags
 from app.chat.parsing.wrappers import AnswerMarks
 from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, ToolSpec
 from app.chat.tool_formats.refusal import refusal
-from app.engine.constrain import Block, Compiler, GuidePlan, Matcher, ThinkingPlan
+from app.engine.constrain import Block, Compiler, GuidePlan, Matcher
+from app.engine.constrain.thoughts import Thoughts, Tokens, text_tokenizer
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
 
-_GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
 _NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
 _Tools = Mapping[int, ToolSpec]  # by their place in the request
-
-
-class Tokens(Protocol):
-    """What guidance needs of a model's vocabulary."""
-
-    def shown_piece(self, token: int, /) -> bytes:
-        """Return the bytes of a token, those of special ones too."""
-
-    def token_of(self, text: str, /) -> int | None:
-        """Return the token that a tag is; None where it is several."""
-
-    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
-        """Return the token ids of `text`."""
 
 
 class ConstraintPlanner:
@@ -84,24 +71,29 @@ class ConstraintPlanner:
         Raises:
             InvalidRequest: a schema or grammar is broken or cannot be enforced.
         """
+        self._check_compiler(command)
         if command.prompt is not None:
             return self._plan_plain(command)
         tools = _callable(command, offered)
         self._check_names(tools)
-        whole = self._whole(command, tools)
+        thoughts = Thoughts(self._tokens, self._format, self._reasoning, command, prompt_text)
+        whole = self._whole(command, tools, thoughts)
         block = None
         if whole is None and tools:
-            block = self._block(tools, one=not command.tool_choice.parallel)
-        budget = command.reasoning.budget
-        thinking = self._thinking(command, prompt_text)
-        if whole is None and block is None and (thinking is None or budget is None):
+            choice = command.tool_choice
+            block = self._block(tools, one=not choice.parallel, is_limited=bool(choice.names))
+        held = self._in_thoughts(command, tools, whole, block) if tools else None
+        thinking, messages = thoughts.tagged(held), thoughts.in_messages(self._heads(tools))
+        has_budget = command.reasoning.budget is not None and (thinking or messages)
+        if whole is None and block is None and not has_budget:
             return None
         return GuidePlan(
             piece=self._tokens.shown_piece,
-            tokenize=self._tokenize,
+            tokenize=thoughts.tokenize,
             whole=whole,
             block=block,
             thinking=thinking,
+            messages=messages,
             fast_forward=command.n_logprobs is None,
         )
 
@@ -125,10 +117,16 @@ class ConstraintPlanner:
             text = grammar.text(_expression(grammar, constraint))
         return GuidePlan(
             piece=self._tokens.shown_piece,
-            tokenize=self._tokenize,
+            tokenize=text_tokenizer(self._tokens),
             whole=self._compiler.matcher(text, constraint.param),
             fast_forward=command.n_logprobs is None,
         )
+
+    def _check_compiler(self, command: Generate) -> None:
+        field = "tool_choice" if command.tool_choice.is_required else ""
+        field = command.constraint.param if command.constraint is not None else field
+        if field and self._maybe_compiler is None:
+            raise InvalidRequest("answers of this model cannot be held to a grammar", param=field)
 
     @property
     def _compiler(self) -> Compiler:
@@ -136,34 +134,52 @@ class ConstraintPlanner:
             raise InvalidRequest("answers of this model cannot be held to a grammar")
         return self._maybe_compiler
 
-    def _tokenize(self, text: bytes) -> list[int]:
-        shown = text.decode("utf-8", "replace")
-        return self._tokens.tokenize(shown, add_special=False, parse_special=True)
-
-    def _thinking(self, command: Generate, prompt_text: str) -> ThinkingPlan | None:
-        tags, goes_on = self._reasoning, command.prompt_end == "continued"
-        if tags is None or prompt_text.rstrip().endswith(tags.closing):
+    def _heads(self, tools: _Tools) -> Matcher | None:
+        """Return what an answer in messages may begin with where calls are possible."""
+        if not (tools and self._format.thoughts and self._format.block and self._maybe_compiler):
             return None
-        is_open = opens_reasoning(prompt_text, tags, goes_on=goes_on)
-        if goes_on and not is_open:
-            return None
-        gap = self._tokenize(_GAP)
-        return ThinkingPlan(
-            opening=tags.opening.encode(),
-            closing=tags.closing.encode(),
-            opening_token=self._tokens.token_of(tags.opening),
-            end=(*self._tokenize(tags.closing.encode()), *gap),
-            gap=tuple(gap),
-            is_open=is_open,
-            also_end=tuple(tag.encode() for tag in tags.also_end),
-            budget=command.reasoning.budget,
-        )
+        grammar = self._grammar()
+        tool = _loosened(next(iter(tools.values())))
+        opening = _opening(self._calls_of(grammar, [tool], True))
+        either = grammar.either([grammar.literal(self._format.header), grammar.literal(opening)])
+        return self._compiler.matcher(grammar.text(either), "tools")
 
-    def _whole(self, command: Generate, tools: _Tools) -> Matcher | None:
+    def _in_thoughts(
+        self, command: Generate, tools: _Tools, whole: Matcher | None, block: Block | None
+    ) -> Block | None:
+        """Return what calls are held to that begin in thoughts which were not closed.
+
+        Where all of the answer is held to a grammar, they go on in that.
+        """
+        if whole is None or self._format.block is None:
+            return None if block is None or block.only_at_start else block
+        tool = _loosened(next(iter(tools.values())))
+        calls = self._calls_of(self._grammar(), [tool], not command.tool_choice.parallel)
+        matcher = whole.copy()
+        if calls.only_at_start or not self._has_read(matcher, _opening(calls)):
+            return None
+        return Block(trigger=calls.trigger.encode(), matcher=matcher, is_last=True)
+
+    def _has_read(self, matcher: Matcher, text: str) -> bool:
+        """Move a matcher on behind `text`; return whether its grammar admits that."""
+        tags = self._format.tags
+        pieces = re.split(f"({'|'.join(map(re.escape, tags))})", text) if tags else [text]
+        for piece in filter(None, pieces):
+            token = self._tokens.token_of(piece) if piece in tags else None
+            if token is None:
+                if not matcher.take_text(piece.encode()):
+                    return False
+            elif matcher.n_allowed([token]):
+                matcher.take(token)
+            else:
+                return False
+        return True
+
+    def _whole(self, command: Generate, tools: _Tools, thoughts: Thoughts) -> Matcher | None:
         constraint = command.constraint
         one = not command.tool_choice.parallel
         if command.tool_choice.is_required:
-            return self._required(tools, one=one)
+            return self._required(tools, thoughts, one=one)
         if constraint is None:
             return None
         if constraint.kind == "grammar":
@@ -172,41 +188,41 @@ class ConstraintPlanner:
             lark = self._compiler.lark_of(constraint.text, constraint.param)
             return self._compiler.matcher(lark, constraint.param)
         grammar = self._grammar()
-        alone = grammar.text(self._after_thoughts(grammar, self._text(grammar, constraint)))
+        wanted = self._text(grammar, constraint, thoughts)
+        alone = grammar.text(thoughts.before(grammar, wanted))
         matcher = self._compiler.matcher(alone, constraint.param)
         if not tools or self._format.block is None:
             return matcher
 
         def or_calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
-            wanted = self._text(grammar, constraint)
+            wanted = self._text(grammar, constraint, thoughts)
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
-            return grammar.text(self._after_thoughts(grammar, grammar.either([wanted, calls])))
+            return grammar.text(thoughts.before(grammar, grammar.either([wanted, calls])))
 
         return self._held(or_calls, tools, constraint.param)
 
-    def _text(self, grammar: Grammar, constraint: Constraint) -> str:
-        header = grammar.literal(self._format.header) if self._format.header else ""
-        text = sequence(header, _expression(grammar, constraint))
+    def _text(self, grammar: Grammar, constraint: Constraint, thoughts: Thoughts) -> str:
+        text = thoughts.text(grammar, _expression(grammar, constraint))
         if not self._marks:
             return text
         opening, closing = (f"({grammar.literal(mark)})?" for mark in self._marks)
         return sequence(opening, text, closing)
 
-    def _after_thoughts(self, grammar: Grammar, answer: str) -> str:
-        thoughts = self._format.thoughts(grammar) if self._format.thoughts else ""
-        return sequence(thoughts, answer)
-
-    def _required(self, tools: _Tools, *, one: bool) -> Matcher:
+    def _required(self, tools: _Tools, thoughts: Thoughts, *, one: bool) -> Matcher:
         def calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
-            return grammar.text(self._after_thoughts(grammar, calls))
+            return grammar.text(thoughts.before(grammar, calls))
 
         return self._held(calls, tools, "tools")
 
-    def _block(self, tools: _Tools, *, one: bool) -> Block | None:
+    def _block(self, tools: _Tools, *, one: bool, is_limited: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
+            if is_limited:
+                raise InvalidRequest(
+                    "this model cannot be held to some of its tools", param="tool_choice"
+                )
             return None
 
         def body(tools: Sequence[ToolSpec]) -> str:
@@ -309,12 +325,16 @@ def _callable(command: Generate, offered: Sequence[JsonObject]) -> _Tools:
 
 def _calls(grammar: Grammar, block: CallBlock, *, one: bool) -> str:
     """Return the expression for an answer that is one block of calls, or several."""
-    opening = block.before + ("" if block.is_begun else block.trigger)
-    first = f"{grammar.literal(opening)} {block.body}"
+    first = f"{grammar.literal(_opening(block))} {block.body}"
     if one or block.only_at_start:
         return first
     further = f"{grammar.literal(block.between + block.trigger)} {block.body}"
     return f"{first} ({further})*"
+
+
+def _opening(block: CallBlock) -> str:
+    """Return the text before the body of the first call of an answer that has to be one."""
+    return block.before + ("" if block.is_begun else block.trigger)
 
 
 def _expression(grammar: Grammar, constraint: Constraint) -> str:

@@ -11,26 +11,30 @@ from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
 from app.base.special_token import SpecialToken
 from app.chat.parsing.reasoning import (
-    ReasoningParser,
     ReasoningTags,
     detect_reasoning,
-    opens_reasoning,
 )
-from app.chat.parsing.stream_parser import PlainParser, StreamParser
-from app.chat.parsing.wrappers import AnswerMarks, RequiredCallsParser, WrapperParser, detect_marks
+from app.chat.parsing.stream_parser import StreamParser
+from app.chat.parsing.wrappers import AnswerMarks, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.tools import written_with
 from app.chat.tool_formats import ToolFormat
-from app.chat.tool_formats.syntax.messages import MessagesParser
 from app.chat.tools_as_text import format_for, presented
+from app.engine.prompt.answer_parsers import AnswerParsers
 from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_conversation
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
-from app.errors import ContextOverflow, LoadParamsRefused, TemplateRefused, TemplateTooSlow
+from app.errors import (
+    ContextOverflow,
+    InvalidRequest,
+    LoadParamsRefused,
+    TemplateRefused,
+    TemplateTooSlow,
+)
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
 
 _ASKING_ROLES = ("user", "tool")
@@ -113,6 +117,9 @@ class PromptBuilder:
         in_answers = {*self.tags, *sought_by(source)} - set(tokenizer.end_texts)
         self._special_texts = SpecialTexts(special_tokens, in_answers, source)
         self.marks: AnswerMarks | None = detect_marks(source)
+        self._answer_parsers = AnswerParsers(self.tool_format, self.reasoning, self.marks)
+        messages = self.tool_format.thoughts
+        self._tags_of_thoughts = messages.tags if messages is not None else self.reasoning
         self._dates = ConversationDates()
         self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
@@ -225,6 +232,8 @@ class PromptBuilder:
         shown, offered = presented(shown, tools or None, self.tool_format, self._traits)
 
         def write(tools: list[JsonObject] | None) -> str:
+            if end == "continued_reasoning":
+                return self._in_thoughts(shown, tools, conversation, began)
             return self._template.render(
                 shown,
                 tools=tools,
@@ -236,6 +245,26 @@ class PromptBuilder:
 
         text = written_with(write, offered, self._traits.refused_gaps)
         return Rendered(stand_ins.unescape(text) if stand_ins else text, stand_ins)
+
+    def _in_thoughts(
+        self,
+        shown: list[JsonObject],
+        tools: list[JsonObject] | None,
+        conversation: Conversation,
+        began: datetime.datetime,
+    ) -> str:
+        if self._tags_of_thoughts is None:
+            raise InvalidRequest(
+                "This model is not known to think: its reasoning cannot be continued",
+                param="continue_final_message",
+            )
+        return self._template.render_in_thoughts(
+            shown,
+            self._tags_of_thoughts,
+            tools=tools,
+            template_kwargs=conversation.template_kwargs,
+            now=began,
+        )
 
     def _tokens(self, rendered: Rendered) -> list[int]:
         spliced = self.turns.splice(rendered.text)
@@ -296,32 +325,7 @@ class PromptBuilder:
         a model may call again although they are offered no longer. What follows a raw prompt is
         plain text.
         """
-        if command.prompt is not None:
-            return PlainParser()
-        messages, tools = prompt.conversation.messages, prompt.conversation.tools
-        used = any(message.get("tool_calls") for message in messages)
-        parser: StreamParser = PlainParser()
-        if self.tool_format.always or tools or used:
-            parser = self.tool_format.parser(dict(map(_signature, tools)))
-        if isinstance(parser, MessagesParser):
-            parser.keeps_thoughts = not command.reasoning.is_split
-        parser = self._without_marks(parser, command, prompt)
-        if self.reasoning is None or not command.reasoning.is_split:
-            return parser
-        goes_on = command.prompt_end == "continued"
-        is_open = opens_reasoning(prompt.text, self.reasoning, goes_on=goes_on)
-        is_closed = not goes_on and prompt.text.rstrip().endswith(self.reasoning.closing)
-        return ReasoningParser(parser, self.reasoning, is_open=is_open, is_closed=is_closed)
-
-    def _without_marks(
-        self, parser: StreamParser, command: Generate, prompt: Prompt
-    ) -> StreamParser:
-        """Return a parser that drops what the model writes around text and required calls."""
-        marks = self.marks
-        if marks is not None and (command.reasoning.is_split or not marks.opens_thoughts):
-            is_open = bool(marks.opening) and prompt.text.rstrip().endswith(marks.opening)
-            parser = WrapperParser(parser, marks, is_open=is_open)
-        return RequiredCallsParser(parser) if command.tool_choice.is_required else parser
+        return self._answer_parsers.parser(command, prompt.text, prompt.conversation)
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))
@@ -329,14 +333,5 @@ class PromptBuilder:
 
 def _is_asking(conversation: Conversation) -> bool:
     """Return whether a prompt ends after these messages, and no further one is expected."""
-    is_continued = conversation.prompt_end == "continued"
+    is_continued = conversation.is_continued
     return is_continued or conversation.messages[-1].get("role") in _ASKING_ROLES
-
-
-def _signature(tool: JsonObject) -> tuple[str, JsonObject]:
-    """Return a tool's name and the schema of its parameters."""
-    function = tool.get("function")
-    if not isinstance(function, dict):
-        return "", {}
-    schema = function.get("parameters")
-    return str(function.get("name", "")), schema if isinstance(schema, dict) else {}

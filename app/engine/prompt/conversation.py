@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from app.base.json_types import JsonObject, plain_json, without_lone_escapes
+from app.chat.template.messages import reasoning_of
 from app.chat.template.tools import without_nulls
 from app.errors import InvalidRequest
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
@@ -25,13 +26,18 @@ class Conversation:
         messages: the client's messages.
         tools: the tools that the client offers, without what is null.
         template_kwargs: further variables of the template.
-        prompt_end: where the prompt ends.
+        prompt_end: where the prompt ends; "continued" is within the content of the last message.
     """
 
     messages: list[JsonObject]
     tools: list[JsonObject]
     template_kwargs: JsonObject
     prompt_end: PromptEnd
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether the prompt ends inside the last message."""
+        return self.prompt_end.startswith("continued")
 
 
 NO_CONVERSATION = Conversation([], [], {}, "opened")
@@ -44,12 +50,28 @@ def read_conversation(command: Generate | Prefill | Render | CountTokens) -> Con
     Raises:
         InvalidRequest: messages or tools are no list of objects, or no JSON.
     """
+    messages = _objects(command.messages, "messages")
     return Conversation(
-        messages=_objects(command.messages, "messages"),
+        messages=messages,
         tools=without_nulls(_objects(command.tools, "tools")),
         template_kwargs=plain_json(command.template_kwargs),
-        prompt_end=command.prompt_end,
+        prompt_end=_prompt_end(command.prompt_end, messages),
     )
+
+
+def _prompt_end(asked: PromptEnd, messages: list[JsonObject]) -> PromptEnd:
+    if asked == "continued_content":
+        return "continued"
+    if asked != "continued" or not messages:
+        return asked
+    thinks = reasoning_of(messages[-1]) and not _has_text(messages[-1].get("content"))
+    return "continued_reasoning" if thinks else "continued"
+
+
+def _has_text(content: Any) -> bool:
+    if not isinstance(content, list):
+        return bool(content)
+    return any(not isinstance(part, dict) or part.get("text") for part in content)
 
 
 def _objects(text: bytes, name: str) -> list[JsonObject]:

@@ -237,10 +237,9 @@ def test_it_is_known_when_the_model_thinks() -> None:
 # ---------------------------------------------------------------- the answer
 
 
-def test_calls_after_thoughts_are_calls_and_in_thoughts_are_none() -> None:
+def test_calls_after_thoughts_are_calls_and_end_them_in_thoughts() -> None:
     assert answer(f"<think>a</think>\n{CALL}") == ParsedAnswer("", "a", CALLED)
-    call = CALL.replace("</think>", "x")
-    assert answer(f"{call}</think>b", is_open=True) == ParsedAnswer("b", call)
+    assert answer(f"a\n{CALL}</think>b", is_open=True) == ParsedAnswer("b", "a", CALLED)
 
 
 def test_a_call_ends_thoughts_where_the_tags_say_so() -> None:
@@ -316,7 +315,13 @@ def test_thoughts_and_answer_are_told_apart(thought: str, said: str, is_open: bo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("unit", [" \n", "</think", "</think>", "<think>", "<", "word "])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(" \n", "</think", "</think>", "<think>", "<", "word ", "<tool_call>", "`<tool_call>"),
+        *('<tool_call>{"a": ', '<tool_call>{"name": "f", "arguments": ', '<tool_call>{"name": "'),
+    ],
+)
 @pytest.mark.parametrize("is_open", [True, False])
 def test_long_answers_take_linear_time(unit: str, is_open: bool) -> None:
     began = time.process_time()

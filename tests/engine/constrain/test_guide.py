@@ -174,12 +174,56 @@ def test_a_model_that_may_think_chooses_between_thought_and_answer() -> None:
         assert taken.is_over == (first != opening)
 
 
-def test_calls_in_thoughts_are_no_calls() -> None:
+def test_calls_in_thoughts_are_none_where_the_plan_has_none_for_them() -> None:
     guide = Guide(plan(block=block(), thinking=thinking(is_open=True)))
     call = VOCABULARY.tags["<tool_call>"]
     take_all(guide, [*VOCABULARY(b"I could"), call, ord("x"), VOCABULARY.tags["</think>"]])
     assert guide.mask() is None
     guide.take(call)
+    assert guide.mask() is not None
+
+
+def calling(held: Block, budget: int | None = None) -> ThinkingPlan:
+    """Return open thoughts in which calls may begin."""
+    return replace(thinking(is_open=True, budget=budget), block=held)
+
+
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, NO_TAGS], ids=["tokens", "text"])
+def test_a_call_that_begins_in_thoughts_ends_them_and_is_held_to_its_grammar(
+    vocabulary: SmallVocabulary,
+) -> None:
+    held = block(vocabulary)
+    guide = Guide(plan(vocabulary, block=held, thinking=calling(held)))
+    assert guide.begin() == GuidedTokens()
+    tag = [vocabulary.tags["<tool_call>"]] if vocabulary.tags else vocabulary(b"<tool_call>")
+    begun = take_all(guide, [*vocabulary(b"Look.\n"), *tag])
+    assert vocabulary.spelled(begun) == b'Look.\n<tool_call>\n{"name": "'
+    assert vocabulary.spelled(guide.take(ord("b")).tokens) == b'bc"}\n</tool_call>'
+    assert guide.mask() is None, "text may follow, or another call"
+    assert vocabulary.spelled(take_all(guide, tag)) == b'<tool_call>\n{"name": "'
+
+
+def test_a_tag_that_thoughts_quote_begins_no_call() -> None:
+    guide = Guide(plan(NO_TAGS, block=block(NO_TAGS), thinking=calling(block(NO_TAGS))))
+    take_all(guide, NO_TAGS(b'I write `<tool_call>` or ("<tool_call>'))
+    assert guide.mask() is None
+    take_all(guide, NO_TAGS(b'"), and so "Oslo"<tool_call>'))
+    assert guide.mask() is not None
+
+
+def test_a_call_in_thoughts_may_be_all_that_an_answer_is_allowed() -> None:
+    whole = VOCABULARY.matcher(f"<[{VOCABULARY.tags['<tool_call>']}]> {CALL_WITH_TOKENS}")
+    held = block(is_last=True)
+    guide = Guide(plan(whole=whole, thinking=calling(held)))
+    take_all(guide, [*VOCABULARY(b"Look."), VOCABULARY.tags["<tool_call>"]])
+    taken = guide.take(ord("a"))
+    assert (VOCABULARY.spelled(taken.tokens), taken.is_over) == (b'a"}\n</tool_call>', True)
+
+
+def test_a_budget_ends_thoughts_in_which_a_call_might_have_begun() -> None:
+    guide = Guide(plan(block=block(), thinking=calling(block(), budget=2)))
+    assert VOCABULARY.spelled(take_all(guide, VOCABULARY(b"xy"))) == b"xy</think>\n\n"
+    assert take_all(guide, [VOCABULARY.tags["<tool_call>"]])
     assert guide.mask() is not None
 
 
@@ -208,6 +252,15 @@ def test_a_call_that_comes_without_closing_the_thoughts_ends_them(is_bound: bool
     guide.begin()
     answer = take_all(guide, [*VOCABULARY(b"So: "), tag])
     assert VOCABULARY.spelled(answer) == b'So: <tool_call>\n{"name": "'
+    assert guide.mask() is not None
+
+
+def test_a_tag_of_several_tokens_that_ends_thoughts_begins_the_answer() -> None:
+    ends_too = replace(thinking(is_open=True), also_end=(b"<tool_call>",))
+    whole = NO_TAGS.matcher(f'"<tool_call>" {CALL}')
+    guide = Guide(plan(NO_TAGS, whole=whole, thinking=ends_too))
+    answer = take_all(guide, NO_TAGS(b"So: <tool_call>"))
+    assert NO_TAGS.spelled(answer) == b'So: <tool_call>\n{"name": "'
     assert guide.mask() is not None
 
 

@@ -9,9 +9,20 @@ from typing import Any
 import pytest
 
 from app.base.json_types import as_json
-from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.grammar.lark import Grammar
+from app.chat.parsing.reasoning import ReasoningParser, ReasoningTags
+from app.chat.parsing.stream_parser import collect
 from app.chat.parsing.wrappers import AnswerMarks
-from app.chat.tool_formats import FORMATS, ToolFormat, functionary, gemma, hermes, lfm2
+from app.chat.tool_formats import (
+    FORMATS,
+    ToolFormat,
+    functionary,
+    gemma,
+    hermes,
+    json_lists,
+    lfm2,
+)
+from app.chat.tool_formats.base import ToolSpec
 from app.chat.tool_formats.channels import harmony
 from app.engine.constrain import Guide, GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
@@ -245,8 +256,9 @@ def test_a_grammar_of_the_clients_own_and_tools_exclude_each_other() -> None:
 def test_a_vocabulary_that_no_grammar_can_hold_serves_all_that_need_none() -> None:
     planner = ConstraintPlanner(WORDS, None, hermes.FORMAT)
     assert planner.plan(command(), "", [tool("a")]) is None
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidRequest) as refused:
         planner.plan(command(constraint=schema({"type": "object"})), "")
+    assert refused.value.param == "response_format"
 
 
 def test_a_text_of_functionary_has_its_recipient_before_the_form() -> None:
@@ -361,3 +373,104 @@ def test_names_that_the_format_cannot_carry_are_refused(
     with pytest.raises(InvalidRequest, match=known.name) as error:
         planner.plan(command(*tools), "", tools)
     assert error.value.param == f"tools[1].function.{field}"
+
+
+# ---------------------------------------------------------------- calls in thoughts
+
+RUN = tool("run", {"type": "object", "properties": {"cmd": {"enum": ["ls"]}}, "required": ["cmd"]})
+IN_MESSAGES = ("harmony", "muse", "solar")  # think in messages of their own
+IN_THOUGHTS = {
+    known.name: known
+    for known in FORMATS
+    if known.block and known.name not in (*IN_MESSAGES, "llama")
+}
+
+
+class Tagged(Words):
+    """The vocabulary with the tags of a format, which are tokens wherever they stand."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        parts = re.split("(" + "|".join(map(re.escape, self.tags)) + ")", text)
+        tokens = (
+            super(Tagged, self).tokenize(p, add_special=False, parse_special=True)
+            for p in parts
+            if p
+        )
+        return [token for part in tokens for token in part]
+
+
+def first_of(mask: bytes, n_tokens: int) -> int:
+    return next(token for token in range(n_tokens) if allows(mask, token))
+
+
+def trigger_of(known: ToolFormat) -> str:
+    assert known.block
+    return known.block(Grammar(), [ToolSpec("run", {})], True).trigger
+
+
+@pytest.mark.parametrize("is_required", [True, False])
+@pytest.mark.parametrize("name", IN_THOUGHTS)
+def test_a_call_in_open_thoughts_is_held_to_the_tools(name: str, is_required: bool) -> None:
+    known = IN_THOUGHTS[name]
+    words = Tagged((*known.tags, "<think>", "</think>"))
+    choice = ToolChoice(is_required=is_required, parallel=False)
+    asked = command(RUN, tool_choice=choice)
+    plan = ConstraintPlanner(words, words.compiler, known, TAGS).plan(asked, "Q: <think>\n", [RUN])
+    assert plan is not None
+    guide = Guide(plan)
+    assert guide.begin().tokens == []
+    thought = words.tokenize(f"Look.\n{trigger_of(known)}", add_special=False, parse_special=True)
+    answer, is_over = b"", False
+    while not is_over:
+        mask = guide.mask()
+        assert mask is None or not thought, "thoughts are free"
+        chosen = thought.pop(0) if mask is None else first_of(mask, len(words.tokens))
+        taken = guide.take(chosen)
+        answer, is_over = answer + words.spelled(taken.tokens), taken.is_over
+    parser = ReasoningParser(known.parser({"run": {}}), TAGS, is_open=True)
+    read = collect([*parser.feed(answer.decode()), *parser.finish()])
+    assert (read.reasoning, read.content) == ("Look.", "")
+    assert [(call.name, json.loads(call.arguments)) for call in read.tool_calls] == [
+        ("run", {"cmd": "ls"})
+    ]
+
+
+def test_a_call_in_thoughts_before_an_answer_with_a_schema_is_a_call() -> None:
+    asked = command(RUN, constraint=schema({"type": "boolean"}))
+    plan = planned(asked, "Q: <think>\n", TAGS)
+    guide = Guide(plan)
+    guide.begin()
+    taken = guide.take(WORDS.tags["<tool_call>"])
+    assert WORDS.spelled(taken.tokens).startswith(b'<tool_call>\n{"name": "run"')
+
+
+def test_a_required_call_in_thoughts_may_be_followed_by_others() -> None:
+    asked = command(tool("time"), tool_choice=ToolChoice(is_required=True))
+    guide = Guide(planned(asked, "Q: <think>\n", TAGS))
+    assert not guide.take(WORDS.tags["<tool_call>"]).is_over
+    mask = guide.mask()
+    assert mask is not None
+    assert [token for token in range(256) if allows(mask, token)] == [ord("\n")]
+
+
+def test_without_tools_nothing_but_the_closing_tag_ends_thoughts() -> None:
+    plan = planned(command(reasoning=ReasoningParams(budget=9)), "Q: <think>\n", TAGS)
+    assert plan.thinking is not None
+    assert plan.thinking.block is None
+
+
+# ---------------------------------------------------------------- formats without a grammar
+
+
+@pytest.mark.parametrize("known", [json_lists.COMMAND_R, hermes.FORMAT])
+def test_some_of_the_tools_are_refused_where_nothing_can_hold_a_model_to_them(
+    known: ToolFormat,
+) -> None:
+    compiler = WORDS.compiler if known is json_lists.COMMAND_R else None
+    planner = ConstraintPlanner(WORDS, compiler, known)
+    tools = [tool("a"), tool("b")]
+    assert planner.plan(command(*tools), "", tools) is None
+    for choice in (ToolChoice(names=["a"]), ToolChoice(is_required=True)):
+        with pytest.raises(InvalidRequest) as refused:
+            planner.plan(command(*tools, tool_choice=choice), "", tools)
+        assert refused.value.param == "tool_choice"

@@ -502,3 +502,14 @@ def test_thoughts_that_are_to_stay_in_the_text_keep_their_tags() -> None:
     asked = generate(user("Hi"), reasoning=ReasoningParams(is_split=False))
     text = "<|channel>thought\nHm.<channel|>Hi"
     assert read_by(prompts, asked, text, cut=False) == ParsedAnswer(text)
+
+
+def test_without_parallel_calls_the_first_of_several_counts() -> None:
+    prompts = builder()
+    call = '<tool_call>\n{"name": "weather", "arguments": {}}\n</tool_call>'
+    asked = generate(user("Hi"), tools=[TOOL], tool_choice=ToolChoice(parallel=False))
+    for pieces in ([f"So.\n{call}\n{call}"], list(f"So.\n{call}\n{call}")):
+        reader = parser(prompts, asked)
+        events = [event for piece in pieces for event in reader.feed(piece)]
+        answer = collect([*events, *reader.finish()])
+        assert (answer.content, [call.name for call in answer.tool_calls]) == ("So.", ["weather"])

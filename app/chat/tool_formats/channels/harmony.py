@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
@@ -113,12 +114,6 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     )
 
 
-def _thoughts(grammar: Grammar) -> str:
-    header = grammar.literal(f"{CHANNEL}analysis{MESSAGE}")
-    message = sequence(header, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
-    return f"({message})?"
-
-
 FORMAT = ToolFormat(
     name="harmony",
     tags=(*HarmonyParser.openers, *HarmonyParser.inner, *HarmonyParser.closers),
@@ -128,5 +123,7 @@ FORMAT = ToolFormat(
     block=_block,
     always=True,
     header=f"{CHANNEL}final{MESSAGE}",
-    thoughts=_thoughts,
+    thoughts=ThoughtMessages(
+        ReasoningTags(f"{CHANNEL}analysis{MESSAGE}", _END), between=f"{START}{_ASSISTANT}"
+    ),
 )

@@ -58,6 +58,11 @@ class KimiK3Parser(TaggedParser):
     closers = (_end("tools"),)
     names = _NAMES
 
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tag that begins calls."""
+        return (TOOLS,)
+
     def _block(self, opener: str) -> Step[None]:
         if opener != TOOLS:
             return

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call, parameter_names
 
@@ -70,12 +71,6 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     return CallBlock(f"{MESSAGE}{_CALLS}", body, between=between, before=before)
 
 
-def _thoughts(grammar: Grammar) -> str:
-    header = grammar.literal(f" {_FOR}self{MESSAGE}")
-    message = sequence(header, grammar.text_before(_END), grammar.literal(f"{START}{_ASSISTANT}"))
-    return f"({message})?"
-
-
 FORMAT = ToolFormat(
     name="muse",
     tags=(START, MESSAGE, *MuseParser.closers),
@@ -86,5 +81,8 @@ FORMAT = ToolFormat(
     block=_block,
     always=True,
     header=f" {_FOR}user{MESSAGE}",
-    thoughts=_thoughts,
+    thoughts=ThoughtMessages(
+        ReasoningTags(f" {_FOR}self{MESSAGE}", _END),
+        between=f"{START}{_ASSISTANT}",
+    ),
 )

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
@@ -71,11 +72,6 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     return CallBlock(_CALLS, sequence(listed, grammar.literal(_END_CALLS)), between=_NEXT)
 
 
-def _thoughts(grammar: Grammar) -> str:
-    header = grammar.literal(_THINK)
-    return f"({sequence(header, grammar.text_before(_END), grammar.literal(_NEXT))})?"
-
-
 FORMAT = ToolFormat(
     name="solar",
     tags=(*SolarParser.openers, *SolarParser.closers, *SolarParser.inner),
@@ -85,5 +81,5 @@ FORMAT = ToolFormat(
     block=_block,
     always=True,
     header=_CONTENT,
-    thoughts=_thoughts,
+    thoughts=ThoughtMessages(ReasoningTags(_THINK, _END), between=_NEXT),
 )

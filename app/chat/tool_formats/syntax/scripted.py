@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from app.chat.parsing.call_arguments import ArgumentsText
 from app.chat.parsing.incremental import Input, NoCall, Step, any_of, n_held
@@ -56,6 +56,19 @@ class ScriptedParser:
         self._arguments = ArgumentsText()
         self._script = self._run()
         self._resume()
+
+    @property
+    def call_openers(self) -> tuple[str, ...]:
+        """The tags that begin calls, wherever in an answer they stand."""
+        return self.openers
+
+    def offers(self, name: str, /) -> bool:
+        """Return whether a tool of this name may be called."""
+        return not self._offered or name in self._offered
+
+    def fresh(self) -> Self:
+        """Return a parser of the same kind that has read nothing."""
+        return type(self)(self._offered)
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from app.api.conversation_request import to_prefill
 from app.api.defaults import Defaults
-from app.api.dialects.chat_completions.reader import to_generate, to_render
+from app.api.dialects.chat_completions.reader import read, to_generate, to_render
 from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.schemas.conversation import RestoreCacheRequest
+from app.base.json_types import as_json
 from app.errors import InvalidRequest
 from app.protocol import Generate, Prefill, Render, SamplingParams, encode
 from tests.api.requests import served
@@ -293,6 +294,10 @@ def test_the_prompt_to_show_is_the_one_that_a_chat_has() -> None:
         ({"add_generation_prompt": True, "continue_final_message": False}, "opened"),
         ({"add_generation_prompt": False}, "closed"),
         ({"continue_final_message": True}, "continued"),
+        ({"continue_final_message": "content"}, "continued_content"),
+        ({"continue_final_message": "reasoning"}, "continued_reasoning"),
+        ({"continue_final_message": "reasoning_content"}, "continued_reasoning"),
+        ({"continue_final_message": None}, "opened"),
         ({"continue_final_message": True, "add_generation_prompt": False}, "continued"),
     ],
 )
@@ -324,6 +329,14 @@ def test_what_cannot_be_continued_is_refused(
     with pytest.raises(InvalidRequest) as refusal:
         command(messages=[USER, last], continue_final_message=True, **fields)
     assert refusal.value.param == param
+
+
+@pytest.mark.parametrize("value", ["thoughts", "", 1, ["content"], {}])
+def test_what_is_no_part_of_a_message_cannot_be_continued(value: Any) -> None:
+    last = {"role": "assistant", "content": "Hel"}
+    with pytest.raises(InvalidRequest, match='"content" or "reasoning"') as refusal:
+        read(as_json({"messages": [USER, last], "continue_final_message": value}), {})
+    assert refusal.value.param == "continue_final_message"
 
 
 def test_tool_choice_none_hides_the_tools() -> None:
