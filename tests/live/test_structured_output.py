@@ -265,6 +265,20 @@ def test_a_keyword_that_cannot_be_enforced_is_named(
     assert "uniqueItems" in error["message"]
 
 
+@pytest.mark.parametrize("path", [CHAT, "/completion"])
+def test_a_size_that_repeated_keys_would_pass_is_named_with_its_place(
+    server: LiveServer, path: str
+) -> None:
+    flags = {"type": "object", "additionalProperties": {"type": "boolean"}, "minProperties": 2}
+    asked = {"messages": MESSAGES} if path == CHAT else {"prompt": QUESTION}
+    wanted = {"type": "object", "properties": {"flags": flags}}
+    response = httpx.post(f"{server.url}{path}", json={**asked, "json_schema": wanted})
+    assert response.status_code == 400
+    error = response.json()["error"]
+    assert error["param"] == "json_schema"
+    assert "minProperties at #/properties/flags/minProperties" in error["message"]
+
+
 def test_a_schema_that_is_not_strict_is_met_as_far_as_can_be(server: LiveServer) -> None:
     answer = server.chat(
         QUESTION, max_tokens=100, response_format=json_schema(UNENFORCED, strict=False)

@@ -22,7 +22,7 @@ from app.chat.grammar.keywords import (
     SCHEMAS,
     Effect,
 )
-from app.chat.grammar.numbers import exact_bounds, is_exact
+from app.chat.grammar.numbers import BOUNDS, exact_bounds, is_exact
 from app.chat.grammar.object_sizes import SIZES, sized
 from app.chat.grammar.string_limits import (
     exact_format,
@@ -35,8 +35,11 @@ _MAX_DEPTH = 200
 _MAX_TOLD = 4
 _MAX_COUNT = 10**6  # of characters or items: an answer has fewer
 _UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
+_UNENFORCED = {*_UNEVALUATED, *(key for key, e in EFFECTS.items() if e is Effect.UNENFORCED)}
+_TEXTS = ("pattern", "format")
 _NO_PATTERN = "no look-around, references or set operations"
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", *SIZES)
+_VALUES = ("const", "enum", "multipleOf", *BOUNDS, *_COUNTS)
 _Path = tuple[str, ...]
 
 
@@ -115,9 +118,18 @@ class _Writer:
             return schema
         if "$ref" in schema:
             self._references.setdefault(region, []).append(schema["$ref"])
-        result = _without_what_says_nothing(schema)
-        for step in (self._keywords, self._values, self._texts, self._sizes, self._one_of):
-            result = step(result, path, region)
+        result: JsonObject = schema
+        if not result.keys().isdisjoint(_SIMPLIFIED):
+            result = _without_what_says_nothing(result)
+        for keys, step in (
+            (_UNENFORCED, self._keywords),
+            (_VALUES, self._values),
+            (_TEXTS, self._texts),
+            (SIZES, self._sizes),
+            (("oneOf",), self._one_of),
+        ):
+            if not result.keys().isdisjoint(keys):
+                result = step(result, path, region)
         named = any(result.get(key) for key in ("properties", "patternProperties", "required"))
         if named and result.get("additionalProperties", True) is not False:
             self.mixes_keys = True
@@ -279,6 +291,9 @@ _SAYS_NOTHING: dict[str, Callable[[Any, JsonObject], bool]] = {
     "contains": lambda _, schema: schema.get("minContains") == 0 and "maxContains" not in schema,
     "$recursiveAnchor": lambda *_: True,
 }
+
+
+_SIMPLIFIED = {*_SAYS_NOTHING, "$dynamicAnchor"}
 
 
 def _are_required(value: Any, schema: JsonObject) -> bool:

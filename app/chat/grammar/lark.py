@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.closed_schema import closed
@@ -25,6 +26,8 @@ _ONE_SPELLING = 'nrbtf\\"'
 REFUSED = "x-refused"
 _REFUSAL = re.compile(rf'%json \{{"{REFUSED}": ("(?:[^"\\]|\\.)*")')
 _NEWLINES = re.compile(r"\r\n|\r|\n")
+_MAX_KEPT = 512  # rules, of schemas that are no longer than:
+_MAX_KEPT_CHARS = 4096
 _MAX_CHARS = 2 * 1024 * 1024
 
 
@@ -69,15 +72,9 @@ class Grammar:
             is_strict: keywords that cannot be enforced are an error when the grammar is compiled,
                 of which `refusal_in` has the words; otherwise they are ignored.
         """
-        known = {"anyOf": [schema]} if isinstance(schema, bool) else schema
-        wanted = enforceable(closed(known, is_strict=is_strict), is_strict=is_strict)
-        if wanted.refusal:
-            return self.rule("%json " + json.dumps({REFUSED: wanted.refusal, "type": REFUSED}))
-        separators = _DENSE if is_dense else _SPACED
-        style = {"whitespace_flexible": False, **separators, "lenient": not is_strict}
-        if wanted.mixes_keys:
-            style["json_allowed_escapes"] = _ONE_SPELLING
-        return self.rule("%json " + json.dumps({**wanted.schema, "x-guidance": style}))
+        text = json.dumps(schema)
+        write = _json_kept if len(text) <= _MAX_KEPT_CHARS else _json
+        return self.rule(write(text, is_strict, is_dense))
 
     def text_before(self, end: str, *, stop: str = "", limits: Sequence[str] = ()) -> str:
         """Return an expression for any text up to and with the first `end`.
@@ -168,6 +165,24 @@ class Grammar:
         """Return the grammar of answers that are what the expression `start` says."""
         rules = (name + body for body, name in self._rules.items())
         return "\n".join(["%llguidance {}", f"start: {start}", *rules, ""])
+
+
+def _json(text: str, is_strict: bool, is_dense: bool) -> str:
+    """Return the body of a rule for what the JSON text of a schema allows."""
+    schema = json.loads(text)
+    known = {"anyOf": [schema]} if isinstance(schema, bool) else schema
+    wanted = enforceable(closed(known, is_strict=is_strict), is_strict=is_strict)
+    if wanted.refusal:
+        return "%json " + json.dumps({REFUSED: wanted.refusal, "type": REFUSED})
+    style = {"whitespace_flexible": False, **(_DENSE if is_dense else _SPACED)}
+    style["lenient"] = not is_strict
+    if wanted.mixes_keys:
+        style["json_allowed_escapes"] = _ONE_SPELLING
+    return "%json " + json.dumps({**wanted.schema, "x-guidance": style})
+
+
+# Clients send the same schemas with every request.
+_json_kept = lru_cache(_MAX_KEPT)(_json)
 
 
 def refusal_in(grammar: str) -> str:

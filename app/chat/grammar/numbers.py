@@ -17,6 +17,7 @@ _EXACT = 2**53
 _LARGEST = 2**63 - 1024
 _LOWER = ("minimum", "exclusiveMinimum")
 _UPPER = ("maximum", "exclusiveMaximum")
+BOUNDS = (*_LOWER, *_UPPER)
 
 
 def is_exact(value: Any) -> bool:
@@ -32,7 +33,7 @@ def is_exact(value: Any) -> bool:
 
 def exact_bounds(schema: JsonObject) -> tuple[JsonObject, str]:
     """Return a schema with bounds that are exact, and the keyword for which there are none."""
-    large = [key for key in (*_LOWER, *_UPPER) if _is_large(schema.get(key))]
+    large = [key for key in BOUNDS if _is_large(schema.get(key))]
     if not large:
         return schema, ""
     result = dict(schema)
