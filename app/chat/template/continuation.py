@@ -97,6 +97,18 @@ def with_thoughts(prompt: str, thoughts: str, tags: ReasoningTags, source: str) 
     return open_prompt + tags.opening + line + thoughts
 
 
+def with_closed_thoughts(prompt: str, conversation: list[JsonObject], tags: ReasoningTags) -> str:
+    """Return a prompt that ends in a message's text, where the template opened thoughts before it.
+
+    Those that the text itself has begun go on.
+    """
+    text = str(conversation[-1]["content"])
+    if tags.opening in text or not opens_reasoning(prompt, tags, goes_on=True):
+        return prompt
+    before, opening, after = prompt.rpartition(tags.opening)
+    return before + opening + tags.closing + after.lstrip()
+
+
 def thoughts_of(conversation: list[JsonObject]) -> str:
     """Return the thoughts of the last message; "" without any."""
     thoughts = conversation[-1].get("reasoning_content")

@@ -17,6 +17,7 @@ from app.chat.parsing.reasoning import (
 from app.chat.parsing.stream_parser import StreamParser
 from app.chat.parsing.wrappers import AnswerMarks, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
+from app.chat.template.continuation import with_closed_thoughts
 from app.chat.template.messages import normalise
 from app.chat.template.tools import written_with
 from app.chat.tool_formats import ToolFormat
@@ -234,7 +235,7 @@ class PromptBuilder:
         def write(tools: list[JsonObject] | None) -> str:
             if end == "continued_reasoning":
                 return self._in_thoughts(shown, tools, conversation, began)
-            return self._template.render(
+            written = self._template.render(
                 shown,
                 tools=tools,
                 add_generation_prompt=end == "opened",
@@ -242,6 +243,9 @@ class PromptBuilder:
                 template_kwargs=conversation.template_kwargs,
                 now=began,
             )
+            if end != "continued" or self.reasoning is None:
+                return written
+            return with_closed_thoughts(written, shown, self.reasoning)
 
         text = written_with(write, offered, self._traits.refused_gaps)
         return Rendered(stand_ins.unescape(text) if stand_ins else text, stand_ins)

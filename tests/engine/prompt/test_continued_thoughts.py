@@ -113,6 +113,19 @@ def test_the_prompt_ends_as_the_one_of_an_answer_that_begins_with_thoughts(path:
 
 @pytest.mark.skipif(not PATHS, reason=f"no published templates in {FOLDER}")
 @every_template
+def test_content_goes_on_as_content(path: Path) -> None:
+    prompts = of_template(path)
+    for message in (thinking("Hello, "), {"role": "assistant", "content": "Hello, "}):
+        command = generate(user("Hi"), message, prompt_end="continued_content")
+        prompt = prompts.build(command)
+        assert prompt.text.rstrip().endswith("Hello,")
+        parser = prompts.parser(command, prompt)
+        read = collect([*parser.feed("world."), *parser.finish()])
+        assert read == ParsedAnswer("world.")
+
+
+@pytest.mark.skipif(not PATHS, reason=f"no published templates in {FOLDER}")
+@every_template
 def test_without_splitting_the_opening_tag_of_the_prompt_is_shown(path: Path) -> None:
     prompts = of_template(path)
     tags = prompts.reasoning
@@ -190,6 +203,15 @@ def test_an_opening_tag_that_the_model_repeats_is_shown_once() -> None:
         parser = prompts.parser(command, prompts.build(command))
         events = [event for letter in text for event in parser.feed(letter)]
         assert collect([*events, *parser.finish()]) == ParsedAnswer(text)
+
+
+def test_thoughts_that_a_template_opens_before_the_text_are_closed() -> None:
+    source = SHOWS.replace("{{ m.content }}", "{{ '<think>\n' if loop.last }}{{ m.content }}")
+    prompts = builder(source)
+    said = {"role": "assistant", "content": "So"}
+    assert prompt_of(prompts, said).endswith("<assistant><think></think>So")
+    begun = {"role": "assistant", "content": "<think>So"}
+    assert prompt_of(prompts, begun).endswith("<think>So")
 
 
 def test_an_answer_that_ends_at_once_shows_the_opening_tag_too() -> None:
