@@ -101,3 +101,17 @@ def test_what_cannot_be_continued_is_refused(
         response = server.http.post(path, json=body)
         assert response.status_code == 400
         assert response.json()["error"]["param"] == param
+
+
+def test_reasoning_that_a_model_has_none_of_cannot_be_continued(server: LiveServer) -> None:
+    message = {"role": "assistant", "content": "", "reasoning_content": "Let me"}
+    for part in (True, "reasoning"):
+        body = {"messages": [user(QUESTION), message], "continue_final_message": part}
+        for path in ("/v1/chat/completions", "/apply-template", "/restore_cache"):
+            response = server.http.post(path, json=body)
+            assert response.status_code == 400, response.text
+            assert response.json()["error"]["param"] == "continue_final_message"
+    rest = continued(
+        server, user(QUESTION), message, continue_final_message="content", max_tokens=3
+    )
+    assert content_of(rest)
