@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from app.chat.grammar.keywords import EFFECTS
 from app.chat.tool_formats.base import ToolSpec
+from app.chat.tool_formats.syntax.parameters import kinds_of
 from tests.chat.grammar.schema_cases import HELD, Schema
 from tests.chat.grammar.test_enforceable import error_of, exact, grammar_of, validator_of
 from tests.chat.tool_formats.test_grammars import (
@@ -123,3 +125,33 @@ def test_text_beside_limited_numbers_is_not_read_as_one(name: str) -> None:
         assert validator_of(parameters).is_valid(json.loads(call.arguments)), text
     for text in ("7", "-7.5e3", "false", " 8 "):
         assert not words.admits(grammar, written.replace("@@", text)), text
+
+
+MALFORMED: list[Any] = [
+    None, True, False, -1, 1.5, 1e300, 10**30, "a", "#", "#/a/b", "(", [], [1], ["a"], [{}], {},
+    {"a": 1}, {"a": {"$ref": "#"}}, {"(": {}}, [[]],
+]  # fmt: skip
+
+
+def malformed(chance: random.Random, depth: int = 2) -> Any:
+    """Return a schema whose keywords have values of any type."""
+    if not depth or chance.random() < 0.4:
+        return chance.choice(MALFORMED)
+    return {
+        key: chance.choice([malformed(chance, depth - 1), [malformed(chance, depth - 1)]])
+        for key in chance.sample([*EFFECTS], 3)
+    }
+
+
+def test_a_malformed_schema_is_an_error_of_its_own_at_most() -> None:
+    for seed in range(400):
+        chance = random.Random(seed)
+        inner, is_strict = malformed(chance), bool(seed % 2)
+        outer = malformed(chance)
+        for more in ({"properties": {"a": inner}}, outer if isinstance(outer, dict) else {}):
+            tool = ToolSpec("t", {"type": "object", **more}, is_strict=is_strict)
+            grammar_of(dict(tool.parameters), is_strict=is_strict)
+            for name in ("xml-functions", "gemma", "lfm2", "minimax-m3"):
+                with suppress(ValueError):
+                    block_of(BY_NAME[name], one=True, tools=[tool])
+            kinds_of(tool.parameters, "a")

@@ -61,8 +61,9 @@ def rerooted(schema: JsonObject, root: Mapping[str, Any]) -> JsonObject:
     written: JsonObject = _pointing({**schema, **carried}, root)
     if f'"#/$defs/{_ARGUMENTS}' in json.dumps(written):
         outer = {key: value for key, value in root.items() if key not in DEFINITIONS}
-        defs = {**written.get("$defs", {}), _ARGUMENTS: _pointing(outer, root)}
-        written["$defs"] = defs
+        defs = written.get("$defs")
+        known = defs if isinstance(defs, Mapping) else {}
+        written["$defs"] = {**known, _ARGUMENTS: _pointing(outer, root)}
     return written
 
 
