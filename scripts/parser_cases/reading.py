@@ -11,8 +11,15 @@ from app.chat.parsing.stream_parser import collect
 from app.engine.constrain import Guide
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.prompt.builder import Prompt, PromptBuilder
-from app.protocol import Constraint, Generate, ReasoningParams, SamplingParams, ToolChoice
-from scripts.parser_cases.cases import Case, Reading
+from app.protocol import (
+    Constraint,
+    Generate,
+    PromptEnd,
+    ReasoningParams,
+    SamplingParams,
+    ToolChoice,
+)
+from scripts.parser_cases.cases import Case, Continued, Reading
 from scripts.parser_cases.vocabulary import END, Vocabulary
 
 _N_CTX = 1_000_000
@@ -98,6 +105,13 @@ class Reader:
         return b"".join(map(self._vocabulary.shown_piece, tokens)).decode("utf-8", "replace")
 
 
+_ENDS: dict[Continued, PromptEnd] = {
+    "": "opened",
+    "content": "continued_content",
+    "reasoning": "continued_reasoning",
+}
+
+
 def _command(case: Case) -> Generate:
     constraint = None
     if case.json_schema:
@@ -109,7 +123,7 @@ def _command(case: Case) -> Generate:
         messages=as_json(list(case.messages)),
         tools=as_json(list(case.tools)),
         template_kwargs={"enable_thinking": case.enable_thinking},
-        prompt_end="continued" if case.continues else "opened",
+        prompt_end=_ENDS[case.continues],
         sampling=SamplingParams(),
         tool_choice=ToolChoice(is_required=case.is_required, parallel=case.parallel),
         constraint=constraint,

@@ -13,7 +13,8 @@ from app.chat.parsing.stream_parser import StreamEvent, StreamParser, TextPiece
 class ShownReasoningParser(ReasoningParser):
     """Parses an answer that may begin with thoughts, and passes them on as text with their tags.
 
-    The opening tag is shown too where the prompt has it. See `ReasoningParser`.
+    The opening tag is shown too where the prompt has it, unless an answer without any thoughts
+    does not close them. See `ReasoningParser`.
 
     Args:
         inner: parses the answer proper.
@@ -27,6 +28,7 @@ class ShownReasoningParser(ReasoningParser):
         self, inner: StreamParser, tags: ReasoningTags, *, opened: str = "", goes_on: bool = False
     ) -> None:
         self._opened = opened
+        self._before = ""  # the opening tag, until a thought follows
         super().__init__(inner, tags, is_open=bool(opened), goes_on=goes_on)
 
     def _run(self) -> Step[None]:
@@ -40,9 +42,12 @@ class ShownReasoningParser(ReasoningParser):
             self._pass_on(begun)
         else:
             self._in_reasoning = True
-            self._show(begun if is_repeated else self._opened + begun)
+            self._before = begun if is_repeated else self._opened
+            if not is_repeated:
+                self._think(begun)
             closing = yield from self._thoughts()
-            self._show("".join(self._space) + closing)
+            if closing or not self._before:
+                self._show(self._before + "".join(self._space) + closing)
             self._in_reasoning = False
         yield from self._answer()
 
@@ -50,8 +55,8 @@ class ShownReasoningParser(ReasoningParser):
         self._remember(text)
         shown = text.rstrip()
         if shown:
-            self._show("".join(self._space) + shown)
-            self._space = []
+            self._show(self._before + "".join(self._space) + shown)
+            self._before, self._space = "", []
         self._space.append(text[len(shown) :])
 
     def _show(self, text: str) -> None:

@@ -192,11 +192,23 @@ def test_an_opening_tag_that_the_model_repeats_is_shown_once() -> None:
         assert collect([*events, *parser.finish()]) == ParsedAnswer(text)
 
 
-def test_an_empty_answer_shows_the_opening_tag_too() -> None:
+def test_an_answer_that_ends_at_once_shows_the_opening_tag_too() -> None:
     command = generate(user("Hi"), reasoning=ReasoningParams(is_split=False))
     prompts = builder(OPENS)
     parser = prompts.parser(command, prompts.build(command))
     assert collect([*parser.feed("<thi"), *parser.finish()]) == ParsedAnswer("<think>\n<thi")
+
+
+def test_a_call_in_place_of_thoughts_has_no_opening_tag_before_it() -> None:
+    tool = {"type": "function", "function": {"name": "f"}}
+    command = generate(user("Hi"), tools=[tool], reasoning=ReasoningParams(is_split=False))
+    prompts = builder(OPENS)
+    call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    for text, content in ((call, ""), (f"\n{call}", ""), (f"So.\n{call}", "<think>\nSo.")):
+        parser = prompts.parser(command, prompts.build(command))
+        events = [event for letter in text for event in parser.feed(letter)]
+        read = collect([*events, *parser.finish()])
+        assert (read.content, [call.name for call in read.tool_calls]) == (content, ["f"])
 
 
 def test_a_template_renders_thoughts_with_the_date_and_variables_of_its_caller() -> None:
