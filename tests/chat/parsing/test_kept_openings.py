@@ -34,7 +34,7 @@ def read(text: str) -> ParsedAnswer:
         ("So", "<think>\nSo"),
         ("<answer>Yes.", "<answer>Yes."),
         ("So.<answer>Yes.", "<think>\nSo.<answer>Yes."),
-        ("", "<think>\n"),
+        ("", ""),
     ],
 )
 def test_the_opening_tag_comes_with_the_first_thought(text: str, content: str) -> None:
