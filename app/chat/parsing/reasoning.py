@@ -19,6 +19,7 @@ from app.chat.parsing.stream_parser import (
     ReasoningPiece,
     StreamEvent,
     StreamParser,
+    TextPiece,
     joined,
 )
 
@@ -118,9 +119,10 @@ class ReasoningParser:
     They are passed on as they come, without the whitespace around them; nothing is held back but
     that, and what may become the closing tag. All else goes to `inner`.
 
-    A call that `inner` would read ends them too, be they closed later or not: models forget to.
-    What only looks like one stays a thought, as does one of a tool that is not offered, or whose
-    tag stands behind an opening quote.
+    A call that `inner` would read ends them too, for models forget to close them. Where the family
+    does not call in the midst of its thoughts, one after which they go on and are closed is part
+    of them; what follows its tag is held back until that is known. What only looks like a call
+    stays a thought, as does one of a tool that is not offered, or that is in quotes.
 
     Later in the answer the tags are text like any, but for a closing tag before which nothing was
     opened and no call began, of a model whose prompt had opened it, unseen, and for one that
@@ -243,7 +245,11 @@ class ReasoningParser:
                 break
             # A quotation goes on where one tag follows another.
             quoted = is_quoted(self._last) or (quoted and not self._last.strip())
-            if not quoted and (yield from self._call_begins(inner.fresh())):
+            is_call = not quoted and (yield from self._call_begins(inner.fresh()))
+            if is_call and not inner.calls_end_thoughts:
+                is_call = not (yield from self._goes_on_behind_call(inner.fresh()))
+                openers = openers if is_call else ()
+            if is_call:
                 self._called_in_thoughts, self._space = True, []
                 return ""
             self._think(self._input.take(len(tag)))
@@ -266,6 +272,15 @@ class ReasoningParser:
         read = self._input.forget()
         self._input.give_back(read)
         return bool(is_call) or (is_cut and self._tags.closing not in read)
+
+    def _goes_on_behind_call(self, trial: CallParser) -> Step[bool]:
+        """Return whether more thoughts follow a call, up to a closing tag; nothing is read."""
+        self._input.record("")
+        found = yield from self._until((self._tags.closing,), _drop)
+        read = self._input.forget()
+        self._input.give_back(read)
+        events = [*trial.feed(read), *trial.finish()] if found else []
+        return any(isinstance(event, TextPiece) and event.text.strip() for event in events)
 
     def _late_closing(self) -> Step[None]:
         """Read up to a closing tag that comes after a call in the thoughts, and drop that."""
@@ -340,6 +355,10 @@ class ReasoningParser:
             self._in_call = isinstance(event, CallStart | CallArguments)
             self._called = self._called or self._in_call
         self._events += events
+
+
+def _drop(text: str) -> None:
+    del text
 
 
 def _is_call(

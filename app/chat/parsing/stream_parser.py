@@ -77,6 +77,11 @@ class CallParser(StreamParser, Protocol):
         """The tags that begin calls."""
         ...
 
+    @property
+    def calls_end_thoughts(self) -> bool:
+        """Whether a call in open thoughts ends them, be they closed later or not."""
+        ...
+
     def offers(self, name: str, /) -> bool:
         """Return whether a tool of this name may be called, as far as that is known."""
         ...

@@ -77,6 +77,11 @@ class _Filter:
         """The tags that begin calls."""
         return self._inner.call_openers if isinstance(self._inner, CallParser) else ()
 
+    @property
+    def calls_end_thoughts(self) -> bool:
+        """Whether a call in open thoughts ends them."""
+        return not isinstance(self._inner, CallParser) or self._inner.calls_end_thoughts
+
     def offers(self, name: str, /) -> bool:
         """Return whether a tool of this name may be called."""
         return not isinstance(self._inner, CallParser) or self._inner.offers(name)

@@ -38,6 +38,8 @@ class HermesParser:
             offered is a call too, and the client says that it has no such tool.
     """
 
+    calls_end_thoughts = False
+
     def __init__(self, tool_names: OfferedTools = None) -> None:
         self._offered = tool_names
         self._mode: Callable[[str], str] = self._in_text

@@ -27,6 +27,7 @@ class KimiParser(SectionParser):
     end_section = "<|tool_calls_section_end|>"
     openers = (section, call)
     closers = (end_section,)
+    calls_end_thoughts = True
 
     def _tool_of(self, header: str) -> str:
         return _NUMBER.sub("", header.removeprefix("functions."))

@@ -132,7 +132,12 @@ def test_a_closing_tag_that_comes_after_the_call_is_not_shown(name: str, between
 def test_what_follows_such_a_call_is_answer(name: str) -> None:
     call = call_of(name)
     assert_called(answer(name, f"Look.\n{call}\n{call}"), 2)
+    parser = THINKING[name].parser(OFFERED)
+    assert isinstance(parser, CallParser)
     read = answer(name, f"Look.\n{call}\nSo </think> and </think>.")
+    if not parser.calls_end_thoughts:  # the thoughts go on
+        assert read == ParsedAnswer("and </think>.", f"Look.\n{call}\nSo")
+        return
     assert read.content in ("So\nand </think>.", "So\nand.")  # Kimi K3 shows no tag, ever
 
 
@@ -230,3 +235,14 @@ def test_thoughts_are_passed_on_while_they_come(name: str) -> None:
     parser = ReasoningParser(THINKING[name].parser(OFFERED), THINK, is_open=True)
     shown = collect(event for letter in "Hm, a < b, so" for event in parser.feed(letter))
     assert shown.reasoning == "Hm, a < b, so"
+
+
+@every_format
+def test_thoughts_that_go_on_behind_a_call_keep_it_where_the_family_closes_them(name: str) -> None:
+    call = call_of(name)
+    parser = THINKING[name].parser(OFFERED)
+    assert isinstance(parser, CallParser)
+    read = answer(name, f"Look: {call} hmm.\n</think>\n\n{call}")
+    assert_called(read, 2 if parser.calls_end_thoughts else 1)
+    if not parser.calls_end_thoughts:
+        assert (read.reasoning, read.content) == (f"Look: {call} hmm.", "")

@@ -39,10 +39,16 @@ class ScriptedParser:
 
     Args:
         offered: the tools.
+
+    Attributes:
+        openers: begin a block.
+        closers: end one.
+        calls_end_thoughts: whether the family calls in the midst of its thoughts.
     """
 
     openers: ClassVar[tuple[str, ...]] = ()
     closers: ClassVar[tuple[str, ...]] = ()
+    calls_end_thoughts = False
 
     def __init__(self, offered: OfferedTools = None) -> None:
         self._offered = offered

@@ -25,6 +25,7 @@ class TaggedParser(ScriptedParser):
     """
 
     names: ClassVar[NameSyntax]
+    calls_end_thoughts = True
     _tool = ""
     _n_arguments = 0
     _known: Sequence[str] = ()  # names of the tool's arguments

@@ -56,6 +56,7 @@ class MiniMaxM3Parser(ScriptedParser):
 
     openers = (f"{MARK}<tool_call>", _CALL)
     closers = (f"{MARK}</tool_call>",)
+    calls_end_thoughts = True
     _root: Any = None  # the schema of the tool that is called
 
     def _block(self, opener: str) -> Step[None]:
