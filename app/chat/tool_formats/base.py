@@ -66,7 +66,7 @@ class ToolFormat:
             looks like one go by the tools' schemas, where they are given.
         names: how the names of arguments are written; what it cannot tell apart is refused.
         taken: names of tools that mean something else.
-        head: text before an answer's own text, of formats whose answers are messages with heads.
+        header: text before an answer's own text, of formats whose answers are messages with heads.
         thoughts: adds to a grammar what of thoughts may come before any answer, nothing included,
             for formats that think in messages of their own.
         always: the parser is needed for every answer, tools or not: more than calls is marked.
