@@ -68,6 +68,7 @@ LOAD = protocol.LoadParams(
     verbose=True,
     chat_template="{{ messages }}",
     tool_format="llama",
+    special_tokens_in_content="control",
 )
 QUEUE = protocol.QueueParams(
     parallel=2,

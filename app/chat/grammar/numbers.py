@@ -1,18 +1,21 @@
-"""Owns numbers of a JSON schema that the grammar's compiler would round.
+"""Owns bounds of a JSON schema's numbers that the grammar's compiler would not hold exactly.
 
 Pure. The compiler holds numbers as 64-bit floats: above 2^53 they are not exact. Bounds are moved
-to the nearest number inside that is exact, so that no more is admitted than the schema allows.
+to the nearest number inside that is exact, so that no more is admitted than the schema allows. It
+also admits an excluded bound that is whole where the other bound has the same whole part, as 1 for
+numbers above 1 up to 1.5; so that is no bound, but the number beside it is.
 """
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
 
 from app.base.json_types import JsonObject
 
 _EXACT = 2**53
+_N_DIGITS = 15  # that any float has
 # What a bound may be for the compiler: it turns those of integers into 64-bit ones.
 _LARGEST = 2**63 - 1024
 _LOWER = ("minimum", "exclusiveMinimum")
@@ -33,6 +36,7 @@ def is_exact(value: Any) -> bool:
 
 def exact_bounds(schema: JsonObject) -> tuple[JsonObject, str]:
     """Return a schema with bounds that are exact, and the keyword for which there are none."""
+    schema = _without_excluded_wholes(schema)
     large = [key for key in BOUNDS if _is_large(schema.get(key))]
     if not large:
         return schema, ""
@@ -49,15 +53,40 @@ def exact_bounds(schema: JsonObject) -> tuple[JsonObject, str]:
         kept = _LOWER[0] if is_lower else _UPPER[0]
         found: int | float = inside if is_lower else -inside
         other = result.get(kept)
-        if isinstance(other, int | float) and not isinstance(other, bool):
+        if _is_number(other):
             found = max(found, other) if is_lower else min(found, other)
         result[kept] = found
     return result, ""
 
 
-def _is_large(value: Any) -> bool:
+def _without_excluded_wholes(schema: JsonObject) -> JsonObject:
+    """Return a schema in which no small whole number is an exclusive bound of fractions."""
+    if schema.get("type") == "integer":
+        return schema
+    result = dict(schema)
+    for plain, exclusive in (_LOWER, _UPPER):
+        is_lower = plain == _LOWER[0]
+        bound = schema.get(plain if schema.get(exclusive) is True else exclusive)
+        if exclusive not in schema or not _is_number(bound):
+            continue
+        if abs(bound) >= _EXACT or bound != int(bound):
+            continue
+        step = 10.0 ** (len(str(abs(int(bound)))) - _N_DIGITS)
+        found, other = bound + (step if is_lower else -step), schema.get(plain)
+        if _is_number(other):
+            found = max(found, other) if is_lower else min(found, other)
+        del result[exclusive]
+        result[plain] = found
+    return result
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and abs(value) >= _EXACT and math.isfinite(value)
+    return is_number and math.isfinite(value)
+
+
+def _is_large(value: Any) -> bool:
+    return _is_number(value) and abs(value) >= _EXACT
 
 
 def _is_exclusive(schema: JsonObject, *, is_lower: bool) -> bool:

@@ -211,6 +211,8 @@ HELD: Mapping[str, list[Case]] = {
     ],
     "exclusiveMaximum": [
         Case({"exclusiveMaximum": 3.5, **_NUMBER}, ("3.4",), ("3.5",)),
+        Case({"exclusiveMaximum": -1, "minimum": -1.5, **_NUMBER}, ("-1.2",), ("-1", "-1.0")),
+        Case({"exclusiveMaximum": 0, "minimum": -0.5, **_NUMBER}, ("-0.2",), ("-0", "0")),
         Case({"exclusiveMaximum": 2**60, **_INTEGER}, (str(2**59),), (str(2**60),)),
         Case({"exclusiveMaximum": 2**60, **_NUMBER}, ("1",), (str(2**60), str(2**60 + 1))),
     ],
@@ -222,6 +224,9 @@ HELD: Mapping[str, list[Case]] = {
     ],
     "exclusiveMinimum": [
         Case({"exclusiveMinimum": 3, **_INTEGER}, ("4",), ("3",)),
+        Case({"exclusiveMinimum": 1, "maximum": 1.5, **_NUMBER}, ("1.01", "1.5"), ("1", "1.0")),
+        Case({"allOf": [{"exclusiveMinimum": 0}, {"maximum": 0.5}], **_NUMBER}, ("0.5",), ("0",)),
+        Case({"exclusiveMinimum": 5e14, **_NUMBER}, (f"{5 * 10**14 + 1}",), (f"{5 * 10**14}",)),
         Case({"exclusiveMinimum": 2**54, **_INTEGER}, (str(2**54 + 4),), (str(2**54),)),
         Case({"exclusiveMinimum": True, "minimum": 3, **_NUMBER}, ("3.1",), ("3",)),
     ],
