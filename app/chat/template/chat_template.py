@@ -16,7 +16,7 @@ from typing import TypeVar
 from jinja2.exceptions import SecurityError, TemplateSyntaxError
 
 from app.base.json_types import JsonObject, without_lone_surrogates
-from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.template.continuation import (
     cut_at_mark,
     cut_in_thoughts,

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2.exceptions import TemplateError
 
 from app.base.json_types import JsonObject
-from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
+from app.chat.parsing.reasoning_tags import ReasoningTags, opens_reasoning
 from app.errors import InvalidRequest
 
 MARK = "CONTINUE_FINAL_MESSAGE_TAG "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.parsing.stream_parser import StreamParser
 from app.chat.tool_formats.names import NameSyntax
 

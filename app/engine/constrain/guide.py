@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from app.chat.parsing.reasoning import N_QUOTE_CHARS, is_quoted
+from app.chat.parsing.reasoning_tags import N_QUOTE_CHARS, is_quoted
 from app.engine.constrain.message_budget import MessageBudget
 from app.engine.constrain.plan import (
     AnswerMatcher,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.chat.parsing.reasoning import N_QUOTE_CHARS
+from app.chat.parsing.reasoning_tags import N_QUOTE_CHARS
 
 
 class AnswerMatcher(Protocol):

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
-from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.parsing.wrappers import AnswerMarks
 from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.parsing.reasoning import ReasoningTags, opens_reasoning
+from app.chat.parsing.reasoning_tags import ReasoningTags, opens_reasoning
 from app.chat.tool_formats import ToolFormat
 from app.engine.constrain import Block, Matcher, MessageThinking, ThinkingPlan
 from app.protocol import Generate

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from app.base.json_types import JsonObject
-from app.chat.parsing.reasoning import ReasoningParser, ReasoningTags, opened_text
+from app.chat.parsing.reasoning import ReasoningParser
+from app.chat.parsing.reasoning_tags import ReasoningTags, opened_text
 from app.chat.parsing.stream_parser import PlainParser, StreamParser
 from app.chat.parsing.unsplit import BegunParser, ShownReasoningParser
 from app.chat.parsing.wrappers import (

@@ -10,7 +10,7 @@ from typing import Protocol
 from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
 from app.base.special_token import SpecialToken
-from app.chat.parsing.reasoning import (
+from app.chat.parsing.reasoning_tags import (
     ReasoningTags,
     detect_reasoning,
 )

@@ -1,4 +1,7 @@
-"""How thoughts are told from the answer, and which tags each published template gives away."""
+"""How thoughts are told from the answer, and which tags each published template gives away.
+
+Covers `app.chat.parsing.reasoning_tags`.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.base.prefix import common_prefix
 from app.chat.grammar.lark import Grammar, sequence
-from app.chat.parsing.reasoning import detect_reasoning
+from app.chat.parsing.reasoning_tags import detect_reasoning
 from app.chat.parsing.stream_parser import ParsedAnswer, collect
 from app.chat.template.chat_template import ChatTemplate
 from app.chat.template.messages import normalise

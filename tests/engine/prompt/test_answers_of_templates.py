@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.base.json_types import as_json
-from app.chat.parsing.reasoning import opens_reasoning
+from app.chat.parsing.reasoning_tags import opens_reasoning
 from app.chat.parsing.stream_parser import ParsedAnswer, collect
 from app.engine.prompt.builder import PromptBuilder
 from app.errors import TemplateRefused

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.chat.parsing.reasoning import opens_reasoning
+from app.chat.parsing.reasoning_tags import opens_reasoning
 from app.chat.parsing.stream_parser import ParsedAnswer, collect
 from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.engine.prompt.builder import PromptBuilder

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.parsing.reasoning import ReasoningTags
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call, parameter_names
