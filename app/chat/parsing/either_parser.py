@@ -40,6 +40,12 @@ class EitherParser:
         both = (self._first, self._second)
         return tuple(tag for parser in both for tag in getattr(parser, "call_openers", ()))
 
+    @property
+    def calls_end_thoughts(self) -> bool:
+        """Whether a call of either in open thoughts ends them."""
+        both = (self._first, self._second)
+        return any(getattr(parser, "calls_end_thoughts", False) for parser in both)
+
     def offers(self, name: str, /) -> bool:
         """Return whether a tool of this name may be called, as far as that is known."""
         both = (self._first, self._second)

@@ -7,7 +7,15 @@ from itertools import product
 import pytest
 
 from app.chat.parsing.either_parser import EitherParser
-from app.chat.parsing.stream_parser import ParsedAnswer, ParsedCall, StreamEvent, collect, joined
+from app.chat.parsing.reasoning import ReasoningParser, ReasoningTags
+from app.chat.parsing.stream_parser import (
+    CallParser,
+    ParsedAnswer,
+    ParsedCall,
+    StreamEvent,
+    collect,
+    joined,
+)
 from app.chat.tool_formats.deepseek import R1, V31
 from app.chat.tool_formats.hermes import HermesParser
 
@@ -81,3 +89,17 @@ def test_a_fresh_parser_has_read_nothing() -> None:
     used.feed(GENERIC[:20])
     assert used.fresh().finish() == []
     assert isinstance(used.fresh(), EitherParser)
+
+
+def test_calls_of_both_are_found_in_thoughts_that_are_not_closed() -> None:
+    tags = ReasoningTags("<think>", "</think>")
+    assert R1.write
+    own = R1.write([("f", {})])
+    for call in (own, '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'):
+        for text, n_calls in ((f"So.\n{call}", 1), (f"So {call} it is.</think>Yes.", 0)):
+            inner = EitherParser(lambda: R1.parser(None), HermesParser)
+            assert isinstance(inner, CallParser)
+            parser = ReasoningParser(inner, tags, is_open=True)
+            answer = collect([*parser.feed(text), *parser.finish()])
+            assert len(answer.tool_calls) == n_calls
+            assert answer.content == ("" if n_calls else "Yes.")
