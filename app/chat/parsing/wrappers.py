@@ -159,7 +159,7 @@ class WrapperParser(_Filter):
             n_sure = min(n_sure, found.start()) if found else n_sure
             self._say(self._held[:n_sure])
             self._held = self._held[n_sure:]
-            return False
+            return bool(self._held) and self._tags() != tags  # the text had begun
         at, tag = found.start(), found[0]
         before, after = self._held[:at], self._held[at + len(tag) :]
         self._say(before)

@@ -105,6 +105,11 @@ def test_words_like_marks_in_a_text_are_text(template: str, text: str) -> None:
     assert answer(template, text) == ParsedAnswer(text)
 
 
+def test_what_looks_like_the_opening_mark_at_the_end_of_a_cut_text_is_text() -> None:
+    for text in ("See [BE", "\n[BE[BE"):
+        assert answer(APRIEL, text, cut=True) == ParsedAnswer(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -161,12 +166,13 @@ def test_text_streams_but_for_what_may_become_a_mark() -> None:
 
 _SHARDS = [
     "<|channel>", "thought", "\n", END, "Hi", " ", "<", "|>", "<|START_RESPONSE|>",
-    "<|END_RESPONSE|>", "<response>", "</response>", "</", "</assistant>",
+    "<|END_RESPONSE|>", "<response>", "</response>", "</", "</assistant>", "[BEGIN", "[END",
+    "[BEGIN FINAL RESPONSE]", "[END FINAL RESPONSE]",
 ]  # fmt: skip
 
 
 @given(
-    st.sampled_from([GEMMA, R7B, GRANITE, LAGUNA]),
+    st.sampled_from([GEMMA, R7B, GRANITE, LAGUNA, APRIEL]),
     st.lists(st.sampled_from(_SHARDS), max_size=10).map("".join),
     st.booleans(),
 )
