@@ -57,9 +57,9 @@ class RecipientParser(ScriptedParser):
         name = yield from self._input.word(_NAME)
         yield from self._input.expect("\n", "\r\n")
         if name != _USER:
-            if self._offered and name not in self._offered:
+            if self._offered is not None and name not in self._offered:
                 raise NoCall
-            if not self._offered:
+            if self._offered is None:
                 yield from self._input.skip()
                 yield from self._expect_next("{")
             yield from self._named(name)

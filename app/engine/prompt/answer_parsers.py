@@ -51,7 +51,8 @@ class AnswerParsers:
         used = any(message.get("tool_calls") for message in messages)
         parser: StreamParser = PlainParser()
         if self._format.always or tools or used:
-            parser = self._format.parser(dict(map(_signature, tools)))
+            any_used = used and not tools
+            parser = self._format.parser(None if any_used else dict(map(_signature, tools)))
         is_split, thoughts = command.reasoning.is_split, self._format.thoughts
         if isinstance(parser, MessagesParser):
             parser.keeps_thoughts = not is_split

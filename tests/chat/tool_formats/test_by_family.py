@@ -145,6 +145,13 @@ def test_functionary_the_first_recipient_stands_in_the_prompt() -> None:
     assert read(RecipientParser({"f"}), "Look:\n>>> f\n") == ParsedAnswer("Look:\n>>> f\n")
 
 
+def test_functionary_words_on_a_line_are_no_recipient_where_nothing_is_offered() -> None:
+    for text in ('json\n{"a": 1}', 'See:\n>>>f\n{"a": 1}'):
+        assert read(RecipientParser({}), text) == ParsedAnswer(text)
+    assert read(RecipientParser({}), "all\nHi") == ParsedAnswer("Hi")
+    assert read(RecipientParser(None), 'f\n{"a": 1}').tool_calls == [DONE]
+
+
 def test_minicpm_text_in_cdata_may_hold_tags() -> None:
     text = '<function name="f"><param name="a"><![CDATA[</param>\n5]]></param></function>'
     assert json.loads(read(MiniCpmParser(), text).tool_calls[0].arguments) == {"a": "</param>\n5"}

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from app.base.json_types import as_json
-from app.chat.parsing.stream_parser import ParsedAnswer, PlainParser, StreamParser, collect
+from app.chat.parsing.stream_parser import (
+    CallStart,
+    ParsedAnswer,
+    PlainParser,
+    StreamParser,
+    collect,
+)
 from app.chat.template.chat_template import ChatTemplate
 from app.chat.tool_formats.channels.harmony import HarmonyParser
 from app.chat.tool_formats.hermes import HermesParser
@@ -350,6 +356,15 @@ def test_a_template_that_shows_no_tools_gets_them_as_text_and_its_answers_are_pa
 def test_answers_with_more_than_calls_to_tell_apart_are_parsed_without_tools_too() -> None:
     prompts = builder(CONTENTS + "{# <|channel|> <|message|> #}")
     assert isinstance(parser(prompts, generate(user("Hi"))), HarmonyParser)
+
+
+def test_words_that_look_like_a_call_are_one_only_where_tools_were_offered_or_used() -> None:
+    prompts = builder(CONTENTS + "{# >>>${recipient} #}")
+    call = {"type": "function", "function": {"name": "json", "arguments": "{}"}}
+    used = {"role": "assistant", "content": None, "tool_calls": [call]}
+    for messages, is_call in (([user("Hi")], False), ([user("Hi"), used, user("So?")], True)):
+        events = parser(prompts, generate(*messages)).feed('json\n{"a": 1}')
+        assert any(isinstance(event, CallStart) for event in events) is is_call
 
 
 def test_instructions_reach_a_template_that_refuses_them_as_the_users_words() -> None:
