@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 _MAX_LENGTH = 400
+_MAX_READ = 1000  # names from a damaged file may be long
 _FUNCTION = re.compile(r"\b(?:[A-Za-z]\w*_\w+|read): ")  # `check_tensor_dims: `
 _GAVE_UP = re.compile(r"(?:error loading model: )?failed to (?:load|read) [\w -]+(?: from .*)?")
 _NAMES_SOMETHING = re.compile(r"['\"`\d]|\w\.\w")  # a tensor, a number, a key
@@ -21,7 +22,7 @@ def cause(lines: Sequence[str]) -> str | None:
     That is the first that names something (a key, a tensor, a size), else the first that says
     more than that something failed, else the first.
     """
-    plain = [_FUNCTION.sub("", line).strip() for line in lines]
+    plain = [_FUNCTION.sub("", line[:_MAX_READ]).strip() for line in lines]
     telling = [line for line in plain if not _GAVE_UP.fullmatch(line)]
     naming = [line for line in telling if _NAMES_SOMETHING.search(line)]
     for line in (*naming, *telling, *plain):

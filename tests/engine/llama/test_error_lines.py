@@ -58,3 +58,7 @@ def test_the_first_line_that_names_something_is_the_cause(lines: list[str], expe
 
 def test_a_long_line_is_cut() -> None:
     assert cause(["'" + "x" * 10_000]) == "'" + "x" * 399 + "…"
+
+
+def test_of_a_name_without_an_end_no_more_is_read_than_is_shown() -> None:
+    assert cause(["'" + "a_" * 500_000 + ": x"]) == "'" + "a_" * 199 + "a…"
