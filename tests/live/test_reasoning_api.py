@@ -69,7 +69,9 @@ def test_thoughts_are_told_apart_from_the_answer(thinker: LiveServer) -> None:
 def test_thoughts_stay_in_the_text_for_those_who_want_them_there(thinker: LiveServer) -> None:
     message = ask(thinker, reasoning_format="none")["message"]
     assert "reasoning_content" not in message
-    assert message["content"].strip() == ask(thinker)["message"]["reasoning_content"]
+    thoughts = message["content"].removeprefix("<think>")  # which the prompt ends with
+    assert thoughts != message["content"]
+    assert thoughts.strip() == ask(thinker)["message"]["reasoning_content"]
     assert ask(thinker, reasoning_format="deepseek") == ask(thinker, reasoning_format="auto")
 
 
