@@ -81,8 +81,9 @@ def _without_excluded_wholes(schema: JsonObject) -> JsonObject:
 
 
 def _is_number(value: Any) -> TypeGuard[int | float]:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_large(value: Any) -> bool:

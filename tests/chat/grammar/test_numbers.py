@@ -39,6 +39,8 @@ def test_numbers_that_a_float_rounds_are_not(value: Any) -> None:
         ({"maximum": 2**63 - 1}, {"maximum": 2**63 - 1024}),
         ({"minimum": -(2**63)}, {"minimum": 1024 - 2**63}),
         ({"maximum": 1e300}, {"maximum": 2**63 - 1024}),
+        ({"maximum": 10**400}, {"maximum": 2**63 - 1024}),
+        ({"minimum": -(10**400)}, {"minimum": 1024 - 2**63}),
         ({"maximum": "x", "minimum": True}, {"maximum": "x", "minimum": True}),
     ],
 )  # fmt: skip
@@ -50,4 +52,5 @@ def test_bounds_move_to_the_next_number_inside(
 
 @pytest.mark.parametrize("key", ["minimum", "exclusiveMinimum"])
 def test_a_bound_beyond_all_numbers_of_a_grammar_has_none(key: str) -> None:
-    assert exact_bounds({key: 2**64}) == ({key: 2**64}, key)
+    for bound in (2**64, 10**400):
+        assert exact_bounds({key: bound}) == ({key: bound}, key)
