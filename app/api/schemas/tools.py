@@ -42,7 +42,7 @@ class ToolDefinition(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    type: Literal["function"] = "function"
+    type: Literal["function"] | None = "function"
     function: FunctionDefinition
 
 

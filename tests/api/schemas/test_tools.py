@@ -228,3 +228,4 @@ def test_the_schemas_of_all_tools_have_one_limit() -> None:
 
 def test_a_tool_that_does_not_say_what_it_is_is_a_function() -> None:
     assert command(tools=[{"function": {"name": "f"}}]).tools
+    assert command(tools=[{"type": None, "function": {"name": "f"}}]).tools

@@ -12,6 +12,7 @@ from app.base.prefix import common_prefix
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.reasoning_tags import detect_reasoning
 from app.chat.parsing.stream_parser import ParsedAnswer, collect
+from app.chat.parsing.wrappers import detect_marks
 from app.chat.template.chat_template import ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.tool_formats import FORMATS, ToolFormat
@@ -29,7 +30,6 @@ THOUGHTS = {
     "muse": " to=self<|message|>So: <x>.<|eom|><|start|>assistant",
     "solar": "<|think|>So: <x>.<|end|><|begin|>assistant",
 }
-NOT_YET = {"command-r7b", "functionary-v3.2"}  # whose heads differ, or are not always read
 
 
 def read(known: ToolFormat, text: str) -> list[ParsedAnswer]:
@@ -88,8 +88,6 @@ def test_the_head_of_a_format_is_what_its_templates_write(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     traits = ChatTemplate(source, bos_token="<s>", eos_token="</s>").traits
     known = format_for(source, traits)
-    if known.name in NOT_YET:
-        pytest.skip("not yet")
     try:
         written = written_before(source, known)
     except TemplateRefused as error:
@@ -97,7 +95,11 @@ def test_the_head_of_a_format_is_what_its_templates_write(path: Path) -> None:
     tags = detect_reasoning(source)
     in_thoughts = tags is not None and bool(written) and written.strip() in tags.closing
     in_prompt = "CHATBOT_TOKEN" in written  # of Command R+, which ends in further instructions
-    assert known.header.strip() == ("" if in_thoughts or in_prompt else written.strip())
+    marks = detect_marks(source)
+    head = known.header or (marks.opening if marks is not None else "")
+    # The prompt of an answer may begin thoughts with the same characters.
+    assert head.strip().endswith(written.strip()) or in_thoughts or in_prompt
+    assert written.strip() or not known.header
 
 
 def test_the_head_of_calls_in_messages_is_the_same_for_each_tool_format() -> None:
