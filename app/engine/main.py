@@ -111,12 +111,14 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
     )
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
+        preparing = aside.submit(prompts.prepare)
         making = aside.submit(_compiler, model, channel)
         try:
             _warm_up(model, context)
         except DecodeFailed as error:
             why = f"llama.cpp could not run '{path.name}': {error}{because()}"
             raise ModelLoadFailed(why) from error
+    preparing.result()
     loop = build_loop(command, channel, model, context, prompts, making.result())
     give_back_memory()  # making tables of the vocabulary took more than they do
     if source is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -226,19 +226,17 @@ class Model:
                 specials.add(token)
         return pieces, specials
 
-    def special_tokens(self) -> list[SpecialToken]:
+    def special_tokens(self) -> Iterator[SpecialToken]:
         """Return the tokens that `tokenize` writes only with `parse_special`.
 
-        Looks through the vocabulary: a microsecond a token.
+        Looks through the vocabulary as it goes: a microsecond a token.
         """
-        found: list[SpecialToken] = []
         for token in range(self.n_vocab):
             attributes = lib.llama_vocab_get_attr(self._vocab, token)
             if attributes & (_CONTROL | _UNKNOWN):
                 text = self._render_piece(token, special=True).decode("utf-8", "replace")
                 strips = bool(attributes & _LSTRIP), bool(attributes & _RSTRIP)
-                found.append(SpecialToken(text, *strips))
-        return found
+                yield SpecialToken(text, *strips)
 
     def token_of(self, text: str) -> int | None:
         """Return the token that a tag is; None where it is several."""

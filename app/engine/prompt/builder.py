@@ -125,6 +125,10 @@ class PromptBuilder:
         self._system_prefixes = SystemPrefixes(self._shared)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
 
+    def prepare(self) -> None:
+        """Look through the special tokens, which otherwise waits for the first conversation."""
+        self._special_texts.prepare()
+
     @property
     def tags(self) -> tuple[str, ...]:
         """Texts of special tokens that parsers of answers have to see."""

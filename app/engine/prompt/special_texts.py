@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from app.base.json_types import JsonObject
@@ -156,7 +157,7 @@ class SpecialTexts:
     Texts that are a plain word are left alone: they would be found in names of fields.
 
     Args:
-        tokens: the control tokens.
+        tokens: the control tokens; looked through once, when they are first needed.
         tags: those that an assistant's text may contain, as templates and the parsers of answers
             look for them there.
         template_source: a template; stand-ins are chosen that it does not write itself.
@@ -165,11 +166,29 @@ class SpecialTexts:
     def __init__(
         self, tokens: Iterable[SpecialToken], tags: Iterable[str], template_source: str
     ) -> None:
-        self._tokens = {token.text: token for token in tokens if not _is_word(token.text)}
-        self._any = _Finder(self._tokens)
-        self._in_answers = _Finder(self._tokens.keys() - set(tags))
-        self._characters = sorted({character for text in self._tokens for character in text})
+        self._given = tokens
+        self._tags = frozenset(tags)
         self._source = template_source
+
+    @cached_property
+    def _tokens(self) -> dict[str, SpecialToken]:
+        return {token.text: token for token in self._given if not _is_word(token.text)}
+
+    @cached_property
+    def _any(self) -> _Finder:
+        return _Finder(self._tokens)
+
+    @cached_property
+    def _in_answers(self) -> _Finder:
+        return _Finder(self._tokens.keys() - self._tags)
+
+    @cached_property
+    def _characters(self) -> list[str]:
+        return sorted({character for text in self._tokens for character in text})
+
+    def prepare(self) -> None:
+        """Look through the tokens, which otherwise waits for the first conversation."""
+        self.hide([], [], None)
 
     def hide(
         self, messages: list[JsonObject], tools: list[JsonObject], others: object

@@ -27,7 +27,7 @@ def vocabulary(request: pytest.FixtureRequest) -> Model:
 
 
 def test_special_tokens_are_those_that_are_parsed_only_on_request(vocabulary: Model) -> None:
-    tokens = vocabulary.special_tokens()
+    tokens = list(vocabulary.special_tokens())
     assert set(vocabulary.end_texts) <= {token.text for token in tokens}
     ids = {vocabulary.token_of(token.text) for token in tokens}
     for token in tokens:
@@ -41,7 +41,7 @@ def test_special_tokens_are_those_that_are_parsed_only_on_request(vocabulary: Mo
 def test_forged_marks_of_a_real_vocabulary_give_no_control_token(
     vocabulary: Model, template: str
 ) -> None:
-    tokens = vocabulary.special_tokens()
+    tokens = list(vocabulary.special_tokens())
     prompts = PromptBuilder(vocabulary, template, n_ctx=10**6, special_tokens=tokens)
     before = PromptBuilder(vocabulary, template, n_ctx=10**6)
     ids = {vocabulary.token_of(token.text) for token in tokens}
