@@ -61,13 +61,17 @@ def format_for(template_source: str, traits: TemplateTraits, name: str | None = 
 
 
 def _with_generic_calls(known: ToolFormat, asked_for: ToolFormat) -> ToolFormat:
-    """Return `asked_for` with a parser of the known format's calls and the generic one's."""
+    """Return `asked_for` with a parser of the known format's calls and the generic one's.
+
+    Answers are held to those of either too.
+    """
 
     def parser(offered: OfferedTools) -> StreamParser:
         return EitherParser(partial(known.parser, offered), partial(GENERIC.parser, offered))
 
+    other = known if asked_for is GENERIC else GENERIC
     tags = tuple(dict.fromkeys((*known.tags, *GENERIC.tags)))
-    return replace(asked_for, parser=parser, tags=tags)
+    return replace(asked_for, parser=parser, tags=tags, also=other)
 
 
 def _by_name(name: str) -> ToolFormat:

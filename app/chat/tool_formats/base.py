@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from app.chat.grammar.lark import Grammar, sequence
@@ -33,6 +34,30 @@ class ToolSpec:
     is_strict: bool = False
 
 
+class Place(Enum):
+    """Where in an answer a text begins calls."""
+
+    ANYWHERE = auto()
+    AT_START = auto()
+    BEHIND = auto()  # directly behind other calls, brackets and separators aside
+
+
+@dataclass(frozen=True)
+class Opening:
+    """Another text that the format's parser takes for the beginning of calls.
+
+    Attributes:
+        trigger: that text.
+        reads: the beginning of a block, its own trigger included, that it stands for: it goes on
+            as such a block does.
+        place: where it means calls. Whitespace in it counts only where it is anywhere.
+    """
+
+    trigger: str
+    reads: str
+    place: Place = Place.ANYWHERE
+
+
 @dataclass(frozen=True)
 class CallBlock:
     """How a model writes calls, for the grammar that holds it to the offered tools.
@@ -45,6 +70,8 @@ class CallBlock:
         before: text that comes before the trigger where an answer has to be a call.
         is_begun: the prompt ends with the trigger, so that the first call of an answer that
             begins with one comes without it.
+        openings: other texts that begin such a block.
+        also: blocks of other formats that are read too.
     """
 
     trigger: str
@@ -53,6 +80,12 @@ class CallBlock:
     only_at_start: bool = False
     before: str = ""
     is_begun: bool = False
+    openings: tuple[Opening, ...] = ()
+    also: tuple[CallBlock, ...] = ()
+
+
+WriteBlock = Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
+"""Adds to a grammar what calls of these tools look like; see `ToolFormat.block`."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,7 @@ class ToolFormat:
             where the family has no way of its own, or all of its templates show tools.
         block: adds to a grammar what calls of these tools look like; one call at most where the
             last argument is True. None: calls of this format cannot be enforced.
+        also: another format whose calls the parser reads too.
     """
 
     name: str
@@ -111,4 +145,5 @@ class ToolFormat:
     thoughts: ThoughtMessages | None = None
     write: Callable[[MadeCalls], str] | None = None
     show: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
-    block: Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock] | None = None
+    block: WriteBlock | None = None
+    also: ToolFormat | None = None

@@ -13,12 +13,12 @@ from dataclasses import replace
 from itertools import starmap
 from typing import Any
 
-from app.chat.grammar.lark import Grammar, sequence
+from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import Step
 from app.chat.tool_formats.base import CallBlock, MadeCalls, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
-from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
-from app.chat.tool_formats.syntax.sections import SectionParser
+from app.chat.tool_formats.syntax.json_blocks import headed_call
+from app.chat.tool_formats.syntax.sections import SectionParser, section_block
 
 _FENCE = "```"
 _KIND = "function"
@@ -61,8 +61,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         headed_call(grammar, tool, tags.call + tool.name + tags.separator, tags.end_call)
         for tool in tools
     ]
-    listed = call_list(grammar, calls, one, separator="")
-    return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
+    return section_block(grammar, calls, one, tags)
 
 
 def _code_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
@@ -71,8 +70,7 @@ def _code_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallB
     calls = [
         headed_call(grammar, tool, f"{before}{tool.name}\n{_FENCE}json\n", after) for tool in tools
     ]
-    listed = call_list(grammar, calls, one, separator="\n")
-    return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
+    return section_block(grammar, calls, one, tags, separator="\n")
 
 
 def _shown_with(call: str) -> Callable[[Sequence[Mapping[str, Any]]], str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, Place, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
@@ -20,21 +20,26 @@ _END = "</function>"
 _PYTHON_TAG = "<|python_tag|>"
 RECIPIENT = ">>>"
 _USER = "all"
+_PYTHON = "python"
 _NAME = re.compile(r"[\w.-]*")
 
 
 class FunctionaryParser(ScriptedParser):
-    """Parses `<function=name>{…}</function>`; see `ScriptedParser`."""
+    """Parses `<function=name>{…}</function>`; see `ScriptedParser`.
+
+    `<|python_tag|>` begins a call of `python`, or stands before a function.
+    """
 
     openers = (FUNCTION, _PYTHON_TAG)
     closers = (_END,)
 
     def _block(self, opener: str) -> Step[None]:
         if opener == _PYTHON_TAG:
-            yield from self._named("python")
-            return
-        name = yield from self._input.word(_NAME)
-        yield from self._input.expect(">")
+            opener = yield from self._input.literal(FUNCTION)
+        name = _PYTHON
+        if opener:
+            name = yield from self._input.word(_NAME)
+            yield from self._input.expect(">")
         yield from self._named(name)
         yield from self._input.skip()
         yield from self._input.literal(_END)
@@ -72,13 +77,20 @@ class RecipientParser(ScriptedParser):
 def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [headed_call(grammar, tool, f"{tool.name}>", _END) for tool in tools]
-    return CallBlock(FUNCTION, grammar.either(calls))
+    has_python = any(tool.name == _PYTHON for tool in tools)
+    opening = Opening(_PYTHON_TAG, f"{FUNCTION}{_PYTHON}>" if has_python else "")
+    return CallBlock(FUNCTION, grammar.either(calls), openings=(opening,))
 
 
 def _recipient_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one
     calls = [headed_call(grammar, tool, f"{tool.name}\n") for tool in tools]
-    return CallBlock(RECIPIENT, grammar.either(calls), is_begun=True)
+    openings = tuple(
+        Opening(f"{tool.name}{line}", f"{RECIPIENT}{tool.name}\n", Place.AT_START)
+        for tool in tools
+        for line in ("\n", "\r\n")
+    )
+    return CallBlock(RECIPIENT, grammar.either(calls), is_begun=True, openings=openings)
 
 
 V31 = ToolFormat(

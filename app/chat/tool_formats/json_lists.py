@@ -13,7 +13,7 @@ from typing import ClassVar
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
 from app.chat.parsing.json_value import SPACE
-from app.chat.tool_formats.base import CallBlock, MadeCalls, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, MadeCalls, Opening, Place, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, call_object
 from app.chat.tool_formats.syntax.json_call import JsonCallReader, call_text
@@ -109,19 +109,34 @@ Block = Callable[[Grammar, Sequence[ToolSpec], bool], CallBlock]
 def _listed(trigger: str, before: str, after: str, separator: str = ", ") -> Block:
     """Return what writes blocks of calls between texts, with `separator` between calls."""
 
+    ends = after.strip() != "]"
+
     def block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         calls = [call_object(grammar, tool) for tool in tools]
         listed = call_list(grammar, calls, one, separator=separator)
         opening = grammar.literal(before) if before else ""
-        return CallBlock(trigger, sequence(opening, listed, grammar.literal(after)))
+        openings = () if ends else (_further(trigger + before),)
+        return CallBlock(
+            trigger, sequence(opening, listed, grammar.literal(after)), openings=openings
+        )
 
     return block
+
+
+def _further(before: str) -> Opening:
+    """Return what begins another call behind those of a block that no tag ends.
+
+    Args:
+        before: what such a block has before its first call.
+    """
+    return Opening("{", before + "{", Place.BEHIND)
 
 
 def _gigachat_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     calls = [call_object(grammar, tool) for tool in tools]
-    return CallBlock(_FunctionCallParser.openers[0], grammar.either(calls))
+    opener = _FunctionCallParser.openers[0]
+    return CallBlock(opener, grammar.either(calls), openings=(_further(opener),))
 
 
 def _role_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
@@ -130,7 +145,8 @@ def _role_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallB
     call, end = _RoleParser.openers
     message = f"{end}\n\n"
     body = sequence(grammar.literal("\n"), calls)
-    return CallBlock(call, body, between=message, before=message)
+    openings = (_further(f"{call}\n"),)
+    return CallBlock(call, body, between=message, before=message, openings=openings)
 
 
 def _command_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import IN_JSON
-from app.chat.tool_formats.syntax.json_blocks import call_list, headed_call
-from app.chat.tool_formats.syntax.sections import SectionParser
+from app.chat.tool_formats.syntax.json_blocks import headed_call
+from app.chat.tool_formats.syntax.sections import SectionParser, section_block
 
 _NUMBER = re.compile(r":[0-9]+$")
 
@@ -44,8 +44,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         )
         for tool in tools
     ]
-    listed = call_list(grammar, calls, one, separator="")
-    return CallBlock(tags.section, sequence(listed, grammar.literal(tags.end_section)))
+    return section_block(grammar, calls, one, tags)
 
 
 FORMAT = ToolFormat(

@@ -10,13 +10,21 @@ from collections.abc import Sequence
 
 from app.chat.grammar.lark import Grammar
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, Place, ToolFormat, ToolSpec
 from app.chat.tool_formats.json_lists import JsonListParser
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.json_call import JsonCallReader
 
 PYTHON_TAG = "<|python_tag|>"
+_TRIGGER = '{"name": "'
+# As models write the call where they do not as they are asked to.
+_AT_START = ('{"name"', '[{"name"', '{"type":"function","name"', '[{"type":"function","name"')
+_OPENINGS = (
+    Opening(PYTHON_TAG, ""),
+    *(Opening(text, '{"name"', Place.AT_START) for text in _AT_START),
+    Opening("{", "{", Place.BEHIND),
+)
 _ASKS = '{"name": function name, "parameters": dictionary of argument name and its value}'
 
 
@@ -59,7 +67,8 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         headed_call(grammar, tool, json.dumps(tool.name)[1:] + ', "parameters": ', "}")
         for tool in tools
     ]
-    return CallBlock('{"name": "', grammar.either(calls), between="; ", only_at_start=True)
+    body = grammar.either(calls)
+    return CallBlock(_TRIGGER, body, between="; ", only_at_start=True, openings=_OPENINGS)
 
 
 FORMAT = ToolFormat(

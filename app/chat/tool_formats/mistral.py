@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, Place, ToolFormat, ToolSpec
 from app.chat.tool_formats.json_lists import JsonListParser
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import call_list, call_object, headed_call
@@ -48,7 +48,8 @@ def _list_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallB
     closing = grammar.either([grammar.literal("}"), sequence(*call_id)])
     calls = [call_object(grammar, tool, closing=closing) for tool in tools]
     listed = call_list(grammar, calls, one)
-    return CallBlock(OPEN, sequence(grammar.literal("["), listed, grammar.literal("]")))
+    body = sequence(grammar.literal("["), listed, grammar.literal("]"))
+    return CallBlock(OPEN, body, openings=(Opening("{", f"{OPEN}[{{", Place.BEHIND),))
 
 
 def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:

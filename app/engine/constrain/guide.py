@@ -18,11 +18,20 @@ from app.engine.constrain.plan import (
     ThinkingPlan,
 )
 
+_SPACE = b" \t\r\n"
+_BETWEEN = _SPACE + b",;]}"  # what parsers forgive between two calls
+
 
 class _Phase(Enum):
     FREE = auto()
     THINKING = auto()
     BOUND = auto()
+
+
+class _Place(Enum):
+    START = auto()
+    BEHIND = auto()  # directly behind a block
+    TEXT = auto()
 
 
 class Guide:
@@ -38,6 +47,8 @@ class Guide:
         self._in_block: Block | None = None
         self._may_think = plan.thinking is not None and not plan.thinking.is_open
         self._may_call = plan.block is not None
+        self._place = _Place.START
+        self._after_quoted = False  # only whitespace came since a trigger that was quoted
         self._n_thought = 0
         self._tail = b""  # what may be the beginning of a tag
         self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
@@ -128,7 +139,8 @@ class Guide:
         if block is None or block.is_last:
             return GuidedTokens(tokens, is_over=True)
         self._phase, self._matcher, self._in_block, self._tail = _Phase.FREE, None, None, b""
-        self._may_call = not block.only_at_start
+        self._place, watched = _Place.BEHIND, self._plan.block
+        self._may_call = watched is not None and bool(watched.anywhere or watched.behind)
         return GuidedTokens(tokens)
 
     # ------------------------------------------------------------ thinking
@@ -154,13 +166,14 @@ class Guide:
         self._n_thought += 1
         piece = self._plan.piece(token)
         written = self._tail + piece
-        block, ends = thinking.block, (thinking.closing, *thinking.also_end)
-        at, tag = _first_of((*ends, block.trigger) if block is not None else ends, written)
-        while block is not None and tag == block.trigger and _is_quoted(written[:at]):
-            written = written[at + len(tag) :]
-            at, tag = _first_of((*ends, block.trigger), written)
-        if block is not None and tag == block.trigger:
-            return self._begin_block(block, token, written[at + len(tag) :])
+        blocks = thinking.block.anywhere if thinking.block is not None else {}
+        tags = (thinking.closing, *thinking.also_end, *blocks)
+        at, tag = _first_of(tags, written)
+        while tag in blocks and self._is_quoted(written[:at]):
+            written, self._after_quoted = written[at + len(tag) :], True
+            at, tag = _first_of(tags, written)
+        if tag in blocks:
+            return self._begin_block(blocks[tag], token, written[at + len(tag) :])
         if tag == thinking.closing:
             self._end_thinking()
             rest = written[at + len(tag) :]
@@ -169,10 +182,17 @@ class Guide:
         if tag:
             return self._begin_answer(thinking, token, written[at : len(written) - len(piece)])
         self._tail = written[-thinking.n_tail :]
+        self._after_quoted &= not written[: -thinking.n_tail].strip()
         is_over = thinking.budget is not None and self._n_thought >= thinking.budget
         if is_over and not _has_begun(thinking.closing, written):
             return self._stop_thinking(thinking, [token])
         return GuidedTokens([token])
+
+    def _is_quoted(self, before: bytes) -> bool:
+        """Return whether a trigger after `before` is; a quotation goes on behind a quoted one."""
+        if self._after_quoted and not before.strip():
+            return True
+        return is_quoted(before[-N_QUOTE_CHARS:].decode("utf-8", "replace"))
 
     def _begin_block(self, block: Block, token: int, rest: bytes) -> GuidedTokens:
         """Hold what follows to a block whose trigger `token` has ended; `rest` is behind it."""
@@ -208,23 +228,29 @@ class Guide:
                 self._may_think = False
                 return self._start_thinking(thinking, [token])
             self._may_think = thinking.opening.startswith(begun)
-        at = -1
         if self._may_call and block is not None:
-            at = self._find(block, written, begun)
-            if at >= 0:
-                return self._begin_block(block, token, written[at + len(block.trigger) :])
-        is_start = self._may_think or (block is not None and block.only_at_start)
-        self._tail = written if is_start or block is None else written[-len(block.trigger) :]
+            found = self._found_here(block, written) if self._place is not _Place.TEXT else None
+            if found is None and (tag := block.pattern.search(written)):
+                found = block.anywhere[tag[0]], tag.end()
+            if found is not None:
+                return self._begin_block(found[0], token, written[found[1] :])
+        is_short = self._place is _Place.TEXT and not self._may_think and block is not None
+        self._tail = written[-block.n_tail :] if is_short and block is not None else written
         return GuidedTokens([token])
 
-    def _find(self, block: Block, written: bytes, begun: bytes) -> int:
-        """Return where the trigger is; -1 where it is not."""
-        if not block.only_at_start:
-            return written.find(block.trigger)
-        if begun.startswith(block.trigger):
-            return len(written) - len(begun)
-        self._may_call = block.trigger.startswith(begun)
-        return -1
+    def _found_here(self, block: Block, written: bytes) -> tuple[Block, int] | None:
+        """Return the block whose trigger counts only here, and where that ends."""
+        is_start = self._place is _Place.START
+        blocks = block.at_start if is_start else block.behind
+        begun = written.lstrip(_SPACE if is_start else _BETWEEN)
+        ends = [_end_of(one.trigger, begun) for one in blocks]
+        for one, end in zip(blocks, ends, strict=True):
+            if end > 0:
+                return one, len(written) - len(begun) + end
+        if not (self._may_think or 0 in ends):
+            self._place = _Place.TEXT
+            self._may_call = bool(block.anywhere)
+        return None
 
     def _go_on_behind(self, token: int, rest: bytes, gap: Sequence[int] = ()) -> GuidedTokens:
         """Begin what follows a tag that ended within `token`, `rest` being the token's end.
@@ -249,8 +275,20 @@ def _has_begun(tag: bytes, written: bytes) -> bool:
     return any(written.endswith(tag[:n]) for n in range(1, len(tag)))
 
 
-def _is_quoted(before: bytes) -> bool:
-    return is_quoted(before[-N_QUOTE_CHARS:].decode("utf-8", "replace"))
+def _end_of(trigger: bytes, begun: bytes) -> int:
+    """Return where a trigger ends that a text begins with; 0 where it may become one, -1 where not.
+
+    Whitespace that the trigger has not is passed over.
+    """
+    n_read = 0
+    for at, byte in enumerate(begun):
+        if byte == trigger[n_read]:
+            n_read += 1
+        elif byte not in _SPACE:
+            return -1
+        if n_read == len(trigger):
+            return at + 1
+    return 0
 
 
 def _with_bit(mask: bytes, token: int) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from app.chat.parsing.reasoning_tags import N_QUOTE_CHARS
@@ -72,7 +74,7 @@ class ThinkingPlan:
         tags = [self.closing, *self.also_end]
         if self.block is None:
             return max(map(len, tags))
-        return max(map(len, [*tags, self.block.trigger])) + N_QUOTE_CHARS
+        return max(self.block.n_tail, *map(len, tags)) + N_QUOTE_CHARS
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,43 @@ class Block:
         matcher: at the beginning of what follows them.
         only_at_start: the trigger counts only where the answer begins with it.
         is_last: the answer ends with the first block.
+        only_behind: the trigger counts only directly behind a block.
+        also: blocks with other triggers, which have no such blocks themselves.
     """
 
     trigger: bytes
     matcher: AnswerMatcher
     only_at_start: bool = False
     is_last: bool = False
+    only_behind: bool = False
+    also: tuple[Block, ...] = ()
+
+    @cached_property
+    def anywhere(self) -> dict[bytes, Block]:
+        """Those that may begin anywhere, by their triggers."""
+        known = (self, *self.also)
+        return {one.trigger: one for one in known if not (one.only_at_start or one.only_behind)}
+
+    @cached_property
+    def at_start(self) -> tuple[Block, ...]:
+        """Those that an answer may begin with."""
+        return tuple(one for one in (self, *self.also) if one.only_at_start)
+
+    @cached_property
+    def behind(self) -> tuple[Block, ...]:
+        """Those that may follow another one directly."""
+        return tuple(one for one in self.also if one.only_behind)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[bytes]:
+        """Matches the triggers that may stand anywhere, the longest where several do."""
+        longest_first = sorted(self.anywhere, key=len, reverse=True)
+        return re.compile(b"|".join(map(re.escape, longest_first)) or rb"(?!)")
+
+    @cached_property
+    def n_tail(self) -> int:
+        """How many bytes of a text may belong to a trigger that has begun anywhere in it."""
+        return max(map(len, self.anywhere), default=1)
 
 
 @dataclass(frozen=True)

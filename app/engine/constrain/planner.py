@@ -7,7 +7,6 @@ know requests that run.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,9 +16,20 @@ from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.parsing.wrappers import AnswerMarks
 from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat
-from app.chat.tool_formats.base import CallBlock, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Place, ToolSpec
 from app.chat.tool_formats.refusal import refusal
 from app.engine.constrain import Block, Compiler, GuidePlan, Matcher
+from app.engine.constrain.blocks import (
+    BlockReader,
+    answer_of_calls,
+    block_of_calls,
+    calls_of,
+    head_of,
+    opening_of,
+    openings_of,
+    together,
+    within_thoughts,
+)
 from app.engine.constrain.thoughts import Thoughts, Tokens, text_tokenizer
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
@@ -50,6 +60,7 @@ class ConstraintPlanner:
         self._tokens = tokens
         self._maybe_compiler = compiler
         self._format = tool_format
+        self._reader = BlockReader(tool_format.tags, tokens.token_of)
         self._reasoning = reasoning
         is_sure = marks is not None and not (marks.are_text or marks.opens_thoughts)
         self._marks = (marks.opening, marks.closing) if marks is not None and is_sure else ()
@@ -82,7 +93,8 @@ class ConstraintPlanner:
         if whole is None and tools:
             choice = command.tool_choice
             block = self._block(tools, one=not choice.parallel, is_limited=bool(choice.names))
-        held = self._in_thoughts(command, tools, whole, block) if tools else None
+        may_think = tools and self._reasoning is not None
+        held = self._in_thoughts(command, tools, whole, block) if may_think else None
         thinking, messages = thoughts.tagged(held), thoughts.in_messages(self._heads(tools))
         has_budget = command.reasoning.budget is not None and (thinking or messages)
         if whole is None and block is None and not has_budget:
@@ -140,7 +152,7 @@ class ConstraintPlanner:
             return None
         grammar = self._grammar()
         tool = _loosened(next(iter(tools.values())))
-        opening = _opening(self._calls_of(grammar, [tool], True))
+        opening = head_of(self._calls_of(grammar, [tool], True))
         either = grammar.either([grammar.literal(self._format.header), grammar.literal(opening)])
         return self._compiler.matcher(grammar.text(either), "tools")
 
@@ -152,28 +164,22 @@ class ConstraintPlanner:
         Where all of the answer is held to a grammar, they go on in that.
         """
         if whole is None or self._format.block is None:
-            return None if block is None or block.only_at_start else block
-        tool = _loosened(next(iter(tools.values())))
-        calls = self._calls_of(self._grammar(), [tool], not command.tool_choice.parallel)
-        matcher = whole.copy()
-        if calls.only_at_start or not self._has_read(matcher, _opening(calls)):
-            return None
-        return Block(trigger=calls.trigger.encode(), matcher=matcher, is_last=True)
-
-    def _has_read(self, matcher: Matcher, text: str) -> bool:
-        """Move a matcher on behind `text`; return whether its grammar admits that."""
-        tags = self._format.tags
-        pieces = re.split(f"({'|'.join(map(re.escape, tags))})", text) if tags else [text]
-        for piece in filter(None, pieces):
-            token = self._tokens.token_of(piece) if piece in tags else None
-            if token is None:
-                if not matcher.take_text(piece.encode()):
-                    return False
-            elif matcher.n_allowed([token]):
-                matcher.take(token)
-            else:
-                return False
-        return True
+            return within_thoughts(block)
+        one = not command.tool_choice.parallel
+        names = [replace(tool, parameters={}) for tool in tools.values()]
+        calls = self._calls_of(self._grammar(), names, one)
+        openings = [o for o in openings_of(calls) if o.place is Place.ANYWHERE]
+        begun = opening_of(calls)
+        known = [
+            replace(o, reads=begun + o.reads.removeprefix(calls.trigger))
+            for o in openings
+            if o.reads.startswith(calls.trigger)
+        ]
+        blocks = self._reader.blocks(known, whole, is_last=True)
+        if len(known) < len(openings):
+            alone, _ = self._block_matcher(tools, one=one)
+            blocks += self._reader.blocks(openings, alone, is_last=True)
+        return together(blocks)
 
     def _whole(self, command: Generate, tools: _Tools, thoughts: Thoughts) -> Matcher | None:
         constraint = command.constraint
@@ -197,7 +203,7 @@ class ConstraintPlanner:
         def or_calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             wanted = self._text(grammar, constraint, thoughts)
-            calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
+            calls = answer_of_calls(grammar, self._calls_of(grammar, tools, one), one=one)
             return grammar.text(thoughts.before(grammar, grammar.either([wanted, calls])))
 
         return self._held(or_calls, tools, constraint.param)
@@ -212,7 +218,7 @@ class ConstraintPlanner:
     def _required(self, tools: _Tools, thoughts: Thoughts, *, one: bool) -> Matcher:
         def calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
-            calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
+            calls = answer_of_calls(grammar, self._calls_of(grammar, tools, one), one=one)
             return grammar.text(thoughts.before(grammar, calls))
 
         return self._held(calls, tools, "tools")
@@ -225,24 +231,25 @@ class ConstraintPlanner:
                 )
             return None
 
-        def body(tools: Sequence[ToolSpec]) -> str:
-            grammar = self._grammar()
-            return grammar.text(self._calls_of(grammar, tools, one).body)
+        matcher, calls = self._block_matcher(tools, one=one)
+        return together(self._reader.blocks(openings_of(calls), matcher, is_last=one))
 
-        matcher = self._held(body, tools, "tools")
-        block = self._calls_of(self._grammar(), [_loosened(next(iter(tools.values())))], one)
-        return Block(
-            trigger=block.trigger.encode(),
-            matcher=matcher,
-            only_at_start=block.only_at_start,
-            is_last=one,
-        )
+    def _block_matcher(self, tools: _Tools, *, one: bool) -> tuple[Matcher, CallBlock]:
+        """Return the grammar of a block of calls, and what was said of it."""
+        said: list[CallBlock] = []
+
+        def text(tools: Sequence[ToolSpec]) -> str:
+            grammar = self._grammar()
+            said.append(self._calls_of(grammar, tools, one))
+            return grammar.text(block_of_calls(grammar, said[-1]))
+
+        return self._held(text, tools, "tools"), said[-1]
 
     def _calls_of(self, grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         if self._format.block is None:
             raise InvalidRequest("this model cannot be made to call tools", param="tool_choice")
         try:
-            return self._format.block(grammar, tools, one)
+            return calls_of(self._format, grammar, tools, one)
         except ValueError as error:
             raise InvalidRequest(f"tools: {error}", param="tools") from None
 
@@ -321,20 +328,6 @@ def _callable(command: Generate, offered: Sequence[JsonObject]) -> _Tools:
         for index, function in enumerate(functions)
         if not allowed or function.get("name") in allowed
     }
-
-
-def _calls(grammar: Grammar, block: CallBlock, *, one: bool) -> str:
-    """Return the expression for an answer that is one block of calls, or several."""
-    first = f"{grammar.literal(_opening(block))} {block.body}"
-    if one or block.only_at_start:
-        return first
-    further = f"{grammar.literal(block.between + block.trigger)} {block.body}"
-    return f"{first} ({further})*"
-
-
-def _opening(block: CallBlock) -> str:
-    """Return the text before the body of the first call of an answer that has to be one."""
-    return block.before + ("" if block.is_begun else block.trigger)
 
 
 def _expression(grammar: Grammar, constraint: Constraint) -> str:

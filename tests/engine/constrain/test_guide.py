@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def thinking(*, is_open: bool, budget: int | None = None) -> ThinkingPlan:
     )
 
 
-def block(vocabulary: SmallVocabulary = VOCABULARY, **parts: bool) -> Block:
+def block(vocabulary: SmallVocabulary = VOCABULARY, **parts: Any) -> Block:
     body = CALL
     if vocabulary.tags:
         body = body.replace('"</tool_call>"', f"<[{vocabulary.tags['</tool_call>']}]>")

@@ -13,7 +13,14 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.parsing.reasoning_tags import ReasoningTags
-from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import (
+    CallBlock,
+    Opening,
+    Place,
+    ThoughtMessages,
+    ToolFormat,
+    ToolSpec,
+)
 from app.chat.tool_formats.names import IN_JSON
 from app.chat.tool_formats.syntax.json_blocks import headed_call
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
@@ -97,6 +104,18 @@ class HarmonyParser(MessagesParser):
         yield from self._before(self.openers + self.closers, self._argue)
 
 
+# A recipient in a head that the prompt or the model began; only tools are any to a model.
+_HEADS = (
+    *(f"{CHANNEL}{channel}" for channel in ("analysis", "commentary", "final")),
+    f"{START}{_ASSISTANT}",
+    f"{_CONSTRAIN}json",
+)
+_OPENINGS = (
+    *(Opening(f"{head} {_FOR}", f" {_FOR}") for head in _HEADS),
+    Opening(_FOR, f" {_FOR}", Place.AT_START),
+)
+
+
 def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     del one  # a block has one call
     # The recipient comes after the channel, as models write, or before it, as in the history.
@@ -111,6 +130,7 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         grammar.either(calls),
         between=f"{START}{_ASSISTANT}{_COMMENTARY}",
         before=_COMMENTARY,
+        openings=_OPENINGS,
     )
 
 

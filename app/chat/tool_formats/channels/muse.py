@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
 from app.chat.parsing.reasoning_tags import ReasoningTags
-from app.chat.tool_formats.base import CallBlock, ThoughtMessages, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, ThoughtMessages, ToolFormat, ToolSpec
 from app.chat.tool_formats.syntax.messages import Body, MessagesParser
 from app.chat.tool_formats.xml.invoke import InvokeParser, invoke_call, parameter_names
 
@@ -68,7 +68,10 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
     before = f" {_FOR}{tools[0].name if len(tools) == 1 else 'tools'}"
     between = f"{_END}{START}{_ASSISTANT}{before}"
     # A message begins with its calls: those that a text or thought quotes are none.
-    return CallBlock(f"{MESSAGE}{_CALLS}", body, between=between, before=before)
+    trigger, invoke = f"{MESSAGE}{_CALLS}", f'<{_MARK}invoke name="'
+    openings = [Opening(f"{MESSAGE}\n{_CALLS}", trigger)]
+    openings += [Opening(f"{MESSAGE}{line}{invoke}", f"{trigger}\n{invoke}") for line in ("", "\n")]
+    return CallBlock(trigger, body, between=between, before=before, openings=tuple(openings))
 
 
 FORMAT = ToolFormat(

@@ -6,9 +6,13 @@ Pure; must not know any format.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import ClassVar
 
+from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
+from app.chat.tool_formats.base import CallBlock, Opening
+from app.chat.tool_formats.syntax.json_blocks import call_list
 from app.chat.tool_formats.syntax.scripted import ScriptedParser
 
 _HEADER = re.compile(r"[^<>\n{}\[\]`]*")
@@ -57,3 +61,20 @@ class SectionParser(ScriptedParser):
 
     def _tool_of(self, header: str) -> str:
         return header
+
+
+def section_block(
+    grammar: Grammar,
+    calls: Sequence[str],
+    one: bool,
+    tags: type[SectionParser],
+    *,
+    separator: str = "",
+) -> CallBlock:
+    """Return a section of `calls`, which a call may begin too; see `call_list`."""
+    listed = call_list(grammar, calls, one, separator=separator)
+    return CallBlock(
+        tags.section,
+        sequence(listed, grammar.literal(tags.end_section)),
+        openings=(Opening(tags.call, tags.section + tags.call),),
+    )

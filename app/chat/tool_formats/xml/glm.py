@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.json_blocks import call_list
@@ -114,7 +114,8 @@ def _hunyuan_block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> Ca
         calls.append(sequence(header, arguments, grammar.literal(f"</tool_call{mark}>\n")))
     listed = call_list(grammar, calls, one, separator="")
     body = sequence(line, listed, grammar.literal(HunyuanParser.closers[0]))
-    return CallBlock(HunyuanParser.openers[0], body)
+    section, call = HunyuanParser.openers
+    return CallBlock(section, body, openings=(Opening(call, f"{section}\n{call}"),))
 
 
 def _arguments(

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import (
     TextSyntax,
@@ -181,14 +181,22 @@ def _dsml_call(grammar: Grammar, tool: ToolSpec) -> str:
     return _call(grammar, tool, before, _dsml_argument, after)
 
 
-def _block_in(tag: str, call: Callable[[Grammar, ToolSpec], str]) -> Block:
+def _block_in(
+    tag: str, call: Callable[[Grammar, ToolSpec], str], read_by: type[InvokeParser]
+) -> Block:
     """Return what writes blocks of calls in a tag."""
+    section = f"<{tag}>"
+    *sections, invoke = read_by.openers
+    openings = (
+        *(Opening(other, section) for other in sections if other != section),
+        Opening(invoke, f"{section}\n{invoke}"),
+    )
 
     def block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         calls = [call(grammar, tool) for tool in tools]
         listed = call_list(grammar, calls, one, separator="")
         body = sequence(grammar.literal("\n"), listed, grammar.literal(f"</{tag}>"))
-        return CallBlock(f"<{tag}>", body)
+        return CallBlock(section, body, openings=openings)
 
     return block
 
@@ -206,7 +214,7 @@ def _dsml_format(name: str, tag: str) -> ToolFormat:
         recognises=lambda source: DSML in source and tag in source,
         parser=DsmlParser,
         names=DsmlParser.names,
-        block=_block_in(DSML + tag, _dsml_call),
+        block=_block_in(DSML + tag, _dsml_call, DsmlParser),
     )
 
 
@@ -216,7 +224,7 @@ MINIMAX = ToolFormat(
     recognises=lambda source: _MINIMAX in source,
     parser=InvokeParser,
     names=InvokeParser.names,
-    block=_block_in("minimax:tool_call", invoke_call),
+    block=_block_in("minimax:tool_call", invoke_call, InvokeParser),
 )
 # V3.2 and V4 differ in the tag around the calls; V3.2's template has both words.
 DEEPSEEK_V32 = _dsml_format("deepseek-dsml-v3.2", "function_calls")

@@ -14,7 +14,7 @@ from typing import Any
 from app.base.json_types import JsonObject, without_lone_surrogates
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.parsing.incremental import NoCall, Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.arguments import Value
@@ -161,7 +161,8 @@ def _block(grammar: Grammar, tools: Sequence[ToolSpec], one: bool) -> CallBlock:
         calls.append(sequence(header, arguments, grammar.literal(f"{_END_CALL}\n")))
     listed = call_list(grammar, calls, one, separator="")
     tag, end = MiniMaxM3Parser.openers[0], MiniMaxM3Parser.closers[0]
-    return CallBlock(tag, sequence(grammar.literal("\n"), listed, grammar.literal(end)))
+    body = sequence(grammar.literal("\n"), listed, grammar.literal(end))
+    return CallBlock(tag, body, openings=(Opening(_CALL, f"{tag}\n{_CALL}"),))
 
 
 def _elements(grammar: Grammar, parameters: Sequence[Parameter], depth: int, tool: ToolSpec) -> str:

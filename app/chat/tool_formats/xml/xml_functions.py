@@ -12,7 +12,7 @@ from typing import ClassVar
 from app.chat.grammar.lark import Grammar, sequence
 from app.chat.grammar.string_limits import ANY
 from app.chat.parsing.incremental import Step
-from app.chat.tool_formats.base import CallBlock, ToolFormat, ToolSpec
+from app.chat.tool_formats.base import CallBlock, Opening, ToolFormat, ToolSpec
 from app.chat.tool_formats.names import NameSyntax
 from app.chat.tool_formats.syntax.argument_blocks import TextSyntax, in_order, value
 from app.chat.tool_formats.syntax.parameters import Parameter, parameters_of
@@ -92,7 +92,8 @@ def _block_in(
         body = sequence(
             grammar.literal(f"\n{FUNCTION}"), calls, grammar.literal(f"{_END_FUNCTION}\n{closer}")
         )
-        return CallBlock(opener, body, between="\n")
+        openings = (Opening(FUNCTION, f"{opener}\n{FUNCTION}"),)
+        return CallBlock(opener, body, between="\n", openings=openings)
 
     return block
 
