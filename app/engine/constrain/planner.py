@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
 from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.parsing.wrappers import AnswerMarks
-from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, ToolSpec
 from app.chat.tool_formats.refusal import refusal
 from app.engine.constrain import Block, Compiler, GuidePlan, Matcher
+from app.engine.constrain.compiler import NESTED
+from app.engine.constrain.offered_tools import Tools, callable_tools, loosened
 from app.engine.constrain.thoughts import Thoughts, Tokens, text_tokenizer
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
 
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
-_Tools = Mapping[int, ToolSpec]  # by their place in the request
+_UNLIMITED = "this model cannot be held to some of its tools"
 
 
 class ConstraintPlanner:
@@ -74,7 +73,7 @@ class ConstraintPlanner:
         self._check_compiler(command)
         if command.prompt is not None:
             return self._plan_plain(command)
-        tools = _callable(command, offered)
+        tools = callable_tools(command, offered)
         self._check_names(tools)
         thoughts = Thoughts(self._tokens, self._format, self._reasoning, command, prompt_text)
         whole = self._whole(command, tools, thoughts)
@@ -97,7 +96,7 @@ class ConstraintPlanner:
             fast_forward=command.n_logprobs is None,
         )
 
-    def _check_names(self, tools: _Tools) -> None:
+    def _check_names(self, tools: Tools) -> None:
         for index, tool in tools.items():
             refused = refusal(self._format, tool)
             if refused:
@@ -134,18 +133,18 @@ class ConstraintPlanner:
             raise InvalidRequest("answers of this model cannot be held to a grammar")
         return self._maybe_compiler
 
-    def _heads(self, tools: _Tools) -> Matcher | None:
+    def _heads(self, tools: Tools) -> Matcher | None:
         """Return what an answer in messages may begin with where calls are possible."""
         if not (tools and self._format.thoughts and self._format.block and self._maybe_compiler):
             return None
         grammar = self._grammar()
-        tool = _loosened(next(iter(tools.values())))
+        tool = loosened(next(iter(tools.values())))
         opening = _opening(self._calls_of(grammar, [tool], True))
         either = grammar.either([grammar.literal(self._format.header), grammar.literal(opening)])
         return self._compiler.matcher(grammar.text(either), "tools")
 
     def _in_thoughts(
-        self, command: Generate, tools: _Tools, whole: Matcher | None, block: Block | None
+        self, command: Generate, tools: Tools, whole: Matcher | None, block: Block | None
     ) -> Block | None:
         """Return what calls are held to that begin in thoughts which were not closed.
 
@@ -153,7 +152,7 @@ class ConstraintPlanner:
         """
         if whole is None or self._format.block is None:
             return None if block is None or block.only_at_start else block
-        tool = _loosened(next(iter(tools.values())))
+        tool = loosened(next(iter(tools.values())))
         calls = self._calls_of(self._grammar(), [tool], not command.tool_choice.parallel)
         matcher = whole.copy()
         if calls.only_at_start or not self._has_read(matcher, _opening(calls)):
@@ -175,7 +174,7 @@ class ConstraintPlanner:
                 return False
         return True
 
-    def _whole(self, command: Generate, tools: _Tools, thoughts: Thoughts) -> Matcher | None:
+    def _whole(self, command: Generate, tools: Tools, thoughts: Thoughts) -> Matcher | None:
         constraint = command.constraint
         one = not command.tool_choice.parallel
         if command.tool_choice.is_required:
@@ -185,8 +184,7 @@ class ConstraintPlanner:
         if constraint.kind == "grammar":
             if tools:
                 raise InvalidRequest("a grammar cannot be given with tools", param=constraint.param)
-            lark = self._compiler.lark_of(constraint.text, constraint.param)
-            return self._compiler.matcher(lark, constraint.param)
+            return self._client_grammar(constraint, thoughts)
         grammar = self._grammar()
         wanted = self._text(grammar, constraint, thoughts)
         alone = grammar.text(thoughts.before(grammar, wanted))
@@ -202,6 +200,17 @@ class ConstraintPlanner:
 
         return self._held(or_calls, tools, constraint.param)
 
+    def _client_grammar(self, constraint: Constraint, thoughts: Thoughts) -> Matcher:
+        """Compile a client's grammar, with what the model writes around an answer's text."""
+        lark = self._compiler.lark_of(constraint.text, constraint.param)
+        alone = self._compiler.matcher(lark, constraint.param)
+        grammar = self._grammar()
+        wanted = self._text(grammar, constraint, thoughts)
+        whole = thoughts.before(grammar, wanted)
+        if whole == NESTED:
+            return alone
+        return self._compiler.matcher(grammar.text(whole), constraint.param, nested=lark)
+
     def _text(self, grammar: Grammar, constraint: Constraint, thoughts: Thoughts) -> str:
         text = thoughts.text(grammar, _expression(grammar, constraint))
         if not self._marks:
@@ -209,7 +218,7 @@ class ConstraintPlanner:
         opening, closing = (f"({grammar.literal(mark)})?" for mark in self._marks)
         return sequence(opening, text, closing)
 
-    def _required(self, tools: _Tools, thoughts: Thoughts, *, one: bool) -> Matcher:
+    def _required(self, tools: Tools, thoughts: Thoughts, *, one: bool) -> Matcher:
         def calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             calls = _calls(grammar, self._calls_of(grammar, tools, one), one=one)
@@ -217,12 +226,10 @@ class ConstraintPlanner:
 
         return self._held(calls, tools, "tools")
 
-    def _block(self, tools: _Tools, *, one: bool, is_limited: bool) -> Block | None:
+    def _block(self, tools: Tools, *, one: bool, is_limited: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
             if is_limited:
-                raise InvalidRequest(
-                    "this model cannot be held to some of its tools", param="tool_choice"
-                )
+                raise InvalidRequest(_UNLIMITED, param="tool_choice")
             return None
 
         def body(tools: Sequence[ToolSpec]) -> str:
@@ -230,7 +237,9 @@ class ConstraintPlanner:
             return grammar.text(self._calls_of(grammar, tools, one).body)
 
         matcher = self._held(body, tools, "tools")
-        block = self._calls_of(self._grammar(), [_loosened(next(iter(tools.values())))], one)
+        block = self._calls_of(self._grammar(), [loosened(next(iter(tools.values())))], one)
+        if is_limited and block.is_begun:  # the first call comes without what begins one
+            raise InvalidRequest(_UNLIMITED, param="tool_choice")
         return Block(
             trigger=block.trigger.encode(),
             matcher=matcher,
@@ -250,7 +259,7 @@ class ConstraintPlanner:
         return Grammar((*self._format.tags, *self._marks), self._tokens.token_of)
 
     def _held(
-        self, write: Callable[[Sequence[ToolSpec]], str], tools: _Tools, param: str
+        self, write: Callable[[Sequence[ToolSpec]], str], tools: Tools, param: str
     ) -> Matcher:
         """Compile the grammar that is written for tools.
 
@@ -266,7 +275,7 @@ class ConstraintPlanner:
                 raise
             return self._compiler.matcher(write(list(known.values())), param)
 
-    def _check_strict(self, tools: _Tools) -> None:
+    def _check_strict(self, tools: Tools) -> None:
         """Compile the schemas of strict tools as they are: not every format writes all of one."""
         grammar = self._grammar()
         strict = [tool for tool in tools.values() if tool.is_strict]
@@ -292,40 +301,17 @@ class ConstraintPlanner:
         except InvalidRequest as error:
             if tool.is_strict:
                 raise InvalidRequest(error.message, param=where) from None
-            return _loosened(tool)
+            return loosened(tool)
         return tool
-
-
-def _loosened(tool: ToolSpec) -> ToolSpec:
-    """Return a tool whose schema tells no more than the names of its arguments."""
-    named, required = tool.parameters.get("properties"), tool.parameters.get("required")
-    names = list(named) if isinstance(named, Mapping) else []
-    loose: JsonObject = {"type": "object"}
-    if names:
-        loose["properties"] = {name: {} for name in names}
-        needed = required if isinstance(required, list) else []
-        loose["required"] = [name for name in needed if isinstance(name, str) and name in names]
-    return replace(tool, parameters=loose)
-
-
-def _callable(command: Generate, offered: Sequence[JsonObject]) -> _Tools:
-    """Return the offered tools that may be called, by their place among all."""
-    allowed = command.tool_choice.names
-    functions = [tool.get("function") or {} for tool in without_nulls(offered)]
-    return {
-        index: ToolSpec(
-            name=str(function.get("name", "")),
-            parameters=function.get("parameters") or _NO_PARAMETERS,
-            is_strict=bool(function.get("strict")),
-        )
-        for index, function in enumerate(functions)
-        if not allowed or function.get("name") in allowed
-    }
 
 
 def _calls(grammar: Grammar, block: CallBlock, *, one: bool) -> str:
     """Return the expression for an answer that is one block of calls, or several."""
-    first = f"{grammar.literal(_opening(block))} {block.body}"
+    opening = _opening(block)
+    written = grammar.literal(opening)
+    if opening.startswith("{"):  # a lexeme of its own, as in JSON that may come instead
+        written = f"{grammar.literal('{')} {grammar.literal(opening[1:])}"
+    first = f"{written} {block.body}"
     if one or block.only_at_start:
         return first
     further = f"{grammar.literal(block.between + block.trigger)} {block.body}"
@@ -344,5 +330,7 @@ def _expression(grammar: Grammar, constraint: Constraint) -> str:
             return grammar.schema(schema, is_strict=constraint.is_strict)
         case "regex":
             return grammar.pattern(constraint.text)
+        case "grammar":
+            return NESTED
         case _:
             return grammar.either([quoted(text) for text in json.loads(constraint.text)])
