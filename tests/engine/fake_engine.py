@@ -6,7 +6,7 @@ The loop, scheduler, sequences and command handler are the real ones.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.base.json_types import JsonObject, as_json
@@ -116,8 +116,9 @@ class SamplingCommands(CommandHandler):
         save_policy: SavePolicy,
         n_ctx: int,
         planner: NoGuidance,
+        model: LetterModel,
+        sampler: Callable[[int], HistorySampler],
     ) -> None:
-        model = LetterModel(is_recurrent=False)
         super().__init__(
             cast(Model, model),
             cast(PromptBuilder, prompts),
@@ -132,13 +133,14 @@ class SamplingCommands(CommandHandler):
         self._queue = scheduler
         self.prompts = prompts
         self.dry = model.dry
+        self._sampler = sampler
         self.samplers: list[HistorySampler] = []
 
     def handle(self, command: Command) -> None:
         super().handle(command)
         for request in self._queue.waiting:
             if request.max_new and request.sampler is None:
-                sampler = HistorySampler(request.sampling.seed or 0)
+                sampler = self._sampler(request.sampling.seed or 0)
                 self.samplers.append(sampler)
                 request.sampler = sampler
 
@@ -176,6 +178,9 @@ class Engine:
     Args:
         script: commands that arrive before each step; the last ones are followed by `Shutdown`
             once the engine is idle.
+        prompts: makes the prompts of conversations; by default see `TokenPrompts`.
+        model: whose vocabulary it is; by default see `LetterModel`.
+        sampler: returns what chooses tokens, for a seed.
     """
 
     def __init__(
@@ -193,7 +198,11 @@ class Engine:
         disk: Disk | None = None,
         dice: random.Random | None = None,
         planner: NoGuidance | None = None,
+        prompts: TokenPrompts | None = None,
+        model: LetterModel | None = None,
+        sampler: Callable[[int], HistorySampler] = HistorySampler,
     ) -> None:
+        vocabulary = model or LetterModel(is_recurrent=not can_cut)
         self._planner = planner or NoGuidance()
         self._script = [list(commands) for commands in script]
         self._n_steps = 0
@@ -201,7 +210,7 @@ class Engine:
         self.n_ctx = n_ctx
         self.events: list[Event] = []
         self.sent: list[int] = []  # events sent after each flush
-        self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut)
+        self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut, n_vocab=vocabulary.n_vocab)
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
             self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
@@ -216,7 +225,7 @@ class Engine:
             context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
-        self.prompts = prompts = TokenPrompts()
+        self.prompts = prompts = prompts or TokenPrompts()
         self.command_handler = SamplingCommands(
             prompts,
             self.scheduler,
@@ -226,10 +235,12 @@ class Engine:
             save_policy,
             n_ctx,
             self._planner,
+            vocabulary,
+            sampler,
         )
-        model = cast(Model, LetterModel(is_recurrent=not can_cut))
+        engine_model = cast(Model, vocabulary)
         self.completion = completion = RequestCompletion(
-            model,
+            engine_model,
             prompts.turns,
             outbox,
             self.scheduler,
@@ -238,7 +249,7 @@ class Engine:
             deadline_s=deadline_s,
         )
         self.generation = Generation(
-            model, context, outbox, completion, can_draft=can_cut, cost=FlatCost()
+            engine_model, context, outbox, completion, can_draft=can_cut, cost=FlatCost()
         )
         self.loop = EngineLoop(
             channel,
@@ -247,7 +258,13 @@ class Engine:
             self.command_handler,
             self.scheduler,
             Admission(
-                model, self.scheduler, kv_cache, save_policy, self.generation, completion, outbox
+                engine_model,
+                self.scheduler,
+                kv_cache,
+                save_policy,
+                self.generation,
+                completion,
+                outbox,
             ),
             BatchRunner(
                 context,

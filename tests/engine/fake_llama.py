@@ -126,9 +126,13 @@ class CellCache:
 
     Args:
         can_cut: whether a sequence may lose its end; a recurrent model's cannot.
+        n_vocab: how many tokens there are.
     """
 
-    def __init__(self, n_cells: int, n_batch: int, *, can_cut: bool = True) -> None:
+    def __init__(
+        self, n_cells: int, n_batch: int, *, can_cut: bool = True, n_vocab: int = N_VOCAB
+    ) -> None:
+        self._n_vocab = n_vocab
         self.n_cells = self.n_ctx = n_cells
         self.n_batch = n_batch
         self.can_cut = can_cut
@@ -177,7 +181,7 @@ class CellCache:
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """Return a row of the step: that a token comes twice is the likeliest."""
-        logits = np.zeros(N_VOCAB, np.float32)
+        logits = np.zeros(self._n_vocab, np.float32)
         logits[self.rows[row][-1]] = 1.0
         return logits
 
@@ -257,6 +261,8 @@ class NoPrototypes:
 
 class LetterModel:
     """Each token is a letter."""
+
+    n_vocab = N_VOCAB
 
     def __init__(self, *, is_recurrent: bool) -> None:
         self.is_recurrent = is_recurrent

@@ -35,7 +35,11 @@ def calls_of(
 
 def answer_of_calls(grammar: Grammar, calls: CallBlock, *, one: bool) -> str:
     """Return the expression for an answer that is one block of calls, or several."""
-    first = f"{grammar.literal(opening_of(calls))} {calls.body}"
+    opening = opening_of(calls)
+    written = grammar.literal(opening)
+    if opening.startswith("{"):  # a lexeme of its own, as in JSON that may come instead
+        written = f"{grammar.literal('{')} {grammar.literal(opening[1:])}"
+    first = f"{written} {calls.body}"
     if one or calls.only_at_start:
         return first
     further = f"{grammar.literal(calls.between + calls.trigger)} {calls.body}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import threading
@@ -18,6 +19,9 @@ from llguidance.gbnf_to_lark import any_to_lark
 from app.chat.grammar.lark import refusal_in
 from app.engine.constrain.matcher import Matcher
 from app.errors import InvalidRequest
+
+NESTED = "@client"
+"""Where a grammar has another one that a client wrote."""
 
 _MAX_CACHED = 16
 # Of texts; what is compiled holds 0.3 MB, and 35 times as much as its text (llguidance 1.x).
@@ -69,17 +73,21 @@ class Compiler:
     def __len__(self) -> int:
         return len(self._cache)
 
-    def matcher(self, grammar: str, param: str) -> Matcher:
+    def matcher(self, grammar: str, param: str, *, nested: str = "") -> Matcher:
         """Return a matcher at the beginning of a grammar, not to be moved but copied.
 
         Args:
             grammar: text as `app.chat.grammar.lark.Grammar` writes it.
             param: the request's field that it comes from.
+            nested: Lark of a grammar that `grammar` has as `NESTED`; "" where it has none.
 
         Raises:
             InvalidRequest: the grammar is broken, or says what cannot be enforced.
         """
         self._forget_failed()
+        if nested:
+            parts = [{"lark_grammar": grammar}, {"name": NESTED[1:], "lark_grammar": nested}]
+            grammar = json.dumps({"grammars": parts})
         text = grammar.encode("utf-8", "surrogatepass")
         key = hashlib.blake2b(text, digest_size=16).digest()
         found = self._cache.pop(key, None)
@@ -113,9 +121,7 @@ class Compiler:
 
     def _start(self, grammar: str) -> _Started:
         """Return a matcher, and what is wrong with it or with the first step of any answer."""
-        inner = LLMatcher(
-            self._tokenizer, LLMatcher.grammar_from_lark(grammar), log_level=0, limits=_LIMITS
-        )
+        inner = LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
         if inner.is_error():
             return inner, inner.get_error()
         first = inner.deep_copy()

@@ -49,6 +49,8 @@ class Guide:
         self._may_call = plan.block is not None
         self._place = _Place.START
         self._after_quoted = False  # only whitespace came since a trigger that was quoted
+        self._n_opened = 0  # tokens of the tag before thoughts, where the answer is held
+        self._must_open = False
         self._n_thought = 0
         self._tail = b""  # what may be the beginning of a tag
         self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
@@ -63,6 +65,14 @@ class Guide:
         return None if self._budget is None else self._budget.heads
 
     @property
+    def _opening(self) -> int | None:
+        """The next token of the tag before thoughts, where they may begin."""
+        thinking = self._plan.thinking
+        if not self._may_think or thinking is None or thinking.opening_token is None:
+            return None
+        return (thinking.opening_token, *thinking.opening_rest)[self._n_opened]
+
+    @property
     def error(self) -> str:
         """Why the grammar could not be followed; empty where it could."""
         is_bound = self._phase is _Phase.BOUND and self._matcher is not None
@@ -73,19 +83,17 @@ class Guide:
         thinking = self._plan.thinking
         if self._phase is _Phase.THINKING and thinking is not None and thinking.budget == 0:
             return self._stop_thinking(thinking, [])
-        may_choose = self._may_think and thinking is not None and thinking.opening_token is not None
-        begun = GuidedTokens() if may_choose else self._with_forced([])
+        begun = self._with_forced([]) if self._opening is None else GuidedTokens()
         return begun if self._budget is None else self._budget.begin(begun, self._step)
 
     def mask(self) -> bytes | None:
         """Return which tokens may come next, a bit each; None is all of them."""
         if self._phase is not _Phase.BOUND or self._matcher is None:
             return None if self._heads is None else self._heads.mask()
-        mask = self._matcher.mask()
-        thinking = self._plan.thinking
-        if self._may_think and thinking is not None and thinking.opening_token is not None:
-            mask = _with_bit(mask, thinking.opening_token)
-        return mask
+        mask, opening = self._matcher.mask(), self._opening
+        if opening is None:
+            return mask
+        return _with_bit(bytes(len(mask)) if self._must_open else mask, opening)
 
     def n_allowed(self, tokens: Sequence[int]) -> int:
         """Return how many leading draft tokens are allowed."""
@@ -119,13 +127,29 @@ class Guide:
     # ------------------------------------------------------------ bound
 
     def _take_bound(self, token: int) -> GuidedTokens:
-        thinking, may_think = self._plan.thinking, self._may_think
+        if token == self._opening:
+            return self._open(token)
         self._may_think = False
-        if may_think and thinking is not None and token == thinking.opening_token:
-            return self._start_thinking(thinking, [token])
         if self._matcher is not None:
             self._matcher.take(token)
         return self._with_forced([token])
+
+    def _open(self, token: int) -> GuidedTokens:
+        """Take a token of the tag before thoughts, which the answer may begin with as well."""
+        thinking, whole = self._plan.thinking, self._plan.whole
+        if thinking is None or whole is None or self._matcher is None:
+            return GuidedTokens([token])
+        self._n_opened += 1
+        if self._n_opened > len(thinking.opening_rest):
+            self._may_think, self._matcher = False, whole.copy()
+            return self._start_thinking(thinking, [token])
+        self._must_open = self._must_open or not self._matcher.n_allowed([token])
+        if not self._must_open:
+            self._matcher.take(token)
+            if self._matcher.is_over:
+                self._may_think = False
+                return self._with_forced([token])
+        return GuidedTokens([token])
 
     def _with_forced(self, tokens: list[int]) -> GuidedTokens:
         """Return the tokens and those that the grammar forces after them."""

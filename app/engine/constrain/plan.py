@@ -48,11 +48,13 @@ class ThinkingPlan:
     Attributes:
         opening: bytes of the tag before it.
         closing: bytes of the tag after it.
-        opening_token: the token that the opening tag is; None where it is several.
+        opening_token: the token that the opening tag is, or begins with; None: no thoughts may
+            begin where the answer is held to a grammar.
         end: tokens that end it, for a model that has thought enough.
         gap: tokens between it and an answer that is held to a grammar.
         is_open: whether the prompt ends within it.
         also_end: further tags that end it, and belong to what follows.
+        opening_rest: the other tokens of the opening tag.
         budget: tokens of it; None is no limit.
         block: the grammar of tool calls that may begin in it, and then end it; None: they are
             free, or there are none.
@@ -65,6 +67,7 @@ class ThinkingPlan:
     gap: tuple[int, ...]
     is_open: bool
     also_end: tuple[bytes, ...] = ()
+    opening_rest: tuple[int, ...] = ()
     budget: int | None = None
     block: Block | None = None
 

@@ -7,14 +7,13 @@ know requests that run.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from app.base.json_types import JsonObject
 from app.chat.grammar.lark import Grammar, quoted, sequence
 from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.parsing.wrappers import AnswerMarks
-from app.chat.template.tools import without_nulls
 from app.chat.tool_formats import ToolFormat
 from app.chat.tool_formats.base import CallBlock, Place, ToolSpec
 from app.chat.tool_formats.refusal import refusal
@@ -30,12 +29,13 @@ from app.engine.constrain.blocks import (
     together,
     within_thoughts,
 )
+from app.engine.constrain.compiler import NESTED
+from app.engine.constrain.offered_tools import Tools, callable_tools, loosened
 from app.engine.constrain.thoughts import Thoughts, Tokens, text_tokenizer
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate
 
-_NO_PARAMETERS: JsonObject = {"type": "object", "properties": {}}
-_Tools = Mapping[int, ToolSpec]  # by their place in the request
+_UNLIMITED = "this model cannot be held to some of its tools"
 
 
 class ConstraintPlanner:
@@ -85,7 +85,7 @@ class ConstraintPlanner:
         self._check_compiler(command)
         if command.prompt is not None:
             return self._plan_plain(command)
-        tools = _callable(command, offered)
+        tools = callable_tools(command, offered)
         self._check_names(tools)
         thoughts = Thoughts(self._tokens, self._format, self._reasoning, command, prompt_text)
         whole = self._whole(command, tools, thoughts)
@@ -109,7 +109,7 @@ class ConstraintPlanner:
             fast_forward=command.n_logprobs is None,
         )
 
-    def _check_names(self, tools: _Tools) -> None:
+    def _check_names(self, tools: Tools) -> None:
         for index, tool in tools.items():
             refused = refusal(self._format, tool)
             if refused:
@@ -146,18 +146,18 @@ class ConstraintPlanner:
             raise InvalidRequest("answers of this model cannot be held to a grammar")
         return self._maybe_compiler
 
-    def _heads(self, tools: _Tools) -> Matcher | None:
+    def _heads(self, tools: Tools) -> Matcher | None:
         """Return what an answer in messages may begin with where calls are possible."""
         if not (tools and self._format.thoughts and self._format.block and self._maybe_compiler):
             return None
         grammar = self._grammar()
-        tool = _loosened(next(iter(tools.values())))
+        tool = loosened(next(iter(tools.values())))
         opening = head_of(self._calls_of(grammar, [tool], True))
         either = grammar.either([grammar.literal(self._format.header), grammar.literal(opening)])
         return self._compiler.matcher(grammar.text(either), "tools")
 
     def _in_thoughts(
-        self, command: Generate, tools: _Tools, whole: Matcher | None, block: Block | None
+        self, command: Generate, tools: Tools, whole: Matcher | None, block: Block | None
     ) -> Block | None:
         """Return what calls are held to that begin in thoughts which were not closed.
 
@@ -181,7 +181,7 @@ class ConstraintPlanner:
             blocks += self._reader.blocks(openings, alone, is_last=True)
         return together(blocks)
 
-    def _whole(self, command: Generate, tools: _Tools, thoughts: Thoughts) -> Matcher | None:
+    def _whole(self, command: Generate, tools: Tools, thoughts: Thoughts) -> Matcher | None:
         constraint = command.constraint
         one = not command.tool_choice.parallel
         if command.tool_choice.is_required:
@@ -191,8 +191,7 @@ class ConstraintPlanner:
         if constraint.kind == "grammar":
             if tools:
                 raise InvalidRequest("a grammar cannot be given with tools", param=constraint.param)
-            lark = self._compiler.lark_of(constraint.text, constraint.param)
-            return self._compiler.matcher(lark, constraint.param)
+            return self._client_grammar(constraint, thoughts)
         grammar = self._grammar()
         wanted = self._text(grammar, constraint, thoughts)
         alone = grammar.text(thoughts.before(grammar, wanted))
@@ -208,6 +207,17 @@ class ConstraintPlanner:
 
         return self._held(or_calls, tools, constraint.param)
 
+    def _client_grammar(self, constraint: Constraint, thoughts: Thoughts) -> Matcher:
+        """Compile a client's grammar, with what the model writes around an answer's text."""
+        lark = self._compiler.lark_of(constraint.text, constraint.param)
+        alone = self._compiler.matcher(lark, constraint.param)
+        grammar = self._grammar()
+        wanted = self._text(grammar, constraint, thoughts)
+        whole = thoughts.before(grammar, wanted)
+        if whole == NESTED:
+            return alone
+        return self._compiler.matcher(grammar.text(whole), constraint.param, nested=lark)
+
     def _text(self, grammar: Grammar, constraint: Constraint, thoughts: Thoughts) -> str:
         text = thoughts.text(grammar, _expression(grammar, constraint))
         if not self._marks:
@@ -215,7 +225,7 @@ class ConstraintPlanner:
         opening, closing = (f"({grammar.literal(mark)})?" for mark in self._marks)
         return sequence(opening, text, closing)
 
-    def _required(self, tools: _Tools, thoughts: Thoughts, *, one: bool) -> Matcher:
+    def _required(self, tools: Tools, thoughts: Thoughts, *, one: bool) -> Matcher:
         def calls(tools: Sequence[ToolSpec]) -> str:
             grammar = self._grammar()
             calls = answer_of_calls(grammar, self._calls_of(grammar, tools, one), one=one)
@@ -223,18 +233,18 @@ class ConstraintPlanner:
 
         return self._held(calls, tools, "tools")
 
-    def _block(self, tools: _Tools, *, one: bool, is_limited: bool) -> Block | None:
+    def _block(self, tools: Tools, *, one: bool, is_limited: bool) -> Block | None:
         if self._format.block is None or self._maybe_compiler is None:
             if is_limited:
-                raise InvalidRequest(
-                    "this model cannot be held to some of its tools", param="tool_choice"
-                )
+                raise InvalidRequest(_UNLIMITED, param="tool_choice")
             return None
 
         matcher, calls = self._block_matcher(tools, one=one)
+        if is_limited and calls.is_begun:  # the first call comes without what begins one
+            raise InvalidRequest(_UNLIMITED, param="tool_choice")
         return together(self._reader.blocks(openings_of(calls), matcher, is_last=one))
 
-    def _block_matcher(self, tools: _Tools, *, one: bool) -> tuple[Matcher, CallBlock]:
+    def _block_matcher(self, tools: Tools, *, one: bool) -> tuple[Matcher, CallBlock]:
         """Return the grammar of a block of calls, and what was said of it."""
         said: list[CallBlock] = []
 
@@ -257,7 +267,7 @@ class ConstraintPlanner:
         return Grammar((*self._format.tags, *self._marks), self._tokens.token_of)
 
     def _held(
-        self, write: Callable[[Sequence[ToolSpec]], str], tools: _Tools, param: str
+        self, write: Callable[[Sequence[ToolSpec]], str], tools: Tools, param: str
     ) -> Matcher:
         """Compile the grammar that is written for tools.
 
@@ -273,7 +283,7 @@ class ConstraintPlanner:
                 raise
             return self._compiler.matcher(write(list(known.values())), param)
 
-    def _check_strict(self, tools: _Tools) -> None:
+    def _check_strict(self, tools: Tools) -> None:
         """Compile the schemas of strict tools as they are: not every format writes all of one."""
         grammar = self._grammar()
         strict = [tool for tool in tools.values() if tool.is_strict]
@@ -299,35 +309,8 @@ class ConstraintPlanner:
         except InvalidRequest as error:
             if tool.is_strict:
                 raise InvalidRequest(error.message, param=where) from None
-            return _loosened(tool)
+            return loosened(tool)
         return tool
-
-
-def _loosened(tool: ToolSpec) -> ToolSpec:
-    """Return a tool whose schema tells no more than the names of its arguments."""
-    named, required = tool.parameters.get("properties"), tool.parameters.get("required")
-    names = list(named) if isinstance(named, Mapping) else []
-    loose: JsonObject = {"type": "object"}
-    if names:
-        loose["properties"] = {name: {} for name in names}
-        needed = required if isinstance(required, list) else []
-        loose["required"] = [name for name in needed if isinstance(name, str) and name in names]
-    return replace(tool, parameters=loose)
-
-
-def _callable(command: Generate, offered: Sequence[JsonObject]) -> _Tools:
-    """Return the offered tools that may be called, by their place among all."""
-    allowed = command.tool_choice.names
-    functions = [tool.get("function") or {} for tool in without_nulls(offered)]
-    return {
-        index: ToolSpec(
-            name=str(function.get("name", "")),
-            parameters=function.get("parameters") or _NO_PARAMETERS,
-            is_strict=bool(function.get("strict")),
-        )
-        for index, function in enumerate(functions)
-        if not allowed or function.get("name") in allowed
-    }
 
 
 def _expression(grammar: Grammar, constraint: Constraint) -> str:
@@ -337,5 +320,7 @@ def _expression(grammar: Grammar, constraint: Constraint) -> str:
             return grammar.schema(schema, is_strict=constraint.is_strict)
         case "regex":
             return grammar.pattern(constraint.text)
+        case "grammar":
+            return NESTED
         case _:
             return grammar.either([quoted(text) for text in json.loads(constraint.text)])

@@ -93,10 +93,12 @@ class Thoughts:
         if self._prompt_text.rstrip().endswith(tags.closing):
             return None
         gap = self.tokenize(_GAP)
+        opening = self.tokenize(tags.opening.encode())
         return ThinkingPlan(
             opening=tags.opening.encode(),
             closing=tags.closing.encode(),
-            opening_token=self._tokens.token_of(tags.opening),
+            opening_token=opening[0],
+            opening_rest=tuple(opening[1:]),
             end=(*self.tokenize(tags.closing.encode()), *gap),
             gap=tuple(gap),
             is_open=self._place is _Place.THOUGHTS,
