@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from app.host.cache_folder import CacheFolder
 from app.host.process.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
 from app.parameters.timeouts import Timeouts
-from app.protocol import CacheParams, LoadParams, QueueParams
+from app.protocol import LoadParams, QueueParams
+from tests.host.supervisors import supervisor_of
 from tests.live.server import MODELS, NANO
 from tests.models.gguf_files import write_llama
 from tests.models.gguf_rewrite import Gguf
@@ -37,13 +37,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 @pytest.fixture
 async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
-    made = Supervisor(
-        catalog,
-        LoadParams(n_ctx=512, n_threads=1),
-        QueueParams(),
-        CacheFolder(catalog.models_dir / "cache", CacheParams()),
-        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
-    )
+    made = supervisor_of(catalog, LoadParams(n_ctx=512, n_threads=1))
     yield made
     await made.stop()
 

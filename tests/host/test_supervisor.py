@@ -19,7 +19,6 @@ from app.errors import (
     ServiceStopping,
 )
 from app.host import memory_estimate
-from app.host.cache_folder import CacheFolder
 from app.host.load_plan import LoadPlan, plan_load
 from app.host.process import spawn
 from app.host.process.spawn import SpawnedEngine
@@ -27,8 +26,9 @@ from app.host.serving import Serving
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
 from app.parameters.timeouts import Timeouts
-from app.protocol import CacheParams, LoadParams, QueueParams
+from app.protocol import LoadParams, QueueParams
 from tests.host.fake_engine import REFUSAL
+from tests.host.supervisors import supervisor_of
 from tests.live.server import MODELS, NANO
 from tests.models.gguf_files import write_llama
 
@@ -50,13 +50,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 @pytest.fixture
 async def supervisor(catalog: Catalog) -> AsyncIterator[Supervisor]:
-    made = Supervisor(
-        catalog,
-        DEFAULTS,
-        QueueParams(),
-        CacheFolder(catalog.models_dir / "cache", CacheParams()),
-        timeouts=Timeouts(load_timeout_s=60, engine_timeout_s=60, drain_timeout_s=5),
-    )
+    made = supervisor_of(catalog, DEFAULTS)
     yield made
     await made.stop()
 

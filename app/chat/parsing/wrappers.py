@@ -70,7 +70,12 @@ def detect_marks(template_source: str) -> AnswerMarks | None:
 class _Filter:
     """What parsers share that filter another one's events: calls begin as for that."""
 
-    _inner: StreamParser
+    def __init__(self, inner: StreamParser) -> None:
+        self._inner = inner
+
+    def feed(self, text: str, /) -> list[StreamEvent]:
+        """Return the events that `text` makes certain."""
+        return self._inner.feed(text)
 
     @property
     def call_openers(self) -> tuple[str, ...]:
@@ -105,7 +110,7 @@ class WrapperParser(_Filter):
     """
 
     def __init__(self, inner: StreamParser, marks: AnswerMarks, *, is_open: bool = False) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._marks = marks
         self._is_open = is_open
         self._events: list[StreamEvent] = []
@@ -235,13 +240,6 @@ class RequiredCallsParser(_Filter):
         inner: parses the answer.
     """
 
-    def __init__(self, inner: StreamParser) -> None:
-        self._inner = inner
-
-    def feed(self, text: str, /) -> list[StreamEvent]:
-        """Return the events that `text` makes certain."""
-        return self._inner.feed(text)
-
     def finish(self, *, cut: bool = False) -> list[StreamEvent]:
         """Return what was held back and is no text."""
         events = self._inner.finish(cut=cut)
@@ -254,9 +252,6 @@ class OneCallParser(_Filter):
     Args:
         inner: parses the answer.
     """
-
-    def __init__(self, inner: StreamParser) -> None:
-        self._inner = inner
 
     def feed(self, text: str, /) -> list[StreamEvent]:
         """Return the events that `text` makes certain."""
