@@ -1,4 +1,7 @@
-"""What answers are held to: by tools, by a constraint, by both, and where that begins."""
+"""What answers are held to: by tools, by a constraint, by both, and where that begins.
+
+Covers `app.engine.constrain.blocks`.
+"""
 
 from __future__ import annotations
 
@@ -246,6 +249,40 @@ def test_tools_of_which_openai_leaves_out_most_hold_calls(known: ToolFormat) -> 
         asked = command(*tools, tool_choice=choice)
         planner = ConstraintPlanner(vocabulary, vocabulary.compiler, known)
         assert planner.plan(asked, "", json.loads(asked.tools))
+
+
+def written(guide: Guide, text: str) -> bytes:
+    """Return what an answer has become once these characters are chosen, one by one."""
+    answer = b""
+    for letter in text.encode():
+        mask = guide.mask()
+        assert mask is None or allows(mask, letter)
+        answer += WORDS.spelled(guide.take(letter).tokens)
+    return answer
+
+
+def test_thoughts_whose_opening_tag_is_several_tokens_may_come_before_any_form() -> None:
+    tags = ReasoningTags("<thinking>", "</thinking>")
+    wanted = Constraint(kind="choice", text='["<then>", "no"]', param="choice")
+    plan = planned(command(constraint=wanted), tags=tags)
+    assert first(plan) == {"<", "n"}
+    assert written(Guide(plan), "<the") == b"<then>", "the form may begin like the tag"
+    guide = Guide(plan)
+    assert written(guide, "<thi") == b"<thi"
+    mask = guide.mask()
+    assert mask is not None
+    assert [token for token in range(len(WORDS.tokens)) if allows(mask, token)] == [ord("n")]
+    assert written(guide, "nking>Hm.</thinking>").endswith(b"</thinking>\n\n")
+    assert written(guide, "n") == b"no"
+
+
+def test_a_grammar_of_the_clients_own_is_that_of_the_text_in_a_message() -> None:
+    wanted = Constraint(kind="grammar", text='start: "a" b\nb: "c"', param="grammar")
+    plan = ConstraintPlanner(WORDS, WORDS.compiler, harmony.FORMAT).plan(
+        command(constraint=wanted, reasoning=ReasoningParams(budget=0)), ""
+    )
+    assert plan is not None
+    assert begun(plan) == f"{harmony.FORMAT.header}ac"
 
 
 def test_a_grammar_of_the_clients_own_and_tools_exclude_each_other() -> None:
