@@ -57,10 +57,10 @@ def format_for(template_source: str, traits: TemplateTraits, name: str | None = 
         return known if known and traits.shows_tools else GENERIC
     if traits.shows_tools or known.always:
         return known
-    return _with_generic_calls(known, known if known.show else GENERIC)
+    return with_generic_calls(known, known if known.show else GENERIC)
 
 
-def _with_generic_calls(known: ToolFormat, asked_for: ToolFormat) -> ToolFormat:
+def with_generic_calls(known: ToolFormat, asked_for: ToolFormat) -> ToolFormat:
     """Return `asked_for` with a parser of the known format's calls and the generic one's.
 
     Answers are held to those of either too.

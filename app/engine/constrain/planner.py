@@ -176,7 +176,7 @@ class ConstraintPlanner:
             if o.reads.startswith(calls.trigger)
         ]
         blocks = self._reader.blocks(known, whole, is_last=True)
-        if len(known) < len(openings):
+        if len(blocks) < len(openings):
             alone, _ = self._block_matcher(tools, one=one)
             blocks += self._reader.blocks(openings, alone, is_last=True)
         return together(blocks)
