@@ -135,7 +135,7 @@ def written(model: Tagged, plan: GuidePlan, wish: str) -> str:
 def beginnings(name: str, *, in_thoughts: bool) -> Iterator[str]:
     """Yield answers that the parser finds whole calls in, of which some are not held otherwise."""
     texts, seen = calls_written(name), SEEN.get(KNOWN[name].name, [])
-    for text in [*random.Random(name).sample(texts, min(len(texts), 16)), *seen]:
+    for text in [*random.Random(name).sample(texts, min(len(texts), 8)), *seen]:
         for before in ("Look.\n",) if in_thoughts else ("", "Hi.\n"):
             calls = read(KNOWN[name], before + text, in_thoughts=in_thoughts)
             if any(call.complete for call in calls):

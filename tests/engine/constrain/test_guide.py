@@ -212,6 +212,51 @@ def test_a_tag_that_thoughts_quote_begins_no_call() -> None:
     assert guide.mask() is not None
 
 
+def inner(vocabulary: SmallVocabulary = NO_TAGS, **parts: Any) -> Block:
+    """Return what begins a call without the tag around it."""
+    body = '("a" | "bc") "\\"}\\n" "</tool_call>"'
+    return Block(trigger=b'{"name": "', matcher=vocabulary.matcher(body), **parts)
+
+
+def test_a_call_may_begin_with_any_of_several_texts() -> None:
+    held = block(NO_TAGS, also=(inner(),))
+    for text in ('Hi. {"name": "', 'Hi. <tool_call>'):
+        guide = Guide(plan(NO_TAGS, block=held))
+        take_all(guide, NO_TAGS(text))
+        assert guide.mask() is not None
+
+
+def test_whitespace_in_what_begins_an_answer_is_passed_over() -> None:
+    held = block(NO_TAGS, also=(inner(only_at_start=True),))
+    guide = Guide(plan(NO_TAGS, block=held))
+    take_all(guide, list(b'\n{ "name": "'))
+    assert guide.mask() is not None
+    later = Guide(plan(NO_TAGS, block=held))
+    take_all(later, NO_TAGS('Hi. {"name": "'))
+    assert later.mask() is None
+
+
+def test_directly_behind_a_call_another_may_begin_without_its_tag() -> None:
+    held = block(NO_TAGS, also=(inner(only_behind=True),))
+    call = '<tool_call>\n{"name": "a"}\n</tool_call>'
+    for between, is_held in (("", True), (",\n", True), (" or ", False)):
+        guide = Guide(plan(NO_TAGS, block=held, fast_forward=False))
+        take_all(guide, [*call.encode(), *f'{between}{{"name": "'.encode()])
+        assert (guide.mask() is not None) == is_held
+    first = Guide(plan(NO_TAGS, block=held))
+    take_all(first, NO_TAGS('{"name": "'))
+    assert first.mask() is None
+
+
+def test_a_quotation_goes_on_where_one_trigger_follows_another() -> None:
+    held = block(NO_TAGS, also=(inner(),))
+    guide = Guide(plan(NO_TAGS, block=held, thinking=calling(held)))
+    take_all(guide, list(b'I write `<tool_call>\n{"name": "x'))
+    assert guide.mask() is None
+    take_all(guide, list(b'`. So {"name": "'))
+    assert guide.mask() is not None
+
+
 def test_a_call_in_thoughts_may_be_all_that_an_answer_is_allowed() -> None:
     whole = VOCABULARY.matcher(f"<[{VOCABULARY.tags['<tool_call>']}]> {CALL_WITH_TOKENS}")
     held = block(is_last=True)
