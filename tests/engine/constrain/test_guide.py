@@ -220,7 +220,7 @@ def inner(vocabulary: SmallVocabulary = NO_TAGS, **parts: Any) -> Block:
 
 def test_a_call_may_begin_with_any_of_several_texts() -> None:
     held = block(NO_TAGS, also=(inner(),))
-    for text in ('Hi. {"name": "', 'Hi. <tool_call>'):
+    for text in ('Hi. {"name": "', "Hi. <tool_call>"):
         guide = Guide(plan(NO_TAGS, block=held))
         take_all(guide, NO_TAGS(text))
         assert guide.mask() is not None
@@ -238,10 +238,10 @@ def test_whitespace_in_what_begins_an_answer_is_passed_over() -> None:
 
 def test_directly_behind_a_call_another_may_begin_without_its_tag() -> None:
     held = block(NO_TAGS, also=(inner(only_behind=True),))
-    call = '<tool_call>\n{"name": "a"}\n</tool_call>'
     for between, is_held in (("", True), (",\n", True), (" or ", False)):
-        guide = Guide(plan(NO_TAGS, block=held, fast_forward=False))
-        take_all(guide, [*call.encode(), *f'{between}{{"name": "'.encode()])
+        guide = Guide(plan(NO_TAGS, block=held))
+        take_all(guide, [*NO_TAGS("<tool_call>"), ord("a")])
+        take_all(guide, NO_TAGS(f'{between}{{"name": "'))
         assert (guide.mask() is not None) == is_held
     first = Guide(plan(NO_TAGS, block=held))
     take_all(first, NO_TAGS('{"name": "'))
