@@ -97,9 +97,13 @@ class BlockReader:
             is_last: whether the answer ends with a block.
         """
         found = []
+        moved: dict[str, Matcher | None] = {}  # by what was read; guides follow copies
         for opening in openings:
-            matcher = start.copy()
-            if self._has_read(matcher, opening.reads):
+            if opening.reads not in moved:
+                behind = start.copy()
+                moved[opening.reads] = behind if self._has_read(behind, opening.reads) else None
+            matcher = moved[opening.reads]
+            if matcher is not None:
                 block = Block(
                     trigger=opening.trigger.encode(),
                     matcher=matcher,
