@@ -71,7 +71,7 @@ class ThinkingPlan:
     budget: int | None = None
     block: Block | None = None
 
-    @property
+    @cached_property
     def n_tail(self) -> int:
         """How many bytes of it matter to what comes next."""
         tags = [self.closing, *self.also_end]
