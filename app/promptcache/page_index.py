@@ -1,0 +1,223 @@
+"""Owns the search for blocks by position; must know no files and no states.
+
+Positions are divided into pages of `PAGE_TOKENS` tokens. A page is named by a hash over its tokens
+and the name of the page before it, so its name stands for every token up to its end. A block
+holds the tokens of some pages, the last of which may be incomplete. A prompt is followed from page
+to page through one index or several, whichever blocks hold them: the work depends on the prompt,
+not on the number of blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+
+from app.promptcache.token_bytes import TOKEN_BYTES, n_shared
+
+PAGE_TOKENS = 32
+_PAGE_BYTES = PAGE_TOKENS * TOKEN_BYTES
+_NAME_BYTES = 16
+_MAX_CANDIDATES = 16
+_ROOT = b""
+
+# A dict without values is a set that remembers the order of its keys.
+_Ids = dict[str, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A part of a prompt that a block holds.
+
+    Args:
+        tier: which of the indexes has the block.
+        block_id: names it there.
+        start: position of the part's first token.
+        end: position after its last one.
+    """
+
+    tier: int
+    block_id: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What a block left in the index.
+
+    Args:
+        start: position of its first token.
+        packed: its own tokens.
+        names: of its whole pages, and before them that of the page it goes on from.
+    """
+
+    start: int
+    packed: bytes
+    names: list[bytes]
+
+
+class PageIndex:
+    """Blocks by the pages they hold. Memory: about 14 bytes a token."""
+
+    def __init__(self) -> None:
+        self._traces: dict[str, _Trace] = {}
+        self._whole: dict[bytes, _Ids] = {}
+        self._after: dict[bytes, _Ids] = {}
+
+    def __contains__(self, block_id: str) -> bool:
+        return block_id in self._traces
+
+    def __len__(self) -> int:
+        return len(self._traces)
+
+    def add(self, block_id: str, packed: bytes, start: int) -> None:
+        """Take a block in, as the most recent one.
+
+        Args:
+            packed: all tokens up to the end of the block, from position 0.
+            start: position of the block's first token, at the beginning of a page.
+
+        Raises:
+            ValueError: `start` is within a page, or at the end.
+        """
+        if start % PAGE_TOKENS or not 0 <= start * TOKEN_BYTES < len(packed):
+            raise ValueError(f"a block of {len(packed) // TOKEN_BYTES} tokens begins at {start}")
+        self.remove(block_id)
+        names = [_ROOT, *page_names(packed)][start // PAGE_TOKENS :]
+        self._insert(block_id, _Trace(start, packed[start * TOKEN_BYTES :], names))
+
+    def _insert(self, block_id: str, trace: _Trace) -> None:
+        self._traces[block_id] = trace
+        for name in trace.names[1:]:
+            self._whole.setdefault(name, {})[block_id] = None
+        for name in _parents(trace):
+            self._after.setdefault(name, {})[block_id] = None
+
+    def remove(self, block_id: str) -> None:
+        """Forget a block; one that is not here is no error."""
+        trace = self._traces.pop(block_id, None)
+        if trace is not None:
+            for name in trace.names[1:]:
+                _discard(self._whole, name, block_id)
+            for name in _parents(trace):
+                _discard(self._after, name, block_id)
+
+    def refresh(self, block_id: str) -> None:
+        """Make a block the most recent one."""
+        trace = self._traces[block_id]
+        self.remove(block_id)
+        self._insert(block_id, trace)
+
+    def tokens_of(self, block_id: str) -> bytes:
+        """Return the packed tokens that a block holds itself."""
+        return self._traces[block_id].packed
+
+    def goes_on_from(self, block_id: str) -> bool:
+        """Whether the page before a block is in the index, or it is the first."""
+        parent = self._traces[block_id].names[0]
+        return parent == _ROOT or parent in self._whole
+
+    def has_more_after(self, block_id: str) -> bool:
+        """Whether other blocks go on from one of the pages of a block."""
+        names = self._traces[block_id].names[1:]
+        return any(other != block_id for name in names for other in self._after.get(name, ()))
+
+    def holder(self, name: bytes, preferred: str = "") -> str | None:
+        """Return a block that holds a whole page: the preferred one, else the most recent."""
+        ids = self._whole.get(name)
+        if ids is None:
+            return None
+        return preferred if preferred in ids else next(reversed(ids))
+
+    def longest_after(self, name: bytes, position: int, rest: bytes) -> tuple[str, int] | None:
+        """Return the block that shares the most tokens with `rest` right after a page.
+
+        Args:
+            name: of the page.
+            position: where it ends.
+            rest: packed tokens from there on.
+
+        Returns:
+            The block and how many tokens; None where none shares any. Of many blocks the most
+            recent ones are looked at.
+        """
+        best: tuple[str, int] | None = None
+        for block_id in islice(reversed(self._after.get(name, {})), _MAX_CANDIDATES):
+            trace = self._traces[block_id]
+            held = trace.packed[(position - trace.start) * TOKEN_BYTES :]
+            n_tokens = n_shared(held[:_PAGE_BYTES], rest[:_PAGE_BYTES])
+            if n_tokens > (best[1] if best else 0):
+                best = block_id, n_tokens
+        return best
+
+
+def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
+    """Return the blocks that hold a prompt from its start on, as far as any do.
+
+    Where several indexes have a page, the first of them gives it.
+
+    Args:
+        packed: the prompt's tokens.
+    """
+    links: list[Link] = []
+    name, position = _ROOT, 0
+    for following in page_names(packed):
+        found = _holder(following, indexes, links)
+        if found is None:
+            break
+        _append(links, Link(*found, position, position + PAGE_TOKENS))
+        name, position = following, position + PAGE_TOKENS
+    rest = packed[position * TOKEN_BYTES :]
+    tier, most = 0, None
+    for index_tier, index in enumerate(indexes):
+        longest = index.longest_after(name, position, rest)
+        if longest is not None and (most is None or longest[1] > most[1]):
+            tier, most = index_tier, longest
+    if most is not None:
+        _append(links, Link(tier, most[0], position, position + most[1]))
+    return links
+
+
+def _holder(
+    name: bytes, indexes: Sequence[PageIndex], links: Sequence[Link]
+) -> tuple[int, str] | None:
+    last = links[-1] if links else None
+    for tier, index in enumerate(indexes):
+        preferred = last.block_id if last is not None and last.tier == tier else ""
+        block_id = index.holder(name, preferred)
+        if block_id is not None:
+            return tier, block_id
+    return None
+
+
+def _append(links: list[Link], link: Link) -> None:
+    """Append a link, or lengthen the last one where both are of one block."""
+    last = links[-1] if links else None
+    if last is not None and (last.tier, last.block_id) == (link.tier, link.block_id):
+        links[-1] = Link(last.tier, last.block_id, last.start, link.end)
+    else:
+        links.append(link)
+
+
+def page_names(packed: bytes) -> Iterator[bytes]:
+    """Yield the names of the whole pages of some tokens, from position 0."""
+    name = _ROOT
+    for start in range(0, len(packed) - _PAGE_BYTES + 1, _PAGE_BYTES):
+        page = packed[start : start + _PAGE_BYTES]
+        name = blake2b(name + page, digest_size=_NAME_BYTES).digest()
+        yield name
+
+
+def _parents(trace: _Trace) -> list[bytes]:
+    """Return the pages that a page of a block comes right after, the incomplete one's too."""
+    has_rest = len(trace.packed) % _PAGE_BYTES != 0
+    return trace.names if has_rest else trace.names[:-1]
+
+
+def _discard(table: dict[bytes, _Ids], key: bytes, block_id: str) -> None:
+    ids = table[key]
+    ids.pop(block_id, None)
+    if not ids:
+        del table[key]
