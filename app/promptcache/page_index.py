@@ -124,12 +124,10 @@ class PageIndex:
         names = self._traces[block_id].names[1:]
         return any(other != block_id for name in names for other in self._after.get(name, ()))
 
-    def holder(self, name: bytes, preferred: str = "") -> str | None:
-        """Return a block that holds a whole page: the preferred one, else the most recent."""
+    def holder(self, name: bytes) -> str | None:
+        """Return the block that holds a whole page, the most recent one of several."""
         ids = self._whole.get(name)
-        if ids is None:
-            return None
-        return preferred if preferred in ids else next(reversed(ids))
+        return next(reversed(ids)) if ids else None
 
     def longest_after(self, name: bytes, position: int, rest: bytes) -> tuple[str, int] | None:
         """Return the block that shares the most tokens with `rest` right after a page.
@@ -164,7 +162,7 @@ def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     links: list[Link] = []
     name, position = _ROOT, 0
     for following in page_names(packed):
-        found = _holder(following, indexes, links)
+        found = _holder(following, indexes)
         if found is None:
             break
         _append(links, Link(*found, position, position + PAGE_TOKENS))
@@ -180,13 +178,9 @@ def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     return links
 
 
-def _holder(
-    name: bytes, indexes: Sequence[PageIndex], links: Sequence[Link]
-) -> tuple[int, str] | None:
-    last = links[-1] if links else None
+def _holder(name: bytes, indexes: Sequence[PageIndex]) -> tuple[int, str] | None:
     for tier, index in enumerate(indexes):
-        preferred = last.block_id if last is not None and last.tier == tier else ""
-        block_id = index.holder(name, preferred)
+        block_id = index.holder(name)
         if block_id is not None:
             return tier, block_id
     return None

@@ -74,9 +74,14 @@ def test_a_removed_block_leaves_nothing_behind() -> None:
 
 
 def test_the_most_recent_of_two_blocks_gives_the_page() -> None:
-    index = index_of(a=(TOKENS, 0), b=(TOKENS[:64], 0))
-    index.refresh("a")
+    index = index_of(a=(TOKENS, 0), b=(TOKENS[:64], 32))
 
+    assert follow(pack(TOKENS), [index]) == [
+        Link(0, "a", 0, 32),
+        Link(0, "b", 32, 64),
+        Link(0, "a", 64, 100),
+    ]
+    index.refresh("a")
     assert follow(pack(TOKENS), [index]) == [Link(0, "a", 0, 100)]
 
 
