@@ -9,7 +9,7 @@ not on the number of blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -24,6 +24,7 @@ _ROOT = b""
 
 # A dict without values is a set that remembers the order of its keys.
 _Ids = dict[str, None]
+_NONE: _Ids = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,28 @@ class PageIndex:
         """Whether other blocks go on from one of the pages of a block."""
         names = self._traces[block_id].names[1:]
         return any(other != block_id for name in names for other in self._after.get(name, ()))
+
+    def parents(self, block_id: str) -> Collection[str]:
+        """Return the blocks that hold the page before a block; none where it is the first."""
+        return self.holders(self._traces[block_id].names[0])
+
+    def is_needed(self, block_id: str, gone: Collection[str]) -> bool:
+        """Whether another block goes on from a page that this block alone holds.
+
+        Args:
+            gone: blocks that are not counted.
+        """
+        for name in self._traces[block_id].names[1:]:
+            after = (each for each in self._after.get(name, ()) if each not in gone)
+            if any(self._traces[each].names[0] == name for each in after if each != block_id):
+                others = (each for each in self._whole[name] if each not in gone)
+                if all(each == block_id for each in others):
+                    return True
+        return False
+
+    def holders(self, name: bytes) -> Collection[str]:
+        """Return the blocks that hold a whole page."""
+        return self._whole.get(name, _NONE)
 
     def holder(self, name: bytes) -> str | None:
         """Return the block that holds a whole page, the most recent one of several."""
