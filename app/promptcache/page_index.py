@@ -215,3 +215,41 @@ def _discard(table: dict[bytes, _Ids], key: bytes, block_id: str) -> None:
     ids.pop(block_id, None)
     if not ids:
         del table[key]
+
+
+class EndIndex:
+    """What belongs to some tokens as a whole, such as a state: found where they lead a prompt."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[bytes, bytes]] = {}
+        self._ends: dict[bytes, dict[bytes, _Ids]] = {}
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def add(self, its_id: str, packed: bytes) -> None:
+        """Take something in that belongs to these tokens."""
+        self.remove(its_id)
+        *_, name = _ROOT, *page_names(packed)
+        tail = packed[len(packed) // _PAGE_BYTES * _PAGE_BYTES :]
+        self._places[its_id] = name, tail
+        self._ends.setdefault(name, {}).setdefault(tail, {})[its_id] = None
+
+    def remove(self, its_id: str) -> None:
+        """Forget something; what is not here is no error."""
+        name, tail = self._places.pop(its_id, (None, b""))
+        if name is not None:
+            _discard(self._ends[name], tail, its_id)
+            if not self._ends[name]:
+                del self._ends[name]
+
+    def prefixes_of(self, packed: bytes) -> Iterator[str]:
+        """Find what belongs to tokens that lead a prompt, the longest first, then the latest."""
+        names = [_ROOT, *page_names(packed)]
+        for n_pages in range(len(names) - 1, -1, -1):
+            tails = self._ends.get(names[n_pages])
+            if tails is not None:
+                start = n_pages * _PAGE_BYTES
+                rest = packed[start : start + _PAGE_BYTES - TOKEN_BYTES]
+                for end in range(len(rest), -1, -TOKEN_BYTES):
+                    yield from reversed(tails.get(rest[:end], {}))
