@@ -11,6 +11,7 @@ from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.open_disk_tier import open_disk
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import SequencePool
+from app.engine.kv.state_shape import shape_of
 from app.engine.llama import Context, Model
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.scheduling.admission import Admission
@@ -48,9 +49,10 @@ def build_loop(
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     can_cut = not model.is_recurrent
-    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
-    disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
-    kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
+    shape = shape_of(context.layout, model)
+    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
+    disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
+    kv_cache = KvCache(context, pool, store, disk, throughput, shape=shape, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
     planner = ConstraintPlanner(
         model, compiler, prompts.tool_format, prompts.reasoning, prompts.marks

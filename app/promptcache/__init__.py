@@ -7,20 +7,29 @@ process that loads no model.
 
 from __future__ import annotations
 
-from app.promptcache.disk_store import DiskStatus, DiskStore, EntryContent, PrefixMatch
+from app.promptcache.disk_store import (
+    BlockContent,
+    BlockInfo,
+    DiskStatus,
+    DiskStore,
+    EntryContent,
+    PrefixMatch,
+)
 from app.promptcache.entries import Entry
 from app.promptcache.entry_header import MAX_EXTRA_BYTES, BadEntry, Role
 from app.promptcache.folders import clear_folder, folder_name, usage
+from app.promptcache.lock import FolderInUse, FolderLock
 from app.promptcache.page_index import PAGE_TOKENS, EndIndex, Link, PageIndex, follow
 from app.promptcache.snapshot import Bytes, Snapshot
 from app.promptcache.token_bytes import pack, unpack
-from app.promptcache.lock import FolderInUse, FolderLock
 from app.promptcache.writer import DiskWriter, WriteJob
 
 __all__ = [
     "MAX_EXTRA_BYTES",
     "PAGE_TOKENS",
     "BadEntry",
+    "BlockContent",
+    "BlockInfo",
     "Bytes",
     "DiskStatus",
     "DiskStore",

@@ -45,6 +45,25 @@ class EntryContent:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockInfo:
+    start: int
+    end: int
+    window_start: int
+    n_bytes: int
+    role: Role
+    profile: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockContent:
+    start: int
+    end: int
+    rows: Bytes
+    window_start: int
+    window_rows: Bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DiskStatus:
     """The state of a store.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.promptcache.entry_header import Bytes, Role
+from app.promptcache.snapshot import Snapshot
 from app.promptcache.token_bytes import pack
 
 # A piece is 256 KiB to hash or to write: eight pieces a MiB, so 50 MiB take at most 6 s longer.
@@ -21,15 +22,12 @@ _PAUSE_PER_WORK = 4.0
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class WriteJob:
-    """An entry to be written; the arguments of `DiskStore.write`."""
-
     tokens: list[int]
-    state: Bytes
+    snapshot: Snapshot
     extra: bytes = b""
     role: Role = "turn"
     profile: str = ""
-    form: str = ""
-    replaces: bool = False
+    drops_older: bool = False
     packed: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -37,18 +35,20 @@ class WriteJob:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that the state takes."""
-        return memoryview(self.state).nbytes
+        s = self.snapshot
+        return len(s.rows) + len(s.window_rows) + len(s.state or b"")
+
+    def without_bytes(self) -> WriteJob:
+        s = self.snapshot
+        bare = Snapshot(s.n_tokens, s.start, b"", s.window_start, b"", None)
+        return WriteJob(tokens=self.tokens, snapshot=bare, role=self.role, profile=self.profile)
 
     def is_same(self, other: WriteJob) -> bool:
-        """Whether both are for the same entry."""
-        mine, others = (self.packed, self.form, self.profile), (other.packed, other.form)
-        return mine == (*others, other.profile)
+        return (self.packed, self.profile) == (other.packed, other.profile)
 
     def goes_on_from(self, older: WriteJob) -> bool:
-        """Whether this turn begins with the other one, which is of no more use then."""
         turns = self.role == older.role == "turn" and not self.profile and not older.profile
-        return turns and self.form == older.form and self.packed.startswith(older.packed)
+        return turns and self.packed.startswith(older.packed)
 
 
 class Store(Protocol):

@@ -115,13 +115,17 @@ def test_random_blocks_give_what_comparing_all_of_them_gives() -> None:
         chosen = rng.choice(lists)
         prompt = chosen[: rng.randrange(len(chosen)) + 1] + [rng.randrange(3)] * 3
         longest = max(
-            next((i for i, pair in enumerate(zip(t, prompt, strict=False)) if pair[0] != pair[1]),
-                 min(len(t), len(prompt)))
+            next(
+                (i for i, pair in enumerate(zip(t, prompt, strict=False)) if pair[0] != pair[1]),
+                min(len(t), len(prompt)),
+            )
             for t in lists
         )
         links = follow(pack(prompt), [index])
         assert (links[-1].end if links else 0) == longest
-        assert [link.start for link in links] == [0, *(link.end for link in links[:-1])][: len(links)]
+        assert [link.start for link in links] == [0, *(link.end for link in links[:-1])][
+            : len(links)
+        ]
 
 
 def test_what_belongs_to_tokens_is_found_where_they_lead_a_prompt() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
+from app.engine.kv.state_shape import NO_STATE, StateShape
 from app.promptcache import (
     BlockContent,
     BlockInfo,
@@ -21,7 +22,6 @@ from app.promptcache import (
     Snapshot,
     WriteJob,
 )
-from app.engine.kv.state_shape import NO_STATE, StateShape
 from app.protocol import CacheCounts, DiskEntry, LogLine
 
 MEMORY, DISK = 0, 1

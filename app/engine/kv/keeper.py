@@ -165,9 +165,7 @@ class Keeper:
         slot = next((slot for slot in self._pool.slots if self._covers(slot.tokens, tokens)), None)
         if slot is None:
             return None
-        return self._copier.take(
-            slot.seq_id, len(slot.tokens), start, len(tokens), with_state=True
-        )
+        return self._copier.take(slot.seq_id, len(slot.tokens), start, len(tokens), with_state=True)
 
     def _covers(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
         is_whole = common_prefix(held, list(tokens)) == len(tokens)

@@ -63,9 +63,7 @@ class KvCache:
         self.hits = HitCounter()
         self._look_up = LookUp(shape, store, disk)
         self._copier = StateCopier(context, shape, len(pool.slots), store, disk)
-        self.keeper = Keeper(
-            pool, store, disk, self._look_up, self._copier, shape, can_cut=can_cut
-        )
+        self.keeper = Keeper(pool, store, disk, self._look_up, self._copier, shape, can_cut=can_cut)
 
     @property
     def kv_tokens(self) -> int:

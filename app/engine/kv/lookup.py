@@ -156,4 +156,3 @@ class LookUp:
             if start < n_tokens and end > n_tokens - self._shape.n_window:
                 n_tokens = start
         return n_tokens
-

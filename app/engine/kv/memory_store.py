@@ -215,9 +215,7 @@ class MemoryStore:
             )
             start = end
 
-    def victims(
-        self, n_bytes: int, kept: Sequence[Link] = ()
-    ) -> list[MemoryBlock | MemoryState]:
+    def victims(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
         """Return what to drop until so much fits: what was not used longest, heads last.
 
         Of what was used at once, ends go before beginnings.
@@ -230,7 +228,10 @@ class MemoryStore:
             return []
         stays = [self._blocks[link.block_id] for link in kept if link.tier == 0]
         found: list[MemoryBlock | MemoryState] = []
-        everything: list[MemoryBlock | MemoryState] = [*self._blocks.values(), *self._states.values()]
+        everything: list[MemoryBlock | MemoryState] = [
+            *self._blocks.values(),
+            *self._states.values(),
+        ]
         for each in sorted(everything, key=lambda each: (each.is_head, each.used, -each.end)):
             if excess <= 0:
                 break

@@ -7,9 +7,9 @@ import time
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 
+from app.engine.kv.conversation_ends import ConversationEnd
 from app.engine.kv.disk_tier import Save
 from app.engine.kv.kv_cache import KvCache
-from app.engine.kv.conversation_ends import ConversationEnd
 from app.promptcache import Role
 
 MIN_BOUNDARY_TOKENS = 64

@@ -175,4 +175,3 @@ def _rows(data: Bytes, size: int) -> _Rows:
     if not size:
         return np.zeros((0, 0), np.uint8)
     return np.frombuffer(data, np.uint8).reshape(-1, size)
-
