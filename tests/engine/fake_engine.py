@@ -256,7 +256,12 @@ class Engine:
             deadline_s=deadline_s,
         )
         self.generation = Generation(
-            engine_model, context, outbox, completion, can_draft=can_cut and not n_window, cost=FlatCost()
+            engine_model,
+            context,
+            outbox,
+            completion,
+            can_draft=can_cut and not n_window,
+            cost=FlatCost(),
         )
         self.loop = EngineLoop(
             channel,

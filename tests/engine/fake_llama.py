@@ -302,6 +302,9 @@ class CellCache:
             bytes(tokens) if with_recurrent else b"",
         )
 
+    def save_recurrent(self, seq_id: int) -> bytes:
+        return bytes(self.tokens(seq_id))
+
     def load_parts(
         self,
         seq_id: int,

@@ -86,8 +86,8 @@ class Keeper:
         if self._is_kept(tokens, with_state=keeps_end):
             return
         start = self._first_missing(self._look_up.in_memory(tokens), len(tokens))
-        n_bytes = self._shape.row_bytes(len(tokens) - start)
-        n_bytes += self._shape.state_bytes * keeps_end
+        n_rows = len(tokens) - start
+        n_bytes = self._copier.n_bytes(slot.seq_id, n_rows, with_state=keeps_end)
         is_wanted = n_bytes <= self._store.capacity_bytes
         if not is_wanted and not (is_leaving and keeps_end and self._disk.is_on):
             return

@@ -124,12 +124,12 @@ class KvCache:
             n_kept = self._keep_live(lease, n_live)
             if n_kept:
                 return n_kept, "memory"
-            n_live = 0
+            n_live = self._lose_live(lease)
         for _ in range(_MAX_TRIES):
             if plan.n_tokens < n_live + MIN_USEFUL_TOKENS:
                 break
             if lease.source is None:
-                lease.slot.tokens, n_live = [], 0  # in either case what it held is gone
+                n_live = self._lose_live(lease)  # in either case what it held is gone
             try:
                 if self._load(lease.slot, plan):
                     return plan.n_tokens, plan.tier
@@ -137,9 +137,15 @@ class KvCache:
             except Unreadable:
                 if isinstance(plan.state, PrefixMatch):
                     skip.add(plan.state.entry_id)
+                if lease.source is not None:
+                    n_live = self._n_shared(lease)
                 plan = self._plan(tokens, n_live, skip)
-        n_live = self._n_shared(lease)
         return self._keep_live(lease, n_live), "memory"
+
+    def _lose_live(self, lease: Lease) -> int:
+        """Note that the leased sequence holds nothing any more; return how much that is."""
+        lease.slot.tokens = []
+        return 0
 
     def _plan(self, tokens: Sequence[int], n_live: int, skip: set[str]) -> Plan:
         """Return what to restore, where the disk is worth reading from it too."""

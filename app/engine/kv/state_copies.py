@@ -60,12 +60,13 @@ class StateCopier:
         Returns:
             None where there is no memory for it, or no state after `end`.
         """
-        if with_state and self._shape.needs_state and end != n_held:
+        wants_state = with_state and self._shape.needs_state
+        if wants_state and end != n_held:
             return None
         if self._shape.is_whole:
-            state = self._context.save_state(seq_id) if with_state else b""
-            return None if state is None else Snapshot(end, end, b"", end, b"", state or None)
-        wants_state = with_state and self._shape.needs_state
+            return _only_state(end, self._context.save_state(seq_id) if wants_state else b"")
+        if start == end:
+            return _only_state(end, self._context.save_recurrent(seq_id) if wants_state else b"")
         parts = self._context.save_range(
             seq_id, self._spare, start, end, with_recurrent=wants_state
         )
@@ -75,6 +76,16 @@ class StateCopier:
         return Snapshot(
             end, start, _flat(parts.rows), parts.window_start, _flat(parts.window_rows), state
         )
+
+    def n_bytes(self, seq_id: int, n_rows: int, *, with_state: bool) -> int:
+        """Return about what a snapshot of a sequence would take.
+
+        Args:
+            n_rows: how many rows.
+        """
+        if self._shape.is_whole:
+            return self._context.state_bytes(seq_id)
+        return self._shape.row_bytes(n_rows) + self._shape.state_bytes * with_state
 
     def gather(self, plan: Plan, start: int) -> Snapshot | None:
         """Copy out of memory what a plan restores.
@@ -165,6 +176,12 @@ class StateCopier:
         if content is None:
             raise Unreadable
         return content.state
+
+
+def _only_state(n_tokens: int, state: Bytes | None) -> Snapshot | None:
+    if state is None:
+        return None
+    return Snapshot(n_tokens, n_tokens, b"", n_tokens, b"", state or None)
 
 
 def _flat(rows: _Rows) -> memoryview:

@@ -41,7 +41,3 @@ class StateShape:
 
 NO_STATE = StateShape(0)
 """That of a sequence of which nothing is kept."""
-
-
-def shape_of(layout, model):
-    raise NotImplementedError
