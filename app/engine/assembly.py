@@ -11,7 +11,8 @@ from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.open_disk_tier import open_disk
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import SequencePool
-from app.engine.llama import Context, Model
+from app.engine.kv.state_shape import StateShape
+from app.engine.llama import Context, Model, StateLayout
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.scheduling.admission import Admission
 from app.engine.scheduling.batch_runner import BatchRunner
@@ -48,9 +49,10 @@ def build_loop(
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     can_cut = not model.is_recurrent
-    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
-    disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
-    kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
+    shape = _shape(context.layout)
+    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
+    disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
+    kv_cache = KvCache(context, pool, store, disk, throughput, shape=shape, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
     planner = ConstraintPlanner(
         model, compiler, prompts.tool_format, prompts.reasoning, prompts.marks
@@ -84,4 +86,16 @@ def build_loop(
         completion,
         save_policy,
         StatsReporter(scheduler, kv_cache, throughput, outbox),
+    )
+
+
+def _shape(layout: StateLayout | None) -> StateShape:
+    """Return what of a model's state is kept how; as a whole where its layout is not known."""
+    if layout is None:
+        return StateShape(0, is_whole=True)
+    return StateShape(
+        token_bytes=layout.token_bytes,
+        window_token_bytes=layout.window_token_bytes,
+        n_window=layout.n_swa if layout.windows else 0,
+        state_bytes=layout.recurrent_bytes,
     )

@@ -21,7 +21,7 @@ from app.engine.decode.speculation import MAX_DRAFT_TOKENS
 from app.engine.ipc.channel import Channel, ChannelClosed
 from app.engine.ipc.log_relay import LogRelay
 from app.engine.llama import (
-    BatchPart,
+    N_PROBED,
     Context,
     DecodeFailed,
     Model,
@@ -119,6 +119,9 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
             why = f"llama.cpp could not run '{path.name}': {error}{because()}"
             raise ModelLoadFailed(why) from error
     preparing.result()
+    if context.layout_error:
+        text = f"the prompt cache keeps whole states of this model: {context.layout_error}"
+        channel.post(LogLine(level="info", source="engine", text=text))
     loop = build_loop(command, channel, model, context, prompts, making.result())
     give_back_memory()  # making tables of the vocabulary took more than they do
     if source is None:
@@ -159,11 +162,10 @@ def _info(
 
 def _warm_up(model: Model, context: Context) -> None:
     """Generate one token, so that the first request finds memory and caches ready."""
-    context.decode([BatchPart(0, 0, [model.first_token], n_logits=1)])
+    context.learn_layout(model.some_tokens(N_PROBED))
     sampler = Sampler(stages(SamplingParams(temperature=0.0)), model)
-    sampler.sample(context, 0)
+    sampler.sample(context, -1)
     sampler.close()
-    context.clear(0)
 
 
 def _progress_reporter(channel: Channel) -> Callable[[float], None]:

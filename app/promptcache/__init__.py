@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from app.promptcache.disk_store import DiskStore
 from app.promptcache.entries import Entry
-from app.promptcache.entries.prefix_index import PrefixIndex
 from app.promptcache.entry_header import MAX_EXTRA_BYTES, BadEntry, Role
 from app.promptcache.folders import clear_folder, folder_name, usage
 from app.promptcache.lock import FolderInUse, FolderLock
-from app.promptcache.page_index import PAGE_TOKENS, Link, PageIndex, follow
+from app.promptcache.page_index import PAGE_TOKENS, EndIndex, Link, PageIndex, follow
 from app.promptcache.records import (
     BlockContent,
     BlockInfo,
@@ -35,13 +34,13 @@ __all__ = [
     "DiskStatus",
     "DiskStore",
     "DiskWriter",
+    "EndIndex",
     "Entry",
     "EntryContent",
     "FolderInUse",
     "FolderLock",
     "Link",
     "PageIndex",
-    "PrefixIndex",
     "PrefixMatch",
     "Role",
     "Snapshot",

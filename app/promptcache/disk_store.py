@@ -36,6 +36,19 @@ class DiskStore(StateStore):
         with self._model_folder.lock:
             return follow(packed, [memory or PageIndex(), self._model_folder.table.blocks])
 
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """Return where blocks with window rows end whose tokens lead a prompt, the longest first.
+
+        Where a chain cannot be gone on from for want of window rows, it can be there.
+        """
+        packed = pack(tokens)
+        self._model_folder.refresh()
+        with self._model_folder.lock:
+            table = self._model_folder.table
+            found = map(table.get, table.window_ends.prefixes_of(packed))
+            ends = dict.fromkeys(entry.n_tokens for entry in found if entry is not None)
+        return list(ends)
+
     def n_covered(self, tokens: Sequence[int]) -> int:
         """Return how many leading tokens blocks on the disk hold."""
         links = self.chain(tokens)

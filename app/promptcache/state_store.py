@@ -24,6 +24,7 @@ from app.promptcache.snapshot import Bytes
 from app.promptcache.token_bytes import pack, unpack
 from app.promptcache.writing.entry_writer import EntryWriter
 from app.promptcache.writing.room import Room
+from app.promptcache.writing.snapshot_plan import MAX_BLOCK_BYTES
 from app.promptcache.writing.write_budget import WriteBudget
 from app.promptcache.writing.write_errors import WriteErrors
 
@@ -53,6 +54,7 @@ class StateStore:
             an entry serves only prompts that begin with all of it.
         min_tokens: a shorter shared prefix is no hit, a shorter list is not kept; at least
             `BLOCK_TOKENS`.
+        max_block_bytes: rows that one block may have; it has one page at least.
         notify: gets a level (`info`, `warning`) and a sentence.
         clock: seconds since the epoch.
         files: the system calls.
@@ -68,6 +70,7 @@ class StateStore:
         daily_write_bytes: int = 0,
         can_cut: bool = True,
         min_tokens: int = BLOCK_TOKENS,
+        max_block_bytes: int = MAX_BLOCK_BYTES,
         notify: Callable[[str, str], None],
         clock: Callable[[], float] = time.time,
         files: Files | None = None,
@@ -95,6 +98,7 @@ class StateStore:
             self._write_budget,
             self._write_errors,
             min_tokens=self._min_tokens,
+            max_block_bytes=max_block_bytes,
         )
         self._writer.open()
 

@@ -44,9 +44,9 @@ class WriteJob:
 
     def without_bytes(self) -> WriteJob:
         """Return what names the job, without the bytes that it keeps in memory."""
-        n_tokens = self.snapshot.n_tokens
-        nothing = Snapshot(n_tokens, n_tokens, b"", n_tokens, b"", None)
-        return replace(self, snapshot=nothing, extra=b"")
+        own = self.snapshot
+        bare = Snapshot(own.n_tokens, own.start, b"", own.window_start, b"", None)
+        return replace(self, snapshot=bare, extra=b"")
 
     def is_same(self, other: WriteJob) -> bool:
         """Whether both are for the same tokens, form and profile."""

@@ -1,21 +1,31 @@
-"""Owns a disk in memory: entries are written at once, and some turn out bad."""
+"""Owns a disk in memory: what is written is there at once, and some of it turns out bad."""
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
-from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import Disk
 from app.promptcache import (
+    PAGE_TOKENS,
+    BlockContent,
+    BlockInfo,
     DiskStatus,
     DiskStore,
     DiskWriter,
+    EndIndex,
     Entry,
     EntryContent,
+    Link,
+    PageIndex,
     PrefixMatch,
+    Snapshot,
     WriteJob,
+    follow,
+    pack,
+    unpack,
 )
 
 MIN_TOKENS = 4
@@ -25,61 +35,117 @@ class FakeStore:
     """What the engine needs of a store.
 
     Args:
-        can_cut: whether a restored state may lose its end.
-        dice: decides which entries are bad when they are read.
+        dice: decides which blocks and states are bad when they are read.
     """
 
-    def __init__(self, *, can_cut: bool, dice: random.Random | None) -> None:
-        self.can_cut = can_cut
+    capacity_bytes = 1 << 30
+
+    def __init__(self, *, dice: random.Random | None) -> None:
         self._dice = dice
-        self.entries: dict[tuple[int, ...], bytearray] = {}
+        self._ids = map(str, itertools.count(1))
+        self.clear()
         self.profiles: set[str] = set()
 
-    def find(self, tokens: list[int], *, skip: Collection[str] = ()) -> PrefixMatch | None:
-        found = None
-        for held in self.entries:
-            if repr(held) in skip:
-                continue
-            shared = common_prefix(list(held), tokens)
-            is_fit = shared >= MIN_TOKENS and (self.can_cut or shared == len(held))
-            if is_fit and (found is None or shared > found.n_shared):
-                found = PrefixMatch(repr(held), shared, len(held), len(held))
-        return found
+    def clear(self) -> tuple[int, int]:
+        n_entries = len(getattr(self, "blocks", ())) + len(getattr(self, "ends", ()))
+        self.blocks: dict[str, tuple[bytes, Snapshot]] = {}
+        self.ends: dict[str, tuple[bytes, bytes]] = {}
+        self.index, self.end_index = PageIndex(), EndIndex()
+        return n_entries, n_entries
+
+    @property
+    def has_entries(self) -> bool:
+        return bool(self.blocks or self.ends)
+
+    def held(self) -> list[list[int]]:
+        """Return the tokens of all blocks and states, from their beginning."""
+        return [unpack(packed) for packed, _ in [*self.blocks.values(), *self.ends.values()]]
+
+    def put(self, tokens: Sequence[int], snapshot: Snapshot) -> None:
+        packed = pack(tokens)
+        assert snapshot.n_tokens == len(tokens)
+        if snapshot.start < snapshot.n_tokens:
+            assert snapshot.start % PAGE_TOKENS == 0
+            assert list(snapshot.rows) == list(tokens[snapshot.start :]), "rows of these tokens"
+            block_id = next(self._ids)
+            self.blocks[block_id] = packed, snapshot
+            self.index.add(block_id, packed, snapshot.start)
+        if snapshot.state is not None:
+            assert bytes(snapshot.state) == bytes(tokens), "the state after these tokens"
+            its_id = next(self._ids)
+            self.ends[its_id] = packed, bytes(snapshot.state)
+            self.end_index.add(its_id, packed)
+
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None) -> list[Link]:
+        return follow(pack(tokens), [memory or PageIndex(), self.index])
+
+    def n_covered(self, tokens: Sequence[int]) -> int:
+        links = self.chain(tokens, None)
+        return links[-1].end if links else 0
+
+    def states(self, tokens: Sequence[int]) -> list[PrefixMatch]:
+        found = [(its_id, len(self.ends[its_id][0]) // 4) for its_id in self._leading(tokens)]
+        return [PrefixMatch(its_id, n, n, n) for its_id, n in found]
+
+    def _leading(self, tokens: Sequence[int]) -> list[str]:
+        return list(self.end_index.prefixes_of(pack(tokens)))
+
+    def has_state(self, tokens: Sequence[int]) -> bool:
+        return any(self.ends[its_id][0] == pack(tokens) for its_id in self._leading(tokens))
+
+    def block(self, block_id: str) -> BlockInfo | None:
+        if block_id not in self.blocks:
+            return None
+        _, snapshot = self.blocks[block_id]
+        return BlockInfo(
+            start=snapshot.start,
+            end=snapshot.n_tokens,
+            window_start=snapshot.window_start,
+            n_bytes=len(snapshot.rows),
+            role="turn",
+            profile="",
+        )
+
+    def _is_bad(self) -> bool:
+        return self._dice is not None and self._dice.random() < 0.2
+
+    def read_block(self, block_id: str) -> BlockContent | None:
+        if block_id not in self.blocks:
+            return None
+        if self._is_bad():
+            del self.blocks[block_id]
+            self.index.remove(block_id)
+            return None
+        _, kept = self.blocks[block_id]
+        return BlockContent(
+            kept.start, kept.n_tokens, kept.rows, kept.window_start, kept.window_rows
+        )
 
     def read(self, found: PrefixMatch) -> EntryContent | None:
-        tokens = self.tokens_of(found)
-        assert tokens is not None
-        if self._dice and self._dice.random() < 0.2:
-            del self.entries[tuple(tokens)]
+        if self._is_bad():
+            del self.ends[found.entry_id]
+            self.end_index.remove(found.entry_id)
             return None
-        return EntryContent(tokens, bytearray(self.entries[tuple(tokens)]), b"")
+        packed, state = self.ends[found.entry_id]
+        return EntryContent(unpack(packed), bytearray(state), b"")
 
-    def tokens_of(self, found: PrefixMatch) -> list[int] | None:
-        return next((list(held) for held in self.entries if repr(held) == found.entry_id), None)
+    def mark_used(self, block_ids: Sequence[str]) -> None:
+        pass
 
-    def newest_tokens(self) -> list[int] | None:
-        return list(next(reversed(self.entries), ())) or None
-
-    def fits(self, n_tokens: int, n_state_bytes: int) -> bool:
-        return n_tokens >= MIN_TOKENS
-
-    def covers(self, tokens: list[int]) -> bool:
-        found = self.find(list(tokens))
-        return found is not None and found.n_shared == len(tokens)
+    def tokens_like(self, tokens: Sequence[int]) -> list[int] | None:
+        links = self.chain(tokens, None)
+        if links:
+            return unpack(self.blocks[links[-1].block_id][0])
+        return next(reversed(self.held()), None)
 
     def unpin_except(self, profiles: Mapping[str, Sequence[int] | None]) -> None:
         self.profiles = set(profiles)
-
-    def clear(self) -> tuple[int, int]:
-        n_entries = len(self.entries)
-        self.entries.clear()
-        return n_entries, n_entries
 
     def list_entries(self) -> list[Entry]:
         return []
 
     def status(self) -> DiskStatus:
-        return DiskStatus(len(self.entries), 0, 0, 0, 0, 0, 0, 0, "")
+        return DiskStatus(len(self.blocks) + len(self.ends), 0, 0, 0, 0, 0, 0, 0, "")
 
 
 class FakeWriter:
@@ -92,9 +158,8 @@ class FakeWriter:
         self._dice = dice
 
     def submit(self, job: WriteJob) -> bool:
-        assert list(job.state) == job.tokens, "an entry is the state of its tokens"
         if len(job.tokens) >= MIN_TOKENS:
-            self._store.entries[tuple(job.tokens)] = bytearray(job.state)
+            self._store.put(job.tokens, job.snapshot)
         return True
 
     def wait(self, job: WriteJob, timeout_s: float) -> bool:
@@ -110,7 +175,7 @@ class FakeWriter:
         pass
 
 
-def fake_disk(*, can_cut: bool, dice: random.Random | None) -> tuple[Disk, FakeStore]:
+def fake_disk(*, dice: random.Random | None = None) -> tuple[Disk, FakeStore]:
     """Return a disk and what is on it."""
-    store = FakeStore(can_cut=can_cut, dice=dice)
+    store = FakeStore(dice=dice)
     return Disk(cast(DiskStore, store), cast(DiskWriter, FakeWriter(store, dice))), store

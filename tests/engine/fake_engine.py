@@ -54,6 +54,7 @@ from tests.engine.fake_llama import (
     LetterModel,
     TokenPrompts,
     Troubled,
+    shape_of,
     shown,
     solo,
     solo_followed,
@@ -193,6 +194,8 @@ class Engine:
         max_queue: int = 64,
         idle_bytes: int = 100,
         can_cut: bool = True,
+        n_window: int = 0,
+        is_whole: bool = False,
         deadline_s: float | None = None,
         stream_interval_s: float = 0.0,
         disk: Disk | None = None,
@@ -210,7 +213,9 @@ class Engine:
         self.n_ctx = n_ctx
         self.events: list[Event] = []
         self.sent: list[int] = []  # events sent after each flush
-        self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut, n_vocab=vocabulary.n_vocab)
+        self.cells = CellCache(
+            n_ctx, n_batch, can_cut=can_cut, n_vocab=vocabulary.n_vocab, n_window=n_window
+        )
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
             self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
@@ -220,9 +225,11 @@ class Engine:
         self.outbox = outbox = Outbox(channel, stream_interval_s)
         interrupt = Interrupt(channel, poll_every_s=0.0)
         context = cast(Context, self.cells)
-        store = MemoryStore(idle_bytes, can_cut=can_cut)
+        shape = shape_of(can_cut=can_cut, n_window=n_window, is_whole=is_whole)
+        store = MemoryStore(idle_bytes, shape)
+        tier = DiskCacheTier(disk, shape)
         self.kv_cache = kv_cache = KvCache(
-            context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
+            context, self.pool, store, tier, throughput, shape=shape, can_cut=can_cut
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
         self.prompts = prompts = prompts or TokenPrompts()
@@ -249,7 +256,12 @@ class Engine:
             deadline_s=deadline_s,
         )
         self.generation = Generation(
-            engine_model, context, outbox, completion, can_draft=can_cut, cost=FlatCost()
+            engine_model,
+            context,
+            outbox,
+            completion,
+            can_draft=can_cut and not n_window,
+            cost=FlatCost(),
         )
         self.loop = EngineLoop(
             channel,

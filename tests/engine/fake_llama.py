@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.chat.parsing.stream_parser import PlainParser
+from app.engine.kv.state_shape import StateShape
 from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart
 from app.engine.prompt.builder import Prompt
 from app.engine.prompt.conversation import read_conversation
@@ -114,11 +115,35 @@ def shown(tokens: list[int]) -> str:
 # ---------------------------------------------------------------- in the place of llama.cpp
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Cell:
-    """A place of the KV cache; several sequences may share it."""
+    """A place of the KV cache; several sequences may share it.
+
+    Args:
+        in_window: whether the layers with a window have it too.
+    """
 
     token: int
+    in_window: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a saved part of a sequence consists of: a byte a token, and two bytes in a window."""
+
+    start: int
+    rows: npt.NDArray[np.uint8]
+    window_start: int
+    window_rows: npt.NDArray[np.uint8]
+    recurrent: bytes
+
+
+def shape_of(*, can_cut: bool = True, n_window: int = 0, is_whole: bool = False) -> StateShape:
+    """Return what of a state in `CellCache` is kept how."""
+    if is_whole:
+        return StateShape(0, is_whole=True)
+    window_bytes = 2 if n_window else 0
+    return StateShape(1, window_bytes, n_window, state_bytes=0 if can_cut else 64)
 
 
 class CellCache:
@@ -127,11 +152,20 @@ class CellCache:
     Args:
         can_cut: whether a sequence may lose its end; a recurrent model's cannot.
         n_vocab: how many tokens there are.
+        n_window: how many tokens some layers see; 0 where all see everything. What no window
+            reaches any more is lost to these layers.
     """
 
     def __init__(
-        self, n_cells: int, n_batch: int, *, can_cut: bool = True, n_vocab: int = N_VOCAB
+        self,
+        n_cells: int,
+        n_batch: int,
+        *,
+        can_cut: bool = True,
+        n_vocab: int = N_VOCAB,
+        n_window: int = 0,
     ) -> None:
+        self.n_window = n_window
         self._n_vocab = n_vocab
         self.n_cells = self.n_ctx = n_cells
         self.n_batch = n_batch
@@ -169,7 +203,9 @@ class CellCache:
         self.rows = {}
         row = -1
         for part in parts:
+            self._check_window(part)
             self.sequences[part.seq_id] += map(Cell, part.tokens)
+            self._slide(part.seq_id)
             row += len(part.tokens)
             known = self.tokens(part.seq_id)
             for n_left in range(part.n_logits):
@@ -200,10 +236,27 @@ class CellCache:
             del self.sequences[part.seq_id][part.start :]
         return False
 
+    def _check_window(self, part: BatchPart) -> None:
+        held = self.sequences[part.seq_id]
+        reached = held[max(0, len(held) - self.n_window) :] if self.n_window else []
+        assert all(cell.in_window for cell in reached), "window rows are missing"
+
+    def _slide(self, seq_id: int) -> None:
+        """Let the layers with a window forget what is out of reach of its only sequence."""
+        if self.n_window:
+            others = {
+                cell for other, held in self.sequences.items() if other != seq_id for cell in held
+            }
+            for cell in self.sequences[seq_id][: -self.n_window]:
+                cell.in_window = cell.in_window and cell in others
+
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
-        if n_keep < len(self.sequences[seq_id]) and not self.can_cut:
+        held = self.sequences[seq_id]
+        reached = held[max(0, n_keep - self.n_window) : n_keep] if self.n_window else []
+        is_cut = n_keep < len(held)
+        if is_cut and (not self.can_cut or not all(cell.in_window for cell in reached)):
             n_keep = 0
-        self.sequences[seq_id] = self.sequences[seq_id][:n_keep]
+        self.sequences[seq_id] = held[:n_keep]
         return n_keep
 
     def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
@@ -225,6 +278,53 @@ class CellCache:
         if self.n_used + len(state) > self.n_cells:
             return False
         self.sequences[seq_id] = [Cell(token) for token in state]
+        return True
+
+    def save_range(
+        self, seq_id: int, spare: int, start: int, end: int, *, with_recurrent: bool
+    ) -> Parts | None:
+        assert not self.sequences[spare], "the spare sequence is clear"
+        held = self.sequences[seq_id]
+        assert 0 <= start <= end <= len(held)
+        if not self.can_cut:
+            assert not with_recurrent or end == len(held), "a state is that of a sequence's end"
+        window_start = end
+        while self.n_window and window_start > max(start, end - self.n_window):
+            if not held[window_start - 1].in_window:
+                break
+            window_start -= 1
+        tokens = self.tokens(seq_id)
+        return Parts(
+            start,
+            np.array(tokens[start:end], np.uint8).reshape(-1, 1),
+            window_start,
+            np.repeat(np.array(tokens[window_start:end], np.uint8), 2).reshape(-1, 2),
+            bytes(tokens) if with_recurrent else b"",
+        )
+
+    def save_recurrent(self, seq_id: int) -> bytes:
+        return bytes(self.tokens(seq_id))
+
+    def load_parts(
+        self,
+        seq_id: int,
+        n_tokens: int,
+        rows: Sequence[npt.NDArray[np.uint8]],
+        window_rows: Sequence[npt.NDArray[np.uint8]],
+        recurrent: bytes,
+    ) -> bool:
+        assert not self.sequences[seq_id], "parts need a clear sequence"
+        tokens = [int(row[0]) for part in rows for row in part]
+        windows = [int(row[0]) for part in window_rows for row in part]
+        assert len(tokens) == n_tokens, "the rows of these tokens"
+        assert self.can_cut or recurrent == bytes(tokens), "the state after these tokens"
+        if self.n_window:
+            assert windows == tokens[-len(windows) :], "window rows of the last tokens"
+            assert len(windows) >= min(self.n_window, n_tokens), "all that the window reaches"
+        if self.n_used + n_tokens > self.n_cells:
+            return False
+        n_before = n_tokens - len(windows) if self.n_window else 0
+        self.sequences[seq_id] = [Cell(t, at >= n_before) for at, t in enumerate(tokens)]
         return True
 
 

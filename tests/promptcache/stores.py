@@ -91,6 +91,7 @@ class Bench:
         daily_write_bytes: int = 0,
         can_cut: bool = True,
         min_tokens: int = 32,
+        max_block_bytes: int = 16_000_000,
     ) -> DiskStore:
         return DiskStore(
             self.root,
@@ -100,6 +101,7 @@ class Bench:
             daily_write_bytes=daily_write_bytes,
             can_cut=can_cut,
             min_tokens=min_tokens,
+            max_block_bytes=max_block_bytes,
             notify=self.notices,
             clock=self.clock,
             files=self.files,
@@ -133,18 +135,17 @@ WINDOW_ROW_BYTES = 24
 N_WINDOW = 48
 
 
-def row(tokens: list[int], position: int, n_bytes: int = TOKEN_ROW_BYTES) -> bytes:
-    """Return the row of a token: another one after other tokens, so that no mix is unseen."""
-    known = hashlib.sha256(str(tokens[: position + 1]).encode() + bytes([n_bytes % 256])).digest()
-    return (known * (n_bytes // len(known) + 1))[:n_bytes]
-
-
 def rows_of(
     tokens: list[int], start: int, end: int | None = None, n_bytes: int = TOKEN_ROW_BYTES
 ) -> bytes:
-    """Return the rows of some tokens."""
-    last = len(tokens) if end is None else end
-    return b"".join(row(tokens, position, n_bytes) for position in range(start, last))
+    """Return the rows of some tokens: others after other tokens, so that no mix is unseen."""
+    rows = []
+    known = hashlib.sha256(bytes([n_bytes % 256]))
+    for position, token in enumerate(tokens[:end]):
+        known.update(token.to_bytes(4, "little"))
+        if position >= start:
+            rows.append((known.digest() * (n_bytes // known.digest_size + 1))[:n_bytes])
+    return b"".join(rows)
 
 
 def snapshot_of(
@@ -192,11 +193,10 @@ def keep(
 
 def restored(store: DiskStore, tokens: list[int], row_bytes: int = TOKEN_ROW_BYTES) -> int:
     """Read what blocks hold of a prompt and check each row; return how many tokens it was."""
-    for _ in range(100):
-        links = store.chain(tokens)
-        contents = [store.read_block(link.block_id) for link in links]
-        if all(content is not None for content in contents):
-            break
+    links = store.chain(tokens)
+    contents = [store.read_block(link.block_id) for link in links]
+    if any(content is None for content in contents):
+        return restored(store, tokens, row_bytes)
     position = 0
     for link, content in zip(links, contents, strict=True):
         assert content is not None

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from app.promptcache.page_index import PAGE_TOKENS, Link, PageIndex, follow
+from app.promptcache.page_index import PAGE_TOKENS, EndIndex, Link, PageIndex, follow
 from app.promptcache.token_bytes import pack
 
 
@@ -126,3 +126,17 @@ def test_random_blocks_give_what_comparing_all_of_them_gives() -> None:
         assert [link.start for link in links] == [0, *(link.end for link in links[:-1])][
             : len(links)
         ]
+
+
+def test_what_belongs_to_tokens_is_found_where_they_lead_a_prompt() -> None:
+    index = EndIndex()
+    for length in (5, 32, 40, 64, 70):
+        index.add(str(length), pack(TOKENS[:length]))
+    index.add("other", pack([7] * 40))
+
+    assert list(index.prefixes_of(pack(TOKENS[:69]))) == ["64", "40", "32", "5"]
+    index.remove("40")
+    index.remove("40")
+    assert list(index.prefixes_of(pack(TOKENS))) == ["70", "64", "32", "5"]
+    assert list(index.prefixes_of(pack([7] * 41))) == ["other"]
+    assert list(index.prefixes_of(pack(TOKENS[:4]))) == []

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from app.engine.kv.memory_store import MemoryEntry
-from app.promptcache import DiskStore, DiskWriter, EntryContent, PrefixMatch, Role, WriteJob
+from app.engine.kv.state_shape import NO_STATE, StateShape
+from app.promptcache import (
+    BlockContent,
+    BlockInfo,
+    DiskStore,
+    DiskWriter,
+    EntryContent,
+    Link,
+    PageIndex,
+    PrefixMatch,
+    Role,
+    Snapshot,
+    WriteJob,
+)
 from app.protocol import CacheCounts, DiskEntry, LogLine
 
+MEMORY, DISK = 0, 1
 _MAX_LOG_LINES = 32
 
 
@@ -25,18 +38,22 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Save:
-    """An entry on its way to the disk.
+    """Tokens on their way to the disk.
 
     Args:
         disk: where to.
-        tokens: which entry.
-        job: names what the writer does for it, without the state, which is the writer's alone:
-            where several ask for one entry, one of them is kept. None: there is nothing to do.
+        tokens: which.
+        job: names what the writer does for them, without the bytes, which are the writer's alone:
+            where several ask for the same, one of them is kept. None: there is nothing to do.
+        needs_rows: whether blocks have to be there that hold them.
+        needs_state: whether a state has to be there.
     """
 
     disk: Disk
     tokens: Sequence[int]
     job: WriteJob | None
+    needs_rows: bool
+    needs_state: bool
 
     @property
     def is_done(self) -> bool:
@@ -45,8 +62,10 @@ class Save:
 
     @property
     def is_there(self) -> bool:
-        """Whether the disk has it."""
-        return self.disk.store.covers(self.tokens)
+        """Whether the disk has them."""
+        store, n_tokens = self.disk.store, len(self.tokens)
+        has_rows = not self.needs_rows or store.n_covered(self.tokens) >= n_tokens
+        return has_rows and (not self.needs_state or store.has_state(self.tokens))
 
 
 class LogBuffer:
@@ -77,6 +96,7 @@ class DiskCacheTier:
 
     Args:
         disk: where; None keeps nothing.
+        shape: what of the model's state is kept how.
         log: gets the log lines of `disk`.
         extra_of: returns the few bytes that are kept with some tokens.
         trouble: why there is no disk, where one is wanted.
@@ -85,18 +105,19 @@ class DiskCacheTier:
     def __init__(
         self,
         disk: Disk | None = None,
+        shape: StateShape = NO_STATE,
         *,
         log: LogBuffer | None = None,
         extra_of: Callable[[Sequence[int]], bytes] = lambda _: b"",
         trouble: str = "",
     ) -> None:
         self._disk = disk
+        self._shape = shape
         self._log = log or LogBuffer()
         self._extra_of = extra_of
         self._trouble = trouble
         self._n_saves = 0
         self._saves: list[Save] = []
-        self._offers: list[tuple[MemoryEntry, Save]] = []
         self._profiles: dict[str, list[int]] = {}
 
     def take_log_lines(self) -> list[LogLine]:
@@ -106,7 +127,7 @@ class DiskCacheTier:
     @property
     def has_pending(self) -> bool:
         """Whether there are writes to be followed up, or log lines to be sent."""
-        return bool(self._saves or self._offers or self._log.has_lines)
+        return bool(self._saves or self._log.has_lines)
 
     @property
     def is_on(self) -> bool:
@@ -116,38 +137,49 @@ class DiskCacheTier:
     @property
     def has_entries(self) -> bool:
         """Whether there is anything to be found."""
-        return self._disk is not None and self._disk.store.newest_tokens() is not None
+        return self._disk is not None and self._disk.store.has_entries
 
-    def find(self, tokens: Sequence[int], skip: Collection[str] = ()) -> PrefixMatch | None:
-        """Return the entry that shares the longest useful prefix with `tokens`."""
-        return self._disk.store.find(tokens, skip=skip) if self._disk else None
+    # ------------------------------------------------------------ look-up
 
-    def read(self, found: PrefixMatch) -> EntryContent | None:
-        """Return what `find` found; None where it was bad or is gone."""
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None) -> list[Link]:
+        """Return the blocks that hold a prompt from its start on, memory's before the disk's."""
+        return self._disk.store.chain(tokens, memory) if self._disk else []
+
+    def states(self, tokens: Sequence[int]) -> list[PrefixMatch]:
+        """Return the states after prefixes of a prompt, the longest first."""
+        return self._disk.store.states(tokens) if self._disk else []
+
+    def block(self, block_id: str) -> BlockInfo | None:
+        """Return a block without its rows; None where it is gone."""
+        return self._disk.store.block(block_id) if self._disk else None
+
+    def read_block(self, block_id: str) -> BlockContent | None:
+        """Return a block; None where it was bad or is gone."""
+        return self._disk.store.read_block(block_id) if self._disk else None
+
+    def read_state(self, found: PrefixMatch) -> EntryContent | None:
+        """Return a state; None where it was bad or is gone."""
         return self._disk.store.read(found) if self._disk else None
 
+    def mark_used(self, links: Sequence[Link]) -> None:
+        """Make the blocks of a chain the most recently used ones; memory's are left out."""
+        on_disk = [link.block_id for link in links if link.tier == DISK]
+        if self._disk and on_disk:
+            self._disk.store.mark_used(on_disk)
+
     def tokens_like(self, tokens: Sequence[int]) -> Sequence[int] | None:
-        """Return those of the entry that shares the most with `tokens`, or was used last."""
-        if self._disk is None:
-            return None
-        found = self._disk.store.find(tokens)
-        return self._disk.store.tokens_of(found) if found else self._disk.store.newest_tokens()
+        """Return those of what shares the most with `tokens`, or was used last."""
+        return self._disk.store.tokens_like(tokens) if self._disk else None
 
-    def fits(self, tokens: Sequence[int], state: bytearray) -> bool:
-        """Whether the disk would ever take an entry of this size."""
-        return self._disk is not None and self._disk.store.fits(len(tokens), len(state))
-
-    def covers(self, tokens: Sequence[int]) -> bool:
-        """Whether an entry can serve in the place of these tokens; so without a disk, too."""
-        return self._disk is None or self._disk.store.covers(tokens)
+    # ------------------------------------------------------------ writing
 
     def save(
-        self, tokens: Sequence[int], state: bytearray | None, role: Role, profile: str = ""
+        self, tokens: Sequence[int], snapshot: Snapshot | None, role: Role, profile: str = ""
     ) -> Save | None:
-        """Have an entry written soon.
+        """Have tokens written soon.
 
         Args:
-            state: None where the disk has the entry already.
+            snapshot: what the disk lacks of them; None where it has all, or nobody else has.
 
         Returns:
             The write to follow; None where there is no disk.
@@ -157,37 +189,26 @@ class DiskCacheTier:
         if profile:
             self._profiles[profile] = list(tokens)
         job = None
-        if state is not None:
+        if snapshot is not None:
             job = WriteJob(
                 tokens=list(tokens),
-                state=state,
+                snapshot=snapshot,
                 extra=self._extra_of(tokens),
                 role=role,
                 profile=profile,
-                replaces=role == "turn" and self._disk.store.can_cut,
+                drops_older=role == "turn",
             )
             self._disk.writer.submit(job)
-            job = replace(job, state=b"", extra=b"")
-        save = Save(self._disk, tokens, job)
+            job = job.without_bytes()
+        has_rows, has_state = not self._shape.is_whole, self._shape.needs_state
+        save = Save(self._disk, tokens, job, has_rows, has_state)
         if job is not None:
             self._saves.append(save)
         return save
 
-    def offer(self, entry: MemoryEntry) -> None:
-        """Have a conversation in memory written, once, unless the disk has it or cannot take it."""
-        if entry.was_offered:
-            return
-        entry.was_offered = True
-        if self.fits(entry.tokens, entry.state) and not self.covers(entry.tokens):
-            save = self.save(entry.tokens, entry.state, "turn")
-            if save is not None:
-                self._offers.append((entry, save))
-
-    def take_refused(self) -> list[MemoryEntry]:
-        """Return the offered conversations that could not be written."""
-        done = [offer for offer in self._offers if offer[1].is_done]
-        self._offers = [offer for offer in self._offers if offer not in done]
-        return [entry for entry, save in done if not save.is_there]
+    def fits(self, n_bytes: int) -> bool:
+        """Whether the disk would ever take so much."""
+        return self._disk is not None and n_bytes < self._disk.store.capacity_bytes
 
     def count_written(self) -> None:
         """Count the entries that have been written since the last call."""
@@ -244,7 +265,7 @@ class DiskCacheTier:
         )
 
     def entries(self) -> list[DiskEntry]:
-        """Return what is on disk."""
+        """Return what is on disk, block by block and state by state."""
         if self._disk is None:
             return []
         return [

@@ -17,14 +17,15 @@ class Hit:
         n_tokens: leading tokens that need no prefill.
         tier: where they were: `memory`, `disk` or `none`.
         restore_ms: what bringing them back took.
-        n_branch: where the prompt parts from another one; 0 where it goes on with it.
+        n_matched: leading tokens that other prompts have had, whether or not the prompt can go on
+            there.
         miss: why nothing was known; empty where something was.
     """
 
     n_tokens: int
     tier: str
     restore_ms: float
-    n_branch: int
+    n_matched: int
     miss: str
 
 

@@ -2,7 +2,7 @@
 
 The KV cache holds what running requests need. Idle sequences are copied to memory while the
 engine has nothing to do, and leave the KV cache when the next request starts; a later prompt
-brings them back, or an entry on disk where that has more of it.
+brings them back, or blocks on disk where those have more of it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from collections.abc import Sequence
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.hit_counts import Hit, HitCounter
-from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemoryStore
+from app.engine.kv.keeper import Keeper
+from app.engine.kv.lookup import LookUp, Plan
+from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
 from app.engine.kv.sequences import Lease, SequencePool, Slot
+from app.engine.kv.state_copies import StateCopier, Unreadable
+from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput
-from app.promptcache import PrefixMatch
+from app.promptcache import PrefixMatch, unpack
 
-_MAX_TRIES = 3
+_MAX_TRIES = 8
+_PROGRESS_S = 8.0
+_MIN_PROGRESS_TOKENS = 512
 _READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
 
 
 class KvCache:
-    """The sequences of one context, the idle ones in memory and the entries on disk.
+    """The sequences of one context, and what memory and disk keep of others.
 
     Args:
         context: whose KV cache it is; it has one sequence more than the pool, to copy with.
@@ -32,7 +38,8 @@ class KvCache:
         store: where idle sequences go.
         disk: where prompts outlive the process.
         throughput: knows what prefill costs.
-        can_cut: whether a sequence may lose its end (not so in recurrent models).
+        shape: what of a sequence's state is kept how.
+        can_cut: whether a sequence in the KV cache may lose its end (not so in recurrent models).
     """
 
     def __init__(
@@ -43,21 +50,36 @@ class KvCache:
         disk: DiskCacheTier,
         throughput: Throughput,
         *,
+        shape: StateShape,
         can_cut: bool = True,
     ) -> None:
         self._context = context
         self._pool = pool
         self._throughput = throughput
-        self._spare = Slot(len(pool.slots))
+        self.shape = shape
         self.can_cut = can_cut
         self.store = store
         self.disk = disk
         self.hits = HitCounter()
+        self._look_up = LookUp(shape, store, disk)
+        self._copier = StateCopier(context, shape, len(pool.slots), store, disk)
+        self.keeper = Keeper(pool, store, disk, self._look_up, self._copier, shape, can_cut=can_cut)
 
     @property
     def kv_tokens(self) -> int:
         """Tokens in the KV cache; shared prefixes count once per sequence."""
         return self._pool.n_tokens
+
+    def n_progress(self) -> int:
+        """Return after how many tokens of a long prefill it is saved and written.
+
+        These take some seconds, and their rows weigh no less than the state that goes with them.
+        """
+        per_s = self._throughput.prefill_tokens_per_s
+        n_state = self.shape.state_bytes // max(1, self.shape.token_bytes)
+        return max(_MIN_PROGRESS_TOKENS, int(_PROGRESS_S * per_s), n_state)
+
+    # ------------------------------------------------------------ look-up
 
     def restore_prefix(self, lease: Lease, tokens: Sequence[int]) -> Hit:
         """Make a leased sequence hold the longest cached prefix of a prompt.
@@ -67,24 +89,22 @@ class KvCache:
         """
         lease = self._prepare(lease)
         began_s = time.monotonic()
-        known = self.store.best(tokens)
-        n_shared = self._n_shared(lease)
-        n_memory = max(n_shared, known[1] if known else 0)
-        n_branch = self._branch(lease, known, tokens)
-        has_match = n_memory >= MIN_USEFUL_TOKENS or self.disk.find(tokens) is not None
-        n_tokens, tier = self._restore_from_disk(lease, tokens, n_memory), "disk"
-        if not n_tokens:
-            n_tokens, tier = self._restore_from_memory(lease, known, n_shared), "memory"
+        n_live = self._n_shared(lease)
+        known = self._look_up.anywhere(tokens)
+        n_matched = max(n_live, known.n_matched, self._n_held(lease, tokens))
+        n_tokens, tier = self._restore(lease, tokens, n_live)
         restore_ms = round((time.monotonic() - began_s) * 1000.0, 3)
         if n_tokens:
             miss = "" if n_tokens >= MIN_USEFUL_TOKENS else "no_match"
-            return Hit(n_tokens, tier, restore_ms, n_branch, miss)
-        return Hit(0, "none", 0.0, n_branch, self._miss_reason(tokens, has_match=has_match))
+            return Hit(n_tokens, tier, restore_ms, n_matched, miss)
+        miss = self._miss_reason(tokens, n_matched)
+        return Hit(0, "none", 0.0, n_matched, miss)
 
     def _prepare(self, lease: Lease) -> Lease:
         """Save what the lease displaces and compact the cells; return the lease as it is then."""
         slot = lease.slot
-        self._save(slot.seq_id, lease.displaced, is_leaving=True)
+        self.keeper.save(slot, lease.displaced, is_leaving=True)
+        slot.n_kept, slot.n_head = None, 0
         if self._pool.has_other_busy(slot):
             self._pool.mark_shared()
             return lease
@@ -92,63 +112,82 @@ class KvCache:
         slot.is_clean = not self._pool.idle()
         return lease
 
-    def _restore_from_disk(self, lease: Lease, tokens: Sequence[int], n_memory: int) -> int:
+    def _restore(self, lease: Lease, tokens: Sequence[int], n_live: int) -> tuple[int, str]:
+        """Restore what memory and disk have, where that is more than the KV cache has.
+
+        Returns:
+            How many tokens the sequence holds then, and the tier they came from.
+        """
         skip: set[str] = set()
-        while n_memory < len(tokens) and len(skip) < _MAX_TRIES:
-            found = self.disk.find(tokens, skip)
-            if found is None or found.n_shared < n_memory + MIN_USEFUL_TOKENS:
+        plan = self._plan(tokens, n_live, skip)
+        if plan.n_tokens < n_live + MIN_USEFUL_TOKENS and n_live:
+            n_kept = self._keep_live(lease, n_live)
+            if n_kept:
+                return n_kept, "memory"
+            n_live = self._lose_live(lease)
+        for _ in range(_MAX_TRIES):
+            if plan.n_tokens < n_live + MIN_USEFUL_TOKENS:
                 break
-            skip.add(found.entry_id)
-            if found.n_tokens > self._context.n_ctx or not self._is_worth_reading(found, n_memory):
-                continue
-            snapshot = self.disk.read(found)
-            if snapshot is None:
-                continue
             if lease.source is None:
-                lease.slot.tokens = []  # in either case what it held is gone
-            n_tokens = self._restore(lease.slot, snapshot.tokens, snapshot.state, found.n_shared)
-            if n_tokens:
-                return n_tokens
+                n_live = self._lose_live(lease)  # in either case what it held is gone
+            try:
+                if self._load(lease.slot, plan):
+                    return plan.n_tokens, plan.tier
+                break  # there is no room
+            except Unreadable:
+                if isinstance(plan.state, PrefixMatch):
+                    skip.add(plan.state.entry_id)
+                if lease.source is not None:
+                    n_live = self._n_shared(lease)
+                plan = self._plan(tokens, n_live, skip)
+        return self._keep_live(lease, n_live), "memory"
+
+    def _lose_live(self, lease: Lease) -> int:
+        """Note that the leased sequence holds nothing any more; return how much that is."""
+        lease.slot.tokens = []
         return 0
 
-    def _is_worth_reading(self, found: PrefixMatch, n_memory: int) -> bool:
-        """Whether reading an entry is faster than the prefill that it saves."""
-        saved_s = (found.n_shared - n_memory) / self._throughput.prefill_tokens_per_s
-        return found.n_bytes / _READ_BYTES_PER_S < saved_s
+    def _plan(self, tokens: Sequence[int], n_live: int, skip: set[str]) -> Plan:
+        """Return what to restore, where the disk is worth reading from it too."""
+        best = self._look_up.anywhere(tokens, skip)
+        if best.tier == "memory":
+            return best
+        in_memory = self._look_up.in_memory(tokens)
+        n_known = max(n_live, in_memory.n_tokens)
+        saved_s = (best.n_tokens - n_known) / self._throughput.prefill_tokens_per_s
+        is_worth_it = best.n_disk_bytes / _READ_BYTES_PER_S < saved_s
+        is_longer = best.n_tokens >= n_known + MIN_USEFUL_TOKENS
+        return best if is_worth_it and is_longer else in_memory
 
-    def _restore_from_memory(
-        self, lease: Lease, known: tuple[MemoryEntry, int] | None, n_shared: int
-    ) -> int:
-        if known is not None and known[1] >= n_shared + MIN_USEFUL_TOKENS:
-            entry, n_known = known
-            n_tokens = self._restore(lease.slot, entry.tokens, entry.state, n_known)
-            if not n_tokens and not self._pool.has_other_busy(lease.slot):
-                self.store.drop(entry)  # room is not what it lacks
-            if n_tokens or lease.source is None:
-                return n_tokens
-        n_keep = self._n_shared(lease)
+    def _load(self, slot: Slot, plan: Plan) -> bool:
+        if plan.n_tokens > self._context.n_ctx:
+            return False
+        while not self._copier.load(slot.seq_id, plan):
+            if not self.make_room():
+                return False
+        self.store.mark_used(plan.links, plan.state)
+        self.disk.mark_used(plan.links)
+        return True
+
+    def _keep_live(self, lease: Lease, n_keep: int) -> int:
+        """Let the leased sequence go on from what the KV cache holds; return how much that is."""
         if lease.source is None:
             return self._context.keep_prefix(lease.slot.seq_id, n_keep)
         return self._context.copy_prefix(lease.source.seq_id, lease.slot.seq_id, n_keep)
 
-    def _branch(
-        self, lease: Lease, known: tuple[MemoryEntry, int] | None, tokens: Sequence[int]
-    ) -> int:
-        """Return where the prompt leaves the one in memory that it shares the most with."""
-        held: Sequence[int] = lease.displaced
+    def _n_held(self, lease: Lease, tokens: Sequence[int]) -> int:
+        """Return how many tokens a prompt shares with the sequence that is leased to it."""
+        held: Sequence[int] = lease.displaced or lease.slot.tokens
         if lease.source is not None:
             held = lease.source.tokens
-        if known is not None and known[1] > common_prefix(held, tokens):
-            held = known[0].tokens
-        n_same = common_prefix(held, tokens)
-        return n_same if n_same < min(len(held), len(tokens)) else 0
+        return common_prefix(list(held), list(tokens))
 
-    def _miss_reason(self, tokens: Sequence[int], *, has_match: bool) -> str:
-        if has_match:
+    def _miss_reason(self, tokens: Sequence[int], n_matched: int) -> str:
+        if n_matched >= MIN_USEFUL_TOKENS:
             return "not_restored"
         if len(tokens) < MIN_USEFUL_TOKENS:
             return "short_prompt"
-        return "no_match" if self.store or self.disk.has_entries else "empty"
+        return "no_match" if len(self.store) or self.disk.has_entries else "empty"
 
     def _n_shared(self, lease: Lease) -> int:
         """Return the tokens a lease promises that are still in the KV cache.
@@ -160,6 +199,8 @@ class KvCache:
             return 0
         return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
+    # ------------------------------------------------------------ moving sequences out
+
     def _compact(self, lease: Lease) -> Lease:
         """Empty the KV cache for a request that runs alone, as far as all is copied.
 
@@ -167,12 +208,12 @@ class KvCache:
         request that always finds its cells in the same places answers the same every time.
         """
         for idle in self._pool.idle():
-            self._save(idle.seq_id, idle.tokens)
+            self.keeper.save(idle, idle.tokens)
         lease, slot = self._take_over(lease), lease.slot
         self.drop_saved()
         if lease.source is None and slot.tokens and not slot.is_clean:
-            self._save(slot.seq_id, slot.tokens)
-            if self.store.has(slot.tokens):
+            self.keeper.save(slot, slot.tokens)
+            if self.keeper.is_restorable(slot.tokens):
                 self._clear(slot)
         return lease
 
@@ -182,7 +223,7 @@ class KvCache:
         Its cells are then where a copy brought back from memory would put them.
         """
         source, slot = lease.source, lease.slot
-        if source is None or not source.is_clean or not self.store.has(source.tokens):
+        if source is None or not source.is_clean or not self.keeper.is_saved(source):
             return lease
         if self._context.copy_prefix(source.seq_id, slot.seq_id, lease.n_keep) < lease.n_keep:
             return lease
@@ -200,17 +241,24 @@ class KvCache:
         if slot is None:
             return False
         slot.was_saved = True
-        self._save(slot.seq_id, slot.tokens)
+        self.keeper.save(slot, slot.tokens)
         return True
 
-    def save_now(self, slot: Slot) -> None:
-        """Copy a sequence to memory as it is, in the middle of a prompt."""
-        self._save(slot.seq_id, list(slot.tokens))
+    def save_now(self, slot: Slot, *, to_disk: bool) -> None:
+        """Copy a sequence to memory as it is, in the middle of a prompt.
+
+        Args:
+            to_disk: whether it is to be written too, for the prompt is long.
+        """
+        tokens = list(slot.tokens)
+        self.keeper.save(slot, tokens, is_end=False)
+        if to_disk:
+            self.keeper.write(tokens, "turn")
 
     def drop_saved(self) -> None:
         """Take the idle sequences out of the KV cache that have been copied to memory."""
         for slot in self._pool.idle():
-            if self.store.has(slot.tokens):
+            if self.keeper.is_saved(slot):
                 self._clear(slot)
 
     def make_room(self) -> bool:
@@ -222,7 +270,7 @@ class KvCache:
         idle = self._pool.oldest_idle()
         if idle is None:
             return False
-        self._save(idle.seq_id, idle.tokens, is_leaving=True)
+        self.keeper.save(idle, idle.tokens, is_leaving=True)
         self._clear(idle)
         return True
 
@@ -236,8 +284,15 @@ class KvCache:
         for slot in self._pool.idle():
             self._clear(slot)
         self.store.clear()
+        self.keeper.forget()
         on_disk = self.disk.clear()
         return n_entries + on_disk[0], n_bytes + on_disk[1]
+
+    def _clear(self, slot: Slot) -> None:
+        self._context.clear(slot.seq_id)
+        slot.tokens = []
+
+    # ------------------------------------------------------------ what is to be written
 
     def unsaved(self, idle_before_s: float | None = None) -> list[list[int]]:
         """Return the tokens of the sequences that only the KV cache has, running ones too.
@@ -248,33 +303,9 @@ class KvCache:
         return [
             list(slot.tokens)
             for slot in self._pool.slots
-            if slot.tokens and not self.store.has(slot.tokens)
+            if slot.tokens and not self.keeper.is_saved(slot)
             if idle_before_s is None or (not slot.busy and slot.idle_since_s <= idle_before_s)
         ]
-
-    def snapshot(self, tokens: Sequence[int]) -> bytearray | None:
-        """Return the state of exactly these tokens; None where no sequence begins with them."""
-        slot = next((slot for slot in self._pool.slots if self._covers(slot.tokens, tokens)), None)
-        if slot is not None:
-            if len(slot.tokens) == len(tokens):
-                return self._context.save_state(slot.seq_id)
-            n_kept = self._context.copy_prefix(slot.seq_id, self._spare.seq_id, len(tokens))
-            return self._spare_state(n_kept)
-        entry = next((entry for entry in self.store if self._covers(entry.tokens, tokens)), None)
-        if entry is None or len(entry.tokens) == len(tokens):
-            return entry.state if entry else None
-        n_kept = self._restore(self._spare, entry.tokens, entry.state, len(tokens))
-        return self._spare_state(n_kept)
-
-    def _covers(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
-        is_whole = common_prefix(held, tokens) == len(tokens)
-        return is_whole and (self.can_cut or len(held) == len(tokens))
-
-    def _spare_state(self, n_kept: int) -> bytearray | None:
-        """Return the state of the spare sequence and clear it."""
-        state = self._context.save_state(self._spare.seq_id) if n_kept else None
-        self._context.clear(self._spare.seq_id)
-        return state
 
     def closest(self, lease: Lease, tokens: Sequence[int]) -> Sequence[int] | None:
         """Return the cached prompt that shares the most with this one, or the latest one.
@@ -285,41 +316,12 @@ class KvCache:
         """
         slots = sorted(self._pool.slots, key=lambda slot: slot.last_used)
         held = [_held(slot, lease) for slot in reversed(slots)]
-        held += [entry.tokens for entry in reversed(list(self.store))]
+        held += [unpack(packed) for packed in self.store.like(tokens)]
         held = [other for other in held if other]
         on_disk = self.disk.tokens_like(tokens)
         if on_disk is not None:
             held.append(on_disk)
         return max(held, key=lambda other: common_prefix(other, tokens), default=None)
-
-    def _clear(self, slot: Slot) -> None:
-        self._context.clear(slot.seq_id)
-        slot.tokens = []
-
-    def _save(self, seq_id: int, tokens: list[int], *, is_leaving: bool = False) -> None:
-        """Copy a sequence to memory, or to the disk if it is leaving and memory cannot take it."""
-        if len(tokens) < MIN_USEFUL_TOKENS or self.store.has(tokens):
-            return
-        n_bytes = self._context.state_bytes(seq_id)
-        is_wanted = self.store.wants(tokens, n_bytes)
-        if not is_wanted and (not is_leaving or self.disk.covers(tokens)):
-            return
-        dropped = self.store.make_room(tokens, n_bytes) if is_wanted else []
-        state = self._context.save_state(seq_id)
-        if state is not None and is_wanted:
-            self.store.put(MemoryEntry(tokens, state))
-        elif state is not None:
-            dropped.append(MemoryEntry(tokens, state))
-        for entry in dropped:
-            self.disk.offer(entry)
-
-    def _restore(self, slot: Slot, tokens: Sequence[int], state: bytearray, n_keep: int) -> int:
-        """Make a sequence hold the first `n_keep` of `tokens`, whose state it is given."""
-        self._context.clear(slot.seq_id)
-        while not self._context.load_state(slot.seq_id, state, len(tokens)):
-            if not self.make_room():
-                return 0
-        return self._context.keep_prefix(slot.seq_id, n_keep)
 
 
 def _held(slot: Slot, lease: Lease) -> Sequence[int]:

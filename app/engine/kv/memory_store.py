@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.engine.kv.state_shape import StateShape
-from app.promptcache import PAGE_TOKENS, Link, PageIndex, PrefixIndex, Snapshot, follow, pack
+from app.promptcache import PAGE_TOKENS, EndIndex, Link, PageIndex, Snapshot, follow, pack
 from app.promptcache.token_bytes import TOKEN_BYTES
 
 MIN_USEFUL_TOKENS = 16
@@ -25,6 +25,7 @@ class MemoryBlock:
     """Rows of consecutive tokens.
 
     Args:
+        block_id: names it in the index.
         packed: all tokens up to its end.
         start: position of its first token, at the beginning of a page.
         rows: the attention rows of its tokens, one after the other.
@@ -34,6 +35,7 @@ class MemoryBlock:
         used: when it was used last, as a count of uses.
     """
 
+    block_id: str
     packed: bytes
     start: int
     rows: memoryview
@@ -58,12 +60,14 @@ class MemoryState:
     """What layers without rows hold after some tokens.
 
     Args:
+        state_id: names it in the index.
         packed: these tokens.
         data: llama.cpp's bytes.
         is_head: whether it stands where instructions and tools end; such go last.
         used: when it was used last, as a count of uses.
     """
 
+    state_id: str
     packed: bytes
     data: memoryview
     is_head: bool = False
@@ -102,7 +106,7 @@ class MemoryStore:
         self._max_block_bytes = max_block_bytes
         self._blocks: dict[str, MemoryBlock] = {}
         self._states: dict[str, MemoryState] = {}
-        self._states_index = PrefixIndex()
+        self._states_index = EndIndex()
         self._ids = map(str, itertools.count(1))
         self._clock = itertools.count(1)
         self.n_bytes = 0
@@ -121,7 +125,7 @@ class MemoryStore:
     def clear(self) -> None:
         """Forget all."""
         self.index = PageIndex()
-        self._states_index = PrefixIndex()
+        self._states_index = EndIndex()
         self._blocks.clear()
         self._states.clear()
         self.n_bytes = 0
@@ -139,22 +143,15 @@ class MemoryStore:
     def states_of(self, packed: bytes) -> Iterator[MemoryState]:
         """Yield the states all of whose tokens lead a prompt, the longest first."""
         for state_id in self._states_index.prefixes_of(packed):
-            state = self._states[state_id]
-            if packed.startswith(state.packed):
-                yield state
+            yield self._states[state_id]
 
-    def state_at(self, packed: bytes) -> MemoryState | None:
-        """Return the state after exactly these tokens."""
-        first = next(self.states_of(packed), None)
-        return first if first is not None and len(first.packed) == len(packed) else None
-
-    def mark_used(self, links: Sequence[Link], state: MemoryState | None = None) -> None:
-        """Make blocks, and a state, the most recently used ones."""
+    def mark_used(self, links: Sequence[Link], state: object = None) -> None:
+        """Make blocks, and a state, the most recently used ones; other tiers' are left out."""
         now = next(self._clock)
         for link in links:
             if link.tier == 0:
                 self._blocks[link.block_id].used = now
-        if state is not None:
+        if isinstance(state, MemoryState):
             state.used = now
 
     # ------------------------------------------------------------ changes
@@ -172,30 +169,28 @@ class MemoryStore:
             self._blocks[link.block_id].used = now
         for block in self._split(packed, snapshot, n_head):
             block.used = now
-            block_id = next(self._ids)
-            self._blocks[block_id] = block
-            self.index.add(block_id, block.packed, block.start)
+            self._blocks[block.block_id] = block
+            self.index.add(block.block_id, block.packed, block.start)
             self.n_bytes += block.n_bytes
         if snapshot.state is not None:
             is_head = snapshot.n_tokens == n_head
-            self._put_state(MemoryState(packed, memoryview(snapshot.state), is_head, now))
+            data = memoryview(snapshot.state)
+            self._put_state(MemoryState(next(self._ids), packed, data, is_head, now))
 
     def _put_state(self, state: MemoryState) -> None:
-        older = [
-            (state_id, self._states[state_id])
-            for state_id in self._states_index.prefixes_of(state.packed)
-            if state.packed.startswith(self._states[state_id].packed)
-        ]
-        for state_id, other in older:
+        """Take a state in; of the conversation that it belongs to, the last few stay."""
+        older = list(self.states_of(state.packed))
+        passing = []
+        for other in older:
             if other.packed == state.packed:
                 state.is_head = state.is_head or other.is_head
-                self._drop_state(state_id)
-        passing = [each for each in older if not each[1].is_head and each[0] in self._states]
-        for state_id, _ in passing[_STATES_OF_A_CONVERSATION - 1 :]:
-            self._drop_state(state_id)
-        state_id = next(self._ids)
-        self._states[state_id] = state
-        self._states_index.add(state_id, state.packed)
+                self._drop_state(other)
+            elif not other.is_head:
+                passing.append(other)
+        for other in passing[_STATES_OF_A_CONVERSATION - 1 :]:
+            self._drop_state(other)
+        self._states[state.state_id] = state
+        self._states_index.add(state.state_id, state.packed)
         self.n_bytes += state.n_bytes
 
     def _split(self, packed: bytes, snapshot: Snapshot, n_head: int) -> Iterator[MemoryBlock]:
@@ -210,6 +205,7 @@ class MemoryStore:
                 end = head_end
             block = snapshot_part(self._shape, snapshot, start, end)
             yield MemoryBlock(
+                next(self._ids),
                 packed[: end * TOKEN_BYTES],
                 start,
                 memoryview(bytes(block.rows)),
@@ -219,47 +215,56 @@ class MemoryStore:
             )
             start = end
 
-    def make_room(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
-        """Evict until so much fits: the least recently used, heads last, ends before beginnings.
+    def victims(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
+        """Return what to drop until so much fits: what was not used longest, heads last.
+
+        Of what was used at once, ends go before beginnings.
 
         Args:
             kept: blocks that stay.
-
-        Returns:
-            What was evicted.
         """
-        stays = {link.block_id for link in kept if link.tier == 0}
-        evicted: list[MemoryBlock | MemoryState] = []
-        if self.n_bytes + n_bytes <= self.capacity_bytes:
-            return evicted
-        candidates: list[tuple[tuple[bool, int, int], str]] = [
-            ((each.is_head, each.used, -each.end), block_id)
-            for block_id, each in self._blocks.items()
-            if block_id not in stays
+        excess = self.n_bytes + n_bytes - self.capacity_bytes
+        if excess <= 0:
+            return []
+        stays = [self._blocks[link.block_id] for link in kept if link.tier == 0]
+        found: list[MemoryBlock | MemoryState] = []
+        everything: list[MemoryBlock | MemoryState] = [
+            *self._blocks.values(),
+            *self._states.values(),
         ]
-        candidates += [
-            ((each.is_head, each.used, -each.end), state_id)
-            for state_id, each in self._states.items()
-        ]
-        for _, its_id in sorted(candidates):
-            if self.n_bytes + n_bytes <= self.capacity_bytes:
+        for each in sorted(everything, key=lambda each: (each.is_head, each.used, -each.end)):
+            if excess <= 0:
                 break
-            evicted.append(self._drop(its_id))
-        return evicted
+            if each not in stays:
+                found.append(each)
+                excess -= each.n_bytes
+        return found
 
-    def _drop(self, its_id: str) -> MemoryBlock | MemoryState:
-        if its_id in self._states:
-            return self._drop_state(its_id)
-        block = self._blocks.pop(its_id)
-        self.index.remove(its_id)
-        self.n_bytes -= block.n_bytes
-        return block
+    def drop(self, dropped: Sequence[MemoryBlock | MemoryState]) -> None:
+        """Forget blocks and states."""
+        for each in dropped:
+            if isinstance(each, MemoryState):
+                self._drop_state(each)
+            else:
+                del self._blocks[each.block_id]
+                self.index.remove(each.block_id)
+                self.n_bytes -= each.n_bytes
 
-    def _drop_state(self, state_id: str) -> MemoryState:
-        state = self._states.pop(state_id)
-        self._states_index.remove(state_id)
+    def _drop_state(self, state: MemoryState) -> None:
+        del self._states[state.state_id]
+        self._states_index.remove(state.state_id)
         self.n_bytes -= state.n_bytes
-        return state
+
+    def like(self, tokens: Sequence[int]) -> Iterator[bytes]:
+        """Yield the packed tokens of the block that shares the most with a prompt, or the latest.
+
+        Nothing where there is none.
+        """
+        links = self.chain(tokens)
+        if links:
+            yield self._blocks[links[-1].block_id].packed
+        elif self._blocks:
+            yield max(self._blocks.values(), key=lambda block: (block.used, block.end)).packed
 
 
 def snapshot_part(shape: StateShape, snapshot: Snapshot, start: int, end: int) -> Snapshot:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from app.engine.kv.disk_tier import Disk, DiskCacheTier, LogBuffer
+from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Model, build_version
 from app.engine.prompt.generated_turns import GeneratedTurns, from_bytes, to_bytes
 from app.engine.system.file_digest import file_digest
@@ -22,11 +23,17 @@ _STATE_PARAMS = ("flash_attn", "type_k", "type_v", "rope_freq_base", "rope_freq_
 
 
 def open_disk(
-    command: Load, model: Model, turns: GeneratedTurns, *, is_busy: Callable[[], bool]
+    command: Load,
+    model: Model,
+    shape: StateShape,
+    turns: GeneratedTurns,
+    *,
+    is_busy: Callable[[], bool],
 ) -> DiskCacheTier:
     """Return the disk tier of a model, and let `turns` know the answers that are in it.
 
     Args:
+        shape: what of the model's state is kept how.
         is_busy: whether requests run now, so that writing has to keep out of their way.
     """
     cache, path = command.cache, Path(command.model_path)
@@ -36,10 +43,10 @@ def open_disk(
     store = DiskStore(
         Path(cache.folder),
         path.name,
-        fingerprint(path, model, command.params),
+        fingerprint(path, model, shape, command.params),
         capacity_bytes=cache.disk_cache_mb * _MIB,
         daily_write_bytes=cache.disk_daily_write_mb * _MIB,
-        can_cut=not model.is_recurrent,
+        can_cut=False,
         notify=log.add,
     )
     writer = DiskWriter(
@@ -50,11 +57,11 @@ def open_disk(
         if turn is not None:
             turns.remember(turn)
     return DiskCacheTier(
-        Disk(store, writer), log=log, extra_of=lambda tokens: _extra(turns, tokens)
+        Disk(store, writer), shape, log=log, extra_of=lambda tokens: _extra(turns, tokens)
     )
 
 
-def fingerprint(path: Path, model: Model, params: LoadParams) -> str:
+def fingerprint(path: Path, model: Model, shape: StateShape, params: LoadParams) -> str:
     """Return what has to be equal for a state to fit: the model, the build, the KV cache.
 
     The context's size counts only where a model has two sets of rope factors to choose from.
@@ -63,7 +70,8 @@ def fingerprint(path: Path, model: Model, params: LoadParams) -> str:
     n_short = model.n_ctx_short_rope
     has_long_rope = n_short is not None and params.n_ctx > n_short
     changed_ns = path.stat().st_mtime_ns
-    parts = (file_digest(path), changed_ns, build_version(), chosen, has_long_rope)
+    kept = (shape.token_bytes, shape.window_token_bytes, shape.is_whole)
+    parts = (file_digest(path), changed_ns, build_version(), chosen, has_long_rope, kept)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
 
 

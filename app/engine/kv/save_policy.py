@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from app.engine.kv.conversation_ends import ConversationEnd
 from app.engine.kv.disk_tier import Save
-from app.engine.kv.hit_counts import Hit
 from app.engine.kv.kv_cache import KvCache
-from app.engine.kv.memory_store import MemoryEntry
 from app.promptcache import Role
 
 MIN_BOUNDARY_TOKENS = 64
@@ -29,8 +28,8 @@ class SavePolicy:
 
     Args:
         kv_cache: where the sequences are.
-        save_after_s: seconds until an idle conversation is written to disk. One that is mostly
-            there already waits ten times as long: it would be written anew after every turn.
+        save_after_s: seconds until an idle conversation is written to disk. One of which the disk
+            has an older state waits ten times as long, until what came since weighs as much.
         min_boundary_tokens: shorter beginnings are not worth an entry of their own.
         max_boundary_bytes: what the tokens of those that wait may take, at 4 bytes each.
     """
@@ -49,17 +48,15 @@ class SavePolicy:
         self._max_boundary_bytes = max_boundary_bytes
         self._boundaries: list[array[int]] = []
         self._tried: list[bytes] = []
+        self._offers: list[tuple[ConversationEnd, Save]] = []
         self._checked_s = 0.0
 
     # ------------------------------------------------------------ beginnings
 
-    def note_boundaries(self, tokens: Sequence[int], n_system: int, hit: Hit) -> None:
+    def note_boundaries(self, tokens: Sequence[int], places: Iterable[int]) -> None:
         """Note where prompts branch: after the system prefix, and where this one did."""
         if not self._kv_cache.disk.is_on:
             return
-        places = [n_system]
-        if abs(hit.n_branch - n_system) >= _NEARBY_TOKENS:
-            places.append(hit.n_branch)
         for place in places:
             boundary = array("i", tokens[:place])
             if place >= self._min_boundary_tokens and boundary not in self._boundaries:
@@ -103,10 +100,11 @@ class SavePolicy:
         return True
 
     def _large(self, idle_before_s: float) -> Iterator[list[int]]:
-        disk = self._kv_cache.disk
-        for tokens in self._kv_cache.unsaved(idle_before_s) if disk.is_on else ():
+        keeper = self._kv_cache.keeper
+        is_on = self._kv_cache.disk.is_on
+        for tokens in self._kv_cache.unsaved(idle_before_s) if is_on else ():
             is_long = len(tokens) >= self._min_boundary_tokens
-            if is_long and _digest(tokens) not in self._tried and not disk.covers(tokens):
+            if is_long and _digest(tokens) not in self._tried and not keeper.is_on_disk(tokens):
                 yield tokens
 
     def submit_due(self) -> None:
@@ -117,24 +115,44 @@ class SavePolicy:
         self._checked_s = now_s
         self._kv_cache.disk.count_written()
         self._retry_refused(now_s)
-        for entry in self._kv_cache.store:
-            if not entry.was_offered and self._left_s(entry, now_s) <= 0:
-                self._kv_cache.disk.offer(entry)
+        for end in self._kv_cache.keeper.ends:
+            if not end.was_offered and self._left_s(end, now_s) <= 0:
+                self._offer(end)
 
-    def _left_s(self, entry: MemoryEntry, now_s: float) -> float:
-        """Return for how long an entry stays in memory only."""
-        left_s = entry.since_s + self._save_after_s - now_s
+    def _offer(self, end: ConversationEnd) -> None:
+        end.was_offered = True
+        save = self._save(end.tokens, "turn")
+        if save is not None and save.job is not None:
+            self._offers.append((end, save))
+
+    def _left_s(self, end: ConversationEnd, now_s: float) -> float:
+        """Return for how long a conversation stays in memory only."""
+        left_s = end.since_s + self._save_after_s - now_s
         if left_s > 0:
             return left_s
-        found = self._kv_cache.disk.find(entry.tokens)
-        is_mostly_there = found is not None and found.n_shared >= _MOSTLY * len(entry.tokens)
-        return left_s + (_REWRITE_PATIENCE - 1) * self._save_after_s * is_mostly_there
+        return left_s + (_REWRITE_PATIENCE - 1) * self._save_after_s * self._is_mostly_there(end)
+
+    def _is_mostly_there(self, end: ConversationEnd) -> bool:
+        """Whether the disk has a state of the conversation that weighs more than what came since.
+
+        It would be written anew after every turn; rows are written only once.
+        """
+        shape = self._kv_cache.shape
+        known = self._kv_cache.disk.states(end.tokens)[:1] if shape.needs_state else []
+        if not known:
+            return False
+        if shape.is_whole:
+            return known[0].n_tokens >= _MOSTLY * len(end.tokens)
+        return (len(end.tokens) - known[0].n_tokens) * shape.token_bytes < shape.state_bytes
 
     def _retry_refused(self, now_s: float) -> None:
         """Offer again later what the disk did not take."""
-        for entry in self._kv_cache.disk.take_refused():
-            entry.was_offered = False
-            entry.since_s = now_s + _RETRY_S - self._save_after_s
+        done = [offer for offer in self._offers if offer[1].is_done]
+        self._offers = [offer for offer in self._offers if offer not in done]
+        for end, save in done:
+            if not save.is_there:
+                end.was_offered = False
+                end.since_s = now_s + _RETRY_S - self._save_after_s
 
     def next_work_s(self) -> float | None:
         """Return how long there is nothing to do; None where that is for ever."""
@@ -142,8 +160,9 @@ class SavePolicy:
         if not disk.is_on:
             return None
         now_s = time.monotonic()
-        waits = [self._left_s(e, now_s) for e in self._kv_cache.store if not e.was_offered]
-        if disk.has_pending:
+        ends = [end for end in self._kv_cache.keeper.ends if not end.was_offered]
+        waits = [self._left_s(end, now_s) for end in ends]
+        if disk.has_pending or self._offers:
             waits.append(_DISK_CHECK_S)
         if any(self._large(now_s)):
             waits.append(self._save_after_s)
@@ -162,9 +181,9 @@ class SavePolicy:
         """
         store = self._kv_cache.store
         dropped = len(store), store.n_bytes
-        if self._kv_cache.disk.is_on:
-            for entry in store:
-                self._kv_cache.disk.offer(entry)
+        for end in self._kv_cache.keeper.ends if self._kv_cache.disk.is_on else ():
+            if not end.was_offered:
+                self._offer(end)
         store.clear()
         return dropped
 
@@ -173,12 +192,7 @@ class SavePolicy:
         return self._save(tokens, "profile" if profile else "boundary", profile)
 
     def _save(self, tokens: Sequence[int], role: Role, profile: str = "") -> Save | None:
-        disk = self._kv_cache.disk
-        if not disk.is_on:
-            return None
-        is_there = disk.covers(tokens) and not profile
-        state = None if is_there else self._kv_cache.snapshot(tokens)
-        return disk.save(tokens, state, role, profile)
+        return self._kv_cache.keeper.write(tokens, role, profile)
 
     def save_all(self) -> None:
         """Write what is only in memory, the latest first; the process is about to end."""
@@ -187,8 +201,8 @@ class SavePolicy:
             return
         ends_s = time.monotonic() + _LAST_WRITES_S
         disk.unthrottle()
-        entries = [list(entry.tokens) for entry in self._kv_cache.store]
-        for tokens in [*self._kv_cache.unsaved(), *reversed(entries)]:
+        ends = [end.tokens.tolist() for end in self._kv_cache.keeper.ends]
+        for tokens in [*self._kv_cache.unsaved(), *reversed(ends)]:
             self._save_before(ends_s, tokens, "turn")
         for boundary in reversed(self._boundaries):
             self._save_before(ends_s, boundary.tolist(), "boundary")

@@ -28,6 +28,8 @@ class Slot:
             been alone.
         was_saved: whether it was copied to memory, or found not worth it, since it went idle.
         idle_since_s: when it went idle, in seconds of the monotonic clock.
+        n_head: leading tokens that are instructions and tools.
+        n_kept: leading tokens that later prompts can begin with; None for all.
     """
 
     seq_id: int
@@ -37,6 +39,8 @@ class Slot:
     is_clean: bool = False
     was_saved: bool = False
     idle_since_s: float = 0.0
+    n_head: int = 0
+    n_kept: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +11,8 @@ import numpy.typing as npt
 from app.engine.llama.bindings import lib
 from app.engine.llama.library import because, forget_errors
 from app.engine.llama.model import Model
+from app.engine.llama.sequence_states import SequenceStates
+from app.engine.llama.state_probe import probe
 from app.engine.system.threads import usable_threads
 from app.errors import ModelLoadFailed
 from app.parameters.cache_types import GGML_TYPES
@@ -48,7 +48,7 @@ class BatchPart:
     n_logits: int
 
 
-class Context:
+class Context(SequenceStates):
     """A llama.cpp context: the KV cache of all sequences and the batch that fills it.
 
     Args:
@@ -57,6 +57,11 @@ class Context:
         n_seq_max: sequences in the KV cache.
         n_threads: to compute with, unless `params` says; never more than there are processors.
         n_more_outputs: rows of logits a step may have besides one for each sequence.
+        swa_full: whether layers with a sliding window get room for `n_ctx` tokens, not only for
+            what the windows of all sequences and one step need.
+
+    Attributes:
+        spare: the last sequence; no request uses it.
     """
 
     def __init__(
@@ -67,6 +72,7 @@ class Context:
         n_seq_max: int,
         n_threads: int,
         n_more_outputs: int = 0,
+        swa_full: bool = False,
     ) -> None:
         raw = lib.llama_context_default_params()
         raw.n_ctx = params.n_ctx
@@ -83,6 +89,7 @@ class Context:
         raw.type_k = GGML_TYPES[params.type_k]
         raw.type_v = GGML_TYPES[params.type_v]
         raw.kv_unified = True
+        raw.swa_full = swa_full
         raw.no_perf = True
         forget_errors()
         handle = lib.llama_init_from_model(model.handle, raw)
@@ -92,13 +99,13 @@ class Context:
                 f"(n_ctx {params.n_ctx}, type_k {params.type_k}, type_v {params.type_v})"
                 f"{because()}"
             )
-        self.handle: Any = handle
-        self._memory: Any = lib.llama_get_memory(handle)
+        super().__init__(handle)
         self._n_swa = model.n_swa
         self._n_vocab = model.n_vocab
         self.n_ctx: int = lib.llama_n_ctx(handle)
         self.n_batch: int = lib.llama_n_batch(handle)
         self.n_seq_max = n_seq_max
+        self.spare = n_seq_max - 1
         self.n_threads: int = lib.llama_n_threads(handle)
         self.n_threads_batch: int = lib.llama_n_threads_batch(handle)
         self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
@@ -190,42 +197,29 @@ class Context:
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         return self.keep_prefix(target, n_keep)
 
-    def state_bytes(self, seq_id: int) -> int:
-        """Return the size of a sequence's state in bytes."""
-        size: int = lib.llama_state_seq_get_size(self.handle, seq_id)
-        return size
+    def learn_layout(self, tokens: Sequence[int]) -> None:
+        """Learn what a state looks like from one of some tokens; all sequences must be empty.
 
-    def save_state(self, seq_id: int) -> bytearray | None:
-        """Return a copy of a sequence's state; None where there is no memory for one."""
-        try:
-            state = bytearray(self.state_bytes(seq_id))
-        except MemoryError:
-            return None
-        written = lib.llama_state_seq_get_data(self.handle, _buffer(state), len(state), seq_id)
-        return state if written == len(state) else None
+        Args:
+            tokens: `N_PROBED` ids, no two alike; they are decoded, and the logits of the last
+                one remain.
 
-    def load_state(self, seq_id: int, state: bytearray, n_tokens: int) -> bool:
-        """Make a cleared sequence what it was at `save_state`.
-
-        Returns:
-            False where the KV cache has no room for it, or it is not a state of `n_tokens`
-            tokens; the sequence is clear then.
+        Raises:
+            DecodeFailed: llama.cpp reported a fatal error.
         """
-        n_read = lib.llama_state_seq_set_data(self.handle, _buffer(state), len(state), seq_id)
-        if n_read and lib.llama_memory_seq_pos_max(self._memory, seq_id) == n_tokens - 1:
-            return True
-        self.clear(seq_id)
-        return False
-
-    def clear(self, seq_id: int) -> None:
-        """Drop all tokens of a sequence."""
-        lib.llama_memory_seq_rm(self._memory, seq_id, -1, -1)
+        try:
+            if self.decode([BatchPart(self.spare, 0, tokens, n_logits=1)]) != DECODE_OK:
+                raise ValueError("the tokens could not be decoded")
+            if self.spare == 0:
+                raise ValueError("there is no second sequence")
+            self.layout = probe(self, self.spare, 0, self._n_swa)
+            self.layout_error = ""
+        except (ValueError, MemoryError) as error:
+            self.layout, self.layout_error = None, str(error) or "there is no memory for it"
+        finally:
+            self.clear(self.spare)
 
     def close(self) -> None:
         """Free the batch and the context."""
         lib.llama_batch_free(self._batch)
         lib.llama_free(self.handle)
-
-
-def _buffer(state: bytearray) -> Any:
-    return (ctypes.c_uint8 * len(state)).from_buffer(state)

@@ -18,6 +18,8 @@ from app.engine.scheduling.request import Request
 from app.engine.scheduling.scheduler import Scheduler
 from app.protocol import Started
 
+_WORTH_A_STATE = 32
+
 
 class Admission:
     """Starts requests.
@@ -69,8 +71,8 @@ class Admission:
         hit = self._kv_cache.restore_prefix(lease, known)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
-        if not self._kv_cache.can_cut and request.n_past < request.n_system < len(known):
-            request.checkpoint = request.n_system
+        lease.slot.n_head = request.n_system
+        request.checkpoints = self._checkpoints(request, hit)
         if is_first:
             self._announce(request, hit)
             self._generation.begin(request)
@@ -80,6 +82,27 @@ class Admission:
             return
         if request.sampler is None and request.slot is not None:
             request.sampler = self._sampler(request)
+
+    def _branches(self, request: Request, hit: Hit) -> set[int]:
+        """Return where prompts part: after the system prefix, and where this one leaves others.
+
+        Where a sequence can be cut anywhere, that needs no place of its own.
+        """
+        if self._kv_cache.shape.can_cut or hit.n_matched < hit.n_tokens + _WORTH_A_STATE:
+            return {request.n_system}
+        return {request.n_system, hit.n_matched}
+
+    def _checkpoints(self, request: Request, hit: Hit) -> dict[int, bool]:
+        """Return where the sequence is saved during prefill, and whether the disk has it at once.
+
+        That is where later prompts may go on in another way, if nothing else than a saved state
+        lets them, and now and then in a long prefill, which may be cancelled or crash.
+        """
+        shape, n_end = self._kv_cache.shape, len(request.reusable)
+        places = dict.fromkeys(range(hit.n_tokens, n_end, self._kv_cache.n_progress()), True)
+        if not shape.can_cut:
+            places = dict.fromkeys([*self._branches(request, hit), *request.places], False) | places
+        return {at: places[at] for at in sorted(places) if hit.n_tokens < at < n_end}
 
     def _sampler(self, request: Request) -> Sampler:
         sampler = Sampler(stages(request.sampling), self._model)
@@ -94,7 +117,7 @@ class Admission:
             if not request.is_scored:  # else nothing was looked for
                 self._kv_cache.hits.count(hit)
             self._save_policy.note_boundaries(
-                request.tokens[: request.n_prompt - 1], request.n_system, hit
+                request.tokens[: request.n_prompt - 1], self._branches(request, hit)
             )
             self._outbox.post(
                 Started(

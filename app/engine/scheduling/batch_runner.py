@@ -137,8 +137,9 @@ class BatchRunner:
         request.n_past = start + item.n_tokens
         if slot is not None:
             slot.tokens += request.tokens[start : request.n_past]
-            if request.n_past == request.checkpoint:
-                self._kv_cache.save_now(slot)
+            to_disk = request.checkpoints.pop(request.n_past, None)
+            if to_disk is not None:
+                self._kv_cache.save_now(slot, to_disk=to_disk)
         if request.report_progress and not request.clock.first_token_s:
             self._outbox.post(_progress(request))
 

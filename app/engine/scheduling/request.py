@@ -55,6 +55,7 @@ class Request:
         report_progress: whether the client wants to see the prefill advance.
         prompt_text: the prompt as the template wrote it.
         n_system: leading tokens that depend on the instructions and tools only.
+        places: lengths after which later prompts may go on in another way.
         profile: the profile that a prefill belongs to.
         explains: whether the client wants to know where the prompt parts from the cached ones.
         miss: where that is, as the request found them when it started.
@@ -62,8 +63,8 @@ class Request:
         n_cached: prompt tokens that were there before the request came.
         tier: where these were.
         restore_ms: what bringing them back took, in milliseconds.
-        checkpoint: a length at which the sequence is to be saved on its way, for models whose
-            memory cannot be cut; 0 is none.
+        checkpoints: lengths at which the sequence is to be saved on its way, in their order, and
+            whether the disk is to have it at once.
         guide: holds the answer to a grammar; None leaves it free.
         speculates: whether speculative decoding is wanted.
         speculator: makes drafts, once the request runs.
@@ -90,6 +91,7 @@ class Request:
     sampler: TokenSampler | None = None
     prompt_text: str = ""
     n_system: int = 0
+    places: tuple[int, ...] = ()
     profile: str = ""
     explains: bool = False
     miss: CacheMiss | None = None
@@ -97,7 +99,7 @@ class Request:
     n_cached: int = 0
     tier: str = "none"
     restore_ms: float = 0.0
-    checkpoint: int = 0
+    checkpoints: dict[int, bool] = field(default_factory=dict)
     guide: Guide | None = None
     speculates: bool = False
     speculator: Speculator | None = None
@@ -149,8 +151,8 @@ class Request:
         """
         if self.is_scored:
             n_tokens = min(n_tokens, ROWS_PER_STEP)
-        left = self.checkpoint - self.n_past
-        return min(n_tokens, left) if left > 0 else n_tokens
+        next_checkpoint = next((at for at in self.checkpoints if at > self.n_past), 0)
+        return min(n_tokens, next_checkpoint - self.n_past) if next_checkpoint else n_tokens
 
     def usage(self) -> Usage:
         """Return the token counts so far."""

@@ -8,7 +8,7 @@ from itertools import islice
 
 from app.promptcache.entries.entry import Entry, id_of
 from app.promptcache.entries.prefix_index import PrefixIndex
-from app.promptcache.page_index import PageIndex, page_names
+from app.promptcache.page_index import EndIndex, PageIndex, page_names
 from app.promptcache.token_bytes import n_shared
 
 
@@ -29,6 +29,7 @@ class EntryTable:
         self._indexes: dict[str, PrefixIndex] = {}
         self._last_pages: dict[str, bytes] = {}
         self.blocks = PageIndex()
+        self.window_ends = EndIndex()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._entries.values()))
@@ -55,7 +56,9 @@ class EntryTable:
         self.pop(entry.entry_id)
         self._entries[entry.entry_id] = entry
         if entry.kind == "block":
-            self.blocks.add(entry.entry_id, entry.tokens, entry.start)
+            self.blocks.add(entry.entry_id, entry.tokens, entry.start, entry.window_start)
+            if entry.window_start < entry.n_tokens:
+                self.window_ends.add(entry.entry_id, entry.tokens)
             entry.tokens = b""
         else:
             self._index(entry.form).add(entry.entry_id, entry.tokens)
@@ -69,6 +72,7 @@ class EntryTable:
             self._last_pages.pop(entry_id, None)
             if entry.kind == "block":
                 self.blocks.remove(entry_id)
+                self.window_ends.remove(entry_id)
             else:
                 self._index(entry.form).remove(entry_id)
         return entry
@@ -77,9 +81,7 @@ class EntryTable:
         """Make an entry the most recently used one."""
         entry.last_used_s = used_s
         self._entries[entry.entry_id] = self._entries.pop(entry.entry_id)
-        if entry.kind == "block":
-            self.blocks.refresh(entry.entry_id)
-        else:
+        if entry.kind == "state":
             self._index(entry.form).refresh(entry.entry_id)
 
     def unreachable(self) -> set[str]:

@@ -46,6 +46,7 @@ class EntryWriter:
         write_budget: counts what is written.
         write_errors: says whether to try at all.
         min_tokens: shorter lists are not kept.
+        max_block_bytes: rows that one block may have; it has one page at least.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class EntryWriter:
         write_errors: WriteErrors,
         *,
         min_tokens: int,
+        max_block_bytes: int,
     ) -> None:
         self._model_folder = model_folder
         self._room = room
         self._write_budget = write_budget
         self._write_errors = write_errors
         self._min_tokens = min_tokens
+        self._max_block_bytes = max_block_bytes
         self._write_lock = threading.Lock()
 
     def open(self) -> None:
@@ -157,12 +160,7 @@ class EntryWriter:
     def _missing(self, draft: SnapshotDraft) -> list[EntryDraft] | None:
         """Return the entries that the disk lacks; None where they would be of no use."""
         table, snapshot = self._model_folder.table, draft.snapshot
-
-        def window_start_of(its_id: str) -> int:
-            entry = table.get(its_id)
-            return 0 if entry is None else entry.window_start
-
-        spans = missing_spans(draft.packed, snapshot, table.blocks, window_start_of)
+        spans = missing_spans(draft.packed, snapshot, table.blocks, self._max_block_bytes)
         if spans is None and not self._is_whole(draft):
             return None
         rows = SnapshotRows(snapshot)

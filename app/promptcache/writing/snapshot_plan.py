@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 from app.promptcache.entry_header import EntryBody, n_bytes_of
 from app.promptcache.page_index import PAGE_TOKENS, PageIndex, follow, page_names
@@ -32,6 +33,8 @@ class SnapshotRows:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         n_tokens = snapshot.n_tokens
+        if snapshot.start % PAGE_TOKENS and snapshot.start != n_tokens:
+            raise ValueError(f"rows from {snapshot.start} on do not begin at a page")
         self.token_bytes = _row_bytes(snapshot.rows, snapshot.start, n_tokens)
         self.window_token_bytes = _row_bytes(snapshot.window_rows, snapshot.window_start, n_tokens)
 
@@ -62,19 +65,13 @@ def _rows(rows: Bytes, first: int, start: int, end: int, row_bytes: int) -> Byte
 
 
 def missing_spans(
-    packed: bytes,
-    snapshot: Snapshot,
-    blocks: PageIndex,
-    window_start_of: Callable[[str], int],
-    *,
-    most_bytes: int = MAX_BLOCK_BYTES,
+    packed: bytes, snapshot: Snapshot, blocks: PageIndex, most_bytes: int
 ) -> list[Span] | None:
     """Return the blocks that are to be written, so that all rows of a snapshot are held.
 
     Args:
         packed: the snapshot's tokens, from position 0.
         blocks: those that are there.
-        window_start_of: returns the position of a block's first window row.
         most_bytes: rows that a block may have; it has one page at least.
 
     Returns:
@@ -85,51 +82,44 @@ def missing_spans(
     """
     rows = SnapshotRows(snapshot)
     links = follow(packed, [blocks])
-    n_held = links[-1].end if links else 0
-    if n_held < snapshot.start:
+    if (links[-1].end if links else 0) < snapshot.start:
         return None
+    if snapshot.start == snapshot.n_tokens:
+        return []
     size = max(1, rows.token_bytes + rows.window_token_bytes)
     n_pages = max(1, most_bytes // size // PAGE_TOKENS)
-    holders = list(_holders(packed, blocks))
-    spans = []
-    if n_held < snapshot.n_tokens:
-        for start, end in _gaps(holders, n_held // PAGE_TOKENS, snapshot.n_tokens):
-            spans += list(_cut(start, end, n_pages, snapshot.window_start))
-    starts = [(span.end, span.window_start) for span in spans]
-    starts += [
-        (min((page + 1) * PAGE_TOKENS, snapshot.n_tokens), window_start_of(block_id))
-        for page, block_id in enumerate(holders)
-        if block_id is not None
+    held = list(_are_held(packed, snapshot, blocks))
+    gaps = _gaps(held, snapshot.start // PAGE_TOKENS, snapshot.n_tokens)
+    return [
+        span for start, end in gaps for span in _cut(start, end, n_pages, snapshot.window_start)
     ]
-    is_held = _window_start(starts, snapshot.n_tokens) <= snapshot.window_start
-    if not is_held and snapshot.start < snapshot.n_tokens:
-        spans = _with_window(spans, snapshot)
-    return spans
 
 
-def _holders(packed: bytes, blocks: PageIndex) -> Iterator[str | None]:
-    """Yield a block that holds each page, None where none does; the last page may be incomplete."""
-    name, n_bytes = b"", 0
+def _are_held(packed: bytes, snapshot: Snapshot, blocks: PageIndex) -> Iterator[bool]:
+    """Yield whether a block holds each page with the window rows that the snapshot has of it.
+
+    The last page may be incomplete.
+    """
+    name, position = b"", 0
     for following in page_names(packed):
-        yield blocks.holder(following)
-        name, n_bytes = following, n_bytes + PAGE_TOKENS * TOKEN_BYTES
-    if rest := packed[n_bytes:]:
-        longest = blocks.longest_after(name, n_bytes // TOKEN_BYTES, rest)
-        is_held = longest is not None and longest[1] * TOKEN_BYTES == len(rest)
-        yield longest[0] if longest is not None and is_held else None
+        found = blocks.holder(following, position)
+        end = position + PAGE_TOKENS
+        yield found is not None and min(found[0], end) <= max(position, snapshot.window_start)
+        name, position = following, end
+    if rest := packed[position * TOKEN_BYTES :]:
+        longest = blocks.longest_after(name, position, rest)
+        n_held = position + (longest.n_tokens if longest is not None else 0)
+        has_window = longest is not None and longest.has_window
+        yield n_held == snapshot.n_tokens and (has_window or n_held <= snapshot.window_start)
 
 
-def _gaps(holders: list[str | None], first: int, n_tokens: int) -> Iterator[tuple[int, int]]:
+def _gaps(held: list[bool], first: int, n_tokens: int) -> Iterator[tuple[int, int]]:
     """Yield start and end of the pages, one after the other, that no block holds."""
-    start = None
-    for page in range(first, len(holders)):
-        if holders[page] is None and start is None:
-            start = page
-        if holders[page] is not None and start is not None:
-            yield start * PAGE_TOKENS, page * PAGE_TOKENS
-            start = None
-    if start is not None:
-        yield start * PAGE_TOKENS, n_tokens
+    for is_held, pages in groupby(range(first, len(held)), key=held.__getitem__):
+        if not is_held:
+            numbers = list(pages)
+            end = min((numbers[-1] + 1) * PAGE_TOKENS, n_tokens)
+            yield numbers[0] * PAGE_TOKENS, end
 
 
 def _cut(start: int, end: int, n_pages: int, window_start: int) -> Iterator[Span]:
@@ -140,26 +130,3 @@ def _cut(start: int, end: int, n_pages: int, window_start: int) -> Iterator[Span
     for first in range(start, end, size):
         last = min(first + size, end)
         yield Span(first, last, min(max(window_start, first), last))
-
-
-def _window_start(starts: list[tuple[int, int]], n_tokens: int) -> int:
-    """Return the position from which on blocks have window rows without a gap.
-
-    Args:
-        starts: where each block ends, and where its window rows begin.
-    """
-    first = n_tokens
-    for end, window_start in sorted(starts, reverse=True):
-        if end < first:
-            break
-        first = min(first, window_start)
-    return first
-
-
-def _with_window(spans: list[Span], snapshot: Snapshot) -> list[Span]:
-    """Have the last block bring all window rows; one of the last page where there is none."""
-    n_tokens = snapshot.n_tokens
-    if not spans or spans[-1].end < n_tokens:
-        last_page = (n_tokens - 1) // PAGE_TOKENS * PAGE_TOKENS
-        spans = [*spans, Span(max(last_page, snapshot.start), n_tokens, n_tokens)]
-    return [*spans[:-1], replace(spans[-1], window_start=snapshot.window_start)]

@@ -45,7 +45,7 @@ def test_without_a_disk_nothing_is_found_and_nothing_has_to_be_written() -> None
 
 
 def test_an_entry_that_was_saved_is_found_and_read() -> None:
-    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
+    tier = DiskCacheTier(fake_disk()[0])
     save = tier.save(TOKENS, STATE, "turn")
     assert save is not None
     assert (save.is_done, save.is_there) == (True, True)
@@ -59,7 +59,7 @@ def test_an_entry_that_was_saved_is_found_and_read() -> None:
 
 
 def test_writes_are_counted_when_they_are_done() -> None:
-    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
+    tier = DiskCacheTier(fake_disk()[0])
     tier.save(TOKENS, STATE, "turn")
     assert is_pending(tier)
     tier.count_written()
@@ -82,7 +82,7 @@ def test_the_extra_of_an_entry_is_made_from_its_tokens() -> None:
 
 
 def test_an_entry_is_offered_once() -> None:
-    disk, store = fake_disk(can_cut=True, dice=None)
+    disk, store = fake_disk()
     tier, entry = DiskCacheTier(disk), MemoryEntry(TOKENS, STATE)
     tier.offer(entry)
     assert tuple(TOKENS) in store.entries
@@ -92,7 +92,7 @@ def test_an_entry_is_offered_once() -> None:
 
 
 def test_an_entry_that_the_disk_has_is_not_written_again() -> None:
-    disk, store = fake_disk(can_cut=True, dice=None)
+    disk, store = fake_disk()
     tier = DiskCacheTier(disk)
     tier.offer(MemoryEntry([*TOKENS, 2], bytearray([*TOKENS, 2])))
     tier.offer(MemoryEntry(TOKENS, STATE))
@@ -109,7 +109,7 @@ def test_offers_that_were_not_written_are_returned_once() -> None:
 
 
 def test_profiles_keep_their_own_entries() -> None:
-    disk, store = fake_disk(can_cut=True, dice=None)
+    disk, store = fake_disk()
     tier = DiskCacheTier(disk)
     tier.save(TOKENS, STATE, "profile", "support")
     tier.keep_profiles({"support", "sales"})

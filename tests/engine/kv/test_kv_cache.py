@@ -32,7 +32,7 @@ class Bench:
         can_cut: bool = True,
         step_s: float = SLOW,
     ) -> None:
-        disk, self.on_disk = fake_disk(can_cut=can_cut, dice=None)
+        disk, self.on_disk = fake_disk()
         self.cells = CellCache(n_cells, 1000, can_cut=can_cut)
         self.pool = SequencePool(n_sequences)
         self.kv_cache = KvCache(

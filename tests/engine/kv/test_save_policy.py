@@ -20,7 +20,7 @@ HIT = Hit(0, "none", 0.0, 0, "no_match")
 
 
 def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
-    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
+    tier = DiskCacheTier(fake_disk()[0])
     kv_cache = KvCache(
         cast(Context, CellCache(1000, 64)),
         SequencePool(1),
@@ -74,7 +74,7 @@ def test_whoever_waits_for_the_disk_holds_no_state_of_its_own() -> None:
 
 
 def test_only_the_profiles_that_are_kept_are_remembered() -> None:
-    tier = DiskCacheTier(fake_disk(can_cut=True, dice=None)[0])
+    tier = DiskCacheTier(fake_disk()[0])
     for number in range(20):
         tier.save([number] * 20, None, "profile", f"profile {number}")
         tier.keep_profiles({f"profile {number}"})

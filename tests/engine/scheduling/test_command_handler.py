@@ -44,7 +44,7 @@ def answered(command: Command, engine: Engine | None = None) -> Event:
 
 
 def disk() -> tuple[Disk, FakeStore]:
-    return fake_disk(can_cut=True, dice=None)
+    return fake_disk()
 
 
 def test_a_generation_is_accepted_and_queued_with_the_limits_it_asked_for() -> None:
@@ -188,7 +188,7 @@ def test_the_cache_is_described_cleared_and_trimmed() -> None:
     cleared = answered(ClearCache(request_id="c"), engine)
     assert isinstance(cleared, CacheCleared)
     assert cleared.entries >= 1
-    assert not store.entries
+    assert not store.held()
     assert len(engine.prompts.turns) == 0
 
 

@@ -107,14 +107,14 @@ def test_a_deadline_spares_profiles_and_requests_in_time() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_prefill_ends_once_its_prompt_is_on_the_disk(seed: int) -> None:
-    disk, store = fake_disk(can_cut=True, dice=random.Random(seed))
+    disk, store = fake_disk(dice=random.Random(seed))
     engine = running(Engine([], disk=disk), prefill("a", [1] * 20), n_steps=2)
     for _ in range(100):
         engine.completion.finish_saved()
     (end,) = engine.finished("a")
     assert end.saved
     assert not engine.completion.is_saving
-    assert (1,) * 20 in store.entries
+    assert [1] * 20 in store.held()
 
 
 def test_without_a_disk_a_prefill_ends_at_once_and_unsaved() -> None:

@@ -1,0 +1,176 @@
+"""Owns what is kept of sequences: copies them to memory, and hands them to the disk tier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.base.prefix import common_prefix
+from app.engine.kv.conversation_ends import ConversationEnds
+from app.engine.kv.disk_tier import DiskCacheTier, Save
+from app.engine.kv.lookup import LookUp, Plan
+from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
+from app.engine.kv.sequences import SequencePool, Slot
+from app.engine.kv.state_copies import StateCopier
+from app.engine.kv.state_shape import StateShape
+from app.promptcache import PAGE_TOKENS, Role, Snapshot, pack, unpack
+
+
+class Keeper:
+    """Copies what only the KV cache has to memory, and what only memory has to the disk.
+
+    Args:
+        pool: which tokens the sequences hold.
+        store: the memory tier.
+        disk: the disk tier.
+        look_up: knows what can be restored.
+        copier: takes the snapshots.
+        shape: what of a sequence's state is kept how.
+        can_cut: whether a sequence in the KV cache may lose its end.
+
+    Attributes:
+        ends: the conversations that memory holds, for the disk.
+    """
+
+    def __init__(
+        self,
+        pool: SequencePool,
+        store: MemoryStore,
+        disk: DiskCacheTier,
+        look_up: LookUp,
+        copier: StateCopier,
+        shape: StateShape,
+        *,
+        can_cut: bool,
+    ) -> None:
+        self._pool = pool
+        self._store = store
+        self._disk = disk
+        self._look_up = look_up
+        self._copier = copier
+        self._shape = shape
+        self._can_cut = can_cut
+        self.ends = ConversationEnds()
+
+    # ------------------------------------------------------------ in memory
+
+    def is_saved(self, slot: Slot) -> bool:
+        """Whether memory has all of a sequence that is of use later."""
+        return self._is_kept(slot.tokens, with_state=self._keeps_end(slot, slot.tokens))
+
+    def is_restorable(self, tokens: Sequence[int]) -> bool:
+        """Whether memory can restore all of some tokens."""
+        return self._is_kept(tokens, with_state=True)
+
+    def _is_kept(self, tokens: Sequence[int], *, with_state: bool) -> bool:
+        plan = self._look_up.in_memory(tokens)
+        return (plan.n_tokens if with_state else plan.n_matched) == len(tokens)
+
+    def _keeps_end(self, slot: Slot, tokens: Sequence[int]) -> bool:
+        """Whether later prompts can begin with all tokens of a sequence."""
+        return slot.n_kept is None or slot.n_kept >= len(tokens) or self._shape.is_whole
+
+    def save(
+        self, slot: Slot, tokens: list[int], *, is_leaving: bool = False, is_end: bool = True
+    ) -> None:
+        """Copy a sequence to memory, or to the disk if it is leaving and memory cannot take it.
+
+        Args:
+            tokens: what the sequence holds.
+            is_end: whether it is a conversation's end rather than the middle of a prompt.
+        """
+        if len(tokens) < MIN_USEFUL_TOKENS:
+            return
+        if is_end:
+            self.ends.add(tokens[: slot.n_kept])
+        keeps_end = self._keeps_end(slot, tokens)
+        if self._is_kept(tokens, with_state=keeps_end):
+            return
+        start = self._first_missing(self._look_up.in_memory(tokens), len(tokens))
+        n_rows = len(tokens) - start
+        n_bytes = self._copier.n_bytes(slot.seq_id, n_rows, with_state=keeps_end)
+        is_wanted = n_bytes <= self._store.capacity_bytes
+        if not is_wanted and not (is_leaving and keeps_end and self._disk.is_on):
+            return
+        if not is_wanted:
+            start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
+        snapshot = self._copier.take(
+            slot.seq_id, len(tokens), start, len(tokens), with_state=keeps_end
+        )
+        if snapshot is None:
+            return
+        if is_wanted:
+            self._put(tokens, snapshot, slot.n_head)
+        else:
+            self._disk.save(tokens, snapshot, "turn")
+
+    def _first_missing(self, plan: Plan, n_tokens: int) -> int:
+        """Return the first position, at the beginning of a page, whose rows are to be copied.
+
+        Rows that are kept are copied again where the window reaches and window rows are missing.
+
+        Args:
+            plan: of all `n_tokens` tokens.
+        """
+        if self._shape.is_whole:
+            return n_tokens
+        n_known, n_window = plan.n_matched, self._shape.n_window
+        if n_window and plan.n_window < n_known:
+            n_known = min(n_known, max(0, n_tokens - n_window))
+        elif n_known == n_tokens:
+            return n_tokens  # a state is all that is missing
+        return n_known // PAGE_TOKENS * PAGE_TOKENS
+
+    def _put(self, tokens: list[int], snapshot: Snapshot, n_head: int) -> None:
+        n_bytes = len(snapshot.rows) + len(snapshot.window_rows) + len(snapshot.state or b"")
+        victims = self._store.victims(n_bytes, self._store.chain(tokens[: snapshot.start]))
+        self._offer_evicted([victim.packed for victim in victims])
+        self._store.drop(victims)
+        self._store.put(pack(tokens), snapshot, n_head)
+
+    # ------------------------------------------------------------ to the disk
+
+    def _offer_evicted(self, evicted: list[bytes]) -> None:
+        """Have written what is about to leave memory, unless the disk has it."""
+        offered: list[bytes] = []
+        for packed in sorted(evicted, key=len, reverse=True) if self._disk.is_on else ():
+            if not any(longer.startswith(packed) for longer in offered):
+                offered.append(packed)
+                self.write(unpack(packed), "turn")
+
+    def is_on_disk(self, tokens: Sequence[int]) -> bool:
+        """Whether the disk can restore all of some tokens; so without a disk, too."""
+        return not self._disk.is_on or self._look_up.on_disk(tokens).n_tokens == len(tokens)
+
+    def write(self, tokens: Sequence[int], role: Role, profile: str = "") -> Save | None:
+        """Have tokens written that memory or a sequence holds.
+
+        Returns:
+            The write to follow; None where there is no disk.
+        """
+        if not self._disk.is_on:
+            return None
+        if not profile and self.is_on_disk(tokens):
+            return self._disk.save(tokens, None, role, profile)
+        return self._disk.save(tokens, self.snapshot(tokens), role, profile)
+
+    def snapshot(self, tokens: Sequence[int]) -> Snapshot | None:
+        """Return what the disk lacks of exactly these tokens.
+
+        None where neither memory nor a sequence has all of it.
+        """
+        start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
+        plan = self._look_up.in_memory(tokens)
+        if plan.n_tokens == len(tokens):
+            return self._copier.gather(plan, start)
+        slot = next((slot for slot in self._pool.slots if self._covers(slot.tokens, tokens)), None)
+        if slot is None:
+            return None
+        return self._copier.take(slot.seq_id, len(slot.tokens), start, len(tokens), with_state=True)
+
+    def _covers(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
+        is_whole = common_prefix(held, list(tokens)) == len(tokens)
+        return is_whole and (self._can_cut or len(held) == len(tokens))
+
+    def forget(self) -> None:
+        """Forget which conversations wait to be written."""
+        self.ends.clear()

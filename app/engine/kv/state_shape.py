@@ -1,0 +1,43 @@
+"""Owns what of a model's state is kept how: rows, window rows and states; no llama.cpp here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StateShape:
+    """What the state of a sequence consists of.
+
+    Args:
+        token_bytes: attention rows of one token, in the layers that see all tokens before.
+        window_token_bytes: those of one token in the layers that see a window.
+        n_window: how many tokens such a layer sees; 0 where there is none.
+        state_bytes: about what is no rows: the state of recurrent layers after some tokens.
+        is_whole: whether llama.cpp's state is kept as a whole instead, since what it consists of
+            is not known; such a state is of use only after exactly its tokens.
+    """
+
+    token_bytes: int
+    window_token_bytes: int = 0
+    n_window: int = 0
+    state_bytes: int = 0
+    is_whole: bool = False
+
+    @property
+    def needs_state(self) -> bool:
+        """Whether a sequence can go on only where a state was saved."""
+        return self.is_whole or self.state_bytes > 0
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether what is kept of a sequence serves for any of its beginnings."""
+        return not self.needs_state and not self.n_window
+
+    def row_bytes(self, n_tokens: int) -> int:
+        """Return what the rows of so many tokens take, at most."""
+        return n_tokens * self.token_bytes + min(n_tokens, self.n_window) * self.window_token_bytes
+
+
+NO_STATE = StateShape(0)
+"""That of a sequence of which nothing is kept."""
