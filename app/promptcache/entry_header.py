@@ -103,8 +103,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the positions and sizes fit together."""
         if self.kind == "state":
             has_rows = self.n_rows_bytes or self.n_window_bytes
-            positions = self.start in (0, self.n_tokens) and self.window_start == self.n_tokens
-            return positions and not has_rows
+            return self.start in (0, self.n_tokens) and not has_rows
         fits = self.start % PAGE_TOKENS == 0 and not self.n_state_bytes
         rows = _are_rows(self.n_rows_bytes, self.n_tokens - self.start)
         window = _are_rows(self.n_window_bytes, self.n_tokens - self.window_start)
