@@ -9,7 +9,7 @@ not on the number of blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -24,6 +24,7 @@ _ROOT = b""
 
 # A dict without values is a set that remembers the order of its keys.
 _Ids = dict[str, None]
+_NONE: _Ids = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,13 @@ class _Trace:
 
     Args:
         start: position of its first token.
+        window_start: position of its first window row.
         packed: its own tokens.
         names: of its whole pages, and before them that of the page it goes on from.
     """
 
     start: int
+    window_start: int
     packed: bytes
     names: list[bytes]
 
@@ -72,12 +75,16 @@ class PageIndex:
     def __len__(self) -> int:
         return len(self._traces)
 
-    def add(self, block_id: str, packed: bytes, start: int) -> None:
+    def add(
+        self, block_id: str, packed: bytes, start: int, window_start: int | None = None
+    ) -> None:
         """Take a block in, as the most recent one.
 
         Args:
             packed: all tokens up to the end of the block, from position 0.
             start: position of the block's first token, at the beginning of a page.
+            window_start: position of its first window row. Of several blocks that hold a page, one
+                with its window rows goes before the others. None: it has all that are needed.
 
         Raises:
             ValueError: `start` is within a page, or at the end.
@@ -86,7 +93,8 @@ class PageIndex:
             raise ValueError(f"a block of {len(packed) // TOKEN_BYTES} tokens begins at {start}")
         self.remove(block_id)
         names = [_ROOT, *page_names(packed)][start // PAGE_TOKENS :]
-        self._insert(block_id, _Trace(start, packed[start * TOKEN_BYTES :], names))
+        first = start if window_start is None else window_start
+        self._insert(block_id, _Trace(start, first, packed[start * TOKEN_BYTES :], names))
 
     def _insert(self, block_id: str, trace: _Trace) -> None:
         self._traces[block_id] = trace
@@ -124,13 +132,50 @@ class PageIndex:
         names = self._traces[block_id].names[1:]
         return any(other != block_id for name in names for other in self._after.get(name, ()))
 
-    def holder(self, name: bytes) -> str | None:
-        """Return the block that holds a whole page, the most recent one of several."""
-        ids = self._whole.get(name)
-        return next(reversed(ids)) if ids else None
+    def parents(self, block_id: str) -> Collection[str]:
+        """Return the blocks that hold the page before a block; none where it is the first."""
+        return self.holders(self._traces[block_id].names[0])
 
-    def longest_after(self, name: bytes, position: int, rest: bytes) -> tuple[str, int] | None:
+    def is_needed(self, block_id: str, gone: Collection[str]) -> bool:
+        """Whether another block goes on from a page that this block alone holds.
+
+        Args:
+            gone: blocks that are not counted.
+        """
+        for name in self._traces[block_id].names[1:]:
+            after = (each for each in self._after.get(name, ()) if each not in gone)
+            if any(self._traces[each].names[0] == name for each in after if each != block_id):
+                others = (each for each in self._whole[name] if each not in gone)
+                if all(each == block_id for each in others):
+                    return True
+        return False
+
+    def holders(self, name: bytes) -> Collection[str]:
+        """Return the blocks that hold a whole page."""
+        return self._whole.get(name, _NONE)
+
+    def holder(self, name: bytes, position: int) -> tuple[int, str] | None:
+        """Return the block that holds a whole page best, and from where on with window rows.
+
+        That is the one with the most window rows of the page; of several the most recent one.
+
+        Args:
+            name: of the page.
+            position: where it begins.
+        """
+        best: tuple[int, str] | None = None
+        for block_id in islice(reversed(self._whole.get(name, _NONE)), _MAX_CANDIDATES):
+            first = max(self._traces[block_id].window_start, position)
+            if best is None or first < best[0]:
+                best = first, block_id
+            if first == position:
+                break
+        return best
+
+    def longest_after(self, name: bytes, position: int, rest: bytes) -> _Longest | None:
         """Return the block that shares the most tokens with `rest` right after a page.
+
+        Those with window rows go before the others.
 
         Args:
             name: of the page.
@@ -138,23 +183,38 @@ class PageIndex:
             rest: packed tokens from there on.
 
         Returns:
-            The block and how many tokens; None where none shares any. Of many blocks the most
-            recent ones are looked at.
+            None where none shares any. Of many blocks the most recent ones are looked at.
         """
-        best: tuple[str, int] | None = None
+        best: _Longest | None = None
         for block_id in islice(reversed(self._after.get(name, {})), _MAX_CANDIDATES):
             trace = self._traces[block_id]
             held = trace.packed[(position - trace.start) * TOKEN_BYTES :]
             n_tokens = n_shared(held[:_PAGE_BYTES], rest[:_PAGE_BYTES])
-            if n_tokens > (best[1] if best else 0):
-                best = block_id, n_tokens
+            found = _Longest(trace.window_start <= position, n_tokens, block_id)
+            if n_tokens and (best is None or found.rank > best.rank):
+                best = found
         return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Longest:
+    """A block that shares tokens after a page: with window rows, how many, its id."""
+
+    has_window: bool
+    n_tokens: int
+    block_id: str
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """The higher one is of more use."""
+        return self.has_window, self.n_tokens
 
 
 def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     """Return the blocks that hold a prompt from its start on, as far as any do.
 
-    Where several indexes have a page, the first of them gives it.
+    Where several indexes have a page, the one with the most window rows of it gives it; of several
+    the first.
 
     Args:
         packed: the prompt's tokens.
@@ -162,7 +222,7 @@ def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     links: list[Link] = []
     name, position = _ROOT, 0
     for following in page_names(packed):
-        found = _holder(following, indexes)
+        found = _holder(following, position, indexes)
         if found is None:
             break
         _append(links, Link(*found, position, position + PAGE_TOKENS))
@@ -171,19 +231,20 @@ def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     tier, most = 0, None
     for index_tier, index in enumerate(indexes):
         longest = index.longest_after(name, position, rest)
-        if longest is not None and (most is None or longest[1] > most[1]):
+        if longest is not None and (most is None or longest.rank > most.rank):
             tier, most = index_tier, longest
     if most is not None:
-        _append(links, Link(tier, most[0], position, position + most[1]))
+        _append(links, Link(tier, most.block_id, position, position + most.n_tokens))
     return links
 
 
-def _holder(name: bytes, indexes: Sequence[PageIndex]) -> tuple[int, str] | None:
+def _holder(name: bytes, position: int, indexes: Sequence[PageIndex]) -> tuple[int, str] | None:
+    best: tuple[int, int, str] | None = None
     for tier, index in enumerate(indexes):
-        block_id = index.holder(name)
-        if block_id is not None:
-            return tier, block_id
-    return None
+        found = index.holder(name, position)
+        if found is not None and (best is None or found[0] < best[0]):
+            best = found[0], tier, found[1]
+    return None if best is None else best[1:]
 
 
 def _append(links: list[Link], link: Link) -> None:
