@@ -121,7 +121,9 @@ class Keeper:
         return n_known // PAGE_TOKENS * PAGE_TOKENS
 
     def _put(self, tokens: list[int], snapshot: Snapshot, n_head: int) -> None:
-        n_bytes = len(snapshot.rows) + len(snapshot.window_rows) + len(snapshot.state or b"")
+        n_bytes = self._store.cost(snapshot)
+        if n_bytes > self._store.capacity_bytes:
+            return
         victims = self._store.victims(n_bytes, self._store.chain(tokens[: snapshot.start]))
         self._offer_evicted([victim.packed for victim in victims])
         self._store.drop(victims)

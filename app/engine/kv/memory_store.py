@@ -195,8 +195,7 @@ class MemoryStore:
 
     def _split(self, packed: bytes, snapshot: Snapshot, n_head: int) -> Iterator[MemoryBlock]:
         """Cut rows into blocks: where the head ends, and where one would be too large."""
-        size = self._shape.token_bytes + self._shape.window_token_bytes
-        n_most = max(1, self._max_block_bytes // max(1, size) // PAGE_TOKENS) * PAGE_TOKENS
+        n_most = self._most_tokens()
         head_end = n_head // PAGE_TOKENS * PAGE_TOKENS if n_head < snapshot.n_tokens else n_head
         start = snapshot.start
         while start < snapshot.n_tokens:
@@ -214,6 +213,17 @@ class MemoryStore:
                 is_head=end <= n_head,
             )
             start = end
+
+    def _most_tokens(self) -> int:
+        size = max(1, self._shape.token_bytes + self._shape.window_token_bytes)
+        return max(1, self._max_block_bytes // size // PAGE_TOKENS) * PAGE_TOKENS
+
+    def cost(self, snapshot: Snapshot) -> int:
+        """Return the bytes that a snapshot takes here at most, with the tokens of its blocks."""
+        parts = (snapshot.rows, snapshot.window_rows, snapshot.state or b"")
+        n_blocks = 1 + -(-(snapshot.n_tokens - snapshot.start) // self._most_tokens())
+        n_copies = n_blocks + (snapshot.state is not None)
+        return sum(map(len, parts)) + n_copies * snapshot.n_tokens * TOKEN_BYTES
 
     def victims(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
         """Return what to drop until so much fits: what was not used longest, heads last.
