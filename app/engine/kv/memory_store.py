@@ -248,7 +248,7 @@ class MemoryStore:
             if each not in stays:
                 found.append(each)
                 excess -= each.n_bytes
-        return found
+        return found if excess <= 0 else None
 
     def drop(self, dropped: Sequence[MemoryBlock | MemoryState]) -> None:
         """Forget blocks and states."""

@@ -18,7 +18,9 @@ def put(
     store: MemoryStore, tokens: list[int], start: int = 0, *, n_head: int = 0, state: bool = False
 ) -> None:
     snapshot = snapshot_of(tokens, start, with_state=state)
-    store.drop(store.victims(store.cost(snapshot), store.chain(tokens[:start])))
+    victims = store.victims(store.cost(snapshot), store.chain(tokens[:start]))
+    assert victims is not None
+    store.drop(victims)
     store.put(pack(tokens), snapshot, n_head)
 
 
@@ -79,11 +81,18 @@ def test_heads_go_last() -> None:
 
 
 def test_what_a_new_block_goes_on_from_stays() -> None:
-    store = MemoryStore(1100, ROWS)
+    store = MemoryStore(1600, ROWS)
     put(store, A)
     put(store, [1] * 100)
     put(store, [*A, *[3] * 20], 96)
     assert held(store, [*A, *[3] * 20]) == 120
+
+
+def test_what_does_not_fit_beside_its_own_beginning_has_no_room() -> None:
+    store = MemoryStore(1000, ROWS)
+    put(store, A)
+    assert store.victims(900, store.chain(A)) is None
+    assert store.victims(900) == store.blocks()
 
 
 def test_a_conversation_keeps_its_last_states_and_the_one_of_its_head() -> None:
