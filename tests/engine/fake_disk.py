@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 from app.engine.kv.disk_tier import Disk
@@ -70,8 +70,13 @@ class FakeStore:
             self.ends[its_id] = packed, bytes(snapshot.state)
             self.end_index.add(its_id, packed)
 
-    def chain(self, tokens: Sequence[int], memory: PageIndex | None = None) -> list[Link]:
-        return follow(pack(tokens), [memory or PageIndex(), self.index])
+    def chain(
+        self,
+        tokens: Sequence[int],
+        memory: PageIndex | None = None,
+        prefers: Callable[[Link], bool] | None = None,
+    ) -> list[Link]:
+        return follow(pack(tokens), [memory or PageIndex(), self.index], prefers)
 
     def n_covered(self, tokens: Sequence[int]) -> int:
         links = self.chain(tokens, None)

@@ -8,7 +8,7 @@ is here once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.engine.kv.state_shape import StateShape
@@ -136,9 +136,15 @@ class MemoryStore:
         """Return the block that a link names."""
         return self._blocks[block_id]
 
-    def chain(self, tokens: Sequence[int]) -> list[Link]:
-        """Return the blocks that hold a prompt from its start on."""
-        return follow(pack(tokens), [self.index])
+    def chain(
+        self, tokens: Sequence[int], prefers: Callable[[Link], bool] | None = None
+    ) -> list[Link]:
+        """Return the blocks that hold a prompt from its start on.
+
+        Args:
+            prefers: which blocks go before all others.
+        """
+        return follow(pack(tokens), [self.index], prefers)
 
     def states_of(self, packed: bytes) -> Iterator[MemoryState]:
         """Yield the states all of whose tokens lead a prompt, the longest first."""
