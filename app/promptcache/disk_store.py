@@ -25,22 +25,29 @@ class DiskStore(StateStore):
     by `read_block`, and a state by `read`.
     """
 
-    def chain(
-        self,
-        tokens: Sequence[int],
-        memory: PageIndex | None = None,
-        prefers: Callable[[Link], bool] | None = None,
-    ) -> list[Link]:
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None = None) -> list[Link]:
         """Return the blocks that hold a prompt from its start on, as far as any do.
 
         Args:
             memory: blocks that go before those on the disk; tier 0 of the links, the disk tier 1.
-            prefers: which blocks go before all others; asked under the folder's lock.
         """
         packed = pack(tokens)
         self._model_folder.refresh()
         with self._model_folder.lock:
-            return follow(packed, [memory or PageIndex(), self._model_folder.table.blocks], prefers)
+            return follow(packed, [memory or PageIndex(), self._model_folder.table.blocks])
+
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """Return where blocks with window rows end whose tokens lead a prompt, the longest first.
+
+        Where a chain cannot be gone on from for want of window rows, it can be there.
+        """
+        packed = pack(tokens)
+        self._model_folder.refresh()
+        with self._model_folder.lock:
+            table = self._model_folder.table
+            found = map(table.get, table.window_ends.prefixes_of(packed))
+            ends = dict.fromkeys(entry.n_tokens for entry in found if entry is not None)
+        return list(ends)
 
     def n_covered(self, tokens: Sequence[int]) -> int:
         """Return how many leading tokens blocks on the disk hold."""

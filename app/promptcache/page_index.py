@@ -210,53 +210,41 @@ class _Longest:
         return self.has_window, self.n_tokens
 
 
-def follow(
-    packed: bytes,
-    indexes: Sequence[PageIndex],
-    prefers: Callable[[Link], bool] | None = None,
-) -> list[Link]:
+def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     """Return the blocks that hold a prompt from its start on, as far as any do.
 
-    Where several indexes have a page, the first of them gives it; of several blocks there, the
-    most recent.
+    Where several indexes have a page, the one with the most window rows of it gives it; of several
+    the first.
 
     Args:
         packed: the prompt's tokens.
-        prefers: which blocks go before all others.
     """
     links: list[Link] = []
     name, position = _ROOT, 0
     for following in page_names(packed):
-        found = _page(following, position, indexes, prefers)
+        found = _holder(following, position, indexes)
         if found is None:
             break
-        _append(links, found)
+        _append(links, Link(*found, position, position + PAGE_TOKENS))
         name, position = following, position + PAGE_TOKENS
     rest = packed[position * TOKEN_BYTES :]
     tier, most = 0, None
     for index_tier, index in enumerate(indexes):
         longest = index.longest_after(name, position, rest)
-        if longest is not None and (most is None or longest[1] > most[1]):
+        if longest is not None and (most is None or longest.rank > most.rank):
             tier, most = index_tier, longest
     if most is not None:
-        _append(links, Link(tier, most[0], position, position + most[1]))
+        _append(links, Link(tier, most.block_id, position, position + most.n_tokens))
     return links
 
 
-def _page(
-    name: bytes,
-    position: int,
-    indexes: Sequence[PageIndex],
-    prefers: Callable[[Link], bool] | None,
-) -> Link | None:
-    first = None
+def _holder(name: bytes, position: int, indexes: Sequence[PageIndex]) -> tuple[int, str] | None:
+    best: tuple[int, int, str] | None = None
     for tier, index in enumerate(indexes):
-        for block_id in islice(index.holders(name), _MAX_CANDIDATES):
-            link = Link(tier, block_id, position, position + PAGE_TOKENS)
-            if prefers is None or prefers(link):
-                return link
-            first = first or link
-    return first
+        found = index.holder(name, position)
+        if found is not None and (best is None or found[0] < best[0]):
+            best = found[0], tier, found[1]
+    return None if best is None else best[1:]
 
 
 def _append(links: list[Link], link: Link) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from app.engine.kv.disk_tier import Disk
@@ -63,20 +63,15 @@ class FakeStore:
             assert list(snapshot.rows) == list(tokens[snapshot.start :]), "rows of these tokens"
             block_id = next(self._ids)
             self.blocks[block_id] = packed, snapshot
-            self.index.add(block_id, packed, snapshot.start)
+            self.index.add(block_id, packed, snapshot.start, snapshot.window_start)
         if snapshot.state is not None:
             assert bytes(snapshot.state) == bytes(tokens), "the state after these tokens"
             its_id = next(self._ids)
             self.ends[its_id] = packed, bytes(snapshot.state)
             self.end_index.add(its_id, packed)
 
-    def chain(
-        self,
-        tokens: Sequence[int],
-        memory: PageIndex | None = None,
-        prefers: Callable[[Link], bool] | None = None,
-    ) -> list[Link]:
-        return follow(pack(tokens), [memory or PageIndex(), self.index], prefers)
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None = None) -> list[Link]:
+        return follow(pack(tokens), [memory or PageIndex(), self.index])
 
     def n_covered(self, tokens: Sequence[int]) -> int:
         links = self.chain(tokens, None)

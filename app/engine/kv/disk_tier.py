@@ -141,18 +141,9 @@ class DiskCacheTier:
 
     # ------------------------------------------------------------ look-up
 
-    def chain(
-        self,
-        tokens: Sequence[int],
-        memory: PageIndex | None,
-        prefers: Callable[[Link], bool] | None = None,
-    ) -> list[Link]:
-        """Return the blocks that hold a prompt from its start on, memory's before the disk's.
-
-        Args:
-            prefers: which blocks go before all others.
-        """
-        return self._disk.store.chain(tokens, memory, prefers) if self._disk else []
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None) -> list[Link]:
+        """Return the blocks that hold a prompt from its start on, memory's before the disk's."""
+        return self._disk.store.chain(tokens, memory) if self._disk else []
 
     def states(self, tokens: Sequence[int]) -> list[PrefixMatch]:
         """Return the states after prefixes of a prompt, the longest first."""

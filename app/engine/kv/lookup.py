@@ -6,9 +6,8 @@ the last ones that a window reaches, and, with recurrent layers, a state was sav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from app.engine.kv.disk_tier import DISK, MEMORY, DiskCacheTier
 from app.engine.kv.memory_store import MemoryState, MemoryStore
@@ -16,9 +15,6 @@ from app.engine.kv.state_shape import StateShape
 from app.promptcache import Link, PrefixMatch, pack
 
 _MAX_STATES = 16
-_WORTH_OTHER_BLOCKS = 16
-
-Prefers = Callable[[Link], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +44,6 @@ class Plan:
         return "disk" if on_disk else "memory"
 
 
-_State = tuple[int, MemoryState | PrefixMatch]
-
-
-class Chain(Protocol):
-    """Returns the blocks of a tier, or of several, that hold a prompt from its start on."""
-
-    def __call__(self, tokens: Sequence[int], prefers: Prefers | None = None) -> list[Link]:
-        """Return the blocks, those before others that are preferred."""
-
-
 class LookUp:
     """Finds what memory and disk have of a prompt.
 
@@ -74,7 +60,9 @@ class LookUp:
 
     def in_memory(self, tokens: Sequence[int]) -> Plan:
         """Return the longest prefix that memory can restore."""
-        return self._longest(tokens, self._store.chain, lambda: self._states(tokens, ()))
+        packed = pack(tokens)
+        states = ((state.end, state) for state in self._store.states_of(packed))
+        return self._longest(self._store.chain(tokens), states)
 
     def anywhere(self, tokens: Sequence[int], skip: Collection[str] = ()) -> Plan:
         """Return the longest prefix that memory and disk together can restore.
@@ -84,65 +72,45 @@ class LookUp:
         """
         if not self._disk.is_on:
             return self.in_memory(tokens)
-
-        def chain(tokens: Sequence[int], prefers: Prefers | None = None) -> list[Link]:
-            return self._disk.chain(tokens, self._store.index, prefers)
-
-        found = [match for match in self._disk_states(tokens) if match[1].entry_id not in skip]
-        return self._longest(tokens, chain, lambda: self._states(tokens, found))
+        links = self._disk.chain(tokens, self._store.index)
+        return self._longest(links, self._all_states(tokens, skip))
 
     def on_disk(self, tokens: Sequence[int]) -> Plan:
         """Return the longest prefix that the disk alone can restore."""
+        states = ((found.n_tokens, found) for found in self._disk.states(tokens))
+        return self._longest(self._disk.chain(tokens, None), states)
 
-        def chain(tokens: Sequence[int], prefers: Prefers | None = None) -> list[Link]:
-            return self._disk.chain(tokens, None, prefers)
-
-        return self._longest(tokens, chain, lambda: self._disk_states(tokens))
-
-    def _states(
-        self, tokens: Sequence[int], on_disk: Iterable[tuple[int, PrefixMatch]]
-    ) -> list[tuple[int, MemoryState | PrefixMatch]]:
-        """Return the states after prefixes of a prompt, the longest first, memory's before others.
+    def _all_states(
+        self, tokens: Sequence[int], skip: Collection[str]
+    ) -> Iterator[tuple[int, MemoryState | PrefixMatch]]:
+        """Yield the states after prefixes of a prompt, the longest first, memory's before others.
 
         Nothing is looked up for a model without states.
         """
         if not self._shape.needs_state:
-            return []
+            return
         found: list[tuple[int, MemoryState | PrefixMatch]] = [
             (state.end, state) for state in self._store.states_of(pack(tokens))
         ]
-        return sorted([*found, *on_disk], key=lambda each: -each[0])
-
-    def _disk_states(self, tokens: Sequence[int]) -> list[tuple[int, PrefixMatch]]:
-        if not self._shape.needs_state:
-            return []
-        return [(match.n_tokens, match) for match in self._disk.states(tokens)]
+        found += [
+            (match.n_tokens, match)
+            for match in self._disk.states(tokens)
+            if match.entry_id not in skip
+        ]
+        yield from sorted(found, key=lambda each: -each[0])
 
     def _longest(
-        self, tokens: Sequence[int], chain: Chain, states: Callable[[], Sequence[_State]]
+        self,
+        links: Sequence[Link],
+        states: Iterator[tuple[int, MemoryState | PrefixMatch]],
     ) -> Plan:
-        """Return the longest prefix that a tier, or several, can restore.
-
-        Where window rows are missing, blocks that have them go before others.
-        """
-        plan = self._of_chain(() if self._shape.is_whole else chain(tokens), states())
-        if self._shape.n_window and plan.n_tokens < plan.n_matched:
-            other = self._of_chain(chain(tokens, self._has_window), states())
-            if other.n_tokens >= plan.n_tokens + _WORTH_OTHER_BLOCKS:
-                return other
-        return plan
-
-    def _has_window(self, link: Link) -> bool:
-        return self._window_start(link) <= link.start
-
-    def _of_chain(self, links: Sequence[Link], states: Sequence[_State]) -> Plan:
         n_matched = links[-1].end if links else 0
         gaps = self._window_gaps(links)
         n_window = self._below_gaps(n_matched, gaps)
         none = Plan(0, n_matched=n_matched, n_window=n_window)
         if not self._shape.needs_state:
             return self._plan(n_window, links, None, none)
-        for end, state in states[:_MAX_STATES]:
+        for _, (end, state) in zip(range(_MAX_STATES), states, strict=False):
             if self._shape.is_whole:
                 return self._plan(end, (), state, replace(none, n_matched=end, n_window=end))
             if end <= n_matched and self._below_gaps(end, gaps) == end:

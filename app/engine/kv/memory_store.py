@@ -8,7 +8,7 @@ is here once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.engine.kv.state_shape import StateShape
@@ -136,15 +136,9 @@ class MemoryStore:
         """Return the block that a link names."""
         return self._blocks[block_id]
 
-    def chain(
-        self, tokens: Sequence[int], prefers: Callable[[Link], bool] | None = None
-    ) -> list[Link]:
-        """Return the blocks that hold a prompt from its start on.
-
-        Args:
-            prefers: which blocks go before all others.
-        """
-        return follow(pack(tokens), [self.index], prefers)
+    def chain(self, tokens: Sequence[int]) -> list[Link]:
+        """Return the blocks that hold a prompt from its start on."""
+        return follow(pack(tokens), [self.index])
 
     def states_of(self, packed: bytes) -> Iterator[MemoryState]:
         """Yield the states all of whose tokens lead a prompt, the longest first."""
@@ -176,7 +170,7 @@ class MemoryStore:
         for block in self._split(packed, snapshot, n_head):
             block.used = now
             self._blocks[block.block_id] = block
-            self.index.add(block.block_id, block.packed, block.start)
+            self.index.add(block.block_id, block.packed, block.start, block.window_start)
             self.n_bytes += block.n_bytes
         if snapshot.state is not None:
             is_head = snapshot.n_tokens == n_head
@@ -231,13 +225,18 @@ class MemoryStore:
         n_copies = n_blocks + (snapshot.state is not None)
         return sum(map(len, parts)) + n_copies * snapshot.n_tokens * TOKEN_BYTES
 
-    def victims(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
+    def victims(
+        self, n_bytes: int, kept: Sequence[Link] = ()
+    ) -> list[MemoryBlock | MemoryState] | None:
         """Return what to drop until so much fits: what was not used longest, heads last.
 
         Of what was used at once, ends go before beginnings.
 
         Args:
             kept: blocks that stay.
+
+        Returns:
+            None where it does not fit beside those that stay.
         """
         excess = self.n_bytes + n_bytes - self.capacity_bytes
         if excess <= 0:
