@@ -46,7 +46,7 @@ def context(model: Model, request: pytest.FixtureRequest) -> Iterator[Context]:
         type_v="q8_0" if request.param == "q8_0" else "f16",
     )
     context = Context(model, params, n_seq_max=4, n_threads=1, swa_full=is_full)
-    context.learn_layout(model.some_tokens(7))
+    context.learn_layout(model.first_token)
     assert context.layout_error == ""
     yield context
     context.close()
