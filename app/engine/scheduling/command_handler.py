@@ -171,6 +171,7 @@ class CommandHandler:
             choice=choice,
             logprobs=logprobs,
             reports_tokens=command.report_tokens,
+            shown_closing="" if command.reasoning.is_split else self._prompts.closing_of_thoughts,
         )
 
     def _echo(self, command: Generate, prompt: Prompt) -> Echo:
@@ -244,6 +245,8 @@ def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> 
         n_prompt=len(prompt.tokens),
         prompt_text=prompt.text,
         n_system=prompt.n_system,
+        places=prompt.places,
+        history=prompt.history,
         max_new=0,
         sampling=SamplingParams(),
         clock=Clock(received_s=received_s),
