@@ -71,8 +71,7 @@ def build_loop(
         throughput,
         deadline_s=queue.request_deadline_s,
     )
-    can_draft = can_cut and not model.n_swa
-    generation = Generation(model, context, outbox, completion, can_draft=can_draft)
+    generation = Generation(model, context, outbox, completion, can_draft=can_cut_states)
     return EngineLoop(
         channel,
         interrupt,

@@ -192,12 +192,19 @@ class KvCache:
     def _n_shared(self, lease: Lease) -> int:
         """Return the tokens a lease promises that are still in the KV cache.
 
-        What held them may have moved out since. Memory that cannot be cut gives all or nothing.
+        What held them may have moved out since. Memory that cannot be cut gives all or nothing,
+        and so does a sliding window that has left the place: the spare sequence shows that.
         """
         held = lease.displaced if lease.source is None else lease.source.tokens
-        if not self.can_cut and len(held) > lease.n_keep:
+        holder = lease.source or lease.slot
+        n_keep = min(lease.n_keep, len(holder.tokens))
+        if len(held) <= lease.n_keep or (self.can_cut and self.store.can_cut):
+            return n_keep
+        if not self.can_cut:
             return 0
-        return min(lease.n_keep, len((lease.source or lease.slot).tokens))
+        n_kept = self._context.copy_prefix(holder.seq_id, self._spare.seq_id, n_keep)
+        self._context.clear(self._spare.seq_id)
+        return n_kept
 
     # ------------------------------------------------------------ moving sequences out
 
@@ -220,7 +227,8 @@ class KvCache:
     def _take_over(self, lease: Lease) -> Lease:
         """Let a lone request go on in the cells of a clean sequence whose rest is in memory.
 
-        Its cells are then where a copy brought back from memory would put them.
+        Its cells are then where a copy brought back from memory would put them. Where a copy
+        could not be cut, any cells will do.
         """
         source, slot = lease.source, lease.slot
         if source is None or not source.is_clean or not self.keeper.is_saved(source):
