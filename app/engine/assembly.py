@@ -71,7 +71,8 @@ def build_loop(
         throughput,
         deadline_s=queue.request_deadline_s,
     )
-    generation = Generation(model, context, outbox, completion, can_draft=can_cut_states)
+    can_draft = can_cut and not model.n_swa
+    generation = Generation(model, context, outbox, completion, can_draft=can_draft)
     return EngineLoop(
         channel,
         interrupt,

@@ -65,7 +65,7 @@ class WriteJob:
         return has_none or self.snapshot.start <= other.snapshot.start
 
     def goes_on_from(self, older: WriteJob) -> bool:
-        """Whether this turn begins with the other one and can serve in its place."""
+        """Whether this turn begins with the other one, which is of no more use then."""
         turns = self.role == older.role == "turn" and not self.profile and not older.profile
         if not turns or self.form != older.form or not self.packed.startswith(older.packed):
             return False
@@ -142,7 +142,7 @@ class DiskWriter:
     def submit(self, job: WriteJob) -> bool:
         """Let an entry be written.
 
-        Waiting turns that this one replaces are dropped, and so are the oldest turns where
+        Waiting turns that this one goes on from are dropped, and so are the oldest turns where
         there is no room to wait.
 
         Returns:

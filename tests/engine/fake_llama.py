@@ -151,8 +151,6 @@ class CellCache:
 
     Args:
         can_cut: whether a sequence may lose its end; a recurrent model's cannot.
-        window: how many of its tokens a saved state has whole; 0 is all. A sequence can be cut
-            as far as its window is there.
         n_vocab: how many tokens there are.
         n_window: how many tokens some layers see; 0 where all see everything. What no window
             reaches any more is lost to these layers.
@@ -172,8 +170,6 @@ class CellCache:
         self.n_cells = self.n_ctx = n_cells
         self.n_batch = n_batch
         self.can_cut = can_cut
-        self._window = window
-        self._oldest: dict[int, int] = defaultdict(int)
         self.sequences: dict[int, list[Cell]] = defaultdict(list)
         self.rows: dict[int, list[int]] = {}
         self.n_decoded = 0
@@ -265,12 +261,10 @@ class CellCache:
 
     def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
         self.sequences[target] = list(self.sequences[source])
-        self._oldest[target] = self._oldest[source]
         return self.keep_prefix(target, n_keep)
 
     def clear(self, seq_id: int) -> None:
         self.sequences[seq_id] = []
-        self._oldest[seq_id] = 0
 
     def state_bytes(self, seq_id: int) -> int:
         return len(self.sequences[seq_id])
@@ -284,7 +278,6 @@ class CellCache:
         if self.n_used + len(state) > self.n_cells:
             return False
         self.sequences[seq_id] = [Cell(token) for token in state]
-        self._oldest[seq_id] = max(0, n_tokens - self._window) if self._window else 0
         return True
 
     def save_range(

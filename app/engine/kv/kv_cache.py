@@ -192,19 +192,12 @@ class KvCache:
     def _n_shared(self, lease: Lease) -> int:
         """Return the tokens a lease promises that are still in the KV cache.
 
-        What held them may have moved out since. Memory that cannot be cut gives all or nothing,
-        and so does a sliding window that has left the place: the spare sequence shows that.
+        What held them may have moved out since. Memory that cannot be cut gives all or nothing.
         """
         held = lease.displaced if lease.source is None else lease.source.tokens
-        holder = lease.source or lease.slot
-        n_keep = min(lease.n_keep, len(holder.tokens))
-        if len(held) <= lease.n_keep or (self.can_cut and self.store.can_cut):
-            return n_keep
-        if not self.can_cut:
+        if not self.can_cut and len(held) > lease.n_keep:
             return 0
-        n_kept = self._context.copy_prefix(holder.seq_id, self._spare.seq_id, n_keep)
-        self._context.clear(self._spare.seq_id)
-        return n_kept
+        return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
     # ------------------------------------------------------------ moving sequences out
 
@@ -227,8 +220,7 @@ class KvCache:
     def _take_over(self, lease: Lease) -> Lease:
         """Let a lone request go on in the cells of a clean sequence whose rest is in memory.
 
-        Its cells are then where a copy brought back from memory would put them. Where a copy
-        could not be cut, any cells will do.
+        Its cells are then where a copy brought back from memory would put them.
         """
         source, slot = lease.source, lease.slot
         if source is None or not source.is_clean or not self.keeper.is_saved(source):
