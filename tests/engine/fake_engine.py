@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.base.json_types import JsonObject, as_json
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.speculation import BatchCost
@@ -114,6 +115,7 @@ class SamplingCommands(CommandHandler):
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
+        heads: ChangingHeads,
         n_ctx: int,
         planner: NoGuidance,
         model: LetterModel,
@@ -128,6 +130,7 @@ class SamplingCommands(CommandHandler):
             throughput,
             kv_cache,
             save_policy,
+            heads,
             n_ctx=n_ctx,
         )
         self._queue = scheduler
@@ -229,6 +232,9 @@ class Engine:
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
         self.prompts = prompts = prompts or TokenPrompts()
+        self.heads = heads = ChangingHeads(
+            vocabulary.shown_piece, lambda: throughput.prefill_tokens_per_s
+        )
         self.command_handler = SamplingCommands(
             prompts,
             self.scheduler,
@@ -236,6 +242,7 @@ class Engine:
             throughput,
             kv_cache,
             save_policy,
+            heads,
             n_ctx,
             self._planner,
             vocabulary,
@@ -268,6 +275,7 @@ class Engine:
                 self.generation,
                 completion,
                 outbox,
+                heads,
             ),
             BatchRunner(
                 context,
@@ -281,7 +289,7 @@ class Engine:
             ),
             completion,
             save_policy,
-            StatsReporter(self.scheduler, kv_cache, throughput, outbox),
+            StatsReporter(self.scheduler, kv_cache, throughput, outbox, heads),
         )
 
     def run(self) -> Engine:
