@@ -75,12 +75,16 @@ def kind_of_change(old: str, new: str, *, before: str = "", after: str = "") -> 
     return next((kind for kind in _BY_PRECEDENCE if kind in kinds), "text")
 
 
-def whole_words(before: str, text: str, after: str) -> str:
-    """Return a part of a text, extended to whole words on both sides."""
+def whole_words(before: str, text: str, after: str) -> tuple[str, str]:
+    """Return a part of a text, extended to whole words on both sides.
+
+    Returns:
+        How much of `before` belongs to it, and the part without what surrounds its words.
+    """
     begin, end = _WORD_END.search(before), _WORD_BEGIN.match(after)
     left = begin.group() if begin and not text[:1].isspace() else ""
     right = end.group() if end and not text[-1:].isspace() else ""
-    return (left + text + right).strip().strip(":")
+    return left, (left + text + right).strip().strip(":").rstrip(".")
 
 
 def _words(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from app.base.prefix import common_prefix
 from app.engine.changing_heads.family import Change, HeadFamily
 from app.engine.changing_heads.report import report_of
 from app.engine.changing_heads.spans import Span, changed_spans, common_suffix
-from app.engine.changing_heads.value_kind import kind_of_change, whole_words
+from app.engine.changing_heads.value_kind import ValueKind, kind_of_change, whole_words
 from app.protocol import ChangingHead, LogLine
 
 MIN_TOKENS = 64  # prefilled again; fewer are not worth a word
@@ -169,25 +169,34 @@ class ChangingHeads:
         self, spans: Sequence[Span], old: array[int], new: array[int], n_again: int
     ) -> Change:
         first = spans[0]
-        before = self._text(new, first.start - _CONTEXT, first.start)
+        context = self._text(new, first.start - _CONTEXT, first.start)
         after = self._text(new, first.end, first.end + _CONTEXT)
-        old_value = self._text(old, first.old_start, first.old_end)
-        value = whole_words(before, self._text(new, first.start, first.end), after)
-        old_value = whole_words(before, old_value, after)
+        old_text = self._text(old, first.old_start, first.old_end)
+        _, old_value = whole_words(context, old_text, after)
+        left, value = whole_words(context, self._text(new, first.start, first.end), after)
+        before = context.removesuffix(left).rstrip()
         n_tokens = max(first.end - first.start, first.old_end - first.old_start)
-        is_long = n_tokens > _MAX_VALUE_TOKENS
+        kind: ValueKind = "text"
+        if n_tokens <= _MAX_VALUE_TOKENS:
+            kind = kind_of_change(old_value, value, before=before, after=after)
         return Change(
             at_s=self._clock(),
-            start=first.start,
+            start=self._begin(new, first.start, left),
             n_behind=len(new) - first.end,
             n_places=len(spans),
             n_again=n_again,
-            kind="text"
-            if is_long
-            else kind_of_change(old_value, value, before=before, after=after),
+            kind=kind,
             before=before[-_MAX_CHARS:],
             value=value if len(value) <= _MAX_CHARS else value[:_MAX_CHARS] + "\u2026",
         )
+
+    def _begin(self, tokens: array[int], start: int, left: str) -> int:
+        """Return the first of the tokens up to `start` that hold the text before it."""
+        n_bytes = len(left.encode())
+        while n_bytes > 0 and start > 0:
+            start -= 1
+            n_bytes -= len(self._piece(tokens[start]))
+        return start
 
     def _text(self, tokens: array[int], start: int, end: int) -> str:
         shown = tokens[max(0, start) : min(end, start + _MAX_VALUE_TOKENS)]

@@ -68,17 +68,18 @@ def test_a_number_beside_the_name_of_a_month_or_of_a_half_of_the_day_is_no_mere_
 
 
 @pytest.mark.parametrize(
-    ("before", "text", "after", "whole"),
+    ("before", "text", "after", "left", "whole"),
     [
-        ("It is 12:0", "3", ":04 now", "12:03:04"),
-        ("It is", " 12:03", ", so", "12:03"),
-        ('{"temp":2', "1", '.5,"hum"', "21.5"),
-        ("", "12", "", "12"),
-        ("is ", "", " now", ""),
-        ("timers: ", "none ", "left", "none"),
+        ("It is 12:0", "3", ":04 now", "12:0", "12:03:04"),
+        ("It is", " 12:03", ", so", "", "12:03"),
+        ("It is ", "12:03", ". So", "", "12:03"),
+        ('{"temp":2', "1", '.5,"hum"', ":2", "21.5"),
+        ("", "12", "", "", "12"),
+        ("is ", "", " now", "", ""),
+        ("timers: ", "none ", "left", "", "none"),
     ],
 )
-def test_a_part_of_a_word_is_shown_as_the_whole_word(
-    before: str, text: str, after: str, whole: str
+def test_a_part_of_a_word_is_extended_to_the_whole_word(
+    before: str, text: str, after: str, left: str, whole: str
 ) -> None:
-    assert whole_words(before, text, after) == whole
+    assert whole_words(before, text, after) == (left, whole)

@@ -90,6 +90,15 @@ def test_it_is_told_where_and_what_changes_and_what_it_costs() -> None:
     assert found.values == TIMES[1:4]
 
 
+def test_the_place_is_where_the_value_begins_whichever_of_its_digits_change() -> None:
+    house = House()
+    for number, time in enumerate(["12:03:04", "12:03:05", "12:03:09", "12:04:10", "13:00:00"]):
+        found = house.ask(f"It is {time}. {RULES}")
+        assert number < 3 or found[0].index == len(house.tokens("<system>It is"))
+    assert found[0].values == ["12:03:09", "12:04:10", "13:00:00"]
+    assert found[0].before.endswith("It is")
+
+
 def test_the_message_holds_place_kind_and_cost_and_nothing_of_the_prompt() -> None:
     house = House()
     (found,) = house.ask_all(map(clock, range(4)))
