@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.base.prefix import common_prefix
 
 _ANCHOR = 6  # tokens in a row that must agree for the sequences to be at the same place again
-_WINDOW = 256  # tokens of each that are searched for such a place
+_WINDOWS = (24, 256)  # tokens of each that are searched for such a place: values are short
 _MAX_SPANS = 64
 
 
@@ -51,14 +52,18 @@ def changed_spans(old: array[int], new: array[int]) -> list[Span]:
 
 def _next_match(old: array[int], new: array[int]) -> tuple[int, int]:
     """Return how far to go in each until they agree again; to their ends if they do not."""
-    places: dict[bytes, int] = {}
-    for at in range(min(_WINDOW, len(old) - _ANCHOR + 1)):
-        places.setdefault(old[at : at + _ANCHOR].tobytes(), at)
-    best = (len(old), len(new))
-    for at in range(min(_WINDOW, len(new) - _ANCHOR + 1)):
-        if at >= sum(best):
-            break
-        old_at = places.get(new[at : at + _ANCHOR].tobytes())
-        if old_at is not None and old_at + at < sum(best):
-            best = (old_at, at)
-    return best
+    for window in _WINDOWS:
+        places: dict[bytes, int] = {}
+        for at, run in _runs(old, window):
+            places.setdefault(run, at)
+        found = ((places[run], at) for at, run in _runs(new, window) if run in places)
+        if nearest := min(found, key=sum, default=None):
+            return nearest
+    return len(old), len(new)
+
+
+def _runs(tokens: array[int], window: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the runs of tokens within a window that may be found again, with their places."""
+    data, size = tokens[: window + _ANCHOR - 1].tobytes(), tokens.itemsize
+    for at in range(len(data) // size - _ANCHOR + 1):
+        yield at, data[at * size : (at + _ANCHOR) * size]

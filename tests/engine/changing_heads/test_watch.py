@@ -60,6 +60,13 @@ CHANGING = {
     ),
     "several sensors": (sensors, "number", 4),
     "a list of states": (states, "state", 4),
+    "Home Assistant's prompt": (
+        lambda n: (
+            f"Current time is 12:{n:02}:{n * 17 % 60:02}. Today's date is 2026-11-30.\n{states(n)}"
+        ),
+        "time",
+        4,
+    ),
     "an inserted line": (lambda n: f"Timers: {' tea,' * n}. {RULES}", "text", 8),
     "another order": (reordered, "text", 8),
     "a name": (lambda n: f"You speak with {NAMES[n]}. {RULES}", "text", 6),
@@ -92,11 +99,11 @@ def test_it_is_told_where_and_what_changes_and_what_it_costs() -> None:
 
 def test_the_place_is_where_the_value_begins_whichever_of_its_digits_change() -> None:
     house = House()
-    for number, time in enumerate(["12:03:04", "12:03:05", "12:03:09", "12:04:10", "13:00:00"]):
-        found = house.ask(f"It is {time}. {RULES}")
-        assert number < 3 or found[0].index == len(house.tokens("<system>It is"))
-    assert found[0].values == ["12:03:09", "12:04:10", "13:00:00"]
-    assert found[0].before.endswith("It is")
+    times = ["12:03:04", "12:03:05", "12:03:09", "12:04:10", "13:00:00"]
+    (found,) = house.ask_all(f"It is {time}. {RULES}" for time in times)
+    assert found.index == len(house.tokens("<system>It is"))
+    assert found.values == times[2:]
+    assert found.before.endswith("It is")
 
 
 def test_the_message_holds_place_kind_and_cost_and_nothing_of_the_prompt() -> None:
