@@ -12,7 +12,9 @@ ValueKind = Literal["time", "date", "identifier", "number", "state", "text"]
 
 _BY_PRECEDENCE: tuple[ValueKind, ...] = ("time", "date", "identifier", "number", "state")
 
-_SEPARATORS = r"\s\"'`()\[\]{}<>|,;="
+# what stands between words; of scripts that write none between words, every character
+_UNSPACED = r"\u0e00-\u0e7f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef"
+_SEPARATORS = rf"\s\"'`()\[\]{{}}<>|,;={_UNSPACED}"
 _BREAKS = re.compile(rf"[{_SEPARATORS}]+|(?<!\d):|:(?!\d)|\.(?!\S)")
 _WORD_END = re.compile(rf"[^{_SEPARATORS}]*\Z")
 _WORD_BEGIN = re.compile(rf"[^{_SEPARATORS}]*")

@@ -19,6 +19,7 @@ from app.engine.changing_heads.value_kind import ValueKind, kind_of_change, whol
 from app.protocol import ChangingHead, LogLine
 
 MIN_TOKENS = 64  # prefilled again; fewer are not worth a word
+_SAME_SHARE = 2 / 3  # of heads that are the same but for some places
 _MAX_PROMPTS = 16
 _MAX_BYTES = 1024 * 1024
 _SURELY_FOUND = 32  # tokens: a shorter prefix is not looked for in all tiers
@@ -126,7 +127,7 @@ class ChangingHeads:
             return family
         spans = changed_spans(seen.head, head)
         n_same = len(head) - sum(span.end - span.start for span in spans)
-        if n_same < max(MIN_TOKENS, len(head) // 2):
+        if n_same < max(MIN_TOKENS, _SAME_SHARE * max(len(seen.head), len(head))):
             return None
         if not n_cached and miss in _FORGOTTEN and spans[0].start >= _SURELY_FOUND:
             return family  # not over the change: the one before is not cached any more

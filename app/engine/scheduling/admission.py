@@ -119,5 +119,5 @@ class Admission:
                 request.tokens[: request.n_prompt],
                 n_system=request.n_system,
                 n_cached=hit.n_tokens,
-                miss=hit.miss,
+                miss=hit.miss if self._kv_cache.can_cut else "",  # else a prefix is no match
             )

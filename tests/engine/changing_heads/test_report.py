@@ -66,6 +66,11 @@ def test_the_message_names_the_kind_and_no_words(kind: str) -> None:
     assert "12:03" not in message
 
 
+@pytest.mark.parametrize(("n_again", "shown"), [(2, "0.2 s"), (94, "9.4 s"), (12_345, "1234 s")])
+def test_seconds_are_written_as_people_read_them(n_again: int, shown: str) -> None:
+    assert f"takes {shown}." in report(other(n_again=n_again)).message
+
+
 def test_the_advice_depends_on_where_it_could_go() -> None:
     assert "end of the system prompt" in report(FIRST).message
     assert "end of the system prompt" not in report(other(n_behind=9)).message

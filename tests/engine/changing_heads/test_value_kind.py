@@ -33,6 +33,11 @@ CHANGES = [
     ('{"temp":21.5,"hum":48}', '{"temp":21.6,"hum":47}', "number"),
     ("temp=21.5;", "temp=22;", "number"),
     ("21,5", "21,7", "number"),
+    (
+        "\u73b0\u5728\u65f6\u95f4\u662f12:03\u3002",
+        "\u73b0\u5728\u65f6\u95f4\u662f12:04\u3002",
+        "time",
+    ),
     ("on", "off", "state"),
     ("'not_home'", "'home'", "state"),
     ("kitchen on, hall off, 21.5", "kitchen off, hall off, 21.7", "number"),
@@ -46,6 +51,7 @@ WORDS = [
     ("kitchen hall", "hall kitchen"),
     ("", ""),
     ("none", "kitchen 5min"),
+    ("\u5b89\u5a1c", "\u672c"),
     ("same", "same"),
 ]
 
@@ -75,6 +81,7 @@ def test_a_number_beside_the_name_of_a_month_or_of_a_half_of_the_day_is_no_mere_
         ("It is ", "12:03", ". So", "", "12:03"),
         ('{"temp":2', "1", '.5,"hum"', ":2", "21.5"),
         ("", "12", "", "", "12"),
+        ("\u65f6\u95f4\u662f12:0", "3", "\u3002", "12:0", "12:03"),
         ("is ", "", " now", "", ""),
         ("timers: ", "none ", "left", "", "none"),
     ],

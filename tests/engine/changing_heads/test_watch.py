@@ -303,6 +303,15 @@ def test_two_clients_with_a_clock_each_are_two_reports() -> None:
     assert house.watch.found[0].tokens >= house.watch.found[1].tokens
 
 
+def test_instructions_that_contain_the_others_are_reported_by_themselves() -> None:
+    house = House()
+    house.ask_all(f"It is {time}. {RULES}" for time in TIMES[:5])
+    house.ask_all(f"Be kind. {RULES} It is {time}. {RULES[::-1]}" for time in TIMES[:5])
+    first, second = sorted(house.watch.found, key=lambda found: found.index)
+    assert first.head_tokens < second.index + second.tokens
+    assert second.index > 100
+
+
 def test_one_that_stays_beside_one_with_a_clock_changes_nothing() -> None:
     house = House()
     for time in TIMES:

@@ -108,7 +108,7 @@ def one_by_one(*commands: Command) -> Engine:
 def test_instructions_that_change_with_each_request_are_noticed() -> None:
     engine = one_by_one(*(generate(f"r{at}", each, 1) for at, each in enumerate(changing(6))))
     (found,) = engine.heads.found
-    assert (found.index, found.head_tokens, found.kind, found.changes) == (3, 100, "text", 5)
+    assert (found.head_tokens, found.tokens, found.kind, found.changes) == (100, 196, "text", 5)
     lines = [event for event in engine.events if isinstance(event, LogLine)]
     assert [(line.text, line.request_ids) for line in lines] == [(found.message, ["r5"])]
 
