@@ -62,8 +62,8 @@ def _message(report: ChangingHead, *, has_system: bool, is_at_end: bool) -> str:
     return (
         f"The {what} from request to request at token {report.index} of {report.head_tokens} "
         f"({_NAMES[report.kind]}{places}): about {report.tokens} tokens are prefilled again each "
-        f"time, which takes {_shown(report.seconds)} s. Move what changes behind what stays the same: "
-        f"{where}. GET /cache shows the words."
+        f"time, which takes {_shown(report.seconds)} s. Move what changes behind what stays the "
+        f"same: {where}. GET /cache shows the words."
     )
 
 

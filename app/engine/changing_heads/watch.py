@@ -101,7 +101,8 @@ class ChangingHeads:
     def forget(self) -> None:
         """Forget the prompts, and with them what was found."""
         self._seen.clear()
-        self._report("")
+        self._told.clear()
+        self.found = []
 
     def take_log_lines(self) -> list[LogLine]:
         """Return the log lines since the last time."""

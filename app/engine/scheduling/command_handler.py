@@ -203,7 +203,6 @@ class CommandHandler:
         entries, n_bytes = self._save_policy.trim()
         self._planner.forget()
         self._prompts.forget()
-        self._heads.forget()
         self._model.dry.forget()
         give_back_memory()
         self._outbox.post(MemoryTrimmed(request_id=request_id, entries=entries, bytes=n_bytes))

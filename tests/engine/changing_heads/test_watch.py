@@ -176,6 +176,7 @@ def test_it_is_forgotten_on_request() -> None:
     house.watch.forget()
     assert house.watch.found == []
     assert house.watch.n_bytes == 0
+    assert [level for level, _ in house.lines] == ["warning"], "it has not ended by itself"
 
 
 # ---------------------------------------------------------------- what is none
