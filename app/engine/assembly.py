@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import Compiler
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.ipc.channel import Channel
@@ -57,10 +58,20 @@ def build_loop(
     planner = ConstraintPlanner(
         model, compiler, prompts.tool_format, prompts.reasoning, prompts.marks
     )
+    heads = ChangingHeads(model.shown_piece, lambda: throughput.prefill_tokens_per_s)
     outbox = Outbox(channel, queue.stream_interval_ms / 1000.0)
     interrupt = Interrupt(channel)
     command_handler = CommandHandler(
-        model, prompts, planner, scheduler, outbox, throughput, kv_cache, save_policy, n_ctx=n_ctx
+        model,
+        prompts,
+        planner,
+        scheduler,
+        outbox,
+        throughput,
+        kv_cache,
+        save_policy,
+        heads,
+        n_ctx=n_ctx,
     )
     completion = RequestCompletion(
         model,
@@ -79,13 +90,13 @@ def build_loop(
         outbox,
         command_handler,
         scheduler,
-        Admission(model, scheduler, kv_cache, save_policy, generation, completion, outbox),
+        Admission(model, scheduler, kv_cache, save_policy, generation, completion, outbox, heads),
         BatchRunner(
             context, scheduler, kv_cache, throughput, generation, completion, outbox, interrupt
         ),
         completion,
         save_policy,
-        StatsReporter(scheduler, kv_cache, throughput, outbox),
+        StatsReporter(scheduler, kv_cache, throughput, outbox, heads),
     )
 
 

@@ -21,7 +21,6 @@ from app.engine.decode.speculation import MAX_DRAFT_TOKENS
 from app.engine.ipc.channel import Channel, ChannelClosed
 from app.engine.ipc.log_relay import LogRelay
 from app.engine.llama import (
-    N_PROBED,
     Context,
     DecodeFailed,
     Model,
@@ -108,6 +107,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_ctx=context.n_ctx,
         tool_format=params.tool_format,
         special_tokens=model.special_tokens() if is_text else (),
+        finds_places=model.is_recurrent or model.n_swa > 0,
     )
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile
@@ -162,7 +162,7 @@ def _info(
 
 def _warm_up(model: Model, context: Context) -> None:
     """Generate one token, so that the first request finds memory and caches ready."""
-    context.learn_layout(model.some_tokens(N_PROBED))
+    context.learn_layout(model.first_token)
     sampler = Sampler(stages(SamplingParams(temperature=0.0)), model)
     sampler.sample(context, -1)
     sampler.close()

@@ -38,8 +38,6 @@ class FakeStore:
         dice: decides which blocks and states are bad when they are read.
     """
 
-    capacity_bytes = 1 << 30
-
     def __init__(self, *, dice: random.Random | None) -> None:
         self._dice = dice
         self._ids = map(str, itertools.count(1))
@@ -53,10 +51,6 @@ class FakeStore:
         self.index, self.end_index = PageIndex(), EndIndex()
         return n_entries, n_entries
 
-    @property
-    def has_entries(self) -> bool:
-        return bool(self.blocks or self.ends)
-
     def held(self) -> list[list[int]]:
         """Return the tokens of all blocks and states, from their beginning."""
         return [unpack(packed) for packed, _ in [*self.blocks.values(), *self.ends.values()]]
@@ -69,14 +63,14 @@ class FakeStore:
             assert list(snapshot.rows) == list(tokens[snapshot.start :]), "rows of these tokens"
             block_id = next(self._ids)
             self.blocks[block_id] = packed, snapshot
-            self.index.add(block_id, packed, snapshot.start)
+            self.index.add(block_id, packed, snapshot.start, snapshot.window_start)
         if snapshot.state is not None:
             assert bytes(snapshot.state) == bytes(tokens), "the state after these tokens"
             its_id = next(self._ids)
             self.ends[its_id] = packed, bytes(snapshot.state)
             self.end_index.add(its_id, packed)
 
-    def chain(self, tokens: Sequence[int], memory: PageIndex | None) -> list[Link]:
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None = None) -> list[Link]:
         return follow(pack(tokens), [memory or PageIndex(), self.index])
 
     def n_covered(self, tokens: Sequence[int]) -> int:
@@ -132,10 +126,10 @@ class FakeStore:
     def mark_used(self, block_ids: Sequence[str]) -> None:
         pass
 
-    def tokens_like(self, tokens: Sequence[int]) -> list[int] | None:
-        links = self.chain(tokens, None)
-        if links:
-            return unpack(self.blocks[links[-1].block_id][0])
+    def block_tokens(self, block_id: str) -> list[int] | None:
+        return unpack(self.blocks[block_id][0])
+
+    def newest_tokens(self) -> list[int] | None:
         return next(reversed(self.held()), None)
 
     def unpin_except(self, profiles: Mapping[str, Sequence[int] | None]) -> None:

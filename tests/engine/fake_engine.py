@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.base.json_types import JsonObject, as_json
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.speculation import BatchCost
@@ -115,6 +116,7 @@ class SamplingCommands(CommandHandler):
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
+        heads: ChangingHeads,
         n_ctx: int,
         planner: NoGuidance,
         model: LetterModel,
@@ -129,6 +131,7 @@ class SamplingCommands(CommandHandler):
             throughput,
             kv_cache,
             save_policy,
+            heads,
             n_ctx=n_ctx,
         )
         self._queue = scheduler
@@ -233,6 +236,9 @@ class Engine:
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
         self.prompts = prompts = prompts or TokenPrompts()
+        self.heads = heads = ChangingHeads(
+            vocabulary.shown_piece, lambda: throughput.prefill_tokens_per_s
+        )
         self.command_handler = SamplingCommands(
             prompts,
             self.scheduler,
@@ -240,6 +246,7 @@ class Engine:
             throughput,
             kv_cache,
             save_policy,
+            heads,
             n_ctx,
             self._planner,
             vocabulary,
@@ -277,6 +284,7 @@ class Engine:
                 self.generation,
                 completion,
                 outbox,
+                heads,
             ),
             BatchRunner(
                 context,
@@ -290,7 +298,7 @@ class Engine:
             ),
             completion,
             save_policy,
-            StatsReporter(self.scheduler, kv_cache, throughput, outbox),
+            StatsReporter(self.scheduler, kv_cache, throughput, outbox, heads),
         )
 
     def run(self) -> Engine:

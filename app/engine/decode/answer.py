@@ -45,8 +45,11 @@ class Answer:
         logprobs: the tokens' logprobs, where they are wanted. They are held back like text, and
             leave with the next event; a stop string has none.
         reports_tokens: whether the ids of all tokens are told.
+        shown_closing: the tag that ends thoughts which stay in the text; "" where none do.
 
     Attributes:
+        has_tool_calls: whether a call has begun.
+        has_thoughts: whether it has thoughts, in the text or not.
         tokens: generated tokens that were not told yet; None: nobody wants to know.
     """
 
@@ -59,6 +62,7 @@ class Answer:
         choice: int = 0,
         logprobs: HeldLogprobs | None = None,
         reports_tokens: bool = False,
+        shown_closing: str = "",
     ) -> None:
         self._request_id = request_id
         self._choice = choice
@@ -68,6 +72,8 @@ class Answer:
         self.logprobs = logprobs
         self.tokens: list[int] | None = [] if reports_tokens else None
         self.has_tool_calls = False
+        self.has_thoughts = False
+        self._shown_closing = shown_closing
         self._n_open_calls = 0
 
     @property
@@ -118,8 +124,11 @@ class Answer:
                 yield self._take_tokens(self.tokens)
             match event:
                 case TextPiece(text=text):
+                    if self._shown_closing and self._shown_closing in text:
+                        self.has_thoughts = True
                     yield TextDelta(text=text, **at)
                 case ReasoningPiece(text=text):
+                    self.has_thoughts = True
                     yield ReasoningDelta(text=text, **at)
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True

@@ -170,7 +170,7 @@ class MemoryStore:
         for block in self._split(packed, snapshot, n_head):
             block.used = now
             self._blocks[block.block_id] = block
-            self.index.add(block.block_id, block.packed, block.start)
+            self.index.add(block.block_id, block.packed, block.start, block.window_start)
             self.n_bytes += block.n_bytes
         if snapshot.state is not None:
             is_head = snapshot.n_tokens == n_head
@@ -195,8 +195,7 @@ class MemoryStore:
 
     def _split(self, packed: bytes, snapshot: Snapshot, n_head: int) -> Iterator[MemoryBlock]:
         """Cut rows into blocks: where the head ends, and where one would be too large."""
-        size = self._shape.token_bytes + self._shape.window_token_bytes
-        n_most = max(1, self._max_block_bytes // max(1, size) // PAGE_TOKENS) * PAGE_TOKENS
+        n_most = self._most_tokens()
         head_end = n_head // PAGE_TOKENS * PAGE_TOKENS if n_head < snapshot.n_tokens else n_head
         start = snapshot.start
         while start < snapshot.n_tokens:
@@ -215,13 +214,29 @@ class MemoryStore:
             )
             start = end
 
-    def victims(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
+    def _most_tokens(self) -> int:
+        size = max(1, self._shape.token_bytes + self._shape.window_token_bytes)
+        return max(1, self._max_block_bytes // size // PAGE_TOKENS) * PAGE_TOKENS
+
+    def cost(self, snapshot: Snapshot) -> int:
+        """Return the bytes that a snapshot takes here at most, with the tokens of its blocks."""
+        parts = (snapshot.rows, snapshot.window_rows, snapshot.state or b"")
+        n_blocks = 1 + -(-(snapshot.n_tokens - snapshot.start) // self._most_tokens())
+        n_copies = n_blocks + (snapshot.state is not None)
+        return sum(map(len, parts)) + n_copies * snapshot.n_tokens * TOKEN_BYTES
+
+    def victims(
+        self, n_bytes: int, kept: Sequence[Link] = ()
+    ) -> list[MemoryBlock | MemoryState] | None:
         """Return what to drop until so much fits: what was not used longest, heads last.
 
         Of what was used at once, ends go before beginnings.
 
         Args:
             kept: blocks that stay.
+
+        Returns:
+            None where it does not fit beside those that stay.
         """
         excess = self.n_bytes + n_bytes - self.capacity_bytes
         if excess <= 0:
@@ -238,7 +253,7 @@ class MemoryStore:
             if each not in stays:
                 found.append(each)
                 excess -= each.n_bytes
-        return found
+        return found if excess <= 0 else None
 
     def drop(self, dropped: Sequence[MemoryBlock | MemoryState]) -> None:
         """Forget blocks and states."""

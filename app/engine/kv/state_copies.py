@@ -145,7 +145,8 @@ class StateCopier:
         window_from = max(0, plan.n_tokens - self._shape.n_window)
         for held, window_rows in self._parts(plan, window_from):
             rows.append(held)
-            windows.append(window_rows)
+            if window_rows.size:
+                windows.append(window_rows)
         return self._context.load_parts(seq_id, plan.n_tokens, rows, windows, bytes(state))
 
     def _parts(self, plan: Plan, window_from: int) -> Iterator[tuple[_Rows, _Rows]]:
@@ -185,7 +186,7 @@ def _only_state(n_tokens: int, state: Bytes | None) -> Snapshot | None:
 
 
 def _flat(rows: _Rows) -> memoryview:
-    return memoryview(np.ascontiguousarray(rows).reshape(-1))
+    return np.ascontiguousarray(rows).reshape(-1).data
 
 
 def _rows(data: Bytes, size: int) -> _Rows:

@@ -197,27 +197,24 @@ class Context(SequenceStates):
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         return self.keep_prefix(target, n_keep)
 
-    def learn_layout(self, tokens: Sequence[int]) -> None:
-        """Learn what a state looks like from one of some tokens; all sequences must be empty.
+    def learn_layout(self, token: int) -> None:
+        """Learn what a state looks like from that of one token; all sequences must be empty.
 
-        Args:
-            tokens: `N_PROBED` ids, no two alike; they are decoded, and the logits of the last
-                one remain.
+        The token is decoded; its logits remain, and the sequences are empty again.
 
         Raises:
             DecodeFailed: llama.cpp reported a fatal error.
         """
+        if self.decode([BatchPart(self.spare, 0, [token], n_logits=1)]) != DECODE_OK:
+            raise DecodeFailed("the first token could not be decoded")
         try:
-            if self.decode([BatchPart(self.spare, 0, tokens, n_logits=1)]) != DECODE_OK:
-                raise ValueError("the tokens could not be decoded")
             if self.spare == 0:
                 raise ValueError("there is no second sequence")
             self.layout = probe(self, self.spare, 0, self._n_swa)
             self.layout_error = ""
         except (ValueError, MemoryError) as error:
-            self.layout, self.layout_error = None, str(error) or "there is no memory for it"
-        finally:
-            self.clear(self.spare)
+            self.layout_error = str(error) or "there is no memory for it"
+        self.clear(self.spare)
 
     def close(self) -> None:
         """Free the batch and the context."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from app.base.json_types import JsonObject
-from app.base.prefix import common_prefix
 from app.base.special_token import SpecialToken
 from app.chat.parsing.reasoning_tags import (
     ReasoningTags,
@@ -26,6 +26,8 @@ from app.engine.prompt.answer_parsers import AnswerParsers
 from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_conversation
 from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
+from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History
+from app.engine.prompt.places import find, shared
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
@@ -34,7 +36,6 @@ from app.errors import (
     InvalidRequest,
     LoadParamsRefused,
     TemplateRefused,
-    TemplateTooSlow,
 )
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
 
@@ -63,12 +64,17 @@ class Prompt:
             meant (see `app.engine.prompt.special_texts`); empty where none did.
         n_system: leading tokens that depend on the instructions and tools only.
         conversation: what was rendered; empty where nothing was.
+        places: lengths after which other prompts may go on in another way, besides `n_system`;
+            empty where they were not looked for.
+        history: what later prompts keep of this one and of the answer to it.
     """
 
     tokens: list[int]
     text: str
     n_system: int
     conversation: Conversation = NO_CONVERSATION
+    places: tuple[int, ...] = ()
+    history: History = NO_HISTORY
 
 
 class PromptBuilder:
@@ -80,12 +86,15 @@ class PromptBuilder:
         n_ctx: tokens the context window holds.
         tool_format: name of the format of tool calls; None leaves that to the template.
         special_tokens: those that are text in what clients write, instructions excepted.
+        finds_places: whether to look for the places of each prompt, which takes up to two more
+            renderings: of use where a sequence goes on from saved states only.
 
     Attributes:
         tool_format: how the model writes tool calls.
         reasoning: what stands around its thoughts; None where it does not think, or in messages
             of their own.
         marks: what it writes around its text; None where it writes nothing.
+        closing_of_thoughts: what ends its thoughts; "" where it is not known to think.
 
     Raises:
         TemplateRefused: the template does not compile, or was too slow to be tried.
@@ -100,6 +109,7 @@ class PromptBuilder:
         n_ctx: int,
         tool_format: str | None = None,
         special_tokens: Iterable[SpecialToken] = (),
+        finds_places: bool = False,
     ) -> None:
         source = CHATML if template_source is None else template_source
         self._tokenizer = tokenizer
@@ -122,7 +132,11 @@ class PromptBuilder:
         messages = self.tool_format.thoughts
         self._tags_of_thoughts = messages.tags if messages is not None else self.reasoning
         self._dates = ConversationDates()
-        self._system_prefixes = SystemPrefixes(self._shared)
+        self._system_prefixes = SystemPrefixes(partial(shared, self._tokens_of))
+        self._finds_places = finds_places
+        thoughts = self._tags_of_thoughts
+        self.closing_of_thoughts: str = thoughts.closing if thoughts is not None else ""
+        self._probe = AnswerProbe(self._render, self.closing_of_thoughts)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
 
     def prepare(self) -> None:
@@ -163,7 +177,17 @@ class PromptBuilder:
             len(tokens) if is_system else self._system_prefixes.length(conversation, tokens, began)
         )
         self._dates.keep(conversation.messages, began)
-        return Prompt(tokens, text, n_system, conversation)
+        prompt = Prompt(tokens, text, n_system, conversation)
+        return prompt if is_system else self._with_history(prompt, began)
+
+    def _with_history(self, prompt: Prompt, began: datetime.datetime) -> Prompt:
+        """Return a prompt with its places, and with what later prompts keep of it."""
+        conversation, tokens = prompt.conversation, prompt.tokens
+        answers = self._probe.answers(conversation)
+        if not self._finds_places:
+            return replace(prompt, history=History(len(tokens), 0, answers))
+        places, n_history = find(self._tokens_of, conversation, tokens, prompt.n_system, began)
+        return replace(prompt, places=places, history=History(len(tokens), n_history, answers))
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
@@ -210,7 +234,7 @@ class PromptBuilder:
         """Return what the conversations share that a prefill prepares for; else nothing."""
         if _is_asking(conversation):
             return []
-        return self._shared(conversation.messages, conversation, began)
+        return shared(self._tokens_of, conversation.messages, conversation, began)
 
     def _written(
         self, conversation: Conversation, began: datetime.datetime, *, is_prefill: bool
@@ -294,37 +318,14 @@ class PromptBuilder:
             )
         return tokens
 
-    def _shared(
+    def _tokens_of(
         self,
         messages: Sequence[JsonObject],
         conversation: Conversation,
+        end: PromptEnd,
         began: datetime.datetime,
     ) -> list[int]:
-        """Return the tokens that all conversations beginning with `messages` share.
-
-        They are found by going on in two ways that have nothing in common. Empty where the
-        template takes no user message there.
-
-        Raises:
-            TemplateTooSlow: the deadline came first, which tells nothing of the template.
-        """
-        try:
-            ways = [
-                self._tokens(
-                    self._render(
-                        [*messages, {"role": "user", "content": content}],
-                        conversation,
-                        "closed",
-                        began,
-                    )
-                )
-                for content in ("Hello", "1")
-            ]
-        except TemplateTooSlow:
-            raise
-        except TemplateRefused:
-            return []
-        return ways[0][: common_prefix(*ways)]
+        return self._tokens(self._render([*messages], conversation, end, began))
 
     def parser(self, command: Generate, prompt: Prompt) -> StreamParser:
         """Return a fresh parser for the answer to `command`, whose prompt is `prompt`.

@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import Guide
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.answer import Answer
@@ -63,6 +64,7 @@ class CommandHandler:
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
+        heads: ChangingHeads,
         *,
         n_ctx: int,
     ) -> None:
@@ -74,6 +76,7 @@ class CommandHandler:
         self._scheduler = scheduler
         self._outbox = outbox
         self._throughput = throughput
+        self._heads = heads
         self._n_ctx = n_ctx
 
     def handle(self, command: Command) -> None:
@@ -94,7 +97,8 @@ class CommandHandler:
             case Detokenize():
                 self._detokenize(command)
             case DescribeCache():
-                self._outbox.post(cache_report(self._kv_cache, command.request_id))
+                heads = self._heads.found
+                self._outbox.post(cache_report(self._kv_cache, command.request_id, heads))
             case ClearCache():
                 self._clear_cache(command.request_id)
             case TrimMemory():
@@ -171,6 +175,7 @@ class CommandHandler:
             choice=choice,
             logprobs=logprobs,
             reports_tokens=command.report_tokens,
+            shown_closing="" if command.reasoning.is_split else self._prompts.closing_of_thoughts,
         )
 
     def _echo(self, command: Generate, prompt: Prompt) -> Echo:
@@ -190,6 +195,7 @@ class CommandHandler:
 
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
+        self._heads.forget()
         self._save_policy.forget()
         entries, n_bytes = self._kv_cache.forget()
         self._outbox.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))
@@ -244,6 +250,8 @@ def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> 
         n_prompt=len(prompt.tokens),
         prompt_text=prompt.text,
         n_system=prompt.n_system,
+        places=prompt.places,
+        history=prompt.history,
         max_new=0,
         sampling=SamplingParams(),
         clock=Clock(received_s=received_s),

@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from app.engine.decode.answer import Answer
 from app.engine.ipc.outbox import Outbox
 from app.engine.kv.disk_tier import Save
 from app.engine.kv.save_policy import SavePolicy
@@ -81,7 +82,7 @@ class RequestCompletion:
         self.post_chosen(request)
         self._outbox.post(finished)
         self._remember(request)
-        self.retire(request)
+        self._release(request, _n_kept(request, answer))
 
     def post_chosen(self, request: Request) -> None:
         """Post the tokens that were chosen since the last time."""
@@ -114,7 +115,7 @@ class RequestCompletion:
     def _finish_prefill(self, request: Request, finished: Finished) -> None:
         """End a prefill once its prompt is on disk, if there is one."""
         save = self._save_policy.save_prompt(request.tokens, request.profile)
-        self.retire(request)
+        self._release(request, None)
         if save is None:
             self._outbox.post(finished)
         else:
@@ -137,8 +138,13 @@ class RequestCompletion:
             self.retire(sibling)
 
     def retire(self, request: Request) -> None:
-        """Give back what a request holds."""
+        """Give back what a request holds whose answer, as far as it came, does not come back."""
+        self._release(request, request.history.n_without_answer)
+
+    def _release(self, request: Request, n_kept: int | None) -> None:
         self._outbox.expedite()
+        if request.slot is not None:
+            request.slot.n_kept = n_kept
         self._scheduler.remove(request)
         if request.sampler is not None:
             request.sampler.close()
@@ -157,3 +163,14 @@ class RequestCompletion:
 
     def _is_known(self, request: Request) -> bool:
         return request in self._scheduler.find(request.request_id)
+
+
+def _n_kept(request: Request, answer: Answer) -> int | None:
+    """Return how many leading tokens of a request later prompts begin with; None for all.
+
+    Of an answer that ended at a stop string they have a part.
+    """
+    history = request.history
+    if answer.stopped:
+        return history.n_history or None
+    return history.n_kept(has_thoughts=answer.has_thoughts, has_calls=answer.has_whole_calls)

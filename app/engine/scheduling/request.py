@@ -12,6 +12,7 @@ from app.engine.decode.answer import Answer
 from app.engine.decode.prompt_echo import ROWS_PER_STEP, Echo
 from app.engine.decode.speculation import Speculator
 from app.engine.kv.sequences import Slot
+from app.engine.prompt.history import NO_HISTORY, History
 from app.protocol import CacheMiss, SamplingParams, Timings, Usage
 
 
@@ -56,6 +57,7 @@ class Request:
         prompt_text: the prompt as the template wrote it.
         n_system: leading tokens that depend on the instructions and tools only.
         places: lengths after which later prompts may go on in another way.
+        history: what later prompts keep of the prompt and the answer.
         profile: the profile that a prefill belongs to.
         explains: whether the client wants to know where the prompt parts from the cached ones.
         miss: where that is, as the request found them when it started.
@@ -92,6 +94,7 @@ class Request:
     prompt_text: str = ""
     n_system: int = 0
     places: tuple[int, ...] = ()
+    history: History = NO_HISTORY
     profile: str = ""
     explains: bool = False
     miss: CacheMiss | None = None
