@@ -39,16 +39,18 @@ def build_loop(
     """Return a loop that is ready to run."""
     queue, n_ctx = command.queue, context.n_ctx
     pool = SequencePool(queue.parallel)
+    can_cut = not model.is_recurrent
+    can_cut_states = can_cut and not model.n_swa
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
         max_queue=queue.max_queue,
         n_batch=context.n_batch,
         n_ctx=n_ctx,
+        can_cut=can_cut_states,
+        n_cached=lambda tokens: kv_cache.n_outside(tokens),
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
-    can_cut = not model.is_recurrent
-    can_cut_states = can_cut and not model.n_swa
     store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut_states)
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
