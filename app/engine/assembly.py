@@ -41,6 +41,7 @@ def build_loop(
     pool = SequencePool(queue.parallel)
     can_cut = not model.is_recurrent
     can_cut_states = can_cut and not model.n_swa
+    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut_states)
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
@@ -48,10 +49,9 @@ def build_loop(
         n_batch=context.n_batch,
         n_ctx=n_ctx,
         can_cut=can_cut_states,
-        n_cached=lambda tokens: kv_cache.n_outside(tokens),
+        n_cached=store.n_shared,
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
-    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut_states)
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)

@@ -222,7 +222,7 @@ class Engine:
             n_batch=n_batch,
             n_ctx=n_ctx,
             can_cut=can_cut,
-            n_cached=lambda tokens: self.kv_cache.n_outside(tokens),
+            n_cached=lambda tokens: self.kv_cache.store.n_shared(tokens),
         )
         throughput = DicePace(dice, n_batch) if dice else Throughput(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)

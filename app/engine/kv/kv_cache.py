@@ -84,14 +84,6 @@ class KvCache:
             return Hit(n_tokens, tier, restore_ms, n_branch, miss)
         return Hit(0, "none", 0.0, n_branch, self._miss_reason(tokens, has_match=has_match))
 
-    def n_outside(self, tokens: Sequence[int]) -> int:
-        """Return how much of a prompt memory has, or the disk where reading it is worth it."""
-        known, found = self.store.best(tokens), self.disk.find(tokens)
-        n_memory = known[1] if known is not None else 0
-        if found is None or not self._is_worth_reading(found, n_memory):
-            return n_memory
-        return max(n_memory, found.n_shared)
-
     def _prepare(self, lease: Lease) -> Lease:
         """Save what the lease displaces and compact the cells; return the lease as it is then."""
         slot = lease.slot

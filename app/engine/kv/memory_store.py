@@ -128,3 +128,8 @@ class MemoryStore:
         self._entries.remove(entry)
         self._entries.append(entry)
         return entry, n_shared
+
+    def n_shared(self, prompt: Sequence[int]) -> int:
+        """Return how much of a prompt `best` finds."""
+        found = self.best(prompt)
+        return 0 if found is None else found[1]

@@ -49,7 +49,7 @@ class Scheduler:
         n_batch: tokens one step may decode at most.
         n_ctx: tokens all running requests may hold together.
         can_cut: whether a sequence may lose its end, so that any part of one can be shared.
-        n_cached: returns how much of a prompt lies in memory or on disk.
+        n_cached: returns how much of a prompt lies in memory outside of the pool.
     """
 
     def __init__(
@@ -146,9 +146,9 @@ class Scheduler:
             n_same = min(n_same, other.n_past + other.n_prefill)
             if n_same > n_shared:
                 leader, n_shared = other, n_same
-        if leader is None or n_shared - self._n_there(tokens) < MIN_SHARED_TOKENS:
+        if leader is None or n_shared - leader.n_cached < MIN_SHARED_TOKENS:
             return None
-        if n_shared - self._n_cached(tokens) < MIN_SHARED_TOKENS:
+        if n_shared - max(self._n_there(tokens), self._n_cached(tokens)) < MIN_SHARED_TOKENS:
             return None
         n_shared = n_shared if self._can_cut else leader.checkpoint_within(n_shared)
         return (leader, n_shared) if n_shared else None

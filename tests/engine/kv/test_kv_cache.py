@@ -134,20 +134,6 @@ def test_an_entry_that_takes_longer_to_read_than_to_compute_is_not_read() -> Non
     assert (hit.n_tokens, hit.miss) == (0, "not_restored")
 
 
-@pytest.mark.parametrize(("step_s", "n_disk"), [(SLOW, len(A)), (FAST, 0)])
-def test_what_lies_outside_of_the_kv_cache_is_known_before_it_is_restored(
-    step_s: float, n_disk: int
-) -> None:
-    bench = Bench(step_s=step_s)
-    assert bench.kv_cache.n_outside(A) == 0
-    put_on_disk(bench.on_disk, A)
-    assert bench.kv_cache.n_outside([*A, 5]) == n_disk
-    bench.run(B)
-    assert bench.kv_cache.n_outside(B) == 0
-    bench.save_idle()
-    assert bench.kv_cache.n_outside([*B[:30], 5]) == 30
-
-
 def test_an_entry_larger_than_the_context_is_not_read() -> None:
     bench = Bench(n_cells=30)
     put_on_disk(bench.on_disk, A)

@@ -33,6 +33,13 @@ def test_a_prefix_too_short_to_save_anything_is_no_hit() -> None:
     assert store.best([7] * LONG) is None
 
 
+def test_how_much_of_a_prompt_is_here_is_known() -> None:
+    store = MemoryStore(100)
+    put(store, entry(100))
+    assert store.n_shared([*range(LONG), 100, 9]) == LONG + 1
+    assert store.n_shared([7] * LONG) == 0
+
+
 def test_a_continued_conversation_replaces_what_it_was() -> None:
     store = MemoryStore(100)
     put(store, entry(1))

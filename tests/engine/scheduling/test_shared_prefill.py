@@ -80,7 +80,16 @@ def test_what_is_there_already_is_not_waited_for() -> None:
     assert admit(queue) == [first, second]
 
 
-def test_what_lies_in_memory_or_on_disk_is_not_waited_for() -> None:
+def test_what_the_first_one_found_is_there_for_all() -> None:
+    first, second = asked("a", 300), asked("b", 300)
+    queue = uncuttable(first)
+    admit(queue)
+    first.n_past = first.n_cached = len(HEAD) - 10
+    queue.submit(second)
+    assert admit(queue) == [second]
+
+
+def test_what_lies_in_memory_is_not_waited_for() -> None:
     first, second = asked("a"), asked("b")
     queue = Scheduler(
         SequencePool(8),
