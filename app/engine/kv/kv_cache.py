@@ -81,6 +81,10 @@ class KvCache:
 
     # ------------------------------------------------------------ look-up
 
+    def n_in_memory(self, tokens: Sequence[int]) -> int:
+        """Return how many leading tokens of a prompt memory can restore."""
+        return self._look_up.in_memory(tokens).n_tokens
+
     def restore_prefix(self, lease: Lease, tokens: Sequence[int]) -> Hit:
         """Make a leased sequence hold the longest cached prefix of a prompt.
 
