@@ -129,6 +129,7 @@ class KvCache:
             if n_kept:
                 return n_kept, "memory"
             n_live = self._lose_live(lease)
+            plan = self._plan(tokens, n_live, skip)
         for _ in range(_MAX_TRIES):
             if plan.n_tokens < n_live + MIN_USEFUL_TOKENS:
                 break
@@ -255,7 +256,8 @@ class KvCache:
             to_disk: whether it is to be written too, for the prompt is long.
         """
         tokens = list(slot.tokens)
-        self.keeper.save(slot, tokens, is_end=False)
+        is_head = len(tokens) == slot.n_head
+        self.keeper.save(slot, tokens, is_end=False, is_leaving=is_head)
         if to_disk:
             self.keeper.write(tokens, "turn")
 

@@ -187,7 +187,7 @@ def test_a_sequence_that_cannot_be_cut_is_saved_where_another_prompt_parts_from_
     first, second = asked("a", 300), asked("b", 300)
     queue = uncuttable(first, second)
     assert admit(queue) == [first]
-    assert first.checkpoint == len(HEAD)
+    assert list(first.checkpoints) == [len(HEAD)]
     while first.n_past < len(HEAD):
         assert admit(queue) == []
         step(queue)
@@ -200,19 +200,20 @@ def test_a_checkpoint_that_comes_first_is_where_it_is_shared() -> None:
     first, second = asked("a", 300, longer), asked("b", 300, longer)
     queue = uncuttable(first)
     assert admit(queue) == [first]
-    first.checkpoint = len(HEAD)
+    first.checkpoints = {len(HEAD): False}
     queue.submit(second)
     assert admit(queue) == []
     assert (second.leader, second.n_shared) == (first, len(HEAD))
 
 
-def test_a_prompt_that_parts_before_the_checkpoint_is_not_waited_for() -> None:
+def test_a_prompt_that_parts_before_the_checkpoint_gets_one_of_its_own() -> None:
     first, second = asked("a", 300), asked("b", 300)
     queue = uncuttable(first)
     admit(queue)
-    first.checkpoint = len(HEAD) + 10
+    first.checkpoints = {len(HEAD) + 10: False}
     queue.submit(second)
-    assert admit(queue) == [second]
+    assert admit(queue) == []
+    assert list(first.checkpoints) == [len(HEAD), len(HEAD) + 10]
 
 
 # ---------------------------------------------------------------- all of them
