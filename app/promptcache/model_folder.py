@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from app.promptcache.page_index import follow
 
 _TOUCH_EVERY_S = 60.0
 _LATER_S = 0.001
+_TICK_NS = 50_000_000
 
 
 class ModelFolder:
@@ -90,7 +92,10 @@ class ModelFolder:
 
     def _scan(self) -> ScanResult:
         with self.lock:
-            self._seen_ns = self.folder.stat().st_mtime_ns
+            changed_ns = self.folder.stat().st_mtime_ns
+            # A change so soon after another one may bear the same time.
+            is_settled = abs(time.time_ns() - changed_ns) > _TICK_NS
+            self._seen_ns = changed_ns if is_settled else 0
             known = {entry.file_name for entry in self.table}
             result = scan(
                 self.folder, self.fingerprint, self.files, self._clock(), known, self.most_bytes

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 from app.promptcache.token_bytes import TOKEN_BYTES, n_shared
 
@@ -68,6 +69,7 @@ class PageIndex:
         self._traces: dict[str, _Trace] = {}
         self._whole: dict[bytes, _Ids] = {}
         self._after: dict[bytes, _Ids] = {}
+        self._latest: tuple[bytes, list[bytes]] = (b"", [])
 
     def __contains__(self, block_id: str) -> bool:
         return block_id in self._traces
@@ -92,9 +94,19 @@ class PageIndex:
         if start % PAGE_TOKENS or not 0 <= start * TOKEN_BYTES < len(packed):
             raise ValueError(f"a block of {len(packed) // TOKEN_BYTES} tokens begins at {start}")
         self.remove(block_id)
-        names = [_ROOT, *page_names(packed)][start // PAGE_TOKENS :]
+        names = [_ROOT, *self._names(packed)][start // PAGE_TOKENS :]
         first = start if window_start is None else window_start
         self._insert(block_id, _Trace(start, first, packed[start * TOKEN_BYTES :], names))
+
+    def _names(self, packed: bytes) -> list[bytes]:
+        """Return the names of all whole pages; what the latest block shares is not hashed again."""
+        latest, names = self._latest
+        n_same = n_shared(latest, packed) // PAGE_TOKENS
+        names = names[:n_same]
+        last = names[-1] if names else _ROOT
+        names += page_names(packed[n_same * _PAGE_BYTES :], last)
+        self._latest = packed, names
+        return names
 
     def _insert(self, block_id: str, trace: _Trace) -> None:
         self._traces[block_id] = trace
@@ -163,8 +175,11 @@ class PageIndex:
             name: of the page.
             position: where it begins.
         """
+        ids = self._whole.get(name)
+        if ids is None:
+            return None
         best: tuple[int, str] | None = None
-        for block_id in islice(reversed(self._whole.get(name, _NONE)), _MAX_CANDIDATES):
+        for block_id in islice(reversed(ids), _MAX_CANDIDATES):
             first = max(self._traces[block_id].window_start, position)
             if best is None or first < best[0]:
                 best = first, block_id
@@ -220,46 +235,49 @@ def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     Args:
         packed: the prompt's tokens.
     """
-    links: list[Link] = []
+    filled = [(tier, index) for tier, index in enumerate(indexes) if len(index)]
+    parts: list[tuple[int, str, int, int]] = []
     name, position = _ROOT, 0
     for following in page_names(packed):
-        found = _holder(following, position, indexes)
+        found = _holder(following, position, filled)
         if found is None:
             break
-        _append(links, Link(*found, position, position + PAGE_TOKENS))
+        parts.append((*found, position, position + PAGE_TOKENS))
         name, position = following, position + PAGE_TOKENS
     rest = packed[position * TOKEN_BYTES :]
     tier, most = 0, None
-    for index_tier, index in enumerate(indexes):
+    for index_tier, index in filled:
         longest = index.longest_after(name, position, rest)
         if longest is not None and (most is None or longest.rank > most.rank):
             tier, most = index_tier, longest
     if most is not None:
-        _append(links, Link(tier, most.block_id, position, position + most.n_tokens))
-    return links
+        parts.append((tier, most.block_id, position, position + most.n_tokens))
+    return [_joined(list(same)) for _, same in groupby(parts, key=itemgetter(0, 1))]
 
 
-def _holder(name: bytes, position: int, indexes: Sequence[PageIndex]) -> tuple[int, str] | None:
+def _holder(
+    name: bytes, position: int, indexes: Sequence[tuple[int, PageIndex]]
+) -> tuple[int, str] | None:
     best: tuple[int, int, str] | None = None
-    for tier, index in enumerate(indexes):
+    for tier, index in indexes:
         found = index.holder(name, position)
         if found is not None and (best is None or found[0] < best[0]):
             best = found[0], tier, found[1]
     return None if best is None else best[1:]
 
 
-def _append(links: list[Link], link: Link) -> None:
-    """Append a link, or lengthen the last one where both are of one block."""
-    last = links[-1] if links else None
-    if last is not None and (last.tier, last.block_id) == (link.tier, link.block_id):
-        links[-1] = Link(last.tier, last.block_id, last.start, link.end)
-    else:
-        links.append(link)
+def _joined(parts: list[tuple[int, str, int, int]]) -> Link:
+    """Return the link for parts of one block that follow each other."""
+    tier, block_id, start, _ = parts[0]
+    return Link(tier, block_id, start, parts[-1][3])
 
 
-def page_names(packed: bytes) -> Iterator[bytes]:
-    """Yield the names of the whole pages of some tokens, from position 0."""
-    name = _ROOT
+def page_names(packed: bytes, name: bytes = _ROOT) -> Iterator[bytes]:
+    """Yield the names of the whole pages of some tokens.
+
+    Args:
+        name: of the page before them.
+    """
     for start in range(0, len(packed) - _PAGE_BYTES + 1, _PAGE_BYTES):
         page = packed[start : start + _PAGE_BYTES]
         name = blake2b(name + page, digest_size=_NAME_BYTES).digest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.promptcache.entries import Entry
-from app.promptcache.folders import EntryFile, entry_files
+from app.promptcache.folders import EntryFile, files_in, folders_in
 from app.promptcache.model_folder import ModelFolder
 from app.promptcache.page_index import PageIndex
 
@@ -42,6 +42,7 @@ class Room:
     def __init__(self, root: Path, model_folder: ModelFolder, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.n_evicted = 0
+        self._others: dict[str, tuple[int, list[EntryFile]]] = {}
         self._root = root
         self._model_folder = model_folder
 
@@ -67,7 +68,7 @@ class Room:
         Raises:
             OSError: a file cannot be removed.
         """
-        on_disk = list(entry_files(self._root))
+        on_disk = [*self._own_files(), *self._other_files()]
         excess_bytes = sum(each.n_bytes for each in on_disk) + n_bytes - self.capacity_bytes
         if excess_bytes <= 0:
             return True
@@ -86,6 +87,27 @@ class Room:
                 self._model_folder.files.remove(path)
         self.n_evicted += len(victims)
         return True
+
+    def _own_files(self) -> Iterator[EntryFile]:
+        """Yield the files of this model; what is in the table needs no look."""
+        folder = self._model_folder.folder
+        with self._model_folder.lock:
+            known = {entry.file_name: entry for entry in self._model_folder.table}
+        for name, entry in known.items():
+            yield EntryFile(folder.name, name, entry.n_bytes, entry.last_used_s)
+        yield from files_in(folder, known)
+
+    def _other_files(self) -> Iterator[EntryFile]:
+        """Yield the files of other models; a folder that has not changed needs no look."""
+        seen = {}
+        for folder, changed_ns in folders_in(self._root):
+            if folder.name != self._model_folder.folder.name:
+                before_ns, files = self._others.get(folder.name, (0, []))
+                if changed_ns != before_ns:
+                    files = list(files_in(folder))
+                seen[folder.name] = changed_ns, files
+                yield from files
+        self._others = seen
 
     def _candidates(
         self, on_disk: Iterable[EntryFile], outdated: Collection[str], kept: Collection[str]
