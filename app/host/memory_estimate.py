@@ -51,8 +51,8 @@ class MemoryEstimate:
 def kv_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int = DEFAULT_N_SEQ_MAX) -> int:
     """Return the bytes of the KV cache, recurrent states included.
 
-    Layers with a sliding window keep all tokens, as llama.cpp allocates them with `swa_full`.
-    Recurrent states are of 32 bits, whatever the types of keys and values.
+    Layers with a sliding window keep the window of each sequence and one micro-batch. Recurrent
+    states are of 32 bits, whatever the types of keys and values.
 
     Args:
         n_seq_max: sequences in the KV cache.
@@ -61,7 +61,7 @@ def kv_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int = DEFAULT_N_S
         KeyError: a cache type that llama.cpp does not have.
     """
     cache = facts.cache
-    n_attending, n_sliding = _cells(cache, params)
+    n_attending, n_sliding = _cells(cache, params, n_seq_max)
     attending = n_attending * _token_bytes(cache.attending, params)
     sliding = n_sliding * _token_bytes(cache.sliding, params)
     return attending + sliding + n_seq_max * cache.state_elements * _F32_BYTES
@@ -192,10 +192,14 @@ def _floored(n_ctx: int) -> int:
     return max(MIN_N_CTX, n_ctx // N_CTX_STEP * N_CTX_STEP)
 
 
-def _cells(cache: CacheShape, params: LoadParams) -> tuple[int, int]:
+def _cells(cache: CacheShape, params: LoadParams, n_seq_max: int) -> tuple[int, int]:
     """Return the tokens that all sequences can keep in layers without and with a window."""
     n_ctx = _padded(params.n_ctx)
-    return (n_ctx if cache.attending.n_layers else 0, n_ctx if cache.sliding.n_layers else 0)
+    sliding = min(n_ctx, _padded(cache.window * n_seq_max + _n_ubatch(params)))
+    return (
+        n_ctx if cache.attending.n_layers else 0,
+        sliding if cache.sliding.n_layers else 0,
+    )
 
 
 def _n_ubatch(params: LoadParams) -> int:
@@ -223,7 +227,7 @@ def _compute_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int) -> int
     """
     n_tokens = math.ceil(_n_ubatch(params) / n_seq_max) * n_seq_max
     compute, queries = facts.compute, facts.n_head * facts.key_length
-    caches = _cells(facts.cache, params)
+    caches = _cells(facts.cache, params, n_seq_max)
     per_token = compute.widest
     if params.flash_attn is False:
         mask = sum(caches)

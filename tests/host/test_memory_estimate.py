@@ -84,8 +84,15 @@ def test_without_flash_attention_values_are_padded_to_the_widest_layer() -> None
 SLIDING = replace(QWEN, cache=CacheShape(sliding=QWEN_LAYERS, window=512))
 
 
-def test_layers_with_a_sliding_window_keep_all_tokens() -> None:
-    assert kv_mib(SLIDING, params(32_768), 2) == kv_mib(QWEN, params(32_768), 17)
+def test_a_sliding_window_is_kept_for_each_sequence_with_one_micro_batch() -> None:
+    per_token = 12 / 1024
+    assert kv_mib(SLIDING, params(32_768), 2) == (2 * 512 + 512) * per_token
+    assert kv_mib(SLIDING, params(32_768, n_ubatch=1024, n_batch=1024), 2) == 2048 * per_token
+    assert kv_mib(SLIDING, params(32_768, n_ubatch=128, n_batch=64), 2) == 1280 * per_token
+
+
+def test_a_window_longer_than_the_context_is_the_context() -> None:
+    assert kv_mib(SLIDING, params(1024), 17) == kv_mib(QWEN, params(1024))
 
 
 def test_the_sequences_are_those_of_the_default_queue_unless_said() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from app.parameters.cache_types import GGML_TYPES
 from app.protocol import LoadParams
 
 _FLASH_ATTN = {None: -1, False: 0, True: 1}
+
+_PARTIAL_ONLY = 1  # `LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY`: what cannot be cut
 
 _NEVER = lib.ggml_abort_callback()
 
@@ -83,6 +86,7 @@ class Context:
         raw.type_k = GGML_TYPES[params.type_k]
         raw.type_v = GGML_TYPES[params.type_v]
         raw.kv_unified = True
+        raw.swa_full = False
         raw.no_perf = True
         forget_errors()
         handle = lib.llama_init_from_model(model.handle, raw)
@@ -188,7 +192,26 @@ class Context:
         """
         self.clear(target)
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        return self.keep_prefix(target, n_keep)
+        n_kept = self.keep_prefix(target, n_keep)
+        return n_kept if self._own_window(target) else 0
+
+    def _own_window(self, seq_id: int) -> bool:
+        """Let a sequence share no cells of layers with a sliding window; False if it was cleared.
+
+        llama.cpp reuses cells that have left the window only where one sequence holds them; shared
+        ones would fill these layers, which have room for the windows alone.
+        """
+        if not self._n_swa:
+            return True
+        get, put = lib.llama_state_seq_get_data_ext, lib.llama_state_seq_set_data_ext
+        size = lib.llama_state_seq_get_size_ext(self.handle, seq_id, _PARTIAL_ONLY)
+        with contextlib.suppress(MemoryError):
+            buffer = _buffer(bytearray(size))
+            written = get(self.handle, buffer, size, seq_id, _PARTIAL_ONLY)
+            if written == size and put(self.handle, buffer, size, seq_id, _PARTIAL_ONLY):
+                return True
+        self.clear(seq_id)
+        return False
 
     def state_bytes(self, seq_id: int) -> int:
         """Return the size of a sequence's state in bytes."""
