@@ -77,7 +77,7 @@ def test_a_model_whose_states_cannot_be_cut_is_saved_where_its_instructions_end(
     engine = Engine([], can_cut=can_cut, n_window=n_window)
     (request,) = admitted(engine, generate("a", [1] * 40))
     assert request.n_system == 20
-    assert request.checkpoints == {20: False}
+    assert request.checkpoints == {20: False, 39: False}, "and where the prompt ends"
     (other,) = admitted(Engine([]), generate("a", [1] * 40))
     assert not other.checkpoints
 
