@@ -290,8 +290,10 @@ def test_an_answer_tells_whether_it_has_thoughts(
     text: str, has_thoughts: bool, is_split: bool
 ) -> None:
     tags = ReasoningTags("<think>", "</think>")
-    kind = ReasoningParser if is_split else ShownReasoningParser
-    shown_closing = "" if is_split else tags.closing
-    answer = Answer("r", (), kind(PlainParser(), tags), shown_closing=shown_closing)
+    if is_split:
+        answer = Answer("r", (), ReasoningParser(PlainParser(), tags, is_open=False))
+    else:
+        shown = ShownReasoningParser(PlainParser(), tags)
+        answer = Answer("r", (), shown, shown_closing=tags.closing)
     events_of(answer, one_by_one(text))
     assert answer.has_thoughts == has_thoughts

@@ -18,13 +18,16 @@ DROPPING = """\
 {%- set seen = namespace(last=0) %}
 {%- for m in messages if m.role == 'user' %}{% set seen.last = loop.index0 %}{% endfor %}
 {%- set turn = namespace(at=-1) %}
+{%- for tool in tools or [] %}{{ tool | tojson }}{% endfor %}
 {%- for m in messages %}
 {%- if m.role == 'user' %}{% set turn.at = turn.at + 1 %}{% endif %}
 {{- '<|' + m.role + '|>' }}
 {%- if m.role == 'assistant' and turn.at == seen.last %}
 {{- '<think>' + (m.reasoning_content or '') + '</think>' }}{% endif %}
 {{- m.content }}
-{%- for call in m.tool_calls or [] %}{{ '<tool_call>' + call.function.name }}{% endfor %}
+{%- for call in m.tool_calls or [] %}
+{{- '<tool_call>' + {'name': call.function.name, 'arguments': call.function.arguments} | tojson }}
+{{- '</tool_call>' }}{% endfor %}
 {{- '$' }}
 {%- endfor %}
 {{- '<|assistant|><think>' if add_generation_prompt }}
@@ -58,12 +61,16 @@ def test_the_start_of_the_last_question_is_a_place() -> None:
     assert text(prompt, end).endswith(f"{QUESTION}$<|assistant|>")
 
 
-@pytest.mark.parametrize("content", ["Hello", "hello", "1", "", [{"type": "text", "text": "Hi"}]])
-def test_the_start_of_a_question_does_not_depend_on_the_question(content: Any) -> None:
+@pytest.mark.parametrize("begin", ["Hello", "hello", "1", ""])
+@pytest.mark.parametrize("is_parts", [False, True])
+def test_the_start_of_a_question_does_not_depend_on_the_question(
+    begin: str, is_parts: bool
+) -> None:
+    text_of_it = f"{begin}, and so on and so forth"
+    content = [{"type": "text", "text": text_of_it}] if is_parts else text_of_it
     messages = [SYSTEM, user("Hi"), answer("Well, " * 5)]
     prompt = finder().build(generate(*messages, user(content), answer("So."), user(content)))
-    start = prompt.places[0]
-    assert text(prompt, start).endswith("So.$<|user|>")
+    assert text(prompt, prompt.places[0]).endswith("So.$<|user|>")
 
 
 def test_after_results_the_history_ends_where_thoughts_will_be_left_out() -> None:

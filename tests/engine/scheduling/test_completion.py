@@ -163,7 +163,7 @@ def test_a_sequence_tells_what_of_it_later_prompts_keep(text: str, n_kept: int |
     n_history = 4 if n_kept == 4 else 0
     answers = AnswersKept(thoughts=False, thoughts_of_calls=False)
     request.history = History(request.n_prompt, n_history, answers)
-    parser = ReasoningParser(HermesParser(), ReasoningTags("<think>", "</think>"))
+    parser = ReasoningParser(HermesParser(), ReasoningTags("<think>", "</think>"), is_open=False)
     request.answer = Answer("a", ("$",), parser)
     list(request.answer.feed(text.encode()))
     engine.completion.finish(request, "stop")
