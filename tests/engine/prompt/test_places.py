@@ -78,7 +78,8 @@ def test_after_results_the_history_ends_where_thoughts_will_be_left_out() -> Non
     messages = [SYSTEM, user(QUESTION), {**answer("", "Hm."), "tool_calls": [call]}]
     result = {"role": "tool", "tool_call_id": "abcdefghi", "content": "Done, and more than that."}
     prompt = finder().build(generate(*messages, result))
-    assert text(prompt, prompt.history.n_history).endswith(f"{QUESTION}$<|assistant|>")
+    kept_text = text(prompt, prompt.history.n_history)
+    assert kept_text.endswith(f"{QUESTION}$<|assistant|><t"), "of <think> and <tool_call>"
     kept = finder(KEEPING).build(generate(*messages, result))
     assert text(kept, kept.history.n_history).endswith("that.$<|assistant|><think>")
 
