@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from app.engine.prompt.builder import Prompt, PromptBuilder
+from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.history import goes_on
 from app.errors import TemplateRefused
 from tests.engine.prompt.test_builder import Letters, generate, user
@@ -63,17 +65,21 @@ CONVERSATIONS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@cache
+def builder_of(path: Path) -> PromptBuilder:
+    source = path.read_text(encoding="utf-8")
+    prompts = PromptBuilder(Letters(), source, n_ctx=1 << 20, finds_places=True)
+    prompts._dates = ConversationDates(lambda: NOW)  # one template writes the time of the day
+    return prompts
+
+
 class Case:
     """A template, the values of its variables and a conversation."""
 
     def __init__(self, path: Path, name: str, kwargs: dict[str, Any]) -> None:
-        self._path = path
         self._kwargs = kwargs
         self.tools = [TOOL] if name.endswith("tools") else []
-        self.prompts = PromptBuilder(
-            Letters(), path.read_text(encoding="utf-8"), n_ctx=1 << 20, finds_places=True
-        )
-        self.prompts._dates._clock = lambda: NOW
+        self.prompts = builder_of(path)
         self.messages = CONVERSATIONS[name]
         self.prompt = self.build(self.messages)
 
