@@ -122,6 +122,18 @@ PROMPT_TOKEN = protocol.PromptToken(id=7, piece=b"\xc3", logprob=-0.5, top=TOKEN
 ENTRY = protocol.DiskEntry(
     id="e", role="turn", profile="kitchen", tokens=1, bytes=2**40, created_s=1.5, last_used_s=2.5
 )
+HEAD = protocol.ChangingHead(
+    index=3,
+    head_tokens=900,
+    kind="time",
+    places=2,
+    changes=4,
+    tokens=890,
+    seconds=1.5,
+    before="it is",
+    values=["12:03"],
+    message="It changes.",
+)
 COUNTS = protocol.CacheCounts(
     memory_hits=1,
     disk_hits=2,
@@ -217,6 +229,7 @@ EVENTS: list[Event] = [
         prefill_tokens_per_s=100.5,
         decode_tokens_per_s=10.5,
         cache=COUNTS,
+        hints=["It changes."],
     ),
     protocol.Accepted(request_id="r"),
     protocol.Chosen(request_id="r", tokens=[5, 6], choice=1),
@@ -244,11 +257,14 @@ EVENTS: list[Event] = [
     protocol.TokenIds(request_id="r", tokens=[1, 2], pieces=[b"a", b"\xff\x00"]),
     protocol.TokenCount(request_id="r", n_tokens=3),
     protocol.Text(request_id="r", text="text"),
-    protocol.CacheReport(request_id="r", counts=COUNTS, entries=[ENTRY]),
+    protocol.CacheReport(request_id="r", counts=COUNTS, entries=[ENTRY], changing_heads=[HEAD]),
     protocol.CacheCleared(request_id="r", entries=1, bytes=2**40),
     protocol.MemoryTrimmed(request_id="r", entries=1, bytes=2**40),
 ]
-PARTS = [SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, COUNTS, PROMPT, PROMPT_TOKEN]
+PARTS = [
+    *(SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, HEAD, COUNTS),
+    *(PROMPT, PROMPT_TOKEN),
+]
 ALL = b"".join(map(encode, COMMANDS))
 
 

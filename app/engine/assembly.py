@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import Compiler
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.ipc.channel import Channel
@@ -40,27 +41,39 @@ def build_loop(
     """Return a loop that is ready to run."""
     queue, n_ctx = command.queue, context.n_ctx
     pool = SequencePool(queue.parallel)
+    can_cut = not model.is_recurrent
+    shape = _shape(context.layout)
+    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
         max_queue=queue.max_queue,
         n_batch=context.n_batch,
         n_ctx=n_ctx,
+        can_cut=shape.can_cut,
+        n_cached=lambda tokens: kv_cache.n_in_memory(tokens),
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
-    can_cut = not model.is_recurrent
-    shape = _shape(context.layout)
-    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
     disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, shape=shape, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
     planner = ConstraintPlanner(
         model, compiler, prompts.tool_format, prompts.reasoning, prompts.marks
     )
+    heads = ChangingHeads(model.shown_piece, lambda: throughput.prefill_tokens_per_s)
     outbox = Outbox(channel, queue.stream_interval_ms / 1000.0)
     interrupt = Interrupt(channel)
     command_handler = CommandHandler(
-        model, prompts, planner, scheduler, outbox, throughput, kv_cache, save_policy, n_ctx=n_ctx
+        model,
+        prompts,
+        planner,
+        scheduler,
+        outbox,
+        throughput,
+        kv_cache,
+        save_policy,
+        heads,
+        n_ctx=n_ctx,
     )
     completion = RequestCompletion(
         model,
@@ -79,13 +92,13 @@ def build_loop(
         outbox,
         command_handler,
         scheduler,
-        Admission(model, scheduler, kv_cache, save_policy, generation, completion, outbox),
+        Admission(model, scheduler, kv_cache, save_policy, generation, completion, outbox, heads),
         BatchRunner(
             context, scheduler, kv_cache, throughput, generation, completion, outbox, interrupt
         ),
         completion,
         save_policy,
-        StatsReporter(scheduler, kv_cache, throughput, outbox),
+        StatsReporter(scheduler, kv_cache, throughput, outbox, heads),
     )
 
 

@@ -21,7 +21,6 @@ from app.engine.decode.speculation import MAX_DRAFT_TOKENS
 from app.engine.ipc.channel import Channel, ChannelClosed
 from app.engine.ipc.log_relay import LogRelay
 from app.engine.llama import (
-    N_PROBED,
     Context,
     DecodeFailed,
     Model,
@@ -92,11 +91,10 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
 def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop, ModelInfo]:
     path, params = Path(command.model_path), command.params
     model = Model(path, params, _progress_reporter(channel))
-    n_sequences = command.queue.parallel + 1  # one to copy prompts with
     context = Context(
         model,
         params,
-        n_seq_max=n_sequences,
+        n_seq_max=command.queue.n_seq_max,
         n_threads=default_threads(),
         n_more_outputs=MAX_DRAFT_TOKENS,
     )
@@ -163,7 +161,7 @@ def _info(
 
 def _warm_up(model: Model, context: Context) -> None:
     """Generate one token, so that the first request finds memory and caches ready."""
-    context.learn_layout(model.some_tokens(N_PROBED))
+    context.learn_layout(model.first_token)
     sampler = Sampler(stages(SamplingParams(temperature=0.0)), model)
     sampler.sample(context, -1)
     sampler.close()

@@ -1,25 +1,25 @@
 """Owns the prompt cache on the disk; must know nothing of llama.cpp, requests or HTTP.
 
-`DiskStore` keeps entries (tokens and the state llama.cpp reached with them) for one model,
-`DiskWriter` fills it beside the hot path. `FolderLock`, `usage` and `clear_folder` are for the
-process that loads no model.
+`DiskStore` keeps blocks of attention rows and states for one model, `DiskWriter` fills it beside
+the hot path. `PageIndex` and `follow` find blocks by position, on the disk and in memory.
+`FolderLock`, `usage` and `clear_folder` are for the process that loads no model.
 """
 
 from __future__ import annotations
 
-from app.promptcache.disk_store import (
-    BlockContent,
-    BlockInfo,
-    DiskStatus,
-    DiskStore,
-    EntryContent,
-    PrefixMatch,
-)
+from app.promptcache.disk_store import DiskStore
 from app.promptcache.entries import Entry
 from app.promptcache.entry_header import MAX_EXTRA_BYTES, BadEntry, Role
 from app.promptcache.folders import clear_folder, folder_name, usage
 from app.promptcache.lock import FolderInUse, FolderLock
 from app.promptcache.page_index import PAGE_TOKENS, EndIndex, Link, PageIndex, follow
+from app.promptcache.records import (
+    BlockContent,
+    BlockInfo,
+    DiskStatus,
+    EntryContent,
+    PrefixMatch,
+)
 from app.promptcache.snapshot import Bytes, Snapshot
 from app.promptcache.token_bytes import pack, unpack
 from app.promptcache.writer import DiskWriter, WriteJob

@@ -1,309 +1,161 @@
-"""Owns the entries of one model on the disk; must know nothing of llama.cpp or requests."""
+"""Owns the prompt cache of one model on the disk; must know nothing of llama.cpp or requests."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 
-from app.promptcache.entries import Entry
-from app.promptcache.entry_header import Bytes, EntryDraft, Role
-from app.promptcache.entry_writer import EntryWriter, WriteErrors
-from app.promptcache.files import Files
-from app.promptcache.folders import folder_name
-from app.promptcache.model_folder import ModelFolder
-from app.promptcache.prefix_index import BLOCK_TOKENS
-from app.promptcache.token_bytes import pack, unpack
-from app.promptcache.write_budget import WriteBudget
+from app.promptcache.entries import id_of
+from app.promptcache.entry_header import Role
+from app.promptcache.page_index import Link, PageIndex, follow
+from app.promptcache.records import (
+    BlockContent,
+    BlockInfo,
+    PrefixMatch,
+)
+from app.promptcache.snapshot import Snapshot
+from app.promptcache.state_store import StateStore, do_nothing
+from app.promptcache.token_bytes import pack
+from app.promptcache.writing.entry_writer import SnapshotDraft
 
 
-@dataclass(frozen=True, slots=True)
-class PrefixMatch:
-    """An entry that shares a prefix with a prompt.
+class DiskStore(StateStore):
+    """Blocks and states of one model; see `StateStore`.
 
-    Args:
-        entry_id: names it for `DiskStore.read`.
-        n_shared: leading tokens of the prompt that it holds.
-        n_tokens: all tokens it holds.
-        n_bytes: size of its file.
+    A block is found by position: `chain` returns those that hold a prompt. What it holds is read
+    by `read_block`, and a state by `read`.
     """
 
-    entry_id: str
-    n_shared: int
-    n_tokens: int
-    n_bytes: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class EntryContent:
-    """The tokens, state and extra of an entry."""
-
-    tokens: list[int]
-    state: bytearray
-    extra: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class BlockInfo:
-    start: int
-    end: int
-    window_start: int
-    n_bytes: int
-    role: Role
-    profile: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockContent:
-    start: int
-    end: int
-    rows: Bytes
-    window_start: int
-    window_rows: Bytes
-
-
-@dataclass(frozen=True, slots=True)
-class DiskStatus:
-    """The state of a store.
-
-    Args:
-        n_entries: entries of this model.
-        n_bytes: size of their files.
-        capacity_bytes: what the entries of all models may take.
-        n_hits: entries read since the start.
-        n_bad: files found damaged or foreign, and removed, since the start.
-        n_evicted: entries evicted since the start, other models' included.
-        written_today_bytes: by all models, since midnight UTC.
-        daily_write_bytes: what may be written a day; 0 is no limit.
-        write_error: why nothing can be written, "" when all is well.
-    """
-
-    n_entries: int
-    n_bytes: int
-    capacity_bytes: int
-    n_hits: int
-    n_bad: int
-    n_evicted: int
-    written_today_bytes: int
-    daily_write_bytes: int
-    write_error: str
-
-
-def _nothing() -> None:
-    pass
-
-
-class DiskStore:
-    """The entries of one model, in a folder of its own below the root that all models share.
-
-    All methods may be called from any thread; none waits for another one's state to be read or
-    written, except that writes wait for each other. Nothing raises because of the disk: what
-    cannot be read is a miss, what cannot be written is not kept, and `notify` gets a sentence.
-    The tokens of all entries are in memory: 16 bytes a token, the index included.
-
-    Args:
-        root: folder of the cache.
-        model_folder: name of the model's folder; made safe by `folder_name`.
-        fingerprint: names the model, its context parameters and the llama.cpp build; entries
-            with another one are removed.
-        capacity_bytes: what the entries of all models may take.
-        daily_write_bytes: what may be written a day; 0 is no limit.
-        can_cut: whether a restored state may lose its end; where it may not (recurrent models),
-            an entry serves only prompts that begin with all of it.
-        min_tokens: a shorter shared prefix is no hit, a shorter list is not kept; at least
-            `BLOCK_TOKENS`.
-        notify: gets a level (`info`, `warning`) and a sentence.
-        clock: seconds since the epoch.
-        files: the system calls.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        model_folder: str,
-        fingerprint: str,
-        *,
-        capacity_bytes: int,
-        daily_write_bytes: int = 0,
-        can_cut: bool = True,
-        min_tokens: int = BLOCK_TOKENS,
-        notify: Callable[[str, str], None],
-        clock: Callable[[], float] = time.time,
-        files: Files | None = None,
-    ) -> None:
-        self.can_cut = can_cut
-        self._min_tokens = max(min_tokens, BLOCK_TOKENS)
-        self._daily_write_bytes = daily_write_bytes
-        self._clock = clock
-        self._n_hits = 0
-        self._write_budget = WriteBudget(root, daily_write_bytes, clock)
-        self._write_errors = WriteErrors(notify, clock)
-        self._model_folder = ModelFolder(
-            root / folder_name(model_folder),
-            fingerprint,
-            can_cut=can_cut,
-            notify=notify,
-            clock=clock,
-            files=files or Files(),
-        )
-        self._writer = EntryWriter(
-            root,
-            self._model_folder,
-            self._write_budget,
-            self._write_errors,
-            capacity_bytes=capacity_bytes,
-            min_tokens=self._min_tokens,
-        )
-        self._writer.open()
-
-    def find(
-        self, tokens: Sequence[int], *, form: str = "", skip: Collection[str] = ()
-    ) -> PrefixMatch | None:
-        """Return the entry that saves a prompt the most prefill, None where none saves enough.
+    def chain(self, tokens: Sequence[int], memory: PageIndex | None = None) -> list[Link]:
+        """Return the blocks that hold a prompt from its start on, as far as any do.
 
         Args:
-            skip: ids of entries that are of no use to the caller.
+            memory: blocks that go before those on the disk; tier 0 of the links, the disk tier 1.
         """
         packed = pack(tokens)
         self._model_folder.refresh()
         with self._model_folder.lock:
-            best = self._model_folder.table.best(packed, form, skip)
-            if best is None or best[1] < self._min_tokens:
-                return None
-            entry, n_shared = best
-            return PrefixMatch(entry.entry_id, n_shared, entry.n_tokens, entry.n_bytes)
+            return follow(packed, [memory or PageIndex(), self._model_folder.table.blocks])
 
-    def fits(self, n_tokens: int, n_state_bytes: int) -> bool:
-        """Whether an entry of this size is neither too short nor too large to be kept."""
-        return n_tokens >= self._min_tokens and n_state_bytes < self._writer.capacity_bytes
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """Return where blocks with window rows end whose tokens lead a prompt, the longest first.
 
-    def covers(self, tokens: Sequence[int], *, form: str = "") -> bool:
-        """Whether an entry can serve in the place of one of these tokens."""
+        Where a chain cannot be gone on from for want of window rows, it can be there.
+        """
         packed = pack(tokens)
+        self._model_folder.refresh()
         with self._model_folder.lock:
-            return bool(self._model_folder.table.covering(packed, form))
+            table = self._model_folder.table
+            found = map(table.get, table.window_ends.prefixes_of(packed))
+            ends = dict.fromkeys(entry.n_tokens for entry in found if entry is not None)
+        return list(ends)
 
-    def read(self, found: PrefixMatch) -> EntryContent | None:
-        """Return an entry's content.
+    def n_covered(self, tokens: Sequence[int]) -> int:
+        """Return how many leading tokens blocks on the disk hold."""
+        links = self.chain(tokens)
+        return links[-1].end if links else 0
+
+    def block(self, block_id: str) -> BlockInfo | None:
+        """Return what is known of a block, None where it is gone."""
+        with self._model_folder.lock:
+            entry = self._model_folder.table.get(block_id)
+            if entry is None or entry.kind != "block":
+                return None
+            return BlockInfo(
+                start=entry.start,
+                end=entry.n_tokens,
+                window_start=entry.window_start,
+                n_bytes=entry.n_bytes,
+                role=entry.role,
+                profile=entry.profile,
+            )
+
+    def read_block(self, block_id: str) -> BlockContent | None:
+        """Return the rows of a block.
 
         Returns:
-            None where it is gone or bad; a second `find` gives the next best one. (None also
-            where the memory does not suffice.)
+            None where it is gone or bad; a second `chain` ends before it, or goes another way.
+            (None also where the memory does not suffice.)
         """
         with self._model_folder.lock:
-            entry = self._model_folder.table.get(found.entry_id)
+            entry = self._model_folder.table.get(block_id)
         content = None if entry is None else self._model_folder.read(entry)
         if content is None:
             return None
         with self._model_folder.lock:
             self._n_hits += 1
-        metadata, state = content
-        return EntryContent(unpack(metadata.tokens), state, metadata.extra)
+        header, body = content[0].header, content[1]
+        return BlockContent(
+            header.start, header.n_tokens, body.rows, header.window_start, body.window_rows
+        )
 
-    def write(
+    def mark_used(self, block_ids: Iterable[str]) -> None:
+        """Make blocks the most recently used ones, those at the beginning most of all."""
+        with self._model_folder.lock:
+            found = [self._model_folder.table.get(each) for each in block_ids]
+            self._model_folder.mark_used([each for each in found if each is not None])
+
+    def states(self, tokens: Sequence[int], *, form: str = "") -> list[PrefixMatch]:
+        """Return the states all of whose tokens lead a prompt, the longest first."""
+        packed = pack(tokens)
+        self._model_folder.refresh()
+        with self._model_folder.lock:
+            return [
+                PrefixMatch(each.entry_id, each.n_tokens, each.n_tokens, each.n_bytes)
+                for each in self._model_folder.table.prefixes_of(packed, form)
+            ]
+
+    def has_state(self, tokens: Sequence[int], *, form: str = "") -> bool:
+        """Whether there is a state of exactly these tokens."""
+        with self._model_folder.lock:
+            return self._model_folder.table.get(id_of(pack(tokens), form)) is not None
+
+    def write_snapshot(
         self,
         tokens: Sequence[int],
-        state: Bytes,
+        snapshot: Snapshot,
         *,
         extra: bytes = b"",
         role: Role = "turn",
         profile: str = "",
         form: str = "",
-        replaces: bool = False,
-        throttle: Callable[[], None] = _nothing,
+        drops_older: bool = False,
+        throttle: Callable[[], None] = do_nothing,
     ) -> bool:
-        """Keep an entry.
+        """Keep what the disk lacks of a snapshot: blocks with its rows, then its state.
+
+        What is written stays, even where something fails after it: a shorter chain is of use too.
 
         Args:
-            tokens: what the state holds, from position 0.
-            state: opaque bytes; not to be changed while this runs.
-            extra: opaque bytes, up to `entry_header.MAX_EXTRA_BYTES`.
-            role: what the tokens are; with a profile always `profile`.
-            profile: pins the entry for a profile: it is not evicted.
+            tokens: all that the snapshot stands at the end of, from position 0.
+            snapshot: not to be changed while this runs. A state without rows counts as a whole one
+                where there are no blocks of its tokens.
+            extra: opaque bytes, up to `entry_header.MAX_EXTRA_BYTES`; kept with the last file.
+            role: what the tokens are.
+            profile: pins all blocks and states of the tokens: they are not evicted.
             form: what kind of state it is; kinds never meet.
-            replaces: whether the turns that this turn goes on from are of no more use.
+            drops_older: whether the states of turns that these tokens go on from are of no more
+                use, once there is a state of these.
             throttle: called after each piece of work; may sleep.
 
         Returns:
-            False where nothing was written: too short, there already, too large, the day's
-            writes used up, no room besides pinned entries, cleared meanwhile, or the disk fails.
+            False where not all is written: too short, there already, too large, the day's writes
+            used up, no room besides pinned entries, cleared meanwhile, the disk fails, or rows
+            before the snapshot's are missing.
 
         Raises:
-            ValueError: a part is larger than the format allows.
+            ValueError: a part is larger than the format allows, or does not fit the positions.
         """
-        draft = EntryDraft(
-            tokens=pack(tokens),
-            state=state,
+        packed = pack(tokens)
+        if snapshot.n_tokens != len(tokens):
+            raise ValueError(f"a snapshot of {snapshot.n_tokens} tokens for {len(tokens)}")
+        draft = SnapshotDraft(
+            packed=packed,
+            snapshot=snapshot,
             extra=extra,
-            fingerprint=self._model_folder.fingerprint,
-            form=form,
-            role="profile" if profile else role,
+            role=role,
             profile=profile,
+            form=form,
+            drops_older=drops_older,
             created_s=self._clock(),
         )
-        return self._writer.write(draft, replaces=replaces, throttle=throttle)
-
-    def set_capacity(self, capacity_bytes: int) -> None:
-        """Change what the entries of all models may take, from the next write on."""
-        self._writer.capacity_bytes = capacity_bytes
-
-    def unpin_except(self, profiles: Mapping[str, Sequence[int] | None]) -> None:
-        """Make the entries that are pinned for anything else ordinary ones.
-
-        Args:
-            profiles: the tokens of each; None stands for whatever it has.
-        """
-        packed = {
-            name: None if tokens is None else pack(tokens) for name, tokens in profiles.items()
-        }
-        self._model_folder.unpin_except(packed)
-
-    def clear(self) -> tuple[int, int]:
-        """Remove all entries of this model; a write in progress comes to nothing.
-
-        Returns:
-            The number of entries removed and their bytes.
-        """
-        return self._model_folder.clear()
-
-    def list_entries(self) -> list[Entry]:
-        """Return all entries, the most recently used one first."""
-        with self._model_folder.lock:
-            return self._model_folder.table.newest_first()
-
-    def tokens_of(self, found: PrefixMatch) -> list[int] | None:
-        """Return all tokens of an entry, None where it is gone."""
-        with self._model_folder.lock:
-            entry = self._model_folder.table.get(found.entry_id)
-        return None if entry is None else unpack(entry.tokens)
-
-    def newest_tokens(self, *, form: str = "") -> list[int] | None:
-        """Return the tokens of the most recently used entry, None where there is none."""
-        with self._model_folder.lock:
-            newest = self._model_folder.table.newest(form)
-        return None if newest is None else unpack(newest.tokens)
-
-    def extras(self, limit: int, *, form: str = "") -> list[tuple[list[int], bytes]]:
-        """Return tokens and extra of the most recently used entries that have an extra."""
-        with_extra = [
-            each for each in self.list_entries() if each.form == form and each.n_extra_bytes
-        ]
-        read = map(self._model_folder.read_metadata, with_extra[:limit])
-        return [(unpack(each.tokens), each.extra) for each in read if each is not None]
-
-    def status(self) -> DiskStatus:
-        """Return figures on the store."""
-        with self._model_folder.lock:
-            sizes = [entry.n_bytes for entry in self._model_folder.table]
-        return DiskStatus(
-            n_entries=len(sizes),
-            n_bytes=sum(sizes),
-            capacity_bytes=self._writer.capacity_bytes,
-            n_hits=self._n_hits,
-            n_bad=self._model_folder.n_bad,
-            n_evicted=self._writer.n_evicted,
-            written_today_bytes=self._write_budget.written_today,
-            daily_write_bytes=self._daily_write_bytes,
-            write_error=self._write_errors.write_error,
-        )
+        return self._writer.write_snapshot(draft, throttle)

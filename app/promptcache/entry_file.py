@@ -15,15 +15,13 @@ from errno import ELOOP
 from io import FileIO
 from pathlib import Path
 
-import msgspec
-
 from app.promptcache.entry_header import (
     LENGTH,
     MAGIC,
     MAX_HEADER_BYTES,
     PREAMBLE_BYTES,
     BadEntry,
-    Bytes,
+    EntryBody,
     EntryDraft,
     EntryMetadata,
     Header,
@@ -31,33 +29,45 @@ from app.promptcache.entry_header import (
     encode_front,
 )
 from app.promptcache.files import Files
+from app.promptcache.snapshot import Bytes
 from app.promptcache.token_bytes import TOKEN_BYTES
 
 PIECE_BYTES = 256 * 1024
+MAX_FILE_BYTES = 1 << 62
 
 
-def read_metadata(path: Path, fingerprint: str, files: Files) -> EntryMetadata:
-    """Read and check an entry up to its state.
+def read_metadata(
+    path: Path, fingerprint: str, files: Files, most_bytes: int = MAX_FILE_BYTES
+) -> EntryMetadata:
+    """Read and check an entry up to its body.
+
+    Args:
+        most_bytes: a larger file is refused.
 
     Raises:
         BadEntry: it is damaged, foreign or no entry at all.
         OSError: it cannot be read.
     """
     with _opened(path, files) as file:
-        return _metadata(file, fingerprint)
+        return _metadata(file, fingerprint, most_bytes)
 
 
-def read_entry(path: Path, fingerprint: str, files: Files) -> tuple[EntryMetadata, bytearray]:
+def read_entry(
+    path: Path, fingerprint: str, files: Files, most_bytes: int = MAX_FILE_BYTES
+) -> tuple[EntryMetadata, EntryBody]:
     """Read and check all of an entry.
 
+    Args:
+        most_bytes: a larger file is refused, before memory is taken for it.
+
     Raises:
         BadEntry: it is damaged, foreign or no entry at all.
         OSError: it cannot be read.
-        MemoryError: the state is larger than the memory that is left.
+        MemoryError: the body is larger than the memory that is left.
     """
     with _opened(path, files) as file:
-        metadata = _metadata(file, fingerprint)
-        return metadata, _state(file, metadata.header)
+        metadata = _metadata(file, fingerprint, most_bytes)
+        return metadata, _body(file, metadata.header)
 
 
 @contextmanager
@@ -77,8 +87,10 @@ def _opened(path: Path, files: Files) -> Iterator[FileIO]:
         files.close(descriptor)
 
 
-def _metadata(file: FileIO, fingerprint: str) -> EntryMetadata:
+def _metadata(file: FileIO, fingerprint: str, most_bytes: int) -> EntryMetadata:
     size = os.fstat(file.fileno()).st_size
+    if size > most_bytes:
+        raise BadEntry("too large")
     header, n_front_bytes = _header(file, size)
     if header.fingerprint != fingerprint:
         raise BadEntry("foreign fingerprint")
@@ -108,15 +120,23 @@ def _header(file: FileIO, size: int) -> tuple[Header, int]:
     return decode_front(preamble, packed, _exactly(file, LENGTH.size)), n_front_bytes
 
 
-def _state(file: FileIO, header: Header) -> bytearray:
-    state = bytearray(header.n_state_bytes)
+def _body(file: FileIO, header: Header) -> EntryBody:
+    return EntryBody(
+        rows=_part(file, header.n_rows_bytes, header.rows_sha256, "rows"),
+        window_rows=_part(file, header.n_window_bytes, header.window_sha256, "window rows"),
+        state=_part(file, header.n_state_bytes, header.state_sha256, "state"),
+    )
+
+
+def _part(file: FileIO, n_bytes: int, sha256: bytes, name: str) -> bytearray:
+    part = bytearray(n_bytes)
     digest = hashlib.sha256()
-    for piece in _pieces(state):
+    for piece in _pieces(part):
         _fill(file, piece)
         digest.update(piece)
-    if digest.digest() != header.state_sha256:
-        raise BadEntry("checksum of state")
-    return state
+    if digest.digest() != sha256:
+        raise BadEntry(f"checksum of {name}")
+    return part
 
 
 def _exactly(file: FileIO, n_bytes: int) -> bytes:
@@ -147,13 +167,11 @@ def write_temporary(
     Raises:
         OSError: as the system gives it.
     """
-    front = encode_front(
-        msgspec.structs.replace(draft.header(), state_sha256=_sum(draft, on_piece))
-    )
+    front = encode_front(draft.header([_sum(part, on_piece) for part in draft.body.parts]))
     descriptor = files.create(path)
     try:
         try:
-            for part in (front + draft.tokens + draft.extra, draft.state):
+            for part in (front + draft.tokens + draft.extra, *draft.body.parts):
                 for piece in _pieces(part):
                     files.write(descriptor, piece)
                     on_piece(len(piece))
@@ -165,9 +183,9 @@ def write_temporary(
         raise
 
 
-def _sum(draft: EntryDraft, on_piece: Callable[[int], None]) -> bytes:
+def _sum(part: Bytes, on_piece: Callable[[int], None]) -> bytes:
     digest = hashlib.sha256()
-    for piece in _pieces(draft.state):
+    for piece in _pieces(part):
         digest.update(piece)
         on_piece(0)
     return digest.digest()

@@ -3,10 +3,10 @@
 All numbers are little-endian:
 
     magic 8 bytes | u32 length of header | header (msgpack) | u32 CRC-32 of all before
-    | tokens (int32 each) | extra | state
+    | tokens (int32 each) | extra | rows | window rows | state
 
-The CRC guards the header, and SHA-256 sums in the header guard the three parts, so no bit can
-change unseen.
+The CRC guards the header, and SHA-256 sums in the header guard the five parts, so no bit can
+change unseen. A block has rows and no state, a state entry has a state and no rows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
+from app.promptcache.page_index import PAGE_TOKENS
+from app.promptcache.snapshot import Bytes
 from app.promptcache.token_bytes import TOKEN_BYTES
 
-VERSION = 1
+VERSION = 2
 MAX_HEADER_BYTES = 64 * 1024
 MAX_EXTRA_BYTES = 4 * 1024 * 1024
 MAX_TOKENS = 4 * 1024 * 1024
@@ -30,13 +33,14 @@ MAGIC = b"\x89DLLMKV\n"
 LENGTH = struct.Struct("<I")
 PREAMBLE_BYTES = len(MAGIC) + LENGTH.size
 
+Kind = Literal["block", "state"]
 Role = Literal["boundary", "turn", "profile"]
-Bytes = bytes | bytearray | memoryview
 
 _NO_SUM = bytes(hashlib.sha256().digest_size)
 _NTokens = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOKENS)]
 _NExtraBytes = Annotated[int, msgspec.Meta(ge=0, le=MAX_EXTRA_BYTES)]
-_NStateBytes = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+_Position = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
+_NBodyBytes = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 _Sum = Annotated[bytes, msgspec.Meta(min_length=len(_NO_SUM), max_length=len(_NO_SUM))]
 
 
@@ -56,30 +60,58 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     """What an entry says of itself.
 
     Args:
+        kind: a block of rows, or a state.
         fingerprint: names the model, its context parameters and the llama.cpp build.
         form: what kind of state it is; "" is that of one sequence.
         role: what the tokens are: the end of a common beginning, of a turn, or a profile.
         profile: name of the profile it was pinned for; "" for none.
         created_s: seconds since the epoch.
+        n_tokens: up to the end of the entry, from position 0.
+        start: position from which on it holds all: of the first row; of a state 0 where it needs
+            no rows, and `n_tokens` where it needs those of all its tokens.
+        window_start: position of the first window row; `n_tokens` for none.
     """
 
     version: int
+    kind: Kind
     fingerprint: str
     form: str
     role: Role
     profile: str
     created_s: float
     n_tokens: _NTokens
+    start: _Position
+    window_start: _Position
     n_extra_bytes: _NExtraBytes
-    n_state_bytes: _NStateBytes
+    n_rows_bytes: _NBodyBytes
+    n_window_bytes: _NBodyBytes
+    n_state_bytes: _NBodyBytes
     tokens_sha256: _Sum
     extra_sha256: _Sum
+    rows_sha256: _Sum
+    window_sha256: _Sum
     state_sha256: _Sum
 
     @property
     def n_body_bytes(self) -> int:
         """Bytes after the header."""
-        return self.n_tokens * TOKEN_BYTES + self.n_extra_bytes + self.n_state_bytes
+        n_front_bytes = self.n_tokens * TOKEN_BYTES + self.n_extra_bytes
+        return n_front_bytes + self.n_rows_bytes + self.n_window_bytes + self.n_state_bytes
+
+    @property
+    def is_consistent(self) -> bool:
+        """Whether the positions and sizes fit together."""
+        if self.kind == "state":
+            has_rows = self.n_rows_bytes or self.n_window_bytes
+            return self.start in (0, self.n_tokens) and not has_rows
+        fits = self.start % PAGE_TOKENS == 0 and not self.n_state_bytes
+        rows = _are_rows(self.n_rows_bytes, self.n_tokens - self.start)
+        window = _are_rows(self.n_window_bytes, self.n_tokens - self.window_start)
+        return fits and self.start < self.n_tokens and rows and window
+
+
+def _are_rows(n_bytes: int, n_rows: int) -> bool:
+    return n_bytes % n_rows == 0 if n_rows > 0 else n_rows == n_bytes == 0
 
 
 class _Versioned(msgspec.Struct):
@@ -88,11 +120,11 @@ class _Versioned(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class EntryMetadata:
-    """An entry without its state.
+    """An entry without its body.
 
     Args:
         header: checked.
-        tokens: packed.
+        tokens: packed, all from position 0.
         extra: what the caller gave along.
         n_bytes: size of the whole file.
     """
@@ -104,17 +136,33 @@ class EntryMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class EntryBody:
+    """The opaque bytes of an entry; parts that it does not have are empty."""
+
+    rows: Bytes = b""
+    window_rows: Bytes = b""
+    state: Bytes = b""
+
+    @property
+    def parts(self) -> tuple[Bytes, Bytes, Bytes]:
+        """In the order of the file."""
+        return self.rows, self.window_rows, self.state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EntryDraft:
-    """An entry to be written.
+    """An entry to be written; see `Header`.
 
     Args:
-        tokens: packed.
-        state: opaque bytes.
+        tokens: packed, all from position 0.
         extra: opaque bytes, no more than `MAX_EXTRA_BYTES`.
     """
 
+    kind: Kind = "state"
     tokens: bytes
-    state: Bytes
+    start: int = 0
+    window_start: int | None = None
+    body: EntryBody
     extra: bytes
     fingerprint: str
     form: str
@@ -122,21 +170,35 @@ class EntryDraft:
     profile: str
     created_s: float
 
-    def header(self) -> Header:
-        """Return the header, yet without the sum of the state."""
+    def header(self, sums: Sequence[bytes] = (_NO_SUM, _NO_SUM, _NO_SUM)) -> Header:
+        """Return the header.
+
+        Args:
+            sums: of the parts of the body.
+        """
+        n_tokens = len(self.tokens) // TOKEN_BYTES
+        n_rows_bytes, n_window_bytes, n_state_bytes = map(n_bytes_of, self.body.parts)
+        rows_sha256, window_sha256, state_sha256 = sums
         return Header(
             version=VERSION,
+            kind=self.kind,
             fingerprint=self.fingerprint,
             form=self.form,
             role=self.role,
             profile=self.profile,
             created_s=self.created_s,
-            n_tokens=len(self.tokens) // TOKEN_BYTES,
+            n_tokens=n_tokens,
+            start=self.start,
+            window_start=n_tokens if self.window_start is None else self.window_start,
             n_extra_bytes=len(self.extra),
-            n_state_bytes=memoryview(self.state).nbytes,
+            n_rows_bytes=n_rows_bytes,
+            n_window_bytes=n_window_bytes,
+            n_state_bytes=n_state_bytes,
             tokens_sha256=hashlib.sha256(self.tokens).digest(),
             extra_sha256=hashlib.sha256(self.extra).digest(),
-            state_sha256=_NO_SUM,
+            rows_sha256=rows_sha256,
+            window_sha256=window_sha256,
+            state_sha256=state_sha256,
         )
 
     def n_bytes(self) -> int:
@@ -150,7 +212,14 @@ class EntryDraft:
         fits = 1 <= header.n_tokens <= MAX_TOKENS and header.n_extra_bytes <= MAX_EXTRA_BYTES
         if not fits or n_front_bytes > MAX_HEADER_BYTES:
             raise ValueError("too many tokens, too much extra or too long a name for one entry")
+        if not header.is_consistent:
+            raise ValueError("the rows do not fit the positions")
         return n_front_bytes + header.n_body_bytes
+
+
+def n_bytes_of(part: Bytes) -> int:
+    """Return the size of a part."""
+    return memoryview(part).nbytes
 
 
 def encode_front(header: Header) -> bytes:
@@ -169,8 +238,12 @@ def decode_front(preamble: bytes, packed: bytes, crc: bytes) -> Header:
     if LENGTH.pack(zlib.crc32(preamble + packed)) != crc:
         raise BadEntry("checksum of header")
     try:
-        if msgspec.msgpack.decode(packed, type=_Versioned).version != VERSION:
-            raise BadEntry("wrong version")
-        return msgspec.msgpack.decode(packed, type=Header)
+        version = msgspec.msgpack.decode(packed, type=_Versioned).version
+        if version != VERSION:
+            raise BadEntry("in an older format" if 0 < version < VERSION else "wrong version")
+        header = msgspec.msgpack.decode(packed, type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise BadEntry("broken header") from None
+    if not header.is_consistent:
+        raise BadEntry("broken header")
+    return header

@@ -10,7 +10,7 @@ from errno import EMFILE, ENFILE, ENOMEM
 from pathlib import Path
 
 from app.promptcache.entries import Entry, entry_of
-from app.promptcache.entry_file import read_metadata
+from app.promptcache.entry_file import MAX_FILE_BYTES, read_metadata
 from app.promptcache.entry_header import BadEntry
 from app.promptcache.files import Files
 from app.promptcache.folders import PINNED_SUFFIX, SUFFIX, TEMPORARY_SUFFIX, is_orphan
@@ -27,11 +27,13 @@ class ScanResult:
         entries: the good ones, the least recently used first.
         removed: number of files removed, by reason.
         stuck: number of files that could not be removed.
+        names: of all our files, those that were known included.
     """
 
     entries: list[Entry] = field(default_factory=list)
     removed: Counter[str] = field(default_factory=Counter)
     stuck: int = 0
+    names: set[str] = field(default_factory=set)
 
     def summary(self) -> str:
         """Return one sentence on what was removed, "" where nothing was."""
@@ -43,27 +45,31 @@ class ScanResult:
 
 
 def scan(
-    folder: Path, fingerprint: str, files: Files, now_s: float, known: Collection[str] = ()
+    folder: Path,
+    fingerprint: str,
+    files: Files,
+    now_s: float,
+    known: Collection[str] = (),
+    most_bytes: int = MAX_FILE_BYTES,
 ) -> ScanResult:
     """Look at all files of a model and remove those that are of no use.
 
     Args:
         known: names of files that need no look.
+        most_bytes: a larger file, unless it is pinned, is of no use.
 
     Raises:
         OSError: the folder cannot be read.
     """
     result = ScanResult()
     seen: set[str] = set()
-    for path, modified_s in _by_age(folder):
-        if path.name in known:
-            continue
+    for path, modified_s in _unknown(folder, known, result.names):
         if path.name.endswith(TEMPORARY_SUFFIX):
             if is_orphan(path.name, modified_s, now_s):
                 files.try_remove(path)
             continue
         try:
-            entry = _entry(path, fingerprint, files, modified_s)
+            entry = _entry(path, fingerprint, files, modified_s, most_bytes)
         except BadEntry as bad:
             _remove(path, bad.reason, files, result)
         except OSError as error:
@@ -79,11 +85,13 @@ def scan(
     return result
 
 
-def _by_age(folder: Path) -> Iterator[tuple[Path, float]]:
-    """Yield our files with their times of modification, pinned ones first."""
+def _unknown(folder: Path, known: Collection[str], names: set[str]) -> Iterator[tuple[Path, float]]:
+    """Yield our files with their times of modification, pinned ones first; note all their names."""
     with os.scandir(folder) as found:
         ours = [file for file in found if file.name.endswith((SUFFIX, TEMPORARY_SUFFIX))]
-    for file in sorted(ours, key=lambda file: not file.name.endswith(PINNED_SUFFIX)):
+    names.update(file.name for file in ours)
+    unknown = [file for file in ours if file.name not in known]
+    for file in sorted(unknown, key=lambda file: not file.name.endswith(PINNED_SUFFIX)):
         try:
             modified_s = file.stat(follow_symlinks=False).st_mtime
         except FileNotFoundError:
@@ -91,9 +99,9 @@ def _by_age(folder: Path) -> Iterator[tuple[Path, float]]:
         yield Path(file.path), modified_s
 
 
-def _entry(path: Path, fingerprint: str, files: Files, modified_s: float) -> Entry:
-    metadata = read_metadata(path, fingerprint, files)
+def _entry(path: Path, fingerprint: str, files: Files, modified_s: float, most_bytes: int) -> Entry:
     is_pinned = path.name.endswith(PINNED_SUFFIX)
+    metadata = read_metadata(path, fingerprint, files, MAX_FILE_BYTES if is_pinned else most_bytes)
     entry = entry_of(metadata, is_pinned=is_pinned, used_s=modified_s)
     if entry.file_name != path.name:
         raise BadEntry("misnamed")

@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,13 +91,26 @@ def _is_alive(pid: int) -> bool:
 
 def entry_files(root: Path) -> Iterator[EntryFile]:
     """Yield the entries of all models; what cannot be looked at is left out."""
+    for folder, _ in folders_in(root):
+        yield from files_in(folder)
+
+
+def folders_in(root: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the folders of all models, and when something in them was last added or removed."""
     for folder in _listed(root):
-        if folder.is_dir(follow_symlinks=False):
-            for file in _listed(folder.path):
-                with contextlib.suppress(OSError):  # removed meanwhile
-                    if file.name.endswith(SUFFIX) and file.is_file(follow_symlinks=False):
-                        facts = file.stat(follow_symlinks=False)
-                        yield EntryFile(folder.name, file.name, facts.st_size, facts.st_mtime)
+        with contextlib.suppress(OSError):  # removed meanwhile
+            if folder.is_dir(follow_symlinks=False):
+                yield Path(folder.path), folder.stat(follow_symlinks=False).st_mtime_ns
+
+
+def files_in(folder: Path, known: Collection[str] = ()) -> Iterator[EntryFile]:
+    """Yield the entries of a model, but for those whose names are known."""
+    for file in _listed(folder):
+        with contextlib.suppress(OSError):  # removed meanwhile
+            is_ours = file.name.endswith(SUFFIX) and file.name not in known
+            if is_ours and file.is_file(follow_symlinks=False):
+                facts = file.stat(follow_symlinks=False)
+                yield EntryFile(folder.name, file.name, facts.st_size, facts.st_mtime)
 
 
 def _listed(path: str | Path) -> list[os.DirEntry[str]]:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from app.promptcache.entries import Entry, EntryTable
+from app.promptcache.entries import PIN_FORM, Entry, EntryTable, metadata_id
 from app.promptcache.entry_file import read_entry, read_metadata
-from app.promptcache.entry_header import BadEntry, EntryMetadata
+from app.promptcache.entry_header import BadEntry, EntryBody, EntryMetadata
 from app.promptcache.files import Files
 from app.promptcache.folder_scan import TRANSIENT_ERRORS, ScanResult, scan
 from app.promptcache.folders import clear_folder, file_name
+from app.promptcache.page_index import follow
 
 _TOUCH_EVERY_S = 60.0
 _LATER_S = 0.001
+_TICK_NS = 50_000_000
 
 
 class ModelFolder:
@@ -29,6 +32,7 @@ class ModelFolder:
         folder: the model's folder.
         fingerprint: entries with another one are removed.
         can_cut: whether a restored state may lose its end.
+        most_bytes: a larger file is of no use.
         notify: gets a level and a sentence.
         clock: seconds since the epoch.
         files: the system calls.
@@ -40,6 +44,7 @@ class ModelFolder:
         fingerprint: str,
         *,
         can_cut: bool,
+        most_bytes: int,
         notify: Callable[[str, str], None],
         clock: Callable[[], float],
         files: Files,
@@ -49,6 +54,7 @@ class ModelFolder:
         self.files = files
         self.lock = threading.RLock()
         self.table = EntryTable(can_cut=can_cut)
+        self.most_bytes = most_bytes
         self.generation = 0
         """Rises with each `clear`: writes that began before it are dropped."""
         self.n_bad = 0
@@ -73,6 +79,7 @@ class ModelFolder:
         if summary := self._scan().summary():
             self._notify("warning", summary)
         self._is_scanned = True
+        settle_pins(self)
         return True
 
     def refresh(self) -> None:
@@ -85,15 +92,32 @@ class ModelFolder:
 
     def _scan(self) -> ScanResult:
         with self.lock:
-            self._seen_ns = self.folder.stat().st_mtime_ns
+            changed_ns = self.folder.stat().st_mtime_ns
+            # A change so soon after another one may bear the same time.
+            is_settled = abs(time.time_ns() - changed_ns) > _TICK_NS
+            self._seen_ns = changed_ns if is_settled else 0
             known = {entry.file_name for entry in self.table}
-            now_s = self._clock()
-            result = scan(self.folder, self.fingerprint, self.files, now_s, known)
+            result = scan(
+                self.folder, self.fingerprint, self.files, self._clock(), known, self.most_bytes
+            )
+            for entry in self.table:
+                if entry.file_name not in result.names:  # removed or renamed by another process
+                    self.table.pop(entry.entry_id)
             for entry in result.entries:
-                self.table.add(entry)
-                self._latest_s = max(self._latest_s, entry.last_used_s)
+                self._take_in(entry)
             self.n_bad += result.removed.total()
         return result
+
+    def _take_in(self, entry: Entry) -> None:
+        """Add an entry that was found; of a pinned and an ordinary one the pinned one stays."""
+        self._latest_s = max(self._latest_s, entry.last_used_s)
+        same = self.table.get(entry.entry_id)
+        if same is not None and same.is_pinned:
+            self.files.try_remove(self.path(entry))
+            return
+        if same is not None:
+            self.files.try_remove(self.path(same))
+        self.table.add(entry)
 
     def path(self, entry: Entry) -> Path:
         """Return the path of an entry's file."""
@@ -105,7 +129,7 @@ class ModelFolder:
         return self._latest_s
 
     def read_metadata(self, entry: Entry) -> EntryMetadata | None:
-        """Return an entry without its state; None where it is gone or bad."""
+        """Return an entry without its body; None where it is gone or bad."""
         path = self.path(entry)
         try:
             metadata = read_metadata(path, self.fingerprint, self.files)
@@ -115,31 +139,37 @@ class ModelFolder:
             return None
         return metadata
 
-    def read(self, entry: Entry) -> tuple[EntryMetadata, bytearray] | None:
-        """Return an entry and its state, and count that as a use; None where it is gone or bad."""
+    def read(self, entry: Entry) -> tuple[EntryMetadata, EntryBody] | None:
+        """Return an entry and its body; None where it is gone or bad."""
         path = self.path(entry)
+        most_bytes = max(self.most_bytes, entry.n_bytes)
         try:
-            metadata, state = read_entry(path, self.fingerprint, self.files)
+            metadata, body = read_entry(path, self.fingerprint, self.files, most_bytes)
             _check_same(entry, metadata)
         except MemoryError:
             return None
         except (BadEntry, OSError) as error:
             self._discard(entry, path, error)
             return None
-        self._note_use(entry, path)
-        return metadata, state
+        return metadata, body
 
-    def _note_use(self, entry: Entry, path: Path) -> None:
+    def mark_used(self, entries: Sequence[Entry]) -> None:
+        """Count a use of entries, ends before beginnings, so that none is older than what follows.
+
+        The time of use is written about once a minute, and for what comes before such a one too.
+        """
         now_s = self._clock()
+        touched: list[Entry] = []
         with self.lock:
-            if self.table.get(entry.entry_id) is not entry:
-                return
-            self.table.mark_used(entry, self.next_use_s())
-            if 0 <= now_s - entry.touched_s < _TOUCH_EVERY_S:
-                return
-            entry.touched_s = now_s
-        with contextlib.suppress(OSError):
-            self.files.touch(path, entry.last_used_s)
+            here = [each for each in entries if self.table.get(each.entry_id) is each]
+            for entry in sorted(here, key=_ends_first):
+                self.table.mark_used(entry, self.next_use_s())
+                if touched or not 0 <= now_s - entry.touched_s < _TOUCH_EVERY_S:
+                    entry.touched_s = now_s
+                    touched.append(entry)
+            for entry in touched:
+                with contextlib.suppress(OSError):
+                    self.files.touch(self.path(entry), entry.last_used_s)
 
     def _discard(self, entry: Entry, path: Path, error: BadEntry | OSError) -> None:
         if isinstance(error, OSError) and error.errno in TRANSIENT_ERRORS:
@@ -170,6 +200,9 @@ class ModelFolder:
                 if generation != self.generation:
                     self.files.remove(temporary)
                     return False
+                same = self.table.get(entry.entry_id)
+                if same is not None and same.is_pinned and not entry.is_pinned:
+                    entry.is_pinned, entry.profile = True, same.profile
                 entry.last_used_s = self.next_use_s()
                 self.files.touch(temporary, entry.last_used_s)
                 self.files.rename(temporary, self.path(entry))
@@ -179,7 +212,7 @@ class ModelFolder:
         except BaseException:
             self.files.try_remove(temporary)
             raise
-        if entry.profile:  # there may be an ordinary one of the same tokens
+        if entry.is_pinned:  # there may be an ordinary one of the same tokens
             self.files.try_remove(self.folder / file_name(entry.entry_id, is_pinned=False))
         return True
 
@@ -198,7 +231,7 @@ class ModelFolder:
                         self.table.pop(entry_id)
 
     def unpin_except(self, profiles: Mapping[str, bytes | None]) -> None:
-        """Unpin the entries of all other profiles.
+        """Unpin what all other profiles need, and nobody else.
 
         Args:
             profiles: the packed tokens of each; None stands for whatever it has.
@@ -206,11 +239,28 @@ class ModelFolder:
         with self.lock:
             for entry in self.table:
                 is_unknown = profiles.get(entry.profile, b"") is None
-                if entry.profile and not is_unknown and entry.tokens not in profiles.values():
+                if entry.is_anchor and not is_unknown and entry.tokens not in profiles.values():
                     with contextlib.suppress(OSError):
-                        ordinary = self.folder / file_name(entry.entry_id, is_pinned=False)
-                        self.files.rename(self.path(entry), ordinary)
-                        entry.unpin()
+                        self._unpin(entry)
+        settle_pins(self)
+
+    def _unpin(self, entry: Entry) -> None:
+        if entry.form == PIN_FORM:
+            self.remove([entry.entry_id])
+        else:
+            self.rename(entry, is_pinned=False)
+            entry.unpin()
+
+    def rename(self, entry: Entry, *, is_pinned: bool) -> None:
+        """Give the file of an entry the name of one that is pinned, or of an ordinary one.
+
+        Raises:
+            OSError: as the system gives it; nothing has changed then.
+        """
+        with self.lock:
+            new = self.folder / file_name(entry.entry_id, is_pinned=is_pinned)
+            self.files.rename(self.path(entry), new)
+            entry.is_pinned = is_pinned
 
     def clear(self) -> tuple[int, int]:
         """Remove all entries, and keep out what is being written.
@@ -229,5 +279,29 @@ class ModelFolder:
 
 
 def _check_same(entry: Entry, metadata: EntryMetadata) -> None:
-    if metadata.tokens != entry.tokens or metadata.header.form != entry.form:
+    if metadata_id(metadata) != entry.entry_id:
         raise BadEntry("misnamed")
+
+
+def _ends_first(entry: Entry) -> tuple[int, bool]:
+    return -entry.n_tokens, entry.kind == "block"
+
+
+def settle_pins(folder: ModelFolder) -> None:
+    """Pin what profiles need, the blocks and states of their tokens, and nothing else."""
+    with folder.lock:
+        needed: dict[str, str] = {}
+        for anchor in folder.table:
+            if anchor.is_anchor:
+                links = follow(anchor.tokens, [folder.table.blocks])
+                states = folder.table.states_at(anchor.tokens)
+                ids = [link.block_id for link in links] + [each.entry_id for each in states]
+                needed.update(dict.fromkeys(ids, anchor.profile))
+        for entry in folder.table:
+            profile = needed.get(entry.entry_id, "")
+            if entry.is_anchor or (not profile and not entry.is_pinned):
+                continue
+            with contextlib.suppress(OSError):
+                if entry.is_pinned != bool(profile):
+                    folder.rename(entry, is_pinned=bool(profile))
+                entry.profile = profile

@@ -9,10 +9,11 @@ not on the number of blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 
 from app.promptcache.token_bytes import TOKEN_BYTES, n_shared
 
@@ -24,6 +25,7 @@ _ROOT = b""
 
 # A dict without values is a set that remembers the order of its keys.
 _Ids = dict[str, None]
+_NONE: _Ids = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,13 @@ class _Trace:
 
     Args:
         start: position of its first token.
+        window_start: position of its first window row.
         packed: its own tokens.
         names: of its whole pages, and before them that of the page it goes on from.
     """
 
     start: int
+    window_start: int
     packed: bytes
     names: list[bytes]
 
@@ -65,6 +69,7 @@ class PageIndex:
         self._traces: dict[str, _Trace] = {}
         self._whole: dict[bytes, _Ids] = {}
         self._after: dict[bytes, _Ids] = {}
+        self._latest: tuple[bytes, list[bytes]] = (b"", [])
 
     def __contains__(self, block_id: str) -> bool:
         return block_id in self._traces
@@ -72,12 +77,16 @@ class PageIndex:
     def __len__(self) -> int:
         return len(self._traces)
 
-    def add(self, block_id: str, packed: bytes, start: int) -> None:
+    def add(
+        self, block_id: str, packed: bytes, start: int, window_start: int | None = None
+    ) -> None:
         """Take a block in, as the most recent one.
 
         Args:
             packed: all tokens up to the end of the block, from position 0.
             start: position of the block's first token, at the beginning of a page.
+            window_start: position of its first window row. Of several blocks that hold a page, one
+                with its window rows goes before the others. None: it has all that are needed.
 
         Raises:
             ValueError: `start` is within a page, or at the end.
@@ -85,8 +94,19 @@ class PageIndex:
         if start % PAGE_TOKENS or not 0 <= start * TOKEN_BYTES < len(packed):
             raise ValueError(f"a block of {len(packed) // TOKEN_BYTES} tokens begins at {start}")
         self.remove(block_id)
-        names = [_ROOT, *page_names(packed)][start // PAGE_TOKENS :]
-        self._insert(block_id, _Trace(start, packed[start * TOKEN_BYTES :], names))
+        names = [_ROOT, *self._names(packed)][start // PAGE_TOKENS :]
+        first = start if window_start is None else window_start
+        self._insert(block_id, _Trace(start, first, packed[start * TOKEN_BYTES :], names))
+
+    def _names(self, packed: bytes) -> list[bytes]:
+        """Return the names of all whole pages; what the latest block shares is not hashed again."""
+        latest, names = self._latest
+        n_same = n_shared(latest, packed) // PAGE_TOKENS
+        names = names[:n_same]
+        last = names[-1] if names else _ROOT
+        names += page_names(packed[n_same * _PAGE_BYTES :], last)
+        self._latest = packed, names
+        return names
 
     def _insert(self, block_id: str, trace: _Trace) -> None:
         self._traces[block_id] = trace
@@ -124,13 +144,53 @@ class PageIndex:
         names = self._traces[block_id].names[1:]
         return any(other != block_id for name in names for other in self._after.get(name, ()))
 
-    def holder(self, name: bytes) -> str | None:
-        """Return the block that holds a whole page, the most recent one of several."""
-        ids = self._whole.get(name)
-        return next(reversed(ids)) if ids else None
+    def parents(self, block_id: str) -> Collection[str]:
+        """Return the blocks that hold the page before a block; none where it is the first."""
+        return self.holders(self._traces[block_id].names[0])
 
-    def longest_after(self, name: bytes, position: int, rest: bytes) -> tuple[str, int] | None:
+    def is_needed(self, block_id: str, gone: Collection[str]) -> bool:
+        """Whether another block goes on from a page that this block alone holds.
+
+        Args:
+            gone: blocks that are not counted.
+        """
+        for name in self._traces[block_id].names[1:]:
+            after = (each for each in self._after.get(name, ()) if each not in gone)
+            if any(self._traces[each].names[0] == name for each in after if each != block_id):
+                others = (each for each in self._whole[name] if each not in gone)
+                if all(each == block_id for each in others):
+                    return True
+        return False
+
+    def holders(self, name: bytes) -> Collection[str]:
+        """Return the blocks that hold a whole page."""
+        return self._whole.get(name, _NONE)
+
+    def holder(self, name: bytes, position: int) -> tuple[int, str] | None:
+        """Return the block that holds a whole page best, and from where on with window rows.
+
+        That is the one with the most window rows of the page; of several the most recent one.
+
+        Args:
+            name: of the page.
+            position: where it begins.
+        """
+        ids = self._whole.get(name)
+        if ids is None:
+            return None
+        best: tuple[int, str] | None = None
+        for block_id in islice(reversed(ids), _MAX_CANDIDATES):
+            first = max(self._traces[block_id].window_start, position)
+            if best is None or first < best[0]:
+                best = first, block_id
+            if first == position:
+                break
+        return best
+
+    def longest_after(self, name: bytes, position: int, rest: bytes) -> _Longest | None:
         """Return the block that shares the most tokens with `rest` right after a page.
+
+        Those with more window rows of these tokens go before the others.
 
         Args:
             name: of the page.
@@ -138,66 +198,86 @@ class PageIndex:
             rest: packed tokens from there on.
 
         Returns:
-            The block and how many tokens; None where none shares any. Of many blocks the most
-            recent ones are looked at.
+            None where none shares any. Of many blocks the most recent ones are looked at.
         """
-        best: tuple[str, int] | None = None
+        best: _Longest | None = None
         for block_id in islice(reversed(self._after.get(name, {})), _MAX_CANDIDATES):
             trace = self._traces[block_id]
             held = trace.packed[(position - trace.start) * TOKEN_BYTES :]
             n_tokens = n_shared(held[:_PAGE_BYTES], rest[:_PAGE_BYTES])
-            if n_tokens > (best[1] if best else 0):
-                best = block_id, n_tokens
+            first = max(trace.window_start, position)
+            found = _Longest(max(0, position + n_tokens - first), n_tokens, block_id)
+            if n_tokens and (best is None or found.rank > best.rank):
+                best = found
         return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Longest:
+    """A block that shares tokens after a page: how many with window rows, how many, its id."""
+
+    n_window_rows: int
+    n_tokens: int
+    block_id: str
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The higher one is of more use."""
+        return self.n_window_rows, self.n_tokens
 
 
 def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:
     """Return the blocks that hold a prompt from its start on, as far as any do.
 
-    Where several indexes have a page, the first of them gives it.
+    Where several indexes have a page, the one with the most window rows of it gives it; of several
+    the first.
 
     Args:
         packed: the prompt's tokens.
     """
-    links: list[Link] = []
+    filled = [(tier, index) for tier, index in enumerate(indexes) if len(index)]
+    parts: list[tuple[int, str, int, int]] = []
     name, position = _ROOT, 0
     for following in page_names(packed):
-        found = _holder(following, indexes)
+        found = _holder(following, position, filled)
         if found is None:
             break
-        _append(links, Link(*found, position, position + PAGE_TOKENS))
+        parts.append((*found, position, position + PAGE_TOKENS))
         name, position = following, position + PAGE_TOKENS
     rest = packed[position * TOKEN_BYTES :]
     tier, most = 0, None
-    for index_tier, index in enumerate(indexes):
+    for index_tier, index in filled:
         longest = index.longest_after(name, position, rest)
-        if longest is not None and (most is None or longest[1] > most[1]):
+        if longest is not None and (most is None or longest.rank > most.rank):
             tier, most = index_tier, longest
     if most is not None:
-        _append(links, Link(tier, most[0], position, position + most[1]))
-    return links
+        parts.append((tier, most.block_id, position, position + most.n_tokens))
+    return [_joined(list(same)) for _, same in groupby(parts, key=itemgetter(0, 1))]
 
 
-def _holder(name: bytes, indexes: Sequence[PageIndex]) -> tuple[int, str] | None:
-    for tier, index in enumerate(indexes):
-        block_id = index.holder(name)
-        if block_id is not None:
-            return tier, block_id
-    return None
+def _holder(
+    name: bytes, position: int, indexes: Sequence[tuple[int, PageIndex]]
+) -> tuple[int, str] | None:
+    best: tuple[int, int, str] | None = None
+    for tier, index in indexes:
+        found = index.holder(name, position)
+        if found is not None and (best is None or found[0] < best[0]):
+            best = found[0], tier, found[1]
+    return None if best is None else best[1:]
 
 
-def _append(links: list[Link], link: Link) -> None:
-    """Append a link, or lengthen the last one where both are of one block."""
-    last = links[-1] if links else None
-    if last is not None and (last.tier, last.block_id) == (link.tier, link.block_id):
-        links[-1] = Link(last.tier, last.block_id, last.start, link.end)
-    else:
-        links.append(link)
+def _joined(parts: list[tuple[int, str, int, int]]) -> Link:
+    """Return the link for parts of one block that follow each other."""
+    tier, block_id, start, _ = parts[0]
+    return Link(tier, block_id, start, parts[-1][3])
 
 
-def page_names(packed: bytes) -> Iterator[bytes]:
-    """Yield the names of the whole pages of some tokens, from position 0."""
-    name = _ROOT
+def page_names(packed: bytes, name: bytes = _ROOT) -> Iterator[bytes]:
+    """Yield the names of the whole pages of some tokens.
+
+    Args:
+        name: of the page before them.
+    """
     for start in range(0, len(packed) - _PAGE_BYTES + 1, _PAGE_BYTES):
         page = packed[start : start + _PAGE_BYTES]
         name = blake2b(name + page, digest_size=_NAME_BYTES).digest()

@@ -7,10 +7,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from app.promptcache.entry_header import Bytes, Role
+from app.promptcache.entry_header import Role
 from app.promptcache.snapshot import Snapshot
 from app.promptcache.token_bytes import pack
 
@@ -22,11 +22,14 @@ _PAUSE_PER_WORK = 4.0
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class WriteJob:
+    """A snapshot to be written; the arguments of `DiskStore.write_snapshot`."""
+
     tokens: list[int]
     snapshot: Snapshot
     extra: bytes = b""
     role: Role = "turn"
     profile: str = ""
+    form: str = ""
     drops_older: bool = False
     packed: bytes = field(init=False)
 
@@ -35,38 +38,61 @@ class WriteJob:
 
     @property
     def n_bytes(self) -> int:
-        s = self.snapshot
-        return len(s.rows) + len(s.window_rows) + len(s.state or b"")
+        """Memory that the rows and the state take."""
+        parts = (self.snapshot.rows, self.snapshot.window_rows, self.snapshot.state or b"")
+        return sum(memoryview(part).nbytes for part in parts)
 
     def without_bytes(self) -> WriteJob:
-        s = self.snapshot
-        bare = Snapshot(s.n_tokens, s.start, b"", s.window_start, b"", None)
-        return WriteJob(tokens=self.tokens, snapshot=bare, role=self.role, profile=self.profile)
+        """Return what names the job, without the bytes that it keeps in memory."""
+        own = self.snapshot
+        bare = Snapshot(own.n_tokens, own.start, b"", own.window_start, b"", None)
+        return replace(self, snapshot=bare, extra=b"")
 
     def is_same(self, other: WriteJob) -> bool:
-        return (self.packed, self.profile) == (other.packed, other.profile)
+        """Whether both are for the same tokens, form and profile."""
+        mine, others = (self.packed, self.form, self.profile), (other.packed, other.form)
+        return mine == (*others, other.profile)
+
+    def brings_all_of(self, other: WriteJob) -> bool:
+        """Whether the rows and the state of a job for the same tokens are in this one."""
+        mine, others = self.snapshot, other.snapshot
+        has_window = mine.window_start <= others.window_start
+        has_state = mine.state is not None or others.state is None
+        return self._has_rows_of(other) and has_window and has_state
+
+    def _has_rows_of(self, other: WriteJob) -> bool:
+        has_none = other.snapshot.start == other.snapshot.n_tokens
+        return has_none or self.snapshot.start <= other.snapshot.start
 
     def goes_on_from(self, older: WriteJob) -> bool:
+        """Whether this turn begins with the other one, which is of no more use then."""
         turns = self.role == older.role == "turn" and not self.profile and not older.profile
-        return turns and self.packed.startswith(older.packed)
+        if not turns or self.form != older.form or not self.packed.startswith(older.packed):
+            return False
+        drops_state = older.snapshot.state is None or self.drops_older
+        return self._has_rows_of(older) and drops_state
+
+    def makes_needless(self, older: WriteJob) -> bool:
+        """Whether nothing is lost where this job is done and not the other one."""
+        return self.goes_on_from(older) or (self.is_same(older) and self.brings_all_of(older))
 
 
 class Store(Protocol):
     """What the thread needs of `DiskStore`."""
 
-    def write(
+    def write_snapshot(
         self,
         tokens: list[int],
-        state: Bytes,
+        snapshot: Snapshot,
         *,
         extra: bytes,
         role: Role,
         profile: str,
         form: str,
-        replaces: bool,
+        drops_older: bool,
         throttle: Callable[[], None],
     ) -> bool:
-        """Keep an entry."""
+        """Keep what is lacking of a snapshot."""
 
 
 class DiskWriter:
@@ -125,9 +151,10 @@ class DiskWriter:
         with self._changed:
             if self._is_closed:
                 return False
-            if any(job.is_same(other) for other in self._pending()):
+            same = [other for other in self._pending() if job.is_same(other)]
+            if any(other.brings_all_of(job) for other in same):
                 return True
-            kept = [older for older in self._queue if not job.goes_on_from(older)]
+            kept = [older for older in self._queue if not job.makes_needless(older)]
             while kept and not self._has_room(kept, job):
                 oldest_turn = next((each for each in kept if each.role == "turn"), None)
                 if oldest_turn is None:
@@ -203,14 +230,14 @@ class DiskWriter:
 
     def _write(self, job: WriteJob) -> None:
         self._piece_began_s = time.monotonic()
-        self._store.write(
+        self._store.write_snapshot(
             job.tokens,
-            job.state,
+            job.snapshot,
             extra=job.extra,
             role=job.role,
             profile=job.profile,
             form=job.form,
-            replaces=job.replaces,
+            drops_older=job.drops_older,
             throttle=self._throttle,
         )
 

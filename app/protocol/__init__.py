@@ -68,6 +68,7 @@ from app.protocol.framing import (
 from app.protocol.parts import (
     CacheCounts,
     CacheMiss,
+    ChangingHead,
     Constraint,
     DiskEntry,
     ModelInfo,
@@ -91,6 +92,7 @@ __all__ = [
     "CacheParams",
     "CacheReport",
     "Cancel",
+    "ChangingHead",
     "Chosen",
     "ClearCache",
     "Command",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.protocol.parts import (
     CacheCounts,
     CacheMiss,
+    ChangingHead,
     DiskEntry,
     Message,
     ModelInfo,
@@ -210,6 +211,7 @@ class CacheReport(Message, frozen=True, kw_only=True):
     request_id: str
     counts: CacheCounts
     entries: list[DiskEntry]
+    changing_heads: list[ChangingHead] = []
 
 
 class CacheCleared(Message, frozen=True, kw_only=True):
@@ -229,7 +231,10 @@ class MemoryTrimmed(Message, frozen=True, kw_only=True):
 
 
 class Stats(Message, frozen=True, kw_only=True):
-    """Load and throughput of the engine; sent a few times a second while it is busy."""
+    """Load and throughput of the engine; sent a few times a second while it is busy.
+
+    `hints` are sentences on what slows the engine down and clients can change.
+    """
 
     waiting: int
     running: int
@@ -238,6 +243,7 @@ class Stats(Message, frozen=True, kw_only=True):
     prefill_tokens_per_s: float
     decode_tokens_per_s: float
     cache: CacheCounts = CacheCounts()
+    hints: list[str] = []
 
 
 Delta = TextDelta | ReasoningDelta | ToolCallStart | ToolCallDelta

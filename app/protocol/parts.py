@@ -146,6 +146,27 @@ class CacheMiss(msgspec.Struct, frozen=True, kw_only=True):
     cached: str
 
 
+class ChangingHead(msgspec.Struct, frozen=True, kw_only=True):
+    """Instructions and tools that change at one place from request to request.
+
+    `index` is the first token that changes, of `head_tokens`; `kind` is `time`, `date`,
+    `identifier`, `number`, `state` or `text`. `places` are those that change, `changes` the latest
+    changes. `tokens` are prefilled again each time over it, which takes `seconds`. `before` and
+    `values` are excerpts of prompts; `message` has none.
+    """
+
+    index: int
+    head_tokens: int
+    kind: str
+    places: int
+    changes: int
+    tokens: int
+    seconds: float
+    before: str
+    values: list[str]
+    message: str
+
+
 class DiskEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the disk tier; times are seconds since 1970."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from app.base.json_types import JsonObject, as_json
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import GuidePlan
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.speculation import BatchCost
@@ -115,6 +116,7 @@ class SamplingCommands(CommandHandler):
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
+        heads: ChangingHeads,
         n_ctx: int,
         planner: NoGuidance,
         model: LetterModel,
@@ -129,6 +131,7 @@ class SamplingCommands(CommandHandler):
             throughput,
             kv_cache,
             save_policy,
+            heads,
             n_ctx=n_ctx,
         )
         self._queue = scheduler
@@ -218,7 +221,13 @@ class Engine:
         )
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
-            self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
+            self.pool,
+            parallel=parallel,
+            max_queue=max_queue,
+            n_batch=n_batch,
+            n_ctx=n_ctx,
+            can_cut=can_cut and not n_window and not is_whole,
+            n_cached=lambda tokens: self.kv_cache.n_in_memory(tokens),
         )
         throughput = DicePace(dice, n_batch) if dice else Throughput(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)
@@ -233,6 +242,9 @@ class Engine:
         )
         save_policy = SavePolicy(kv_cache, save_after_s=0.0, min_boundary_tokens=4)
         self.prompts = prompts = prompts or TokenPrompts()
+        self.heads = heads = ChangingHeads(
+            vocabulary.shown_piece, lambda: throughput.prefill_tokens_per_s
+        )
         self.command_handler = SamplingCommands(
             prompts,
             self.scheduler,
@@ -240,6 +252,7 @@ class Engine:
             throughput,
             kv_cache,
             save_policy,
+            heads,
             n_ctx,
             self._planner,
             vocabulary,
@@ -277,6 +290,7 @@ class Engine:
                 self.generation,
                 completion,
                 outbox,
+                heads,
             ),
             BatchRunner(
                 context,
@@ -290,7 +304,7 @@ class Engine:
             ),
             completion,
             save_policy,
-            StatsReporter(self.scheduler, kv_cache, throughput, outbox),
+            StatsReporter(self.scheduler, kv_cache, throughput, outbox, heads),
         )
 
     def run(self) -> Engine:

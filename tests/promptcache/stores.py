@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.promptcache import DiskStore, EntryContent, Role
+from app.promptcache import DiskStore, EntryContent, Role, Snapshot
 from app.promptcache.files import Files
 
 START_S = 1_700_000_000.0
@@ -90,6 +91,7 @@ class Bench:
         daily_write_bytes: int = 0,
         can_cut: bool = True,
         min_tokens: int = 32,
+        max_block_bytes: int = 16_000_000,
     ) -> DiskStore:
         return DiskStore(
             self.root,
@@ -99,6 +101,7 @@ class Bench:
             daily_write_bytes=daily_write_bytes,
             can_cut=can_cut,
             min_tokens=min_tokens,
+            max_block_bytes=max_block_bytes,
             notify=self.notices,
             clock=self.clock,
             files=self.files,
@@ -119,6 +122,91 @@ def words(seed: int, count: int = 64) -> list[int]:
 
 def state_of(tokens: list[int], n_bytes: int = 1000) -> bytes:
     return (str(sum(tokens)).encode() * n_bytes)[:n_bytes]
+
+
+def whole(tokens: list[int], state: bytes) -> Snapshot:
+    """Return a snapshot that is a state and needs no rows."""
+    n_tokens = len(tokens)
+    return Snapshot(n_tokens, n_tokens, b"", n_tokens, b"", state)
+
+
+TOKEN_ROW_BYTES = 40
+WINDOW_ROW_BYTES = 24
+N_WINDOW = 48
+
+
+def rows_of(
+    tokens: list[int], start: int, end: int | None = None, n_bytes: int = TOKEN_ROW_BYTES
+) -> bytes:
+    """Return the rows of some tokens: others after other tokens, so that no mix is unseen."""
+    rows = []
+    known = hashlib.sha256(bytes([n_bytes % 256]))
+    for position, token in enumerate(tokens[:end]):
+        known.update(token.to_bytes(4, "little"))
+        if position >= start:
+            rows.append((known.digest() * (n_bytes // known.digest_size + 1))[:n_bytes])
+    return b"".join(rows)
+
+
+def snapshot_of(
+    tokens: list[int],
+    start: int = 0,
+    *,
+    state: bytes | None = None,
+    window_start: int | None = None,
+    row_bytes: int = TOKEN_ROW_BYTES,
+) -> Snapshot:
+    """Return the snapshot of some tokens with the rows from `start` on."""
+    first = len(tokens) if window_start is None else window_start
+    return Snapshot(
+        n_tokens=len(tokens),
+        start=start,
+        rows=rows_of(tokens, start, n_bytes=row_bytes),
+        window_start=first,
+        window_rows=rows_of(tokens, first, n_bytes=WINDOW_ROW_BYTES),
+        state=state,
+    )
+
+
+def keep(
+    store: DiskStore,
+    tokens: list[int],
+    start: int = 0,
+    *,
+    state: bytes | None = None,
+    role: Role = "turn",
+    profile: str = "",
+    drops_older: bool = False,
+    extra: bytes = b"",
+    row_bytes: int = TOKEN_ROW_BYTES,
+) -> bool:
+    """Write the rows of some tokens, and their state."""
+    return store.write_snapshot(
+        tokens,
+        snapshot_of(tokens, start, state=state, row_bytes=row_bytes),
+        role=role,
+        profile=profile,
+        drops_older=drops_older,
+        extra=extra,
+    )
+
+
+def restored(store: DiskStore, tokens: list[int], row_bytes: int = TOKEN_ROW_BYTES) -> int:
+    """Read what blocks hold of a prompt and check each row; return how many tokens it was."""
+    links = store.chain(tokens)
+    contents = [store.read_block(link.block_id) for link in links]
+    if any(content is None for content in contents):
+        return restored(store, tokens, row_bytes)
+    position = 0
+    for link, content in zip(links, contents, strict=True):
+        assert content is not None
+        assert link.start == position
+        assert content.start <= link.start < link.end <= content.end
+        held = bytes(content.rows)[(link.start - content.start) * row_bytes :]
+        wanted = rows_of(tokens, link.start, link.end, row_bytes)
+        assert held[: len(wanted)] == wanted
+        position = link.end
+    return position
 
 
 def put(

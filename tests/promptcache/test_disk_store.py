@@ -12,7 +12,7 @@ import pytest
 
 from app.promptcache import PrefixMatch
 from app.promptcache.entries import EntryTable, entry_of
-from app.promptcache.entry_header import EntryDraft, EntryMetadata
+from app.promptcache.entry_header import EntryBody, EntryDraft, EntryMetadata
 from app.promptcache.token_bytes import pack
 from tests.promptcache.stores import Bench, fetch, is_kept, put, words
 
@@ -112,7 +112,16 @@ def test_the_work_of_a_look_up_does_not_grow_with_the_entries(can_cut: bool) -> 
     def probes(n_entries: int) -> int:
         table = EntryTable(can_cut=can_cut)
         for i in range(n_entries):
-            draft = EntryDraft(pack(SHARED + words(i)), b"", b"", "", "", "turn", "", 0.0)
+            draft = EntryDraft(
+                tokens=pack(SHARED + words(i)),
+                body=EntryBody(),
+                extra=b"",
+                fingerprint="",
+                form="",
+                role="turn",
+                profile="",
+                created_s=0.0,
+            )
             metadata = EntryMetadata(draft.header(), draft.tokens, b"", 1)
             table.add(entry_of(metadata, is_pinned=False, used_s=i))
         before = table.n_probes

@@ -21,6 +21,7 @@ from app.promptcache.entry_header import (
     MAX_EXTRA_BYTES,
     MAX_HEADER_BYTES,
     BadEntry,
+    EntryBody,
     EntryDraft,
 )
 from app.promptcache.files import Files
@@ -33,7 +34,7 @@ TOKENS = list(range(40))
 def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> EntryDraft:
     return EntryDraft(
         tokens=pack(TOKENS),
-        state=state,
+        body=EntryBody(state=state),
         extra=extra,
         fingerprint="mine",
         form="",
@@ -72,8 +73,8 @@ def with_header(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
 
 
 def test_what_is_written_is_read(path: Path) -> None:
-    metadata, state = read_entry(path, "mine", FILES)
-    assert (metadata.tokens, metadata.extra, bytes(state)) == (
+    metadata, body = read_entry(path, "mine", FILES)
+    assert (metadata.tokens, metadata.extra, bytes(body.state)) == (
         pack(TOKENS),
         b"extra",
         b"state of things",
@@ -89,7 +90,7 @@ def test_states_of_any_size_are_kept_in_pieces(tmp_path: Path, n_bytes: int) -> 
     pieces: list[int] = []
     state = bytearray(os.urandom(n_bytes))
     write_temporary(tmp_path / "x", draft(memoryview(state), b""), FILES, pieces.append)  # type: ignore[arg-type] # any buffer
-    assert read_entry(tmp_path / "x", "mine", FILES)[1] == state
+    assert read_entry(tmp_path / "x", "mine", FILES)[1].state == state
     assert max(pieces) <= PIECE_BYTES
     assert sum(pieces) == (tmp_path / "x").stat().st_size
 
@@ -145,7 +146,10 @@ def test_each_fault_has_its_reason(path: Path) -> None:
 def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
     with pytest.raises(BadEntry, match="foreign fingerprint"):
         read_entry(path, "other", FILES)
-    assert reason(with_header(path, lambda header: header.update(version=2))) == "wrong version"
+    assert reason(with_header(path, lambda header: header.update(version=3))) == "wrong version"
+    assert (
+        reason(with_header(path, lambda header: header.update(version=1))) == "in an older format"
+    )
 
 
 @pytest.mark.parametrize(

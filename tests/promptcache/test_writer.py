@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from app.promptcache import DiskWriter, WriteJob
-from app.promptcache.entry_header import Bytes, Role
+from app.promptcache.entry_header import Role
+from app.promptcache.snapshot import Snapshot
 from app.promptcache.writer import MAX_PAUSE_S
-from tests.promptcache.stores import Bench, Notices, is_kept, put, words
+from tests.promptcache.stores import Bench, Notices, is_kept, put, whole, words
 
 FIRST = words(0)
 
@@ -26,16 +27,16 @@ class HeldStore:
     began: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     may_go_on: threading.Event = field(default_factory=threading.Event)
 
-    def write(
+    def write_snapshot(
         self,
         tokens: list[int],
-        state: Bytes,
+        snapshot: Snapshot,
         *,
         extra: bytes,
         role: Role,
         profile: str,
         form: str,
-        replaces: bool,
+        drops_older: bool,
         throttle: Callable[[], None],
     ) -> bool:
         self.began.release()
@@ -57,7 +58,13 @@ class Desk:
         self, tokens: list[int], *, role: Role = "turn", profile: str = "", n_bytes: int = 10
     ) -> bool:
         return self.writer.submit(
-            WriteJob(tokens=tokens, state=bytes(n_bytes), role=role, profile=profile)
+            WriteJob(
+                tokens=tokens,
+                snapshot=whole(tokens, bytes(n_bytes)),
+                role=role,
+                profile=profile,
+                drops_older=True,
+            )
         )
 
     def hold(self) -> None:
@@ -143,14 +150,16 @@ def test_where_only_other_entries_wait_a_new_one_is_refused() -> None:
 def test_one_entry_or_all_can_be_waited_for() -> None:
     with desk() as each:
         each.hold()
-        job = WriteJob(tokens=words(1), state=b"")
+        job = WriteJob(tokens=words(1), snapshot=whole(words(1), b""))
         each.writer.submit(job)
         assert not each.writer.wait(job, timeout_s=0)
         assert not each.writer.wait(timeout_s=0)
         each.store.may_go_on.set()
         assert each.writer.wait(job, timeout_s=10)
         assert each.writer.wait(timeout_s=10)
-        assert each.writer.wait(WriteJob(tokens=words(9), state=b""), timeout_s=0)
+        assert each.writer.wait(
+            WriteJob(tokens=words(9), snapshot=whole(words(9), b"")), timeout_s=0
+        )
 
 
 def test_errors_are_told_once_and_end_nothing() -> None:
@@ -199,13 +208,13 @@ def test_a_writer_pauses_only_while_streams_run(bench: Bench, is_busy: bool) -> 
 
     writer._is_unthrottled = Spy()
     try:
-        writer.submit(WriteJob(tokens=FIRST, state=bytes(3_000_000)))
+        writer.submit(WriteJob(tokens=FIRST, snapshot=whole(FIRST, bytes(3_000_000))))
         assert writer.wait(timeout_s=10)
         assert bool(pauses) is is_busy
         assert all(0 <= pause <= MAX_PAUSE_S for pause in pauses)
         pauses.clear()
         writer.unthrottle()
-        writer.submit(WriteJob(tokens=words(1), state=bytes(3_000_000)))
+        writer.submit(WriteJob(tokens=words(1), snapshot=whole(words(1), bytes(3_000_000))))
         assert writer.wait(timeout_s=10)
         assert pauses == []
     finally:
@@ -223,10 +232,19 @@ def test_a_writer_passes_all_arguments_on(bench: Bench) -> None:
     store = bench.open()
     put(store, FIRST)
     writer = DiskWriter(store, is_busy=lambda: False, notify=bench.notices)
-    writer.submit(WriteJob(tokens=[*FIRST, 1], state=b"s", extra=b"e", replaces=True))
-    writer.submit(WriteJob(tokens=words(1), state=b"s", profile="p"))
-    writer.submit(WriteJob(tokens=words(1), state=b"s", form="f", role="boundary"))
+    longer = [*FIRST, 1]
+    state = whole(longer, b"s")
+    writer.submit(WriteJob(tokens=longer, snapshot=state, extra=b"e", drops_older=True))
+    writer.submit(WriteJob(tokens=words(1), snapshot=whole(words(1), b"s"), profile="p"))
+    writer.submit(
+        WriteJob(tokens=words(1), snapshot=whole(words(1), b"s"), form="f", role="boundary")
+    )
     assert writer.close(10) == 0
-    assert store.extras(9) == [([*FIRST, 1], b"e")]
-    listed = {(info.role, info.profile, info.n_tokens) for info in store.list_entries()}
-    assert listed == {("turn", "", 65), ("profile", "p", 64), ("boundary", "", 64)}
+    assert store.extras(9) == [(longer, b"e")]
+    listed = sorted((each.form, each.role, each.n_tokens) for each in store.list_entries())
+    assert listed == [
+        ("", "boundary", 64),
+        ("", "turn", 65),
+        ("f", "boundary", 64),
+        ("pin", "profile", 64),
+    ]

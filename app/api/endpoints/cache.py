@@ -58,7 +58,13 @@ async def restore_cache(request: Request) -> HTTPResponse:
 async def show_cache(request: Request) -> HTTPResponse:
     """Return the cache's state: of the loaded model, and on disk of all models."""
     supervisor = service_of(request).supervisor
-    body: dict[str, Any] = {"model": None, "tiers": None, "misses": {}, "entries": []}
+    body: dict[str, Any] = {
+        "model": None,
+        "tiers": None,
+        "misses": {},
+        "entries": [],
+        "changing_heads": [],
+    }
     if serving := supervisor.serving:
         report: CacheReport = await _ask(serving, DescribeCache(request_id=secrets.token_hex(8)))
         disk = disk_state(supervisor, report.counts)
@@ -67,6 +73,7 @@ async def show_cache(request: Request) -> HTTPResponse:
             "tiers": tiers_body(report.counts, disk, folder_name(serving.name)),
             "misses": report.counts.misses,
             "entries": msgspec.to_builtins(report.entries),
+            "changing_heads": msgspec.to_builtins(report.changing_heads),
         }
     usage = await supervisor.cache.usage()
     body["models"] = [

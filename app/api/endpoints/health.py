@@ -59,6 +59,7 @@ async def _details(service: Service) -> dict[str, Any]:
     device = await service.device.fresh()
     return {
         "message": supervisor.status.message,
+        "hints": supervisor.serving.engine.stats.hints if supervisor.serving else [],
         "warnings": [*service.device.warnings(), *supervisor.status.warnings()],
         "version": service.version,
         "uptime_s": round(time.monotonic() - service.started_s, 1),

@@ -76,6 +76,21 @@ class EntryBody(BaseModel):
     last_used_s: float
 
 
+class ChangingHeadBody(BaseModel):
+    """Instructions and tools that change at one place from request to request."""
+
+    index: int = Field(description="Of the first token that changes.")
+    head_tokens: int = Field(description="Tokens of the instructions and tools.")
+    kind: Literal["time", "date", "identifier", "number", "state", "text"]
+    places: int = Field(description="How many places change.")
+    changes: int = Field(description="The latest changes that this is about.")
+    tokens: int = Field(description="Prefilled again over it, per request.")
+    seconds: float = Field(description="What that takes.")
+    before: str = Field(description="Words before the place.")
+    values: list[str] = Field(description="The latest words there.")
+    message: str
+
+
 class ModelUsage(BaseModel):
     """Disk usage of one model."""
 
@@ -91,6 +106,7 @@ class CacheResponse(BaseModel):
     tiers: Tiers | None
     misses: dict[str, int]
     entries: list[EntryBody]
+    changing_heads: list[ChangingHeadBody]
     models: list[ModelUsage]
 
 

@@ -67,6 +67,7 @@ class HealthResponse(HealthState):
     """Answer of `GET /health`: 200 if a model is loaded, else 503."""
 
     warnings: list[str]
+    hints: list[str]
     version: str
     uptime_s: float
     engine: dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from app.base.prefix import common_prefix
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.sequences import Lease
-from app.protocol import CacheCounts, CacheMiss, CacheReport
+from app.protocol import CacheCounts, CacheMiss, CacheReport, ChangingHead
 
 
 def cache_counts(kv_cache: KvCache) -> CacheCounts:
@@ -26,12 +26,15 @@ def cache_counts(kv_cache: KvCache) -> CacheCounts:
     )
 
 
-def cache_report(kv_cache: KvCache, request_id: str) -> CacheReport:
+def cache_report(
+    kv_cache: KvCache, request_id: str, changing_heads: Sequence[ChangingHead] = ()
+) -> CacheReport:
     """Return what the prompt cache did and holds, entry by entry."""
     return CacheReport(
         request_id=request_id,
         counts=cache_counts(kv_cache),
         entries=kv_cache.disk.entries(),
+        changing_heads=list(changing_heads),
     )
 
 

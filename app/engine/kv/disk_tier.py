@@ -137,7 +137,7 @@ class DiskCacheTier:
     @property
     def has_entries(self) -> bool:
         """Whether there is anything to be found."""
-        return self._disk is not None and self._disk.store.has_entries
+        return self._disk is not None and self._disk.store.status().n_entries > 0
 
     # ------------------------------------------------------------ look-up
 
@@ -148,6 +148,10 @@ class DiskCacheTier:
     def states(self, tokens: Sequence[int]) -> list[PrefixMatch]:
         """Return the states after prefixes of a prompt, the longest first."""
         return self._disk.store.states(tokens) if self._disk else []
+
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """Return where blocks with window rows end that lead a prompt, the longest first."""
+        return self._disk.store.ends(tokens) if self._disk else []
 
     def block(self, block_id: str) -> BlockInfo | None:
         """Return a block without its rows; None where it is gone."""
@@ -169,7 +173,12 @@ class DiskCacheTier:
 
     def tokens_like(self, tokens: Sequence[int]) -> Sequence[int] | None:
         """Return those of what shares the most with `tokens`, or was used last."""
-        return self._disk.store.tokens_like(tokens) if self._disk else None
+        if self._disk is None:
+            return None
+        links = self._disk.store.chain(tokens)
+        if links:
+            return self._disk.store.block_tokens(links[-1].block_id)
+        return self._disk.store.newest_tokens()
 
     # ------------------------------------------------------------ writing
 
@@ -205,10 +214,6 @@ class DiskCacheTier:
         if job is not None:
             self._saves.append(save)
         return save
-
-    def fits(self, n_bytes: int) -> bool:
-        """Whether the disk would ever take so much."""
-        return self._disk is not None and n_bytes < self._disk.store.capacity_bytes
 
     def count_written(self) -> None:
         """Count the entries that have been written since the last call."""

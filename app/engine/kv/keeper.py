@@ -8,7 +8,12 @@ from app.base.prefix import common_prefix
 from app.engine.kv.conversation_ends import ConversationEnds
 from app.engine.kv.disk_tier import DiskCacheTier, Save
 from app.engine.kv.lookup import LookUp, Plan
-from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
+from app.engine.kv.memory_store import (
+    MIN_USEFUL_TOKENS,
+    MemoryBlock,
+    MemoryState,
+    MemoryStore,
+)
 from app.engine.kv.sequences import SequencePool, Slot
 from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape
@@ -85,23 +90,37 @@ class Keeper:
         keeps_end = self._keeps_end(slot, tokens)
         if self._is_kept(tokens, with_state=keeps_end):
             return
+        is_kept = self._copy_to_memory(slot, tokens, keeps_end=keeps_end)
+        if not is_kept and is_leaving and keeps_end and self._disk.is_on:
+            start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
+            snapshot = self._take(slot, tokens, start, with_state=True)
+            if snapshot is not None:
+                self._disk.save(tokens, snapshot, _role(len(tokens) == slot.n_head))
+
+    def _copy_to_memory(self, slot: Slot, tokens: list[int], *, keeps_end: bool) -> bool:
+        """Copy what memory lacks of a sequence; say whether there was room."""
         start = self._first_missing(self._look_up.in_memory(tokens), len(tokens))
         n_rows = len(tokens) - start
         n_bytes = self._copier.n_bytes(slot.seq_id, n_rows, with_state=keeps_end)
-        is_wanted = n_bytes <= self._store.capacity_bytes
-        if not is_wanted and not (is_leaving and keeps_end and self._disk.is_on):
-            return
-        if not is_wanted:
-            start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
-        snapshot = self._copier.take(
-            slot.seq_id, len(tokens), start, len(tokens), with_state=keeps_end
-        )
+        if n_bytes > self._store.capacity_bytes:
+            return False
+        snapshot = self._take(slot, tokens, start, with_state=keeps_end)
         if snapshot is None:
-            return
-        if is_wanted:
-            self._put(tokens, snapshot, slot.n_head)
-        else:
-            self._disk.save(tokens, snapshot, "turn")
+            return False
+        kept = self._store.chain(tokens[:start])
+        victims = self._store.victims(self._store.cost(snapshot), kept)
+        if victims is None:
+            return False
+        self._offer_evicted(victims)
+        self._store.drop(victims)
+        self._store.put(pack(tokens), snapshot, slot.n_head)
+        return True
+
+    def _take(
+        self, slot: Slot, tokens: list[int], start: int, *, with_state: bool
+    ) -> Snapshot | None:
+        n_tokens = len(tokens)
+        return self._copier.take(slot.seq_id, n_tokens, start, n_tokens, with_state=with_state)
 
     def _first_missing(self, plan: Plan, n_tokens: int) -> int:
         """Return the first position, at the beginning of a page, whose rows are to be copied.
@@ -120,22 +139,15 @@ class Keeper:
             return n_tokens  # a state is all that is missing
         return n_known // PAGE_TOKENS * PAGE_TOKENS
 
-    def _put(self, tokens: list[int], snapshot: Snapshot, n_head: int) -> None:
-        n_bytes = len(snapshot.rows) + len(snapshot.window_rows) + len(snapshot.state or b"")
-        victims = self._store.victims(n_bytes, self._store.chain(tokens[: snapshot.start]))
-        self._offer_evicted([victim.packed for victim in victims])
-        self._store.drop(victims)
-        self._store.put(pack(tokens), snapshot, n_head)
-
     # ------------------------------------------------------------ to the disk
 
-    def _offer_evicted(self, evicted: list[bytes]) -> None:
+    def _offer_evicted(self, evicted: Sequence[MemoryBlock | MemoryState]) -> None:
         """Have written what is about to leave memory, unless the disk has it."""
         offered: list[bytes] = []
-        for packed in sorted(evicted, key=len, reverse=True) if self._disk.is_on else ():
-            if not any(longer.startswith(packed) for longer in offered):
-                offered.append(packed)
-                self.write(unpack(packed), "turn")
+        for each in sorted(evicted, key=lambda each: -each.end) if self._disk.is_on else ():
+            if not any(longer.startswith(each.packed) for longer in offered):
+                offered.append(each.packed)
+                self.write(unpack(each.packed), _role(each.is_head))
 
     def is_on_disk(self, tokens: Sequence[int]) -> bool:
         """Whether the disk can restore all of some tokens; so without a disk, too."""
@@ -174,3 +186,7 @@ class Keeper:
     def forget(self) -> None:
         """Forget which conversations wait to be written."""
         self.ends.clear()
+
+
+def _role(is_head: bool) -> Role:
+    return "boundary" if is_head else "turn"

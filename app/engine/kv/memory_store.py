@@ -17,7 +17,8 @@ from app.promptcache.token_bytes import TOKEN_BYTES
 
 MIN_USEFUL_TOKENS = 16
 _MAX_BLOCK_BYTES = 16 * 1024 * 1024
-_STATES_OF_A_CONVERSATION = 3
+_FEWEST_STATES, _MOST_STATES = 3, 8
+_SHARE_OF_A_STATE = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +108,7 @@ class MemoryStore:
         self._blocks: dict[str, MemoryBlock] = {}
         self._states: dict[str, MemoryState] = {}
         self._states_index = EndIndex()
+        self._window_ends = EndIndex()
         self._ids = map(str, itertools.count(1))
         self._clock = itertools.count(1)
         self.n_bytes = 0
@@ -126,6 +128,7 @@ class MemoryStore:
         """Forget all."""
         self.index = PageIndex()
         self._states_index = EndIndex()
+        self._window_ends = EndIndex()
         self._blocks.clear()
         self._states.clear()
         self.n_bytes = 0
@@ -144,6 +147,11 @@ class MemoryStore:
         """Yield the states all of whose tokens lead a prompt, the longest first."""
         for state_id in self._states_index.prefixes_of(packed):
             yield self._states[state_id]
+
+    def ends(self, packed: bytes) -> list[int]:
+        """Return where blocks with window rows end that lead a prompt, the longest first."""
+        found = self._window_ends.prefixes_of(packed)
+        return list(dict.fromkeys(self._blocks[block_id].end for block_id in found))
 
     def mark_used(self, links: Sequence[Link], state: object = None) -> None:
         """Make blocks, and a state, the most recently used ones; other tiers' are left out."""
@@ -170,7 +178,9 @@ class MemoryStore:
         for block in self._split(packed, snapshot, n_head):
             block.used = now
             self._blocks[block.block_id] = block
-            self.index.add(block.block_id, block.packed, block.start)
+            self.index.add(block.block_id, block.packed, block.start, block.window_start)
+            if block.window_start < block.end:
+                self._window_ends.add(block.block_id, block.packed)
             self.n_bytes += block.n_bytes
         if snapshot.state is not None:
             is_head = snapshot.n_tokens == n_head
@@ -187,7 +197,8 @@ class MemoryStore:
                 self._drop_state(other)
             elif not other.is_head:
                 passing.append(other)
-        for other in passing[_STATES_OF_A_CONVERSATION - 1 :]:
+        fitting = self.capacity_bytes // (_SHARE_OF_A_STATE * state.n_bytes)
+        for other in passing[max(_FEWEST_STATES, min(fitting, _MOST_STATES)) - 1 :]:
             self._drop_state(other)
         self._states[state.state_id] = state
         self._states_index.add(state.state_id, state.packed)
@@ -195,8 +206,7 @@ class MemoryStore:
 
     def _split(self, packed: bytes, snapshot: Snapshot, n_head: int) -> Iterator[MemoryBlock]:
         """Cut rows into blocks: where the head ends, and where one would be too large."""
-        size = self._shape.token_bytes + self._shape.window_token_bytes
-        n_most = max(1, self._max_block_bytes // max(1, size) // PAGE_TOKENS) * PAGE_TOKENS
+        n_most = self._most_tokens()
         head_end = n_head // PAGE_TOKENS * PAGE_TOKENS if n_head < snapshot.n_tokens else n_head
         start = snapshot.start
         while start < snapshot.n_tokens:
@@ -215,13 +225,29 @@ class MemoryStore:
             )
             start = end
 
-    def victims(self, n_bytes: int, kept: Sequence[Link] = ()) -> list[MemoryBlock | MemoryState]:
+    def _most_tokens(self) -> int:
+        size = max(1, self._shape.token_bytes + self._shape.window_token_bytes)
+        return max(1, self._max_block_bytes // size // PAGE_TOKENS) * PAGE_TOKENS
+
+    def cost(self, snapshot: Snapshot) -> int:
+        """Return the bytes that a snapshot takes here at most, with the tokens of its blocks."""
+        parts = (snapshot.rows, snapshot.window_rows, snapshot.state or b"")
+        n_blocks = 1 + -(-(snapshot.n_tokens - snapshot.start) // self._most_tokens())
+        n_copies = n_blocks + (snapshot.state is not None)
+        return sum(map(len, parts)) + n_copies * snapshot.n_tokens * TOKEN_BYTES
+
+    def victims(
+        self, n_bytes: int, kept: Sequence[Link] = ()
+    ) -> list[MemoryBlock | MemoryState] | None:
         """Return what to drop until so much fits: what was not used longest, heads last.
 
         Of what was used at once, ends go before beginnings.
 
         Args:
             kept: blocks that stay.
+
+        Returns:
+            None where it does not fit beside those that stay.
         """
         excess = self.n_bytes + n_bytes - self.capacity_bytes
         if excess <= 0:
@@ -238,7 +264,7 @@ class MemoryStore:
             if each not in stays:
                 found.append(each)
                 excess -= each.n_bytes
-        return found
+        return found if excess <= 0 else None
 
     def drop(self, dropped: Sequence[MemoryBlock | MemoryState]) -> None:
         """Forget blocks and states."""
@@ -248,6 +274,7 @@ class MemoryStore:
             else:
                 del self._blocks[each.block_id]
                 self.index.remove(each.block_id)
+                self._window_ends.remove(each.block_id)
                 self.n_bytes -= each.n_bytes
 
     def _drop_state(self, state: MemoryState) -> None:

@@ -186,7 +186,7 @@ def _only_state(n_tokens: int, state: Bytes | None) -> Snapshot | None:
 
 
 def _flat(rows: _Rows) -> memoryview:
-    return memoryview(np.ascontiguousarray(rows).reshape(-1))
+    return np.ascontiguousarray(rows).reshape(-1).data
 
 
 def _rows(data: Bytes, size: int) -> _Rows:

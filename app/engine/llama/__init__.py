@@ -19,13 +19,11 @@ from app.engine.llama.library import because, build_version, route_logs
 from app.engine.llama.model import Model
 from app.engine.llama.sampler import Sampler
 from app.engine.llama.state_layout import StateLayout, StateParts
-from app.engine.llama.state_probe import N_PROBED
 
 __all__ = [
     "DECODE_ABORTED",
     "DECODE_NO_KV_SLOT",
     "DECODE_OK",
-    "N_PROBED",
     "BatchPart",
     "Context",
     "DecodeFailed",

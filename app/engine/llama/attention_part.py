@@ -168,6 +168,7 @@ class AttentionPart:
 
 
 def _fill(target: npt.NDArray[Any], pieces: Sequence[npt.NDArray[Any]]) -> None:
+    """Copy the pieces one after the other."""
     at = 0
     for piece in pieces:
         target[at : at + len(piece)] = piece

@@ -6,7 +6,6 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +139,12 @@ class Model:
         """The text of the end-of-sequence token, empty where there is none."""
         return self._token_text(lib.llama_vocab_eos(self._vocab))
 
-    def some_tokens(self, n_tokens: int) -> list[int]:
-        """Return tokens to warm up with: one that any prompt may begin with, then others."""
+    @property
+    def first_token(self) -> int:
+        """A token any prompt may begin with; used to warm up."""
         bos: int = lib.llama_vocab_bos(self._vocab)
-        first = bos if bos >= 0 else max(0, lib.llama_vocab_eos(self._vocab))
-        others = (token % self.n_vocab for token in range(self.n_vocab // 2, 2 * self.n_vocab))
-        return [first, *islice((token for token in others if token != first), n_tokens - 1)]
+        eos: int = lib.llama_vocab_eos(self._vocab)
+        return bos if bos >= 0 else max(0, eos)
 
     def _token_text(self, token: int) -> str:
         if token < 0 or not lib.llama_vocab_is_control(self._vocab, token):

@@ -10,10 +10,7 @@ from typing import Protocol
 
 from app.base.json_types import JsonObject
 from app.base.special_token import SpecialToken
-from app.chat.parsing.reasoning_tags import (
-    ReasoningTags,
-    detect_reasoning,
-)
+from app.chat.parsing.reasoning_tags import ReasoningTags, detect_reasoning
 from app.chat.parsing.stream_parser import StreamParser
 from app.chat.parsing.wrappers import AnswerMarks, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
@@ -25,8 +22,9 @@ from app.chat.tools_as_text import format_for, presented
 from app.engine.prompt.answer_parsers import AnswerParsers
 from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_conversation
 from app.engine.prompt.conversation_date import ConversationDates
-from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
+from app.engine.prompt.generated_turns import GeneratedTurns
 from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History, goes_on
+from app.engine.prompt.meaning import Meaning, meaning_of
 from app.engine.prompt.places import ANSWER, find, shared
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
@@ -314,11 +312,14 @@ class PromptBuilder:
 
     def _tokens(self, rendered: Rendered) -> list[int]:
         spliced = self.turns.splice(rendered.text)
-        if spliced is not None:
-            rest = replace(rendered, text=spliced.rest)
-            return [*spliced.tokens, *self._tokenized(rest, add_special=False)]
+        tokens = spliced.whole(partial(self._piece, rendered)) if spliced is not None else None
+        if tokens is not None:
+            return tokens
         has_bos = bool(self._bos_text) and rendered.text.startswith(self._bos_text)
         return self._tokenized(rendered, add_special=not has_bos)
+
+    def _piece(self, rendered: Rendered, text: str) -> list[int]:
+        return self._tokenized(replace(rendered, text=text), add_special=False)
 
     def _tokenized(self, rendered: Rendered, *, add_special: bool) -> list[int]:
         model = self._tokenizer

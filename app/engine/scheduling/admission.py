@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from app.engine.changing_heads import ChangingHeads
 from app.engine.decode.sampling import history_length, stages
 from app.engine.ipc.outbox import Outbox
 from app.engine.kv.cache_report import cache_miss
@@ -19,6 +20,7 @@ from app.engine.scheduling.scheduler import Scheduler
 from app.protocol import Started
 
 _WORTH_A_STATE = 32
+_NEARBY_TOKENS = 16
 
 
 class Admission:
@@ -32,6 +34,7 @@ class Admission:
         generation: begins their answers.
         completion: ends those that need no step.
         outbox: takes the events.
+        heads: watches for instructions that keep changing.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Admission:
         generation: Generation,
         completion: RequestCompletion,
         outbox: Outbox,
+        heads: ChangingHeads,
     ) -> None:
         self._model = model
         self._scheduler = scheduler
@@ -51,6 +55,7 @@ class Admission:
         self._generation = generation
         self._completion = completion
         self._outbox = outbox
+        self._heads = heads
 
     def admit(self) -> None:
         """Start the waiting requests that there is room for."""
@@ -101,8 +106,11 @@ class Admission:
         shape, n_end = self._kv_cache.shape, len(request.reusable)
         places = dict.fromkeys(range(hit.n_tokens, n_end, self._kv_cache.n_progress()), True)
         if not shape.can_cut:
-            places = dict.fromkeys([*self._branches(request, hit), *request.places], False) | places
-        return {at: places[at] for at in sorted(places) if hit.n_tokens < at < n_end}
+            branches = [*self._branches(request, hit), *request.places]
+            if max(branches) + _NEARBY_TOKENS < n_end:
+                branches.append(n_end)  # the same prompt may come again; no step ends there for it
+            places = dict.fromkeys(branches, False) | places
+        return {at: places[at] for at in sorted(places) if hit.n_tokens < at <= n_end}
 
     def _sampler(self, request: Request) -> Sampler:
         sampler = Sampler(stages(request.sampling), self._model)
@@ -116,6 +124,7 @@ class Admission:
         if request.choice == 0:
             if not request.is_scored:  # else nothing was looked for
                 self._kv_cache.hits.count(hit)
+                self._watch_head(request, hit)
             self._save_policy.note_boundaries(
                 request.tokens[: request.n_prompt - 1], self._branches(request, hit)
             )
@@ -126,4 +135,16 @@ class Admission:
                     cached_tokens=request.n_cached,
                     miss=request.miss,
                 )
+            )
+
+    def _watch_head(self, request: Request, hit: Hit) -> None:
+        """Compare a prompt with those before it; raw prompts and profiles have no head to move."""
+        is_raw = not request.prompt_text and not request.n_system
+        if not is_raw and not request.profile:
+            self._heads.note(
+                request.request_id,
+                request.tokens[: request.n_prompt],
+                n_system=request.n_system,
+                n_cached=hit.n_tokens,
+                miss=hit.miss if self._kv_cache.can_cut else "",  # else a prefix is no match
             )

@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import Guide
 from app.engine.constrain.planner import ConstraintPlanner
 from app.engine.decode.answer import Answer
@@ -63,6 +64,7 @@ class CommandHandler:
         throughput: Throughput,
         kv_cache: KvCache,
         save_policy: SavePolicy,
+        heads: ChangingHeads,
         *,
         n_ctx: int,
     ) -> None:
@@ -74,6 +76,7 @@ class CommandHandler:
         self._scheduler = scheduler
         self._outbox = outbox
         self._throughput = throughput
+        self._heads = heads
         self._n_ctx = n_ctx
 
     def handle(self, command: Command) -> None:
@@ -94,7 +97,8 @@ class CommandHandler:
             case Detokenize():
                 self._detokenize(command)
             case DescribeCache():
-                self._outbox.post(cache_report(self._kv_cache, command.request_id))
+                heads = self._heads.found
+                self._outbox.post(cache_report(self._kv_cache, command.request_id, heads))
             case ClearCache():
                 self._clear_cache(command.request_id)
             case TrimMemory():
@@ -191,6 +195,7 @@ class CommandHandler:
 
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
+        self._heads.forget()
         self._save_policy.forget()
         entries, n_bytes = self._kv_cache.forget()
         self._outbox.post(CacheCleared(request_id=request_id, entries=entries, bytes=n_bytes))

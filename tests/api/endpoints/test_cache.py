@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from app.api.dialects.chat_completions.answer_schemas import ChatResponse
@@ -161,6 +162,7 @@ def test_the_cache_is_described_by_tier_entry_and_model(own: Service) -> None:
     assert disk["daily_write_bytes"] == counts.daily_write_bytes
     assert body["misses"] == counts.misses
     assert [entry["profile"] for entry in body["entries"]] == ["kitchen"]
+    assert body["changing_heads"] == [msgspec.to_builtins(fake_engine.HEAD)]
     assert body["models"] == [{"folder": GONE, "entries": 2, "bytes": 30}]
 
 
@@ -169,6 +171,7 @@ def test_without_a_model_only_the_folders_are_described(tmp_path: Path) -> None:
         live.keep(GONE, 10)
         body = live.report()
         assert (body["model"], body["tiers"], body["entries"]) == (None, None, [])
+        assert body["changing_heads"] == []
         assert body["models"] == [{"folder": GONE, "entries": 1, "bytes": 10}]
         assert live.clear().json()["bytes"] == 10
         refused = live.http.post("/restore_cache", json={"messages": [user("Hello!")]})

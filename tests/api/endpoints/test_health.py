@@ -60,6 +60,7 @@ def stats() -> Stats:
         prefill_tokens_per_s=0.0,
         decode_tokens_per_s=0.0,
         cache=CacheCounts(trouble="disk full"),
+        hints=["a clock"],
     )
 
 
@@ -81,6 +82,7 @@ async def test_a_model_that_serves_is_200_with_all_details() -> None:
     assert (body["status"], body["current_model"]) == ("ok", "m.gguf")
     assert (body["engine"]["pid"], body["engine"]["n_ctx"]) == (77, INFO.n_ctx)
     assert body["warnings"] == ["too hot", "killed for want of memory"]
+    assert body["hints"] == ["a clock"]
     assert body["cache"] == {"disk": "paused", "message": "disk full"}
 
 
@@ -92,6 +94,7 @@ async def test_without_a_model_it_is_503_and_says_when_to_retry() -> None:
     assert (body["model_loaded"], body["current_model"]) == (False, None)
     assert body["engine"] == {"restarts": 3, "last_failure": "", "load_fraction": 0.42}
     assert body["cache"]["disk"] == "off"
+    assert body["hints"] == []
 
 
 async def test_other_clients_get_only_the_state() -> None:

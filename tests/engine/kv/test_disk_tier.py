@@ -1,17 +1,18 @@
-"""The disk tier: nothing where there is no disk, each entry once, and what was refused again."""
+"""The disk tier: nothing where there is no disk, and what was saved is found."""
 
 from __future__ import annotations
 
 from typing import cast
 
-from app.engine.kv.disk_tier import Disk, DiskCacheTier, LogBuffer
-from app.engine.kv.memory_store import MemoryEntry
-from app.promptcache import DiskStore, DiskWriter
+from app.engine.kv.disk_tier import DISK, Disk, DiskCacheTier, LogBuffer
+from app.promptcache import DiskStore, DiskWriter, Link
 from app.protocol import CacheCounts, LogLine
 from tests.engine.fake_disk import FakeStore, FakeWriter, fake_disk
+from tests.engine.fake_llama import shape_of
+from tests.engine.kv.snapshots import snapshot_of
 
 TOKENS = [1] * 20
-STATE = bytearray(TOKENS)
+SNAPSHOT = snapshot_of(TOKENS)
 
 
 class LossyWriter(FakeWriter):
@@ -19,10 +20,6 @@ class LossyWriter(FakeWriter):
 
     def submit(self, job: object) -> bool:
         return True
-
-
-def tier_with(store: FakeStore, writer: FakeWriter) -> DiskCacheTier:
-    return DiskCacheTier(Disk(cast(DiskStore, store), cast(DiskWriter, writer)))
 
 
 def is_pending(tier: DiskCacheTier) -> bool:
@@ -34,84 +31,73 @@ def test_without_a_disk_nothing_is_found_and_nothing_has_to_be_written() -> None
     tier = DiskCacheTier(trouble="the folder is in use")
     assert not tier.is_on
     assert not tier.has_entries
-    assert tier.find(TOKENS) is None
+    assert tier.chain(TOKENS, None) == []
+    assert tier.states(TOKENS) == []
     assert tier.tokens_like(TOKENS) is None
-    assert tier.save(TOKENS, STATE, "turn") is None
-    assert tier.covers(TOKENS)
-    assert not tier.fits(TOKENS, STATE)
+    assert tier.save(TOKENS, SNAPSHOT, "turn") is None
     assert tier.clear() == (0, 0)
     assert tier.entries() == []
     assert tier.fill(CacheCounts()).trouble == "the folder is in use"
 
 
-def test_an_entry_that_was_saved_is_found_and_read() -> None:
-    tier = DiskCacheTier(fake_disk()[0])
-    save = tier.save(TOKENS, STATE, "turn")
+def test_what_was_saved_is_found_and_read() -> None:
+    tier = DiskCacheTier(fake_disk()[0], shape_of())
+    save = tier.save(TOKENS, SNAPSHOT, "turn")
     assert save is not None
     assert (save.is_done, save.is_there) == (True, True)
-    found = tier.find([*TOKENS, 2])
-    assert found is not None
-    content = tier.read(found)
+    (link,) = tier.chain([*TOKENS, 2], None)
+    assert (link.tier, link.start, link.end) == (DISK, 0, 20)
+    content = tier.read_block(link.block_id)
     assert content is not None
-    assert (content.tokens, content.state) == (TOKENS, STATE)
-    assert tier.covers(TOKENS[:10])
+    assert list(content.rows) == TOKENS
     assert tier.tokens_like([7]) == TOKENS, "the newest where none is alike"
+    tier.mark_used([link, Link(0, "memory's", 20, 21)])
+
+
+def test_a_state_is_there_only_with_its_rows() -> None:
+    disk, store = fake_disk()
+    tier = DiskCacheTier(disk, shape_of(can_cut=False))
+    save = tier.save(TOKENS, snapshot_of(TOKENS), "turn")
+    assert save is not None
+    assert not save.is_there
+    store.put(TOKENS, snapshot_of(TOKENS, len(TOKENS), with_state=True))
+    assert save.is_there
+    assert [found.n_tokens for found in tier.states([*TOKENS, 1])] == [20]
+
+
+def test_what_was_not_written_is_not_there() -> None:
+    store = FakeStore(dice=None)
+    disk = Disk(cast(DiskStore, store), cast(DiskWriter, LossyWriter(store, None)))
+    save = DiskCacheTier(disk, shape_of()).save(TOKENS, SNAPSHOT, "turn")
+    assert save is not None
+    assert (save.is_done, save.is_there) == (True, False)
 
 
 def test_writes_are_counted_when_they_are_done() -> None:
-    tier = DiskCacheTier(fake_disk()[0])
-    tier.save(TOKENS, STATE, "turn")
+    tier = DiskCacheTier(fake_disk()[0], shape_of())
+    tier.save(TOKENS, SNAPSHOT, "turn")
     assert is_pending(tier)
     tier.count_written()
     assert not is_pending(tier)
     assert tier.fill(CacheCounts()).disk_saves == 1
 
 
-def test_the_extra_of_an_entry_is_made_from_its_tokens() -> None:
-    store = FakeStore(can_cut=True, dice=None)
-    writer = FakeWriter(store, None)
-    disk = Disk(cast(DiskStore, store), cast(DiskWriter, writer))
+def test_the_extra_of_tokens_is_made_when_they_are_saved() -> None:
+    disk, _ = fake_disk()
     extras: list[list[int]] = []
 
     def extra_of(tokens: object) -> bytes:
         extras.append(list(cast(list[int], tokens)))
         return b"extra"
 
-    DiskCacheTier(disk, extra_of=extra_of).save(TOKENS, STATE, "turn")
+    DiskCacheTier(disk, shape_of(), extra_of=extra_of).save(TOKENS, SNAPSHOT, "turn")
     assert extras == [TOKENS]
-
-
-def test_an_entry_is_offered_once() -> None:
-    disk, store = fake_disk()
-    tier, entry = DiskCacheTier(disk), MemoryEntry(TOKENS, STATE)
-    tier.offer(entry)
-    assert tuple(TOKENS) in store.entries
-    store.entries.clear()
-    tier.offer(entry)
-    assert not store.entries
-
-
-def test_an_entry_that_the_disk_has_is_not_written_again() -> None:
-    disk, store = fake_disk()
-    tier = DiskCacheTier(disk)
-    tier.offer(MemoryEntry([*TOKENS, 2], bytearray([*TOKENS, 2])))
-    tier.offer(MemoryEntry(TOKENS, STATE))
-    assert list(store.entries) == [(*TOKENS, 2)]
-
-
-def test_offers_that_were_not_written_are_returned_once() -> None:
-    store = FakeStore(can_cut=True, dice=None)
-    tier, entry = tier_with(store, LossyWriter(store, None)), MemoryEntry(TOKENS, STATE)
-    tier.offer(entry)
-    assert tier.has_pending
-    assert tier.take_refused() == [entry]
-    assert tier.take_refused() == []
 
 
 def test_profiles_keep_their_own_entries() -> None:
     disk, store = fake_disk()
-    tier = DiskCacheTier(disk)
-    tier.save(TOKENS, STATE, "profile", "support")
+    tier = DiskCacheTier(disk, shape_of())
+    tier.save(TOKENS, SNAPSHOT, "profile", "support")
     tier.keep_profiles({"support", "sales"})
     assert store.profiles == {"support", "sales"}
 

@@ -1,81 +1,143 @@
-"""Idle conversations in memory: the longest prefix is found, the least used make room."""
+"""Blocks and states in memory: shared once, within the budget, the least used make room."""
 
 from __future__ import annotations
 
-from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryEntry, MemoryStore
+from app.engine.kv.memory_store import MemoryState, MemoryStore
+from app.engine.kv.state_shape import StateShape
+from app.promptcache import Link, pack
+from tests.engine.kv.snapshots import snapshot_of
 
-LONG = MIN_USEFUL_TOKENS * 2
-
-
-def entry(*tokens: int, n_bytes: int = 10) -> MemoryEntry:
-    return MemoryEntry([*range(LONG), *tokens], bytearray(n_bytes))
-
-
-def put(store: MemoryStore, *entries: MemoryEntry) -> None:
-    for each in entries:
-        store.make_room(each.tokens, len(each.state))
-        store.put(each)
+ROWS = StateShape(token_bytes=1)
+WITH_STATES = StateShape(token_bytes=1, state_bytes=64)
+WITH_WINDOW = StateShape(token_bytes=1, window_token_bytes=2, n_window=40)
+A = [number % 200 for number in range(100)]
+B = [*A[:64], *[7] * 36]
 
 
-def test_the_longest_shared_prefix_is_found() -> None:
-    store = MemoryStore(100)
-    short, long = entry(100), entry(200, 201, 202)
-    put(store, short)
-    put(store, long)
-    assert store.best([*range(LONG), 200, 201, 9]) == (long, LONG + 2)
-    assert store.best([*range(LONG), 100]) == (short, LONG + 1)
+def put(
+    store: MemoryStore, tokens: list[int], start: int = 0, *, n_head: int = 0, state: bool = False
+) -> None:
+    snapshot = snapshot_of(tokens, start, with_state=state)
+    victims = store.victims(store.cost(snapshot), store.chain(tokens[:start]))
+    assert victims is not None
+    store.drop(victims)
+    store.put(pack(tokens), snapshot, n_head)
 
 
-def test_a_prefix_too_short_to_save_anything_is_no_hit() -> None:
-    store = MemoryStore(100)
-    put(store, entry())
-    assert store.best(list(range(MIN_USEFUL_TOKENS - 1))) is None
-    assert store.best([7] * LONG) is None
+def held(store: MemoryStore, tokens: list[int]) -> int:
+    links = store.chain(tokens)
+    return links[-1].end if links else 0
 
 
-def test_a_continued_conversation_replaces_what_it_was() -> None:
-    store = MemoryStore(100)
-    put(store, entry(1))
-    put(store, entry(1, 2, 3))
-    assert store.n_bytes == 10
-    assert not store.wants([*range(LONG), 1], 10), "a prefix of what is there"
-    assert store.wants([*range(LONG), 1, 9], 10)
+def test_a_prompt_finds_the_blocks_that_begin_it() -> None:
+    store = MemoryStore(10_000, ROWS)
+    put(store, A)
+    put(store, B, 64)
+    assert held(store, A) == held(store, B) == 100
+    assert held(store, [*A[:80], 9]) == 80
+    assert len(store) == 2, "the shared beginning is kept once"
 
 
-def test_the_least_recently_used_entries_make_room() -> None:
-    store = MemoryStore(25)
-    first, second, third = entry(1), entry(2), entry(3)
-    put(store, first)
-    put(store, second)
-    assert store.best(first.tokens) == (first, LONG + 1)  # used now
-    put(store, third)
-    assert store.n_bytes == 20
-    found = store.best(second.tokens)
-    assert found is not None
-    assert found[1] == LONG, "only the shared beginning is left of the second"
-    assert store.best(first.tokens) == (first, LONG + 1)
+def test_blocks_end_where_the_head_does_and_where_they_would_be_too_large() -> None:
+    store = MemoryStore(10_000, ROWS, max_block_bytes=32)
+    put(store, A, n_head=64)
+    assert [(block.start, block.end) for block in store.blocks()] == [
+        (0, 32),
+        (32, 64),
+        (64, 96),
+        (96, 100),
+    ]
+    assert [block.is_head for block in store.blocks()] == [True, True, False, False]
 
 
-def test_what_is_larger_than_the_store_or_too_short_is_not_wanted() -> None:
-    store = MemoryStore(25)
-    assert not store.wants(list(range(LONG)), 26)
-    assert not store.wants(list(range(MIN_USEFUL_TOKENS - 1)), 1)
-    assert not MemoryStore(0).wants(list(range(LONG)), 1)
+def test_window_rows_lie_with_the_tokens_that_they_are_of() -> None:
+    store = MemoryStore(10_000, WITH_WINDOW, max_block_bytes=96)
+    store.put(pack(A), snapshot_of(A, n_window=40))
+    for block in store.blocks():
+        assert bytes(block.rows) == bytes(A[block.start : block.end])
+        assert block.window_start == min(max(block.start, 60), block.end)
+        windows = bytes(t for t in A[block.window_start : block.end] for _ in range(2))
+        assert bytes(block.window_rows) == windows
 
 
-def test_where_sequences_cannot_be_cut_only_whole_prefixes_count() -> None:
-    store = MemoryStore(100, can_cut=False)
-    prefix, longer = entry(1), entry(1, 2, 3)
-    put(store, prefix, longer)
-    assert store.n_bytes == 20, "the longer one cannot serve in the place of the prefix"
-    assert store.best([*prefix.tokens, 9]) == (prefix, LONG + 1)
-    assert store.best([*longer.tokens, 9]) == (longer, LONG + 3)
-    assert not store.has(list(range(LONG)))
-    assert store.best(list(range(LONG))) is None
+def test_what_was_not_used_for_longest_makes_room_ends_before_beginnings() -> None:
+    store = MemoryStore(2200, ROWS, max_block_bytes=64)
+    put(store, A)
+    put(store, [1] * 100)
+    store.mark_used(store.chain(A))
+    put(store, [2] * 100)
+    assert held(store, A) == 100
+    assert held(store, [1] * 100) < 100
+    assert held(store, [2] * 100) == 100
+    assert store.n_bytes <= 2200
 
 
-def test_room_is_made_before_a_state_is_copied() -> None:
-    store = MemoryStore(25)
-    put(store, entry(1), entry(2))
-    store.make_room([7] * LONG, 20)
-    assert store.n_bytes == 0
+def test_heads_go_last() -> None:
+    store = MemoryStore(1400, ROWS)
+    put(store, A, n_head=96)
+    for token in range(1, 9):
+        put(store, [token] * 100)
+    assert held(store, A) == 96
+
+
+def test_what_a_new_block_goes_on_from_stays() -> None:
+    store = MemoryStore(1600, ROWS)
+    put(store, A)
+    put(store, [1] * 100)
+    put(store, [*A, *[3] * 20], 96)
+    assert held(store, [*A, *[3] * 20]) == 120
+
+
+def test_what_does_not_fit_beside_its_own_beginning_has_no_room() -> None:
+    store = MemoryStore(1000, ROWS)
+    put(store, A)
+    assert store.victims(900, store.chain(A)) is None
+    assert store.victims(900) == store.blocks()
+
+
+def test_a_conversation_keeps_its_last_states_and_the_one_of_its_head() -> None:
+    store = MemoryStore(10_000, WITH_STATES)
+    for length in range(40, 100, 10):
+        put(store, A[:length], length // 32 * 32, n_head=40, state=True)
+    assert [state.end for state in store.states_of(pack(A))] == [90, 80, 70, 40]
+
+
+def test_a_state_is_found_where_its_tokens_lead_a_prompt() -> None:
+    store = MemoryStore(100_000, WITH_STATES)
+    put(store, A[:50], state=True)
+    assert [state.end for state in store.states_of(pack(A))] == [50]
+    assert list(store.states_of(pack(A[:49]))) == []
+    assert list(store.states_of(pack([*A[:49], 5]))) == []
+
+
+def test_a_state_that_is_saved_again_is_kept_once() -> None:
+    store = MemoryStore(100_000, WITH_STATES)
+    put(store, A[:50], state=True)
+    put(store, A[:50], 32, n_head=50, state=True)
+    assert [state.is_head for state in store.states()] == [True]
+
+
+def test_bytes_are_counted_until_they_are_dropped() -> None:
+    store = MemoryStore(100_000, WITH_STATES)
+    put(store, A, state=True)
+    assert store.n_bytes == (100 + 400) + (100 + 400)
+    everything: list[object] = [*store.blocks(), *store.states()]
+    assert any(isinstance(each, MemoryState) for each in everything)
+    store.drop([*store.blocks(), *store.states()])
+    assert (store.n_bytes, len(store), store.chain(A)) == (0, 0, [])
+
+
+def test_links_of_other_tiers_are_not_counted_as_uses() -> None:
+    store = MemoryStore(1000, ROWS)
+    put(store, A)
+    store.mark_used([Link(1, "nowhere", 0, 10)], object())
+    assert held(store, A) == 100
+
+
+def test_the_prompt_that_is_most_alike_is_told() -> None:
+    store = MemoryStore(10_000, ROWS)
+    assert list(store.like(A)) == []
+    put(store, A)
+    put(store, [1] * 50)
+    assert list(store.like([*A[:50], 9])) == [pack(A)]
+    assert list(store.like([9])) == [pack([1] * 50)], "the latest where none is"

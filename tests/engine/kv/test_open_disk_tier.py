@@ -8,12 +8,15 @@ import pytest
 
 from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.open_disk_tier import fingerprint, open_disk
+from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Model
 from app.engine.prompt.generated_turns import GeneratedTurn, GeneratedTurns
 from app.protocol import CacheParams, Load, LoadParams
+from tests.engine.kv.snapshots import snapshot_of
 from tests.engine.llama.nano import NANO, load_model
 
 TOKENS = list(range(100))
+SHAPE = StateShape(token_bytes=1)
 TURN = GeneratedTurn("prompt", [*TOKENS, 7], "answer", "<end>")
 
 
@@ -26,11 +29,11 @@ def opened(folder: Path, model: Model, turns: GeneratedTurns, **load: object) ->
     cache = CacheParams(folder=str(folder), disk_cache_mb=10)
     params = LoadParams(n_ctx=256, **load)  # type: ignore[arg-type]
     command = Load(model_path=str(NANO), params=params, cache=cache)
-    return open_disk(command, model, turns, is_busy=lambda: False)
+    return open_disk(command, model, SHAPE, turns, is_busy=lambda: False)
 
 
 def save(tier: DiskCacheTier) -> None:
-    save = tier.save(TOKENS, bytearray(b"state"), "turn")
+    save = tier.save(TOKENS, snapshot_of(TOKENS), "turn")
     assert save is not None
     tier.wait(save, timeout_s=30.0)
     assert save.is_there
@@ -42,7 +45,7 @@ def save(tier: DiskCacheTier) -> None:
 )
 def test_without_a_folder_or_room_there_is_no_disk(model: Model, cache: CacheParams) -> None:
     command = Load(model_path=str(NANO), params=LoadParams(n_ctx=256), cache=cache)
-    tier = open_disk(command, model, GeneratedTurns(str), is_busy=lambda: False)
+    tier = open_disk(command, model, SHAPE, GeneratedTurns(str), is_busy=lambda: False)
     assert not tier.is_on
 
 
@@ -51,15 +54,26 @@ def test_entries_and_the_answers_in_them_outlive_the_tier(tmp_path: Path, model:
     before.remember(TURN)
     save(opened(tmp_path, model, before))
     tier = opened(tmp_path, model, after)
-    found = tier.find([*TOKENS, 1])
-    assert found is not None
-    content = tier.read(found)
+    (link,) = tier.chain([*TOKENS, 1], None)
+    content = tier.read_block(link.block_id)
     assert content is not None
-    assert content.state == b"state"
+    assert bytes(content.rows) == bytes(TOKENS)
     spliced = after.splice("promptanswer<end>")
     assert spliced is not None
     assert spliced.tokens == [*TOKENS, 7]
     tier.close(timeout_s=30.0)
+
+
+def test_an_answer_that_was_cut_at_a_stop_string_outlives_the_tier(
+    tmp_path: Path, model: Model
+) -> None:
+    before, after = GeneratedTurns(str), GeneratedTurns(str)
+    before.remember(GeneratedTurn("prompt", TOKENS[:90], "answer", "", (2, 4)))
+    save(opened(tmp_path, model, before))
+    opened(tmp_path, model, after).close(timeout_s=30.0)
+    spliced = after.splice("promptansw")
+    assert spliced is not None
+    assert (spliced.tokens, spliced.rest) == (TOKENS[:89], "sw")
 
 
 def test_entries_of_other_settings_of_the_kv_cache_are_removed_and_logged(
@@ -75,6 +89,11 @@ def test_entries_of_other_settings_of_the_kv_cache_are_removed_and_logged(
 
 def test_the_size_of_the_context_is_no_part_of_the_fingerprint(model: Model) -> None:
     small, large = LoadParams(n_ctx=256), LoadParams(n_ctx=4096)
-    assert fingerprint(NANO, model, small) == fingerprint(NANO, model, large)
+    assert fingerprint(NANO, model, SHAPE, small) == fingerprint(NANO, model, SHAPE, large)
     quantised = LoadParams(n_ctx=256, type_v="q8_0")
-    assert fingerprint(NANO, model, small) != fingerprint(NANO, model, quantised)
+    assert fingerprint(NANO, model, SHAPE, small) != fingerprint(NANO, model, SHAPE, quantised)
+
+
+def test_states_that_are_kept_as_a_whole_have_another_fingerprint(model: Model) -> None:
+    params, whole = LoadParams(n_ctx=256), StateShape(0, is_whole=True)
+    assert fingerprint(NANO, model, SHAPE, params) != fingerprint(NANO, model, whole, params)

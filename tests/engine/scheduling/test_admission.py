@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.base.json_types import as_json
 from app.engine.scheduling.request import Request
-from app.protocol import Generate, SamplingParams, Started
+from app.protocol import Command, Generate, LogLine, Prefill, RawPrompt, SamplingParams, Started
 from tests.engine.fake_engine import Engine, endless, generate, prefill
 
 
@@ -68,12 +70,16 @@ def test_a_prompt_that_is_known_as_a_whole_needs_no_step() -> None:
     assert end.usage.cached_tokens == 40
 
 
-def test_a_model_that_cannot_cut_is_saved_where_its_instructions_end() -> None:
-    engine = Engine([], can_cut=False)
+@pytest.mark.parametrize(("can_cut", "n_window"), [(False, 0), (True, 8)])
+def test_a_model_whose_states_cannot_be_cut_is_saved_where_its_instructions_end(
+    can_cut: bool, n_window: int
+) -> None:
+    engine = Engine([], can_cut=can_cut, n_window=n_window)
     (request,) = admitted(engine, generate("a", [1] * 40))
-    assert request.checkpoint == request.n_system == 20
+    assert request.n_system == 20
+    assert request.checkpoints == {20: False, 39: False}, "and where the prompt ends"
     (other,) = admitted(Engine([]), generate("a", [1] * 40))
-    assert other.checkpoint == 0
+    assert not other.checkpoints
 
 
 def test_a_request_for_an_explanation_gets_one_with_its_start() -> None:
@@ -88,3 +94,45 @@ def test_a_request_for_an_explanation_gets_one_with_its_start() -> None:
     miss = started(engine)[-1].miss
     assert miss is not None
     assert (miss.index, miss.prompt) == (20, "d")
+
+
+def changing(n_prompts: int) -> list[list[int]]:
+    """Return prompts of 100 tokens of instructions, of which the fourth changes."""
+    return [[2, 3, 4, number, *[5, 6, 7, 8] * 49] for number in range(n_prompts)]
+
+
+def one_by_one(*commands: Command) -> Engine:
+    """Return an engine that has answered each command before the next one came."""
+    return Engine([each for command in commands for each in ([command], *[[]] * 20)]).run()
+
+
+def test_instructions_that_change_with_each_request_are_noticed() -> None:
+    engine = one_by_one(*(generate(f"r{at}", each, 1) for at, each in enumerate(changing(6))))
+    (found,) = engine.heads.found
+    assert (found.head_tokens, found.tokens, found.kind, found.changes) == (100, 196, "text", 5)
+    lines = [event for event in engine.events if isinstance(event, LogLine)]
+    assert [(line.text, line.request_ids) for line in lines] == [(found.message, ["r5"])]
+
+
+def test_a_prompt_is_compared_once_however_many_answers_it_has() -> None:
+    prompts = enumerate(changing(5))
+    engine = one_by_one(*(generate(f"r{at}", each, 1, n=3) for at, each in prompts))
+    assert engine.heads.found == []
+
+
+def test_raw_prompts_and_profiles_are_not_compared() -> None:
+    raw = [
+        Generate(
+            request_id=f"r{at}",
+            messages=b"[]",
+            prompt=RawPrompt(tokens=each),
+            sampling=SamplingParams(),
+            max_tokens=1,
+        )
+        for at, each in enumerate(changing(6))
+    ]
+    profiles = [
+        Prefill(request_id=f"p{at}", messages=as_json([{"content": each}]), profile=f"{at}")
+        for at, each in enumerate(changing(6))
+    ]
+    assert one_by_one(*raw, *profiles).heads.n_bytes == 0

@@ -204,3 +204,15 @@ def test_an_engine_loads_one_model_once() -> None:
     load = Load(model_path="/x", params=LoadParams(n_ctx=256))
     with pytest.raises(ValueError, match="one model, once"):
         Engine([]).command_handler.handle(load)
+
+
+def test_heads_that_change_are_described_until_the_cache_is_cleared() -> None:
+    prompts = [[2, 3, 4, number, *[5, 6, 7, 8] * 49] for number in range(6)]
+    script = [[generate(f"r{at}", each, 1)] for at, each in enumerate(prompts)]
+    engine = Engine(script, parallel=1).run()
+    answered(TrimMemory(request_id="t"), engine)
+    report = answered(DescribeCache(request_id="d"), engine)
+    assert isinstance(report, CacheReport)
+    assert report.changing_heads == engine.heads.found != []
+    answered(ClearCache(request_id="c"), engine)
+    assert engine.heads.found == []

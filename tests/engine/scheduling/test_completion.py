@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from app.base.json_types import as_json
@@ -133,6 +134,32 @@ def test_the_tokens_of_an_answer_are_remembered_for_the_next_prompt() -> None:
     assert spliced is not None
     assert shown(spliced.tokens) == text
     assert spliced.rest == ""
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 4])
+def test_an_answer_is_remembered_up_to_its_stop_string(n_before: int) -> None:
+    prompt, seed = endless(5, 9)
+    whole = Engine([[generate("a", prompt, 9, seed=seed)]]).run().text("a")
+    stop = whole[n_before : n_before + 3]
+    command = msgspec.structs.replace(generate("a", prompt, 9, seed=seed), stop=[stop])
+    engine = Engine([[command]]).run()
+    (end,) = engine.finished("a")
+    assert (end.reason, end.stop_string) == ("stop", stop)
+    text = engine.text("a")
+    assert len(text) <= n_before
+    spliced = engine.prompts.turns.splice(shown(prompt) + text + "!")
+    assert (spliced is not None) == bool(text)
+    if spliced is not None:
+        assert (shown(spliced.tokens), spliced.rest) == (shown(prompt) + text, "!")
+
+
+def test_an_answer_that_ends_with_its_grammar_is_remembered_as_a_whole() -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    engine.completion.finish(request, "stop")
+    spliced = engine.prompts.turns.splice(shown(request.tokens) + "!")
+    assert spliced is None, "no end of a turn follows"
 
 
 def test_a_cancelled_answer_is_not_remembered() -> None:

@@ -27,3 +27,12 @@ def test_figures_are_not_posted_twice_in_a_moment_unless_they_are_due() -> None:
     assert len(posted(engine)) == 1
     reporter.report(is_due=True)
     assert len(posted(engine)) == 2
+
+
+def test_heads_that_change_are_hints_without_their_words() -> None:
+    prompts = [[2, 3, 4, number, *[5, 6, 7, 8] * 49] for number in range(6)]
+    script = [[generate(f"r{at}", each, 1)] for at, each in enumerate(prompts)]
+    engine = Engine(script, parallel=1).run()
+    hints = [stats.hints for stats in posted(engine)]
+    assert hints[0] == []
+    assert hints[-1] == [engine.heads.found[0].message]

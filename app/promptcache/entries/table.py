@@ -1,99 +1,35 @@
-"""Owns what is known in memory of one model's entries; must know no files and no locks."""
+"""Owns the table of one model's entries: by id, by prefix and, blocks, by position."""
 
 from __future__ import annotations
 
-import hashlib
+from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
-from app.promptcache.entry_header import EntryMetadata, Role
-from app.promptcache.folders import file_name
-from app.promptcache.prefix_index import PrefixIndex
-from app.promptcache.token_bytes import TOKEN_BYTES, n_shared
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One entry. It takes about 16 bytes of memory a token, the index included.
-
-    Args:
-        entry_id: 32 hex digits made of its form and its tokens.
-        form: what kind of state it is.
-        role: what the tokens are.
-        profile: what it is pinned for; "" where it may be evicted.
-        tokens: packed.
-        n_bytes: size of its file.
-        n_extra_bytes: size of what the caller gave along.
-        created_s: seconds since the epoch.
-        last_used_s: rises with each use; seconds since the epoch unless the clock was set back.
-        touched_s: when the file's time of modification was set.
-    """
-
-    entry_id: str
-    form: str
-    role: Role
-    profile: str
-    tokens: bytes
-    n_bytes: int
-    n_extra_bytes: int
-    created_s: float
-    last_used_s: float
-    touched_s: float
-
-    @property
-    def n_tokens(self) -> int:
-        """Length of its token list."""
-        return len(self.tokens) // TOKEN_BYTES
-
-    @property
-    def file_name(self) -> str:
-        """Name of its file."""
-        return file_name(self.entry_id, is_pinned=bool(self.profile))
-
-    def unpin(self) -> None:
-        """Make it an ordinary one."""
-        self.profile = ""
-        self.role = "boundary"
-
-
-def entry_of(metadata: EntryMetadata, *, is_pinned: bool, used_s: float) -> Entry:
-    """Return the entry that a file holds."""
-    header = metadata.header
-    entry = Entry(
-        entry_id=id_of(metadata.tokens, header.form),
-        form=header.form,
-        role=header.role,
-        profile=header.profile,
-        tokens=metadata.tokens,
-        n_bytes=metadata.n_bytes,
-        n_extra_bytes=header.n_extra_bytes,
-        created_s=header.created_s,
-        last_used_s=used_s,
-        touched_s=used_s,
-    )
-    if header.profile and not is_pinned:
-        entry.unpin()
-    return entry
-
-
-def id_of(packed: bytes, form: str) -> str:
-    """Return the id of the entry of these tokens."""
-    return hashlib.sha256(form.encode() + b"\0" + packed).hexdigest()[:32]
+from app.promptcache.entries.entry import Entry, id_of
+from app.promptcache.entries.prefix_index import PrefixIndex
+from app.promptcache.page_index import EndIndex, PageIndex, page_names
+from app.promptcache.token_bytes import n_shared
 
 
 class EntryTable:
-    """Entries by id and by prefix.
+    """The entries of one model, the least recently used first.
+
+    States are found by prefix, blocks by position. A state takes about 16 bytes of memory a token,
+    the index included, and a block about as many for each of its own tokens.
 
     Args:
-        can_cut: whether a restored state may lose its end; where it may not, an entry serves
-            only prompts that begin with all of it.
+        can_cut: whether a restored state may lose its end; where it may not, a state serves only
+            prompts that begin with all of it.
     """
 
     def __init__(self, *, can_cut: bool) -> None:
         self._can_cut = can_cut
         self._entries: dict[str, Entry] = {}
         self._indexes: dict[str, PrefixIndex] = {}
+        self._last_pages: dict[str, bytes] = {}
+        self.blocks = PageIndex()
+        self.window_ends = EndIndex()
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._entries.values()))
@@ -110,33 +46,76 @@ class EntryTable:
         """Return an entry, None where it is not here."""
         return self._entries.get(entry_id)
 
+    def states_at(self, packed: bytes) -> list[Entry]:
+        """Return the states of exactly these tokens, of all forms."""
+        ids = [id_of(packed, form) for form in self._indexes]
+        return [self._entries[each] for each in ids if each in self._entries]
+
     def add(self, entry: Entry) -> None:
         """Take an entry in as the most recently used one, in the place of one like it."""
         self.pop(entry.entry_id)
         self._entries[entry.entry_id] = entry
-        self._index(entry.form).add(entry.entry_id, entry.tokens)
+        if entry.kind == "block":
+            self.blocks.add(entry.entry_id, entry.tokens, entry.start, entry.window_start)
+            if entry.window_start < entry.n_tokens:
+                self.window_ends.add(entry.entry_id, entry.tokens)
+            entry.tokens = b""
+        else:
+            self._index(entry.form).add(entry.entry_id, entry.tokens)
+            if entry.needs_rows:
+                self._last_pages[entry.entry_id] = last_page(entry.tokens)
 
     def pop(self, entry_id: str) -> Entry | None:
         """Forget an entry and return it, None where it is not here."""
         entry = self._entries.pop(entry_id, None)
         if entry is not None:
-            self._index(entry.form).remove(entry_id)
+            self._last_pages.pop(entry_id, None)
+            if entry.kind == "block":
+                self.blocks.remove(entry_id)
+                self.window_ends.remove(entry_id)
+            else:
+                self._index(entry.form).remove(entry_id)
         return entry
 
     def mark_used(self, entry: Entry, used_s: float) -> None:
         """Make an entry the most recently used one."""
         entry.last_used_s = used_s
         self._entries[entry.entry_id] = self._entries.pop(entry.entry_id)
-        self._index(entry.form).refresh(entry.entry_id)
+        if entry.kind == "state":
+            self._index(entry.form).refresh(entry.entry_id)
+
+    def unreachable(self) -> set[str]:
+        """Return the blocks whose beginning is missing, and the states whose rows are."""
+        by_start = sorted(
+            (each for each in self._entries.values() if each.kind == "block"),
+            key=lambda each: each.start,
+        )
+        reached: set[str] = set()
+        for block in by_start:
+            before = self.blocks.parents(block.entry_id)
+            if block.start == 0 or any(each in reached for each in before):
+                reached.add(block.entry_id)
+        lost = {block.entry_id for block in by_start} - reached
+        for state_id, page in self._last_pages.items():
+            holders = self.blocks.holders(page) if page else reached
+            if not any(each in reached for each in holders):
+                lost.add(state_id)
+        return lost
 
     def newest_first(self) -> list[Entry]:
         """Return all entries, the most recently used one first."""
         return list(reversed(self._entries.values()))
 
     def newest(self, form: str) -> Entry | None:
-        """Return the most recently used entry, None where there is none."""
-        newest_first = reversed(self._entries.values())
-        return next((entry for entry in newest_first if entry.form == form), None)
+        """Return the most recently used entry that none goes on from, None where there is none."""
+        return next(
+            (each for each in reversed(self._entries.values()) if self._ends(each, form)), None
+        )
+
+    def _ends(self, entry: Entry, form: str) -> bool:
+        if entry.kind == "block":
+            return form == "" and not self.blocks.has_more_after(entry.entry_id)
+        return entry.form == form
 
     def best(
         self, packed: bytes, form: str, skip: Collection[str] = ()
@@ -182,3 +161,8 @@ class EntryTable:
 
     def _index(self, form: str) -> PrefixIndex:
         return self._indexes.setdefault(form, PrefixIndex())
+
+
+def last_page(packed: bytes) -> bytes:
+    """Return the name of the last whole page of some tokens, b"" where there is none."""
+    return next(iter(deque(page_names(packed), maxlen=1)), b"")

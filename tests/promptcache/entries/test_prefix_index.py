@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from app.promptcache.prefix_index import BLOCK_TOKENS, MAX_CANDIDATES, PrefixIndex
+from app.promptcache.entries.prefix_index import BLOCK_TOKENS, MAX_CANDIDATES, PrefixIndex
 from app.promptcache.token_bytes import n_shared, pack, unpack
 from tests.promptcache.stores import words
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.promptcache.write_budget import WriteBudget
+from app.promptcache.writing.write_budget import WriteBudget
 from tests.promptcache.stores import Bench, Clock, put, words
 
 DAY_S = 24 * 3600

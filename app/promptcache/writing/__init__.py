@@ -1,0 +1,1 @@
+"""Owns writing entries: which files, room for them, the day's budget, disk failures."""

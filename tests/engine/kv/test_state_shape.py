@@ -1,0 +1,23 @@
+"""What a model's state consists of says where a sequence may be gone on from."""
+
+from __future__ import annotations
+
+from app.engine.kv.state_shape import StateShape
+
+
+def test_only_rows_without_window_serve_for_any_beginning() -> None:
+    assert StateShape(8).can_cut
+    assert not StateShape(8, 4, 512).can_cut
+    assert not StateShape(8, state_bytes=100).can_cut
+    assert not StateShape(0, is_whole=True).can_cut
+
+
+def test_a_state_is_needed_with_recurrent_layers_and_where_the_layout_is_not_known() -> None:
+    assert StateShape(8, state_bytes=100).needs_state
+    assert StateShape(0, is_whole=True).needs_state
+    assert not StateShape(8, 4, 512).needs_state
+
+
+def test_rows_of_a_window_are_no_more_than_it_reaches() -> None:
+    assert StateShape(8, 4, 10).row_bytes(5) == 60
+    assert StateShape(8, 4, 10).row_bytes(100) == 840
