@@ -46,13 +46,14 @@ def _needs(settings: Settings) -> tuple[str | None, int]:
     file = catalog.default(settings.model_name)
     if file is None:
         return None, 0
-    facts = catalog.facts(file, whole=False)
-    params = settings.part(LoadParams)
+    facts = catalog.facts(file)
+    params, n_seq_max = settings.part(LoadParams), settings.part(QueueParams).n_seq_max
     n_ctx, _ = memory_estimate.clamp_n_ctx(
-        params.n_ctx, facts, file.size_bytes, params, sys.maxsize
+        params.n_ctx, facts, file.size_bytes, params, sys.maxsize, n_seq_max
     )
     params = msgspec.structs.replace(params, n_ctx=n_ctx)
-    return file.name, memory_estimate.estimate(facts, file.size_bytes, params).total_bytes
+    needed = memory_estimate.estimate(facts, file.size_bytes, params, n_seq_max)
+    return file.name, needed.total_bytes
 
 
 def _note(name: str | None, total_bytes: int, limits: MemoryLimits) -> str:

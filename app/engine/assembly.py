@@ -41,17 +41,19 @@ def build_loop(
     """Return a loop that is ready to run."""
     queue, n_ctx = command.queue, context.n_ctx
     pool = SequencePool(queue.parallel)
+    can_cut = not model.is_recurrent
+    shape = _shape(context.layout)
+    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
         max_queue=queue.max_queue,
         n_batch=context.n_batch,
         n_ctx=n_ctx,
+        can_cut=shape.can_cut,
+        n_cached=lambda tokens: kv_cache.n_in_memory(tokens),
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
-    can_cut = not model.is_recurrent
-    shape = _shape(context.layout)
-    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
     disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, shape=shape, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)

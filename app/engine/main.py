@@ -91,11 +91,10 @@ def _load(command: Load, channel: Channel) -> EngineLoop | None:
 def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop, ModelInfo]:
     path, params = Path(command.model_path), command.params
     model = Model(path, params, _progress_reporter(channel))
-    n_sequences = command.queue.parallel + 1  # one to copy prompts with
     context = Context(
         model,
         params,
-        n_seq_max=n_sequences,
+        n_seq_max=command.queue.n_seq_max,
         n_threads=default_threads(),
         n_more_outputs=MAX_DRAFT_TOKENS,
     )

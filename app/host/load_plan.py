@@ -62,6 +62,7 @@ async def plan_load(
     overrides: Mapping[str, Any],
     *,
     before: LoadPlan | None = None,
+    n_seq_max: int = memory_estimate.DEFAULT_N_SEQ_MAX,
 ) -> LoadPlan:
     """Return how `file` will be loaded.
 
@@ -69,6 +70,7 @@ async def plan_load(
         overrides: load parameters that differ from the defaults, and `fit`: "strict" rejects a
             context that does not fit, else it is lowered.
         before: the plan of the model that serves now.
+        n_seq_max: sequences in the KV cache.
 
     Raises:
         ModelLoadFailed: the file is not a valid GGUF file, or no model that can serve.
@@ -78,7 +80,7 @@ async def plan_load(
     named = dict(overrides)
     is_strict = named.pop("fit", "auto") == "strict"
     requested = msgspec.structs.replace(defaults, **named)
-    plan = await asyncio.to_thread(_plan, catalog, file, requested, before)
+    plan = await asyncio.to_thread(_plan, catalog, file, requested, before, n_seq_max)
     if is_strict and plan.reason:
         why = f"n_ctx can be at most {plan.params.n_ctx}: {plan.reason}"
         raise LoadParamsRefused(why, param="load_model_configs.n_ctx")
@@ -86,7 +88,11 @@ async def plan_load(
 
 
 def _plan(
-    catalog: Catalog, file: ModelFile, requested: LoadParams, before: LoadPlan | None
+    catalog: Catalog,
+    file: ModelFile,
+    requested: LoadParams,
+    before: LoadPlan | None,
+    n_seq_max: int,
 ) -> LoadPlan:
     try:
         kind = catalog.kind(file)
@@ -97,25 +103,27 @@ def _plan(
         raise ModelLoadFailed(f"{file.name} is not a valid GGUF file: {error}") from error
     free = memory_estimate.available_bytes()
     mapped = before.mapped_bytes if before else 0
-    plan = _fitted(facts, file, requested, _UNLIMITED)
+    plan = _fitted(facts, file, requested, _UNLIMITED, n_seq_max)
     if plan.needed_bytes <= free - mapped:
         return plan
     available = free + (before.needed_bytes - mapped if before else 0)
-    plan = _fitted(facts, file, requested, available)
-    needed = memory_estimate.estimate(facts, file.size_bytes, plan.params)
+    plan = _fitted(facts, file, requested, available, n_seq_max)
+    needed = memory_estimate.estimate(facts, file.size_bytes, plan.params, n_seq_max)
     if needed.bare_bytes > available and not requested.n_gpu_layers:  # a GPU has its own memory
         why = memory_estimate.shortage(needed, plan.params.n_ctx, available)
         raise ModelTooLarge(f"{file.name} does not fit: {why}", param="model")
     return replace(plan, fits_beside=False)
 
 
-def _fitted(facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int) -> LoadPlan:
+def _fitted(
+    facts: ModelFacts, file: ModelFile, requested: LoadParams, available: int, n_seq_max: int
+) -> LoadPlan:
     """Clamp the context to the model's training and to `available` bytes."""
     n_ctx, reason = memory_estimate.clamp_n_ctx(
-        requested.n_ctx, facts, file.size_bytes, requested, available
+        requested.n_ctx, facts, file.size_bytes, requested, available, n_seq_max
     )
     params = msgspec.structs.replace(requested, n_ctx=n_ctx)
-    estimate = memory_estimate.estimate(facts, file.size_bytes, params)
+    estimate = memory_estimate.estimate(facts, file.size_bytes, params, n_seq_max)
     return LoadPlan(
         file=file,
         requested=requested,

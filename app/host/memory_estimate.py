@@ -15,20 +15,22 @@ from pathlib import Path
 import msgspec
 
 from app.device.kernel_files import fields, number, own_cgroups
+from app.models.cache_shape import AttentionLayers, CacheShape
 from app.models.facts import ModelFacts
 from app.models.gguf.tensors import TENSOR_TYPES
-from app.parameters.cache_types import GGML_TYPES, CacheType
-from app.protocol import LoadParams
+from app.parameters.cache_types import GGML_TYPES, PLAIN_TYPES, CacheType
+from app.protocol import LoadParams, QueueParams
 
 N_CTX_STEP = 256
 MIN_N_CTX = 256
 HEADROOM = 0.10
+DEFAULT_N_SEQ_MAX = QueueParams().n_seq_max
 
 _GIB = 1024**3
 _F32_BYTES = 4
 _TYPICAL_N_VOCAB = 152_000
-_ACTIVATIONS_PER_TOKEN = 24
-_MAX_OUTPUTS = 16
+N_MORE_OUTPUTS = 7  # as many as the engine drafts tokens
+_SLACK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,28 @@ class MemoryEstimate:
         return self.weights_bytes + self.kv_bytes + self.compute_bytes
 
 
-def kv_bytes(facts: ModelFacts, n_ctx: int, type_k: CacheType, type_v: CacheType) -> int:
-    """Return the bytes of a full KV cache.
+def kv_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int = DEFAULT_N_SEQ_MAX) -> int:
+    """Return the bytes of the KV cache, recurrent states included.
 
-    Layers with a sliding window count in full, as llama.cpp allocates them with `swa_full`.
+    Layers with a sliding window keep the window of each sequence and one micro-batch. Recurrent
+    states are of 32 bits, whatever the types of keys and values.
+
+    Args:
+        n_seq_max: sequences in the KV cache.
 
     Raises:
         KeyError: a cache type that llama.cpp does not have.
     """
-    n_rows = _padded(n_ctx) * facts.n_head_kv_total
-    return _cache_bytes(n_rows * facts.key_length, type_k) + _cache_bytes(
-        n_rows * facts.value_length, type_v
-    )
+    cache = facts.cache
+    n_attending, n_sliding = _cells(cache, params, n_seq_max)
+    attending = n_attending * _token_bytes(cache.attending, params)
+    sliding = n_sliding * _token_bytes(cache.sliding, params)
+    return attending + sliding + n_seq_max * cache.state_elements * _F32_BYTES
 
 
-def estimate(facts: ModelFacts, file_size: int, params: LoadParams) -> MemoryEstimate:
+def estimate(
+    facts: ModelFacts, file_size: int, params: LoadParams, n_seq_max: int = DEFAULT_N_SEQ_MAX
+) -> MemoryEstimate:
     """Return the memory that a model needs with these parameters.
 
     Weights count in full although they are mapped from the file: decoding reads all of them for
@@ -68,18 +77,26 @@ def estimate(facts: ModelFacts, file_size: int, params: LoadParams) -> MemoryEst
 
     Args:
         file_size: bytes of the model's file, or of all its parts.
+        n_seq_max: sequences in the KV cache.
     """
-    kv = kv_bytes(facts, params.n_ctx, params.type_k, params.type_v)
-    compute = _compute_bytes(facts, params)
+    kv = kv_bytes(facts, params, n_seq_max)
+    compute = _compute_bytes(facts, params, n_seq_max)
     total = math.ceil((file_size + kv + compute) * (1 + HEADROOM))
     return MemoryEstimate(file_size, kv, compute, total)
 
 
-def largest_n_ctx(facts: ModelFacts, file_size: int, params: LoadParams, available: int) -> int:
+def largest_n_ctx(
+    facts: ModelFacts,
+    file_size: int,
+    params: LoadParams,
+    available: int,
+    n_seq_max: int = DEFAULT_N_SEQ_MAX,
+) -> int:
     """Return the largest context up to `params.n_ctx` that fits, in whole steps of 256 tokens.
 
     Args:
         available: bytes that may be used.
+        n_seq_max: sequences in the KV cache.
 
     Returns:
         0 if not even one step fits.
@@ -87,7 +104,8 @@ def largest_n_ctx(facts: ModelFacts, file_size: int, params: LoadParams, availab
     low, high = 0, params.n_ctx // N_CTX_STEP
     while low < high:
         middle = (low + high + 1) // 2
-        if _total(facts, file_size, params, middle * N_CTX_STEP) <= available:
+        wanted = _with_n_ctx(params, middle * N_CTX_STEP)
+        if estimate(facts, file_size, wanted, n_seq_max).total_bytes <= available:
             low = middle
         else:
             high = middle - 1
@@ -95,7 +113,12 @@ def largest_n_ctx(facts: ModelFacts, file_size: int, params: LoadParams, availab
 
 
 def clamp_n_ctx(
-    requested: int, facts: ModelFacts, file_size: int, params: LoadParams, available: int
+    requested: int,
+    facts: ModelFacts,
+    file_size: int,
+    params: LoadParams,
+    available: int,
+    n_seq_max: int = DEFAULT_N_SEQ_MAX,
 ) -> tuple[int, str | None]:
     """Return the context to load with, and why it differs from the requested one.
 
@@ -105,20 +128,22 @@ def clamp_n_ctx(
     Args:
         params: all other parameters of the load; its `n_ctx` is ignored.
         available: bytes that may be used.
+        n_seq_max: sequences in the KV cache.
     """
     n_ctx, reason = requested, None
     trained = _trained_n_ctx(facts, params)
     if trained and n_ctx > trained:
         n_ctx = _floored(trained)
         reason = f"the model was trained for a context of {trained} tokens"
-    needed = _total(facts, file_size, params, n_ctx)
+    wanted = _with_n_ctx(params, n_ctx)
+    needed = estimate(facts, file_size, wanted, n_seq_max).total_bytes
     if needed > available:
-        wanted = _with_n_ctx(params, n_ctx)
         reason = (
             f"a context of {n_ctx} tokens needs {needed / _GIB:.1f} GiB of memory, "
             f"{available / _GIB:.1f} GiB are available"
         )
-        n_ctx = min(n_ctx, _floored(largest_n_ctx(facts, file_size, wanted, available)))
+        most = largest_n_ctx(facts, file_size, wanted, available, n_seq_max)
+        n_ctx = min(n_ctx, _floored(most))
     return (n_ctx, reason) if n_ctx < requested else (requested, None)
 
 
@@ -158,10 +183,6 @@ def _with_n_ctx(params: LoadParams, n_ctx: int) -> LoadParams:
     return msgspec.structs.replace(params, n_ctx=n_ctx)
 
 
-def _total(facts: ModelFacts, file_size: int, params: LoadParams, n_ctx: int) -> int:
-    return estimate(facts, file_size, _with_n_ctx(params, n_ctx)).total_bytes
-
-
 def _padded(n_ctx: int) -> int:
     """llama.cpp rounds a context up to whole steps."""
     return max(MIN_N_CTX, math.ceil(n_ctx / N_CTX_STEP) * N_CTX_STEP)
@@ -171,25 +192,56 @@ def _floored(n_ctx: int) -> int:
     return max(MIN_N_CTX, n_ctx // N_CTX_STEP * N_CTX_STEP)
 
 
+def _cells(cache: CacheShape, params: LoadParams, n_seq_max: int) -> tuple[int, int]:
+    """Return the tokens that all sequences can keep in layers without and with a window."""
+    n_ctx = _padded(params.n_ctx)
+    sliding = min(n_ctx, _padded(cache.window * n_seq_max + _n_ubatch(params)))
+    return (
+        n_ctx if cache.attending.n_layers else 0,
+        sliding if cache.sliding.n_layers else 0,
+    )
+
+
+def _n_ubatch(params: LoadParams) -> int:
+    return min(params.n_ubatch, params.n_batch, params.n_ctx)
+
+
+def _token_bytes(layers: AttentionLayers, params: LoadParams) -> int:
+    """Return the bytes of one token's keys and values in these layers."""
+    padded = params.flash_attn is False and layers.n_values
+    n_values = layers.n_padded_values if padded else layers.n_values
+    return _cache_bytes(layers.n_keys, params.type_k) + _cache_bytes(n_values, params.type_v)
+
+
 def _cache_bytes(n_elements: int, cache_type: CacheType) -> int:
     block_elements, block_bytes = TENSOR_TYPES[GGML_TYPES[cache_type]]
     return math.ceil(n_elements / block_elements) * block_bytes
 
 
-def _compute_bytes(facts: ModelFacts, params: LoadParams) -> int:
+def _compute_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int) -> int:
     """Estimate llama.cpp's compute buffer, which it sizes for one full micro-batch.
 
-    Per token: activations as wide as the embedding and the feed-forward layer, and the attention
-    mask (16 bits with flash attention, else 32 and the scores of all heads). Logits only for the
-    few tokens that the engine asks them for. Compared with llama.cpp's own figures for the shape
-    of Qwen2.5-0.5B it is 10 to 40 MiB too high (`tests/host/test_memory_estimate.py`).
+    Per token: activations, and the attention mask of each of the two caches (16 bits with flash
+    attention, else 32 and the scores of all heads). Logits only for the few tokens that the
+    engine asks them for. `tests/host/test_memory_of_shapes.py` compares with llama.cpp's figures.
     """
-    n_ubatch = min(params.n_ubatch, params.n_batch)
-    n_ctx = _padded(params.n_ctx)
-    attention = n_ctx * (1 + facts.n_head) if params.flash_attn is False else n_ctx // 2
-    per_token = facts.n_embd * _ACTIVATIONS_PER_TOKEN + attention
-    logits = _MAX_OUTPUTS * (facts.n_vocab or _TYPICAL_N_VOCAB)
-    return (n_ubatch * per_token + logits) * _F32_BYTES
+    n_tokens = math.ceil(_n_ubatch(params) / n_seq_max) * n_seq_max
+    compute, queries = facts.compute, facts.n_head * facts.key_length
+    caches = _cells(facts.cache, params, n_seq_max)
+    per_token = compute.widest
+    if params.flash_attn is False:
+        mask = sum(caches)
+        per_token = max(per_token, compute.scoring + facts.n_head * max(caches))
+    else:
+        mask = math.ceil(sum(caches) / 2)
+    recurring = n_tokens * compute.recurring + n_seq_max * compute.states
+    prompt = n_tokens * mask + max(n_tokens * per_token, recurring)
+    if not {params.type_k, params.type_v} <= set(PLAIN_TYPES):  # keys and values are rotated
+        prompt += n_tokens * queries // 2 + 4 * facts.key_length**2
+    n_vocab = facts.n_vocab or _TYPICAL_N_VOCAB
+    n_outputs = n_seq_max + N_MORE_OUTPUTS
+    answer = n_outputs * (n_vocab + per_token)
+    return (max(prompt, answer) + n_outputs * n_vocab) * _F32_BYTES + _SLACK_BYTES
 
 
 def _trained_n_ctx(facts: ModelFacts, params: LoadParams) -> int:

@@ -250,6 +250,7 @@ class Supervisor:
                 self._defaults,
                 overrides,
                 before=before.plan if before else None,
+                n_seq_max=self._loader.queue.n_seq_max,
             )
             if before and before.plan.same_as(plan):
                 return before

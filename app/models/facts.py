@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.models.gguf import GgufError, GgufHeader, Skipped, Value, shown
+from app.models.cache_shape import CacheShape, cache_shape
+from app.models.compute_shape import ComputeShape, compute_shape
+from app.models.gguf import GgufError, GgufHeader, Skipped, Value
+from app.models.metadata import Metadata, whole_number
 
 # `llama_ftype` in llama.cpp's include/llama.h, where every file type but the first two is named
 # LLAMA_FTYPE_MOSTLY_<name>; the gaps are types that llama.cpp has removed.
@@ -27,12 +30,12 @@ class ModelFacts:
     Attributes:
         n_ctx_train: context length in training, in tokens.
         n_head_kv: key/value heads of a layer; the maximum if layers differ.
-        n_head_kv_total: key/value heads of all layers, which determines the KV cache's size.
         key_length: elements of one head's key; likewise `value_length`.
         n_vocab: tokens in the vocabulary; None if unknown.
         file_type: name of the quantisation; None if unknown.
         has_chat_template: None if the header was not read to its end.
-        sliding_window: tokens that a windowed layer attends to; None without such layers.
+        cache: what it keeps of a sequence.
+        compute: what it computes with at once.
     """
 
     architecture: str
@@ -42,13 +45,13 @@ class ModelFacts:
     n_embd: int
     n_head: int
     n_head_kv: int
-    n_head_kv_total: int
     key_length: int
     value_length: int
     n_vocab: int | None
     file_type: str | None
     has_chat_template: bool | None
-    sliding_window: int | None
+    cache: CacheShape
+    compute: ComputeShape
 
 
 def model_facts(header: GgufHeader) -> ModelFacts:
@@ -64,67 +67,39 @@ def model_facts(header: GgufHeader) -> ModelFacts:
     if not isinstance(architecture, str) or not architecture:
         raise GgufError("the header has no general.architecture")
     name = values.get("general.name")
-
-    def count(key: str, default: int = 0) -> int:
-        found = _count(values, f"{architecture}.{key}")
-        return default if found is None else found
-
-    n_layer, n_embd = count("block_count"), count("embedding_length")
-    n_head, n_head_total = _per_layer(values, f"{architecture}.attention.head_count", n_layer)
-    n_head_kv, n_head_kv_total = _per_layer(
-        values, f"{architecture}.attention.head_count_kv", n_layer, (n_head, n_head_total)
-    )
+    metadata = Metadata(values, architecture)
+    n_layer, n_embd = metadata.count("block_count"), metadata.count("embedding_length")
+    heads = metadata.per_layer("attention.head_count", n_layer)
+    n_head = max(heads, default=0)
+    kv_heads = metadata.per_layer("attention.head_count_kv", n_layer, heads)
     head_length = n_embd // n_head if n_head else 0
     return ModelFacts(
         architecture=architecture,
         name=name if isinstance(name, str) else None,
-        n_ctx_train=count("context_length"),
+        n_ctx_train=metadata.count("context_length"),
         n_layer=n_layer,
         n_embd=n_embd,
         n_head=n_head,
-        n_head_kv=n_head_kv,
-        n_head_kv_total=n_head_kv_total,
-        key_length=count("attention.key_length", head_length),
-        value_length=count("attention.value_length", head_length),
-        n_vocab=_n_vocab(values, architecture),
+        n_head_kv=max(kv_heads, default=0),
+        key_length=metadata.count("attention.key_length", head_length),
+        value_length=metadata.count("attention.value_length", head_length),
+        n_vocab=_n_vocab(metadata, values),
         file_type=_file_type(values),
         has_chat_template=_has_chat_template(header),
-        sliding_window=_sliding_window(values, architecture),
+        cache=cache_shape(metadata),
+        compute=compute_shape(metadata),
     )
 
 
-def _count(values: Mapping[str, Value], key: str) -> int | None:
-    value = values.get(key)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise GgufError(f"{shown(key)} is not a whole number of 0 or more")
-    return value
-
-
-def _per_layer(
-    values: Mapping[str, Value], key: str, n_layer: int, default: tuple[int, int] = (0, 0)
-) -> tuple[int, int]:
-    """Return the maximum and the sum over all layers of a number that may differ by layer."""
-    value = values.get(key)
-    if isinstance(value, tuple):
-        counts = [item for item in value if type(item) is int and item >= 0]
-        if len(counts) != len(value):
-            raise GgufError(f"{shown(key)} contains values that are not whole numbers")
-        return max(counts, default=0), sum(counts)
-    every = _count(values, key)
-    return default if every is None else (every, every * n_layer)
-
-
-def _n_vocab(values: Mapping[str, Value], architecture: str) -> int | None:
+def _n_vocab(metadata: Metadata, values: Mapping[str, Value]) -> int | None:
     tokens = values.get("tokenizer.ggml.tokens")
     if isinstance(tokens, Skipped) and tokens.is_array:
         return tokens.length
-    return _count(values, f"{architecture}.vocab_size")
+    return metadata.stated("vocab_size")
 
 
 def _file_type(values: Mapping[str, Value]) -> str | None:
-    number = _count(values, "general.file_type")
+    number = whole_number(values, "general.file_type")
     if number is None:
         return None
     number &= ~_GUESSED_FILE_TYPE
@@ -136,8 +111,3 @@ def _has_chat_template(header: GgufHeader) -> bool | None:
     if template is None and not header.complete:
         return None
     return bool(template)
-
-
-def _sliding_window(values: Mapping[str, Value], architecture: str) -> int | None:
-    key = f"{architecture}.attention.sliding_window"
-    return _per_layer(values, key, 1)[0] or None

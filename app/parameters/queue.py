@@ -48,3 +48,8 @@ class QueueParams(msgspec.Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+
+    @property
+    def n_seq_max(self) -> int:
+        """Sequences in the KV cache: one for each request, and one to copy prompts with."""
+        return self.parallel + 1

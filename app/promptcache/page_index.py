@@ -191,7 +191,7 @@ class PageIndex:
     def longest_after(self, name: bytes, position: int, rest: bytes) -> _Longest | None:
         """Return the block that shares the most tokens with `rest` right after a page.
 
-        Those with window rows go before the others.
+        Those with more window rows of these tokens go before the others.
 
         Args:
             name: of the page.
@@ -206,7 +206,8 @@ class PageIndex:
             trace = self._traces[block_id]
             held = trace.packed[(position - trace.start) * TOKEN_BYTES :]
             n_tokens = n_shared(held[:_PAGE_BYTES], rest[:_PAGE_BYTES])
-            found = _Longest(trace.window_start <= position, n_tokens, block_id)
+            first = max(trace.window_start, position)
+            found = _Longest(max(0, position + n_tokens - first), n_tokens, block_id)
             if n_tokens and (best is None or found.rank > best.rank):
                 best = found
         return best
@@ -214,16 +215,16 @@ class PageIndex:
 
 @dataclass(frozen=True, slots=True)
 class _Longest:
-    """A block that shares tokens after a page: with window rows, how many, its id."""
+    """A block that shares tokens after a page: how many with window rows, how many, its id."""
 
-    has_window: bool
+    n_window_rows: int
     n_tokens: int
     block_id: str
 
     @property
-    def rank(self) -> tuple[bool, int]:
+    def rank(self) -> tuple[int, int]:
         """The higher one is of more use."""
-        return self.has_window, self.n_tokens
+        return self.n_window_rows, self.n_tokens
 
 
 def follow(packed: bytes, indexes: Sequence[PageIndex]) -> list[Link]:

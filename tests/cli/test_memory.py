@@ -13,6 +13,7 @@ from tests.models.gguf_files import write_llama
 
 Capture = pytest.CaptureFixture[str]
 GIB = 1024**3
+SHAPE = {"block_count": 4, "embedding_length": 256, "context_length": 2048}
 
 
 def run(
@@ -34,6 +35,25 @@ def test_the_limits_are_lines_of_a_unit_file(
     assert int(lines["MemoryHigh"]) < int(lines["MemoryMax"]) < 8 * GIB
     assert err.startswith("m.gguf needs about ")
     assert err.endswith(" MiB of 8192 MiB\n")
+
+
+def needed_mib(err: str) -> int:
+    return int(err.split(" needs about ")[1].split(" ")[0])
+
+
+def test_recurrent_states_of_all_parallel_requests_count(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hybrid = {"attention.head_count_kv": 0, "ssm.inner_size": 8192, "ssm.state_size": 128}
+    keys = {f"granitehybrid.{key}": value for key, value in (SHAPE | hybrid).items()}
+    # Some files state the vocabulary first, and the shape behind it.
+    write_llama(tmp_path / "m.gguf", general__architecture="granitehybrid", **keys)
+    needed = []
+    for parallel in ("1", "16"):
+        monkeypatch.setenv("DISTILLER_LLM_PARALLEL", parallel)
+        needed.append(needed_mib(run(capsys, monkeypatch, tmp_path, 8 * GIB)[2]))
+    # 15 sequences more, of four layers each with 4 MiB.
+    assert needed[1] - needed[0] >= 15 * 4 * 4
 
 
 def test_without_a_model_the_reserve_is_told(

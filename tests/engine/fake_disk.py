@@ -45,15 +45,15 @@ class FakeStore:
         self.profiles: set[str] = set()
 
     def clear(self) -> tuple[int, int]:
-        n_entries = len(getattr(self, "blocks", ())) + len(getattr(self, "ends", ()))
+        n_entries = len(getattr(self, "blocks", ())) + len(getattr(self, "at_ends", ()))
         self.blocks: dict[str, tuple[bytes, Snapshot]] = {}
-        self.ends: dict[str, tuple[bytes, bytes]] = {}
+        self.at_ends: dict[str, tuple[bytes, bytes]] = {}
         self.index, self.end_index = PageIndex(), EndIndex()
         return n_entries, n_entries
 
     def held(self) -> list[list[int]]:
         """Return the tokens of all blocks and states, from their beginning."""
-        return [unpack(packed) for packed, _ in [*self.blocks.values(), *self.ends.values()]]
+        return [unpack(packed) for packed, _ in [*self.blocks.values(), *self.at_ends.values()]]
 
     def put(self, tokens: Sequence[int], snapshot: Snapshot) -> None:
         packed = pack(tokens)
@@ -67,25 +67,31 @@ class FakeStore:
         if snapshot.state is not None:
             assert bytes(snapshot.state) == bytes(tokens), "the state after these tokens"
             its_id = next(self._ids)
-            self.ends[its_id] = packed, bytes(snapshot.state)
+            self.at_ends[its_id] = packed, bytes(snapshot.state)
             self.end_index.add(its_id, packed)
 
     def chain(self, tokens: Sequence[int], memory: PageIndex | None = None) -> list[Link]:
         return follow(pack(tokens), [memory or PageIndex(), self.index])
+
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        packed = pack(tokens)
+        led = [each for held, each in self.blocks.values() if packed.startswith(held)]
+        ends = {each.n_tokens for each in led if each.window_start < each.n_tokens}
+        return sorted(ends, reverse=True)
 
     def n_covered(self, tokens: Sequence[int]) -> int:
         links = self.chain(tokens, None)
         return links[-1].end if links else 0
 
     def states(self, tokens: Sequence[int]) -> list[PrefixMatch]:
-        found = [(its_id, len(self.ends[its_id][0]) // 4) for its_id in self._leading(tokens)]
+        found = [(its_id, len(self.at_ends[its_id][0]) // 4) for its_id in self._leading(tokens)]
         return [PrefixMatch(its_id, n, n, n) for its_id, n in found]
 
     def _leading(self, tokens: Sequence[int]) -> list[str]:
         return list(self.end_index.prefixes_of(pack(tokens)))
 
     def has_state(self, tokens: Sequence[int]) -> bool:
-        return any(self.ends[its_id][0] == pack(tokens) for its_id in self._leading(tokens))
+        return any(self.at_ends[its_id][0] == pack(tokens) for its_id in self._leading(tokens))
 
     def block(self, block_id: str) -> BlockInfo | None:
         if block_id not in self.blocks:
@@ -117,10 +123,10 @@ class FakeStore:
 
     def read(self, found: PrefixMatch) -> EntryContent | None:
         if self._is_bad():
-            del self.ends[found.entry_id]
+            del self.at_ends[found.entry_id]
             self.end_index.remove(found.entry_id)
             return None
-        packed, state = self.ends[found.entry_id]
+        packed, state = self.at_ends[found.entry_id]
         return EntryContent(unpack(packed), bytearray(state), b"")
 
     def mark_used(self, block_ids: Sequence[str]) -> None:
@@ -139,7 +145,7 @@ class FakeStore:
         return []
 
     def status(self) -> DiskStatus:
-        return DiskStatus(len(self.blocks) + len(self.ends), 0, 0, 0, 0, 0, 0, 0, "")
+        return DiskStatus(len(self.blocks) + len(self.at_ends), 0, 0, 0, 0, 0, 0, 0, "")
 
 
 class FakeWriter:

@@ -221,7 +221,13 @@ class Engine:
         )
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
-            self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
+            self.pool,
+            parallel=parallel,
+            max_queue=max_queue,
+            n_batch=n_batch,
+            n_ctx=n_ctx,
+            can_cut=can_cut and not n_window and not is_whole,
+            n_cached=lambda tokens: self.kv_cache.n_in_memory(tokens),
         )
         throughput = DicePace(dice, n_batch) if dice else Throughput(target_s=1.0, n_batch=n_batch)
         channel = cast(Channel, self)

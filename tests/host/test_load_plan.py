@@ -229,3 +229,13 @@ async def test_no_part_of_a_split_model_leads_out_of_the_folder(tmp_path: Path) 
     (catalog.models_dir / "big-00002-of-00002.gguf").symlink_to(tmp_path / "elsewhere.gguf")
     with pytest.raises(ModelLoadFailed, match="00002-of-00002"):
         await planned(catalog, file)
+
+
+async def test_sequences_decoded_in_parallel_need_memory_of_their_own(catalog: Catalog) -> None:
+    shape = {"block_count": 4, "context_length": TRAINED, "ssm.inner_size": 8192}
+    keys: dict[str, Any] = {f"mamba2.{key}": value for key, value in shape.items()}
+    keys |= {"general.architecture": "mamba2", "mamba2.ssm.state_size": 128}
+    file = model(catalog, **keys)
+    few = await plan_load(catalog, file, DEFAULTS, {}, n_seq_max=2)
+    many = await plan_load(catalog, file, DEFAULTS, {}, n_seq_max=17)
+    assert many.needed_bytes - few.needed_bytes >= 15 * 4 * 4 * 1024**2

@@ -12,13 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.host import memory_estimate
+from app.models.cache_shape import AttentionLayers, CacheShape
+from app.models.compute_shape import ComputeShape
 from app.models.facts import ModelFacts
-from app.protocol import LoadParams
+from app.protocol import LoadParams, QueueParams
 
 GIB = 1024**3
 MIB = 1024**2
 
 # Qwen2.5-0.5B-Instruct, whose KV cache llama.cpp reports as 12 KiB a token at f16.
+QWEN_LAYERS = AttentionLayers(n_layers=24, n_keys=3072, n_values=3072, n_padded_values=3072)
 QWEN = ModelFacts(
     architecture="qwen2",
     name="Qwen2.5 0.5B",
@@ -27,13 +30,13 @@ QWEN = ModelFacts(
     n_embd=896,
     n_head=14,
     n_head_kv=2,
-    n_head_kv_total=48,
     key_length=64,
     value_length=64,
     n_vocab=151_936,
     file_type="Q4_0",
     has_chat_template=True,
-    sliding_window=None,
+    cache=CacheShape(attending=QWEN_LAYERS),
+    compute=ComputeShape(widest=18_176, scoring=7168, recurring=2688),
 )
 FILE_SIZE = 352 * MIB
 
@@ -45,25 +48,56 @@ def params(n_ctx: int = 4096, **changes: object) -> LoadParams:
 # ---------------------------------------------------------------- estimates
 
 
+def kv_mib(facts: ModelFacts, parameters: LoadParams, n_seq_max: int = 5) -> float:
+    return memory_estimate.kv_bytes(facts, parameters, n_seq_max) / MIB
+
+
 def test_the_kv_cache_is_as_large_as_llama_cpp_makes_it() -> None:
-    assert memory_estimate.kv_bytes(QWEN, 4096, "f16", "f16") == 48 * MIB
-    assert memory_estimate.kv_bytes(QWEN, 4096, "f32", "f16") == 72 * MIB
-    assert memory_estimate.kv_bytes(QWEN, 4096, "q8_0", "q8_0") == int(25.5 * MIB)
+    assert kv_mib(QWEN, params()) == 48
+    assert kv_mib(QWEN, params(type_k="f32")) == 72
+    assert kv_mib(QWEN, params(type_k="q8_0", type_v="q8_0")) == 25.5
 
 
 def test_a_context_is_padded_to_whole_steps() -> None:
-    assert memory_estimate.kv_bytes(QWEN, 1, "f16", "f16") == memory_estimate.kv_bytes(
-        QWEN, 256, "f16", "f16"
-    )
-    assert memory_estimate.kv_bytes(QWEN, 257, "f16", "f16") == memory_estimate.kv_bytes(
-        QWEN, 512, "f16", "f16"
-    )
+    assert kv_mib(QWEN, params(1)) == kv_mib(QWEN, params(256))
+    assert kv_mib(QWEN, params(257)) == kv_mib(QWEN, params(512))
 
 
-def test_only_layers_with_key_value_heads_count() -> None:
-    hybrid = replace(QWEN, n_head_kv_total=12)
-    assert memory_estimate.kv_bytes(hybrid, 4096, "f16", "f16") == 12 * MIB
-    assert memory_estimate.kv_bytes(replace(QWEN, n_head_kv_total=0), 4096, "f16", "f16") == 0
+def test_only_layers_that_attend_grow_with_the_context() -> None:
+    hybrid = replace(QWEN, cache=CacheShape(state_elements=MIB))
+    assert kv_mib(hybrid, params(4096)) == kv_mib(hybrid, params(32_768))
+
+
+def test_each_sequence_has_a_recurrent_state_of_its_own_in_32_bits() -> None:
+    hybrid = replace(QWEN, cache=replace(QWEN.cache, state_elements=MIB))
+    assert kv_mib(hybrid, params(), 2) == 48 + 2 * 4
+    assert kv_mib(hybrid, params(), 17) == 48 + 17 * 4
+    assert kv_mib(hybrid, params(type_k="q8_0", type_v="q8_0"), 2) == 25.5 + 2 * 4
+
+
+def test_without_flash_attention_values_are_padded_to_the_widest_layer() -> None:
+    uneven = replace(QWEN, cache=CacheShape(replace(QWEN_LAYERS, n_padded_values=2 * 3072)))
+    assert kv_mib(uneven, params()) == 48
+    assert kv_mib(uneven, params(flash_attn=False)) == 72
+
+
+SLIDING = replace(QWEN, cache=CacheShape(sliding=QWEN_LAYERS, window=512))
+
+
+def test_a_sliding_window_is_kept_for_each_sequence_with_one_micro_batch() -> None:
+    per_token = 12 / 1024
+    assert kv_mib(SLIDING, params(32_768), 2) == (2 * 512 + 512) * per_token
+    assert kv_mib(SLIDING, params(32_768, n_ubatch=1024, n_batch=1024), 2) == 2048 * per_token
+    assert kv_mib(SLIDING, params(32_768, n_ubatch=128, n_batch=64), 2) == 1280 * per_token
+
+
+def test_a_window_longer_than_the_context_is_the_context() -> None:
+    assert kv_mib(SLIDING, params(1024), 17) == kv_mib(QWEN, params(1024))
+
+
+def test_the_sequences_are_those_of_the_default_queue_unless_said() -> None:
+    hybrid = replace(QWEN, cache=CacheShape(state_elements=MIB))
+    assert memory_estimate.kv_bytes(hybrid, params()) == (QueueParams().parallel + 1) * 4 * MIB
 
 
 def test_an_estimate_adds_its_parts_and_a_tenth() -> None:
@@ -73,15 +107,14 @@ def test_an_estimate_adds_its_parts_and_a_tenth() -> None:
     assert found.total_bytes == pytest.approx(parts * 1.1, abs=1)
 
 
-# What llama.cpp (llama-cpp-python 0.3.36) allocates for this shape in MiB, with logits for
-# at most 8 tokens.
+# What llama.cpp allocates for this shape in MiB with 2 sequences, logits of 9 tokens included.
 MEASURED = [
-    (params(4096), 39.5),
-    (params(32_768), 67.5),
-    (params(4096, n_ubatch=128), 9.9),
-    (params(8192, type_k="q8_0", type_v="q8_0"), 41.8),
-    (params(4096, flash_attn=False), 129.3),
-    (params(32_768, flash_attn=False), 969.3),
+    (params(4096), 44.7),
+    (params(32_768), 72.7),
+    (params(4096, n_ubatch=128), 15.1),
+    (params(8192, type_k="q8_0", type_v="q8_0"), 47.0),
+    (params(4096, flash_attn=False), 134.5),
+    (params(32_768, flash_attn=False), 974.5),
 ]
 
 
@@ -89,8 +122,16 @@ MEASURED = [
 def test_the_compute_buffer_is_a_little_more_than_llama_cpp_takes(
     parameters: LoadParams, measured_mib: float
 ) -> None:
-    found_mib = memory_estimate.estimate(QWEN, FILE_SIZE, parameters).compute_bytes / MIB
-    assert measured_mib + 10 <= found_mib <= measured_mib + 42
+    found_mib = memory_estimate.estimate(QWEN, FILE_SIZE, parameters, 2).compute_bytes / MIB
+    assert measured_mib <= found_mib <= measured_mib + 6
+
+
+def test_recurrent_states_in_use_count_as_computing() -> None:
+    compute = replace(QWEN.compute, recurring=QWEN.compute.widest, states=MIB)
+    hybrid = replace(QWEN, compute=compute)
+    few = memory_estimate.estimate(hybrid, FILE_SIZE, params(), 2).compute_bytes
+    many = memory_estimate.estimate(hybrid, FILE_SIZE, params(), 16).compute_bytes
+    assert many - few >= 14 * 4 * MIB
 
 
 def test_the_smaller_of_batch_and_micro_batch_sizes_the_compute_buffer() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
 from app.models import gguf
+from app.models.cache_shape import AttentionLayers, CacheShape
+from app.models.compute_shape import ComputeShape
 from app.models.facts import ModelFacts, model_facts
 from app.models.gguf import GgufError, GgufHeader, read_header
 from tests.models.gguf_files import LLAMA_VALUES, header, llama
@@ -29,13 +32,13 @@ def test_the_facts_of_a_model_are_those_of_its_header() -> None:
         n_embd=256,
         n_head=8,
         n_head_kv=2,
-        n_head_kv_total=8,
         key_length=32,
         value_length=32,
         n_vocab=3,
         file_type="Q4_K_M",
         has_chat_template=True,
-        sliding_window=None,
+        cache=CacheShape(AttentionLayers(4, 256, 256, 256)),
+        compute=ComputeShape(widest=5 * 256, scoring=8 * 256, recurring=3 * 256),
     )
 
 
@@ -64,12 +67,12 @@ def test_a_model_without_a_chat_template_says_so() -> None:
 
 def test_heads_that_differ_between_layers_are_added_up() -> None:
     facts = facts_of(llama(llama__attention__head_count_kv=[8, 0, 0, 8]))
-    assert (facts.n_head_kv, facts.n_head_kv_total) == (8, 16)
+    assert (facts.n_head_kv, facts.cache.attending.n_keys) == (8, 16 * 32)
 
 
 def test_key_value_heads_are_the_heads_where_the_header_is_silent() -> None:
     facts = facts_of(llama(llama__attention__head_count_kv=None))
-    assert (facts.n_head_kv, facts.n_head_kv_total) == (8, 32)
+    assert (facts.n_head_kv, facts.cache.attending.n_keys) == (8, 32 * 32)
 
 
 def test_stated_head_lengths_win_over_the_embedding_width() -> None:
@@ -80,18 +83,26 @@ def test_stated_head_lengths_win_over_the_embedding_width() -> None:
 def test_a_model_without_attention_heads_has_no_key_length() -> None:
     heads = {"llama__attention__head_count": None, "llama__attention__head_count_kv": None}
     facts = facts_of(llama(**heads))
-    assert (facts.n_head, facts.key_length, facts.n_head_kv_total) == (0, 0, 0)
+    assert (facts.n_head, facts.key_length, facts.cache.attending.n_keys) == (0, 0, 0)
 
 
-def test_vocabulary_size_and_sliding_window_are_found() -> None:
-    facts = facts_of(
-        llama(
-            tokenizer__ggml__tokens=None,
-            llama__vocab_size=32_000,
-            llama__attention__sliding_window=512,
-        )
-    )
-    assert (facts.n_vocab, facts.sliding_window) == (32_000, 512)
+def test_a_vocabulary_may_be_stated_by_its_size() -> None:
+    facts = facts_of(llama(tokenizer__ggml__tokens=None, llama__vocab_size=32_000))
+    assert facts.n_vocab == 32_000
+
+
+def test_a_window_is_found_where_the_architecture_slides_one() -> None:
+    window = {"attention.sliding_window": 512, "block_count": 4}
+    values = {f"gemma3.{key}": value for key, value in window.items()}
+    facts = facts_of(llama(general__architecture="gemma3", **values))
+    assert facts.cache.window == 512
+    assert facts_of(llama(llama__attention__sliding_window=512)).cache.window == 0
+
+
+@pytest.mark.parametrize("value", ["wide", 1.5, [512, 0, 512, 0]])
+def test_odd_values_of_keys_that_llama_cpp_may_not_read_refuse_no_model(value: Any) -> None:
+    assert facts_of(llama(llama__attention__sliding_window=value)).n_layer == 4
+    assert facts_of(llama(llama__ssm__inner_size=value)).n_layer == 4
 
 
 @pytest.mark.parametrize(

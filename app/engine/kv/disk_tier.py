@@ -149,6 +149,10 @@ class DiskCacheTier:
         """Return the states after prefixes of a prompt, the longest first."""
         return self._disk.store.states(tokens) if self._disk else []
 
+    def ends(self, tokens: Sequence[int]) -> list[int]:
+        """Return where blocks with window rows end that lead a prompt, the longest first."""
+        return self._disk.store.ends(tokens) if self._disk else []
+
     def block(self, block_id: str) -> BlockInfo | None:
         """Return a block without its rows; None where it is gone."""
         return self._disk.store.block(block_id) if self._disk else None

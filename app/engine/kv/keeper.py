@@ -8,7 +8,12 @@ from app.base.prefix import common_prefix
 from app.engine.kv.conversation_ends import ConversationEnds
 from app.engine.kv.disk_tier import DiskCacheTier, Save
 from app.engine.kv.lookup import LookUp, Plan
-from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
+from app.engine.kv.memory_store import (
+    MIN_USEFUL_TOKENS,
+    MemoryBlock,
+    MemoryState,
+    MemoryStore,
+)
 from app.engine.kv.sequences import SequencePool, Slot
 from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape
@@ -90,7 +95,7 @@ class Keeper:
             start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
             snapshot = self._take(slot, tokens, start, with_state=True)
             if snapshot is not None:
-                self._disk.save(tokens, snapshot, "turn")
+                self._disk.save(tokens, snapshot, _role(len(tokens) == slot.n_head))
 
     def _copy_to_memory(self, slot: Slot, tokens: list[int], *, keeps_end: bool) -> bool:
         """Copy what memory lacks of a sequence; say whether there was room."""
@@ -106,7 +111,7 @@ class Keeper:
         victims = self._store.victims(self._store.cost(snapshot), kept)
         if victims is None:
             return False
-        self._offer_evicted([victim.packed for victim in victims])
+        self._offer_evicted(victims)
         self._store.drop(victims)
         self._store.put(pack(tokens), snapshot, slot.n_head)
         return True
@@ -136,13 +141,13 @@ class Keeper:
 
     # ------------------------------------------------------------ to the disk
 
-    def _offer_evicted(self, evicted: list[bytes]) -> None:
+    def _offer_evicted(self, evicted: Sequence[MemoryBlock | MemoryState]) -> None:
         """Have written what is about to leave memory, unless the disk has it."""
         offered: list[bytes] = []
-        for packed in sorted(evicted, key=len, reverse=True) if self._disk.is_on else ():
-            if not any(longer.startswith(packed) for longer in offered):
-                offered.append(packed)
-                self.write(unpack(packed), "turn")
+        for each in sorted(evicted, key=lambda each: -each.end) if self._disk.is_on else ():
+            if not any(longer.startswith(each.packed) for longer in offered):
+                offered.append(each.packed)
+                self.write(unpack(each.packed), _role(each.is_head))
 
     def is_on_disk(self, tokens: Sequence[int]) -> bool:
         """Whether the disk can restore all of some tokens; so without a disk, too."""
@@ -181,3 +186,7 @@ class Keeper:
     def forget(self) -> None:
         """Forget which conversations wait to be written."""
         self.ends.clear()
+
+
+def _role(is_head: bool) -> Role:
+    return "boundary" if is_head else "turn"

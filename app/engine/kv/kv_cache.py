@@ -81,6 +81,10 @@ class KvCache:
 
     # ------------------------------------------------------------ look-up
 
+    def n_in_memory(self, tokens: Sequence[int]) -> int:
+        """Return how many leading tokens of a prompt memory can restore."""
+        return self._look_up.in_memory(tokens).n_tokens
+
     def restore_prefix(self, lease: Lease, tokens: Sequence[int]) -> Hit:
         """Make a leased sequence hold the longest cached prefix of a prompt.
 
@@ -125,6 +129,7 @@ class KvCache:
             if n_kept:
                 return n_kept, "memory"
             n_live = self._lose_live(lease)
+            plan = self._plan(tokens, n_live, skip)
         for _ in range(_MAX_TRIES):
             if plan.n_tokens < n_live + MIN_USEFUL_TOKENS:
                 break
@@ -251,7 +256,8 @@ class KvCache:
             to_disk: whether it is to be written too, for the prompt is long.
         """
         tokens = list(slot.tokens)
-        self.keeper.save(slot, tokens, is_end=False)
+        is_head = len(tokens) == slot.n_head
+        self.keeper.save(slot, tokens, is_end=False, is_leaving=is_head)
         if to_disk:
             self.keeper.write(tokens, "turn")
 

@@ -6,7 +6,7 @@ the last ones that a window reaches, and, with recurrent layers, a state was sav
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from app.engine.kv.disk_tier import DISK, MEMORY, DiskCacheTier
@@ -15,6 +15,7 @@ from app.engine.kv.state_shape import StateShape
 from app.promptcache import Link, PrefixMatch, pack
 
 _MAX_STATES = 16
+_MAX_ENDS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,9 @@ class Plan:
         return "disk" if on_disk else "memory"
 
 
+_State = tuple[int, MemoryState | PrefixMatch]
+
+
 class LookUp:
     """Finds what memory and disk have of a prompt.
 
@@ -60,9 +64,9 @@ class LookUp:
 
     def in_memory(self, tokens: Sequence[int]) -> Plan:
         """Return the longest prefix that memory can restore."""
-        packed = pack(tokens)
-        states = ((state.end, state) for state in self._store.states_of(packed))
-        return self._longest(self._store.chain(tokens), states)
+        return self._longest(
+            tokens, self._store.chain, self._store.ends(pack(tokens)), self._memory_states(tokens)
+        )
 
     def anywhere(self, tokens: Sequence[int], skip: Collection[str] = ()) -> Plan:
         """Return the longest prefix that memory and disk together can restore.
@@ -72,45 +76,70 @@ class LookUp:
         """
         if not self._disk.is_on:
             return self.in_memory(tokens)
-        links = self._disk.chain(tokens, self._store.index)
-        return self._longest(links, self._all_states(tokens, skip))
+        on_disk = [each for each in self._disk_states(tokens) if each[1].entry_id not in skip]
+        states: list[_State] = [*self._memory_states(tokens), *on_disk]
+        ends = [*self._store.ends(pack(tokens)), *self._disk.ends(tokens)]
+        return self._longest(
+            tokens,
+            lambda tokens: self._disk.chain(tokens, self._store.index),
+            sorted(set(ends), reverse=True),
+            sorted(states, key=lambda each: -each[0]),
+        )
 
     def on_disk(self, tokens: Sequence[int]) -> Plan:
         """Return the longest prefix that the disk alone can restore."""
-        states = ((found.n_tokens, found) for found in self._disk.states(tokens))
-        return self._longest(self._disk.chain(tokens, None), states)
+        return self._longest(
+            tokens,
+            lambda tokens: self._disk.chain(tokens, None),
+            self._disk.ends(tokens),
+            self._disk_states(tokens),
+        )
 
-    def _all_states(
-        self, tokens: Sequence[int], skip: Collection[str]
-    ) -> Iterator[tuple[int, MemoryState | PrefixMatch]]:
-        """Yield the states after prefixes of a prompt, the longest first, memory's before others.
-
-        Nothing is looked up for a model without states.
-        """
+    def _memory_states(self, tokens: Sequence[int]) -> list[tuple[int, MemoryState]]:
         if not self._shape.needs_state:
-            return
-        found: list[tuple[int, MemoryState | PrefixMatch]] = [
-            (state.end, state) for state in self._store.states_of(pack(tokens))
-        ]
-        found += [
-            (match.n_tokens, match)
-            for match in self._disk.states(tokens)
-            if match.entry_id not in skip
-        ]
-        yield from sorted(found, key=lambda each: -each[0])
+            return []
+        return [(state.end, state) for state in self._store.states_of(pack(tokens))]
+
+    def _disk_states(self, tokens: Sequence[int]) -> list[tuple[int, PrefixMatch]]:
+        if not self._shape.needs_state:
+            return []
+        return [(match.n_tokens, match) for match in self._disk.states(tokens)]
 
     def _longest(
         self,
-        links: Sequence[Link],
-        states: Iterator[tuple[int, MemoryState | PrefixMatch]],
+        tokens: Sequence[int],
+        chain: Callable[[Sequence[int]], list[Link]],
+        ends: Sequence[int],
+        states: Sequence[_State],
     ) -> Plan:
+        """Return the longest prefix that a tier, or several, can restore.
+
+        Args:
+            chain: returns the blocks that hold a prompt from its start on.
+            ends: where blocks with window rows end. Where window rows are missing in the middle of
+                one, they can be there, in another block of the same tokens.
+            states: what there is after prefixes of the prompt; the longest first.
+        """
+        if self._shape.is_whole:
+            return self._of_chain([], states)
+        plan = self._of_chain(chain(tokens), states)
+        for end in ends[:_MAX_ENDS] if plan.n_tokens < plan.n_matched else ():
+            if end <= plan.n_tokens:
+                break
+            shorter = [state for state in states if state[0] <= end]
+            other = self._of_chain(chain(tokens[:end]), shorter)
+            if other.n_tokens > plan.n_tokens:
+                plan = replace(other, n_matched=plan.n_matched, n_window=plan.n_window)
+        return plan
+
+    def _of_chain(self, links: Sequence[Link], states: Sequence[_State]) -> Plan:
         n_matched = links[-1].end if links else 0
         gaps = self._window_gaps(links)
         n_window = self._below_gaps(n_matched, gaps)
         none = Plan(0, n_matched=n_matched, n_window=n_window)
         if not self._shape.needs_state:
             return self._plan(n_window, links, None, none)
-        for _, (end, state) in zip(range(_MAX_STATES), states, strict=False):
+        for end, state in states[:_MAX_STATES]:
             if self._shape.is_whole:
                 return self._plan(end, (), state, replace(none, n_matched=end, n_window=end))
             if end <= n_matched and self._below_gaps(end, gaps) == end:

@@ -17,7 +17,8 @@ from app.promptcache.token_bytes import TOKEN_BYTES
 
 MIN_USEFUL_TOKENS = 16
 _MAX_BLOCK_BYTES = 16 * 1024 * 1024
-_STATES_OF_A_CONVERSATION = 3
+_FEWEST_STATES, _MOST_STATES = 3, 8
+_SHARE_OF_A_STATE = 16
 
 
 @dataclass(slots=True, eq=False)
@@ -107,6 +108,7 @@ class MemoryStore:
         self._blocks: dict[str, MemoryBlock] = {}
         self._states: dict[str, MemoryState] = {}
         self._states_index = EndIndex()
+        self._window_ends = EndIndex()
         self._ids = map(str, itertools.count(1))
         self._clock = itertools.count(1)
         self.n_bytes = 0
@@ -126,6 +128,7 @@ class MemoryStore:
         """Forget all."""
         self.index = PageIndex()
         self._states_index = EndIndex()
+        self._window_ends = EndIndex()
         self._blocks.clear()
         self._states.clear()
         self.n_bytes = 0
@@ -144,6 +147,11 @@ class MemoryStore:
         """Yield the states all of whose tokens lead a prompt, the longest first."""
         for state_id in self._states_index.prefixes_of(packed):
             yield self._states[state_id]
+
+    def ends(self, packed: bytes) -> list[int]:
+        """Return where blocks with window rows end that lead a prompt, the longest first."""
+        found = self._window_ends.prefixes_of(packed)
+        return list(dict.fromkeys(self._blocks[block_id].end for block_id in found))
 
     def mark_used(self, links: Sequence[Link], state: object = None) -> None:
         """Make blocks, and a state, the most recently used ones; other tiers' are left out."""
@@ -171,6 +179,8 @@ class MemoryStore:
             block.used = now
             self._blocks[block.block_id] = block
             self.index.add(block.block_id, block.packed, block.start, block.window_start)
+            if block.window_start < block.end:
+                self._window_ends.add(block.block_id, block.packed)
             self.n_bytes += block.n_bytes
         if snapshot.state is not None:
             is_head = snapshot.n_tokens == n_head
@@ -187,7 +197,8 @@ class MemoryStore:
                 self._drop_state(other)
             elif not other.is_head:
                 passing.append(other)
-        for other in passing[_STATES_OF_A_CONVERSATION - 1 :]:
+        fitting = self.capacity_bytes // (_SHARE_OF_A_STATE * state.n_bytes)
+        for other in passing[max(_FEWEST_STATES, min(fitting, _MOST_STATES)) - 1 :]:
             self._drop_state(other)
         self._states[state.state_id] = state
         self._states_index.add(state.state_id, state.packed)
@@ -263,6 +274,7 @@ class MemoryStore:
             else:
                 del self._blocks[each.block_id]
                 self.index.remove(each.block_id)
+                self._window_ends.remove(each.block_id)
                 self.n_bytes -= each.n_bytes
 
     def _drop_state(self, state: MemoryState) -> None:

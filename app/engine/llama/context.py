@@ -20,6 +20,7 @@ from app.protocol import LoadParams
 
 _FLASH_ATTN = {None: -1, False: 0, True: 1}
 
+
 _NEVER = lib.ggml_abort_callback()
 
 DECODE_OK = 0
@@ -177,15 +178,21 @@ class Context(SequenceStates):
         Returns:
             The tokens really kept: 0 where the model's memory cannot be cut there.
         """
-        if n_keep <= 0:
-            self.clear(seq_id)
-            return 0
-        oldest = lib.llama_memory_seq_pos_min(self._memory, seq_id)
-        window_lost = self._n_swa > 0 and oldest > max(0, n_keep - self._n_swa)
-        if window_lost or not lib.llama_memory_seq_rm(self._memory, seq_id, n_keep, -1):
-            self.clear(seq_id)
-            return 0
-        return n_keep
+        if n_keep > 0 and lib.llama_memory_seq_pos_max(self._memory, seq_id) == n_keep - 1:
+            return n_keep
+        is_cut = n_keep > 0 and lib.llama_memory_seq_rm(self._memory, seq_id, n_keep, -1)
+        if is_cut and self._has_window(seq_id, n_keep):
+            return n_keep
+        self.clear(seq_id)
+        return 0
+
+    def _has_window(self, seq_id: int, n_tokens: int) -> bool:
+        """Whether layers with a sliding window still have all that the window reaches.
+
+        llama.cpp reuses cells that have left the window in any order, so the size of their state
+        tells it, and the oldest position does not.
+        """
+        return not self._n_swa or self.n_window_rows(seq_id) >= min(n_tokens, self._n_swa - 1)
 
     def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
         """Let an empty sequence share the first `n_keep` tokens of another.
@@ -195,7 +202,22 @@ class Context(SequenceStates):
         """
         self.clear(target)
         lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        return self.keep_prefix(target, n_keep)
+        n_kept = self.keep_prefix(target, n_keep)
+        return n_kept if self._own_window(target) else 0
+
+    def _own_window(self, seq_id: int) -> bool:
+        """Let a sequence share no cells of layers with a sliding window; False if it was cleared.
+
+        llama.cpp reuses cells that have left the window only where one sequence holds them; shared
+        ones would fill these layers, which have room for the windows alone.
+        """
+        if not self._n_swa:
+            return True
+        state = self.read_state(seq_id, partial=True)
+        if state is not None and self.write_state(seq_id, state, partial=True):
+            return True
+        self.clear(seq_id)
+        return False
 
     def learn_layout(self, token: int) -> None:
         """Learn what a state looks like from that of one token; all sequences must be empty.

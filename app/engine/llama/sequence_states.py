@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from app.engine.llama.attention_part import Bytes
 from app.engine.llama.bindings import lib
-from app.engine.llama.state_layout import STATE_HEAD, Buffer, StateLayout, StateParts
+from app.engine.llama.state_layout import (
+    STATE_HEAD,
+    Buffer,
+    StateLayout,
+    StateParts,
+    recurrent_end,
+)
 
 
 class SequenceStates:
@@ -61,20 +68,26 @@ class SequenceStates:
         """
         if self.layout is None or not 0 <= start < end:
             return None
-        wants_recurrent = with_recurrent and self.layout.has_recurrent
         self.clear(spare)
         try:
             self.copy_range(seq_id, spare, start, end)
             state = self.read_state(spare)
             if state is None:
                 return None
-            parts = self.layout.split(state, with_recurrent=wants_recurrent)
+            parts = self.layout.split(state, with_recurrent=False)
         except (ValueError, MemoryError):
             return None
         finally:
             self.clear(spare)
-        is_lost = wants_recurrent and not parts.recurrent
-        return None if is_lost or (parts.start, parts.n_tokens) != (start, end) else parts
+        if (parts.start, parts.n_tokens) != (start, end):
+            return None
+        if not with_recurrent or not self.layout.has_recurrent:
+            return parts
+        # A copy of a sequence that was rolled back does not have its state, but that before it.
+        recurrent = self.save_recurrent(seq_id)
+        if recurrent is None or recurrent_end(np.frombuffer(recurrent, np.uint8)) != end:
+            return None
+        return replace(parts, recurrent=recurrent)
 
     def save_recurrent(self, seq_id: int) -> bytes | None:
         """Return the recurrent layers' state of a sequence.
@@ -125,7 +138,7 @@ class SequenceStates:
             seq_id: the sequence.
             partial: leave out the layers that see everything.
         """
-        flags = lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
+        flags = _flags(partial=partial)
         try:
             state = np.empty(lib.llama_state_seq_get_size_ext(self.handle, seq_id, flags), np.uint8)
         except MemoryError:
@@ -134,11 +147,29 @@ class SequenceStates:
         written = lib.llama_state_seq_get_data_ext(self.handle, _buffer(state), size, seq_id, flags)
         return state if written == size else None
 
-    def write_state(self, seq_id: int, state: Bytes) -> bool:
-        """Give a clear sequence a state; say whether llama.cpp took it."""
-        size = len(state)
-        n_read: int = lib.llama_state_seq_set_data(self.handle, _buffer(state), size, seq_id)
+    def write_state(self, seq_id: int, state: Bytes, *, partial: bool = False) -> bool:
+        """Give a sequence a state; say whether llama.cpp took it.
+
+        Args:
+            seq_id: the sequence; a clear one, unless the state is partial.
+            state: what `read_state` returned.
+            partial: whether the layers that see everything are not in it.
+        """
+        flags, size = _flags(partial=partial), len(state)
+        put = lib.llama_state_seq_set_data_ext
+        n_read: int = put(self.handle, _buffer(state), size, seq_id, flags)
         return n_read == size
+
+    def n_window_rows(self, seq_id: int) -> int:
+        """Return how many tokens of a sequence the layers with a sliding window have.
+
+        Those that the window does not reach any more are not counted. 0 where the layout is not
+        known.
+        """
+        if self.layout is None or not self.layout.windows:
+            return 0
+        size = lib.llama_state_seq_get_size_ext(self.handle, seq_id, _flags(partial=True))
+        return self.layout.n_window_rows(size)
 
     def state_bytes(self, seq_id: int) -> int:
         """Return the size of a sequence's state in bytes."""
@@ -166,6 +197,10 @@ class SequenceStates:
             return True
         self.clear(seq_id)
         return False
+
+
+def _flags(*, partial: bool) -> int:
+    return lib.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY if partial else 0
 
 
 def _buffer(state: Any) -> Any:

@@ -86,6 +86,19 @@ class StateLayout:
         windows = sum(part.n_bytes(n_window_rows) for part in self.windows)
         return STATE_HEAD + whole + windows + self.recurrent_bytes
 
+    def n_window_rows(self, n_partial_bytes: int) -> int:
+        """Return how many window rows are in a partial state, one without the other rows.
+
+        0 where it is of no such size, and where recurrent layers are in it too.
+        """
+        n_bytes = n_partial_bytes - STATE_HEAD
+        n_none, n_one = (sum(part.n_bytes(n) for part in self.windows) for n in (0, 1))
+        n_two = sum(part.n_bytes(2) for part in self.windows)
+        if n_bytes <= n_none or self.has_recurrent or not self.windows:
+            return 0
+        n_more, rest = divmod(n_bytes - n_one, n_two - n_one)
+        return 0 if rest else 1 + n_more
+
     def split(self, state: Buffer, *, with_recurrent: bool = True) -> StateParts:
         """Take a state apart; the result shares no memory with it.
 

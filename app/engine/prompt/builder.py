@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
 from app.base.json_types import JsonObject
 from app.base.special_token import SpecialToken
-from app.chat.parsing.reasoning_tags import (
-    ReasoningTags,
-    detect_reasoning,
-)
+from app.chat.parsing.reasoning_tags import ReasoningTags, detect_reasoning
 from app.chat.parsing.stream_parser import StreamParser
 from app.chat.parsing.wrappers import AnswerMarks, detect_marks
 from app.chat.template.chat_template import CHATML, ChatTemplate
@@ -25,9 +22,10 @@ from app.chat.tools_as_text import format_for, presented
 from app.engine.prompt.answer_parsers import AnswerParsers
 from app.engine.prompt.conversation import NO_CONVERSATION, Conversation, read_conversation
 from app.engine.prompt.conversation_date import ConversationDates
-from app.engine.prompt.generated_turns import GeneratedTurns, Meaning, meaning_of
-from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History
-from app.engine.prompt.places import find, shared
+from app.engine.prompt.generated_turns import GeneratedTurns
+from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History, goes_on
+from app.engine.prompt.meaning import Meaning, meaning_of
+from app.engine.prompt.places import ANSWER, find, shared
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
@@ -86,8 +84,8 @@ class PromptBuilder:
         n_ctx: tokens the context window holds.
         tool_format: name of the format of tool calls; None leaves that to the template.
         special_tokens: those that are text in what clients write, instructions excepted.
-        finds_places: whether to look for the places of each prompt, which takes up to two more
-            renderings: of use where a sequence goes on from saved states only.
+        finds_places: whether to look for places, which takes up to two more renderings of each
+            prompt: of use where a sequence goes on from saved states only.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -132,10 +130,10 @@ class PromptBuilder:
         messages = self.tool_format.thoughts
         self._tags_of_thoughts = messages.tags if messages is not None else self.reasoning
         self._dates = ConversationDates()
-        self._system_prefixes = SystemPrefixes(partial(shared, self._tokens_of))
+        self._system_prefixes = SystemPrefixes(partial(shared, self._write))
         self._finds_places = finds_places
-        thoughts = self._tags_of_thoughts
-        self.closing_of_thoughts: str = thoughts.closing if thoughts is not None else ""
+        tags = self._tags_of_thoughts
+        self.closing_of_thoughts = tags.closing if tags is not None else ""
         self._probe = AnswerProbe(self._render, self.closing_of_thoughts)
         self.turns = GeneratedTurns(self._meaning, tokenizer.end_texts)
 
@@ -186,8 +184,13 @@ class PromptBuilder:
         answers = self._probe.answers(conversation)
         if not self._finds_places:
             return replace(prompt, history=History(len(tokens), 0, answers))
-        places, n_history = find(self._tokens_of, conversation, tokens, prompt.n_system, began)
-        return replace(prompt, places=places, history=History(len(tokens), n_history, answers))
+        found = find(self._write, conversation, tokens, prompt.n_system, began)
+        if found.later and not conversation.is_continued:
+            closing = self.closing_of_thoughts
+            text = goes_on(prompt.text, found.later, ANSWER, closing=closing)
+            answers = replace(answers, text=text)
+        history = History(len(tokens), found.n_history, answers)
+        return replace(prompt, places=found.places, history=history)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
@@ -234,7 +237,7 @@ class PromptBuilder:
         """Return what the conversations share that a prefill prepares for; else nothing."""
         if _is_asking(conversation):
             return []
-        return shared(self._tokens_of, conversation.messages, conversation, began)
+        return shared(self._write, conversation.messages, conversation, began)
 
     def _written(
         self, conversation: Conversation, began: datetime.datetime, *, is_prefill: bool
@@ -242,11 +245,20 @@ class PromptBuilder:
         end = conversation.prompt_end
         if is_prefill and not _is_asking(conversation):
             end = "closed"
-        rendered = self._render(conversation.messages, conversation, end, began)
-        tokens = self._tokens(rendered)
+        text, tokens = self._write(conversation.messages, conversation, end, began)
         if is_prefill and len(tokens) > 1:
             tokens = tokens[:-1]  # the last: with the answer
-        return rendered.text, tokens
+        return text, tokens
+
+    def _write(
+        self,
+        messages: list[JsonObject],
+        conversation: Conversation,
+        end: PromptEnd,
+        began: datetime.datetime,
+    ) -> tuple[str, list[int]]:
+        rendered = self._render(messages, conversation, end, began)
+        return rendered.text, self._tokens(rendered)
 
     def _render(
         self,
@@ -300,11 +312,14 @@ class PromptBuilder:
 
     def _tokens(self, rendered: Rendered) -> list[int]:
         spliced = self.turns.splice(rendered.text)
-        if spliced is not None:
-            rest = replace(rendered, text=spliced.rest)
-            return [*spliced.tokens, *self._tokenized(rest, add_special=False)]
+        tokens = spliced.whole(partial(self._piece, rendered)) if spliced is not None else None
+        if tokens is not None:
+            return tokens
         has_bos = bool(self._bos_text) and rendered.text.startswith(self._bos_text)
         return self._tokenized(rendered, add_special=not has_bos)
+
+    def _piece(self, rendered: Rendered, text: str) -> list[int]:
+        return self._tokenized(replace(rendered, text=text), add_special=False)
 
     def _tokenized(self, rendered: Rendered, *, add_special: bool) -> list[int]:
         model = self._tokenizer
@@ -317,15 +332,6 @@ class PromptBuilder:
                 piece.text, add_special=False, parse_special=piece.parse_special
             )
         return tokens
-
-    def _tokens_of(
-        self,
-        messages: Sequence[JsonObject],
-        conversation: Conversation,
-        end: PromptEnd,
-        began: datetime.datetime,
-    ) -> list[int]:
-        return self._tokens(self._render([*messages], conversation, end, began))
 
     def parser(self, command: Generate, prompt: Prompt) -> StreamParser:
         """Return a fresh parser for the answer to `command`, whose prompt is `prompt`.

@@ -7,25 +7,24 @@ is remembered, and its own tokens replace it in the prompts that follow.
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from app.base.json_types import plain_json
-from app.chat.parsing.stream_parser import StreamEvent, StreamParser, collect
+from app.base.prefix import common_prefix
+from app.engine.prompt.cut_answers import NO_CUT, CutEnd, joined, whole_tokens
+from app.engine.prompt.meaning import Meaning as Meaning
+from app.engine.prompt.meaning import meaning_of as meaning_of
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 # The last tokens of an answer are not decoded: one, or as many as followed by themselves.
 MAX_UNDECODED = 32
 _MAX_CHARS_FOR_ONE = 16  # JSON may write one character as two escapes, and spread itself out
-_PIECE_CHARS = 4096
 _TOKEN_BYTES = array("i").itemsize
 
 
@@ -40,26 +39,45 @@ class GeneratedTurn:
             was cut at a stop string, the tokens wholly before it.
         answer_text: text of the generated tokens, with the tags of calls and reasoning.
         end_text: text of the token that ended the answer; empty where it was cut off.
+        lengths: characters of each generated token (see `CutAnswer`), where it was cut off.
     """
 
     prompt_text: str
     tokens: Sequence[int]
     answer_text: str
     end_text: str
+    lengths: Sequence[int] = ()
 
     @property
     def n_bytes(self) -> int:
-        """Memory that it takes, with its tokens at 4 bytes each."""
+        """Memory that it takes, with its tokens and their lengths at 4 bytes each."""
         texts = (self.prompt_text, self.answer_text, self.end_text)
-        return sum(map(sys.getsizeof, texts)) + _TOKEN_BYTES * len(self.tokens)
+        n_numbers = len(self.tokens) + len(self.lengths)
+        return sum(map(sys.getsizeof, texts)) + _TOKEN_BYTES * n_numbers
+
+    def n_shared(self, text: str) -> int:
+        """Return how many characters of the answer `text` has behind the prompt."""
+        start = len(self.prompt_text)
+        return common_prefix(text[start : start + len(self.answer_text)], self.answer_text)
 
 
 @dataclass(frozen=True, slots=True)
 class Spliced:
-    """The tokens of a prompt as far as they are known, and the text that follows them."""
+    """The tokens of a prompt as far as they are known, and the text that follows them.
+
+    Args:
+        tokens: the known ones.
+        rest: what follows.
+        end: the place between them; see `joined`.
+    """
 
     tokens: list[int]
     rest: str
+    end: CutEnd = NO_CUT
+
+    def whole(self, tokenize: Callable[[str], list[int]]) -> list[int] | None:
+        """Return the tokens of the prompt; see `joined`."""
+        return joined(self.tokens, self.rest, self.end, tokenize)
 
 
 class GeneratedTurns:
@@ -108,7 +126,8 @@ class GeneratedTurns:
         self._forget(_key(turn))
         if turn.n_bytes > self._max_bytes:
             return
-        self._turns[_key(turn)] = replace(turn, tokens=array("i", turn.tokens))
+        tokens, lengths = array("i", turn.tokens), array("i", turn.lengths)
+        self._turns[_key(turn)] = replace(turn, tokens=tokens, lengths=lengths)
         self._n_bytes += turn.n_bytes
         while len(self._turns) > self._max_turns or self._n_bytes > self._max_bytes:
             self._forget(next(iter(self._turns)))
@@ -124,27 +143,35 @@ class GeneratedTurns:
         self._n_bytes = 0
 
     def with_tokens(self, tokens: Sequence[int]) -> GeneratedTurn | None:
-        """Return the turn that has these tokens, or a few more: the last are never decoded."""
+        """Return the turn that has these tokens, or a few more: the last are never decoded.
+
+        Without such a turn it is the longest that they begin with: of an answer that was cut at
+        a stop string, tokens are decoded that are none of the turn's.
+        """
         wanted = array("i", tokens)
         n_wanted = len(wanted)
         found = [
             turn
             for turn in self._turns.values()
-            if n_wanted <= len(turn.tokens) <= n_wanted + MAX_UNDECODED
-            and turn.tokens[:n_wanted] == wanted
+            if len(turn.tokens) <= n_wanted + MAX_UNDECODED
+            and turn.tokens[:n_wanted] == wanted[: len(turn.tokens)]
         ]
-        return min(found, key=lambda turn: len(turn.tokens), default=None)
+        n_tokens = sorted(len(turn.tokens) for turn in found)
+        best = next((n for n in n_tokens if n >= n_wanted), n_tokens[-1] if n_tokens else 0)
+        return next((turn for turn in reversed(found) if len(turn.tokens) == best), None)
 
     def splice(self, text: str) -> Spliced | None:
         """Return known tokens for the beginning of the rendered prompt `text`.
 
         They are those of the turn with the longest prompt that `text` begins with, where what
         follows is the turn's answer and its end. Of several answers to one prompt, one in the
-        same words goes before one of the same meaning, and a later before an earlier one.
+        same words goes before one of the same meaning, and a later before an earlier one. Of an
+        answer that was cut, the tokens are taken that spell what follows, however it goes on.
 
         The whole prompt is `tokens`, then those of `rest`, tokenised without a beginning of
-        sequence. `rest` begins with the text of a special token, where no vocabulary merges or
-        adds spaces, or it is empty: then the prompt ends within an answer.
+        sequence; `Spliced.whole` makes it. `rest` begins with the text of a special token, where no
+        vocabulary merges or adds spaces, or it is empty: then the prompt ends within an answer.
+        Behind an answer that was cut, `end` tells what else it may be.
         """
         matching = [
             turn for turn in reversed(self._turns.values()) if text.startswith(turn.prompt_text)
@@ -153,21 +180,30 @@ class GeneratedTurns:
         for _, answers in groupby(matching, key=lambda turn: len(turn.prompt_text)):
             found = self._choose(list(answers), text)
             if found is not None:
-                turn, end = found
+                turn, spliced = found
                 self._turns[_key(turn)] = self._turns.pop(_key(turn))
-                return Spliced(list(turn.tokens), text[end:])
+                return spliced
         return None
 
-    def _choose(self, turns: list[GeneratedTurn], text: str) -> tuple[GeneratedTurn, int] | None:
-        """Return the turn whose answer `text` goes on with, and where in `text` it ends."""
+    def _choose(
+        self, turns: list[GeneratedTurn], text: str
+    ) -> tuple[GeneratedTurn, Spliced] | None:
+        """Return the turn whose answer `text` goes on with, and the prompt that this makes."""
         exact = [(turn, end) for turn in turns if (end := self._exact_end(turn, text)) is not None]
         if exact:
-            return max(exact, key=lambda found: found[1])
+            turn, end = max(exact, key=lambda found: found[1])
+            return turn, Spliced(list(turn.tokens), text[end:])
         for turn in turns:
-            end = self._equivalent_end(turn, text)
-            if end is not None:
-                return turn, end
-        return None
+            end_at = None if turn.lengths else self._equivalent_end(turn, text)
+            if end_at is not None:
+                return turn, Spliced(list(turn.tokens), text[end_at:])
+        cut = [
+            (turn, n_shared) for turn in turns if turn.lengths and (n_shared := turn.n_shared(text))
+        ]
+        if not cut:
+            return None
+        turn, n_shared = max(cut, key=lambda found: found[1])
+        return turn, _spliced_at(turn, text, n_shared)
 
     def _ends_of(self, turn: GeneratedTurn) -> tuple[str, ...]:
         return tuple(end for end in {*self._ends, turn.end_text} if end)
@@ -194,6 +230,15 @@ class GeneratedTurns:
         return end if self._meaning(text[start:end]) == self._meaning(turn.answer_text) else None
 
 
+def _spliced_at(turn: GeneratedTurn, text: str, n_shared: int) -> Spliced:
+    """Return a prompt with the tokens of a cut answer that lie within `n_shared` characters."""
+    n_tokens, n_chars = whole_tokens(turn.lengths, n_shared)
+    n_kept = len(turn.tokens) - len(turn.lengths) + n_tokens
+    place = len(turn.prompt_text) + n_chars
+    end = CutEnd.at(text, place, turn.lengths[:n_tokens])
+    return Spliced(list(turn.tokens[:n_kept]), text[place:], end)
+
+
 def _begins_elsewhere(turn: GeneratedTurn, first: str) -> bool:
     """Return whether space at the beginning tells two answers apart that go on in a text."""
     goes_on = turn.prompt_text[-1:].isalnum()
@@ -202,69 +247,6 @@ def _begins_elsewhere(turn: GeneratedTurn, first: str) -> bool:
 
 def _key(turn: GeneratedTurn) -> tuple[str, str, str]:
     return turn.prompt_text, turn.answer_text, turn.end_text
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """What an answer says.
-
-    Args:
-        content: without the whitespace around it.
-        reasoning: without the whitespace around it.
-        calls: name, arguments in one way to write JSON, and whether the call is complete.
-    """
-
-    content: str
-    reasoning: str
-    calls: tuple[tuple[str, str, bool], ...]
-
-
-def meaning_of(text: str, parser: StreamParser) -> Meaning:
-    """Return what the answer `text` says.
-
-    Args:
-        text: an answer with the tags of the model's tool format.
-        parser: a fresh one. It should take any name for a call (`ToolFormat.parser(None)`):
-            history may hold calls of tools that are offered no longer.
-    """
-    events: list[StreamEvent] = []
-    for start in range(0, len(text), _PIECE_CHARS):  # parsers copy what they have not read yet
-        events += parser.feed(text[start : start + _PIECE_CHARS])
-    events += parser.finish()
-    answer = collect(events)
-    calls = [
-        (call.name, _canonical_json(call.arguments), call.complete) for call in answer.tool_calls
-    ]
-    return Meaning(answer.content.strip(), answer.reasoning.strip(), tuple(calls))
-
-
-def _canonical_json(json_text: str) -> str:
-    """Return JSON in canonical form; what is not plain JSON stays as it is.
-
-    Key order, whitespace and escapes do not matter, and 1.0 is 1; true is not. Prompts show half
-    a surrogate pair as U+FFFD, so it is that here.
-    """
-    try:
-        value = json.loads(
-            json_text, object_pairs_hook=_object, parse_float=_number, parse_constant=_number
-        )
-        return json.dumps(plain_json(value), sort_keys=True)
-    except (ValueError, RecursionError):
-        return json_text
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key comes twice")
-    return found
-
-
-def _number(text: str) -> int | float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError("no finite number")
-    return int(number) if number.is_integer() else number
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -278,15 +260,18 @@ class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]],
         msgspec.Meta(max_length=MAX_UNDECODED),
     ]
+    lengths: list[Annotated[int, msgspec.Meta(ge=0, lt=2**31)]] = []
+    n_beyond: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 _decoder = msgspec.msgpack.Decoder(_Record)
 
 
 def to_bytes(turn: GeneratedTurn, n_tokens: int) -> bytes:
-    """Return what `from_bytes` needs to make the turn again, besides its first `n_tokens`.
+    """Return what `from_bytes` needs to make the turn again, besides `n_tokens` tokens.
 
-    No more than `MAX_UNDECODED` may be missing there.
+    These are its first, of which no more than `MAX_UNDECODED` may be missing, or all of its own
+    and further ones.
     """
     record = _Record(
         prompt=_encoded(turn.prompt_text),
@@ -294,6 +279,8 @@ def to_bytes(turn: GeneratedTurn, n_tokens: int) -> bytes:
         end=_encoded(turn.end_text),
         n_tokens=n_tokens,
         rest=list(turn.tokens[n_tokens:]),
+        lengths=list(turn.lengths),
+        n_beyond=max(0, n_tokens - len(turn.tokens)),
     )
     return msgspec.msgpack.encode(record)
 
@@ -307,7 +294,7 @@ def from_bytes(data: bytes, tokens: Sequence[int]) -> GeneratedTurn | None:
 
     Args:
         data: of any origin.
-        tokens: as many of the turn's as `to_bytes` was given.
+        tokens: those that `to_bytes` was given the number of.
     """
     if len(data) > MAX_RECORD_BYTES:
         return None
@@ -317,6 +304,11 @@ def from_bytes(data: bytes, tokens: Sequence[int]) -> GeneratedTurn | None:
         prompt, answer, end = (text.decode("utf-8", "surrogatepass") for text in encoded)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if record.n_tokens != len(tokens):
+    n_own = len(tokens) - record.n_beyond
+    if record.n_tokens != len(tokens) or n_own < 0 or (record.n_beyond and record.rest):
         return None
-    return GeneratedTurn(prompt, [*tokens, *record.rest], answer, end)
+    own = [*tokens[:n_own], *record.rest]
+    is_cut_right = sum(record.lengths) == len(answer) and len(record.lengths) <= len(own)
+    if record.lengths and not is_cut_right:
+        return None
+    return GeneratedTurn(prompt, own, answer, end, tuple(record.lengths))

@@ -26,7 +26,7 @@ _SAID = "probesaid"
 _THOUGHT = "probethought"
 _CALLED = "probecalled"
 _NEXT = "probenext"
-_QUESTION: JsonObject = {"role": "user", "content": _ASKED}
+_INSTRUCTED = "probesystem"
 _TOOL: JsonObject = {
     "type": "function",
     "function": {
@@ -39,7 +39,10 @@ _TOOL: JsonObject = {
         },
     },
 }
-_CALL_ID = "abcdefghi"  # nine letters or digits: the only ids that Mistral's templates take
+_CALL_IDS = (
+    "abcdefghi",
+    "abcdefghj",
+)  # nine letters or digits: the only ids that Mistral's templates take
 
 _DATE = datetime.datetime(2024, 7, 26)
 
@@ -105,8 +108,24 @@ NO_HISTORY = History()
 """That of a raw prompt: what follows one is not known."""
 
 
+def goes_on(prompt: str, written: str, said: str, *, thought: str = "", closing: str = "") -> bool:
+    """Return whether a text is a prompt with an answer to it as a model generates it.
+
+    Args:
+        prompt: ends where the answer begins.
+        written: has the answer, and what follows.
+        said: what the answer says.
+        thought: its thoughts; "" where it has none, and then none may be closed either.
+        closing: ends thoughts; "" where nothing is known to.
+    """
+    lead, found, _ = written[len(prompt) :].partition(said)
+    if not found or not written.startswith(prompt):
+        return False
+    return thought in lead if thought else not (closing and closing in lead)
+
+
 class AnswerProbe:
-    """Finds out which answers a template keeps, once for each set of its variables.
+    """Finds out which answers a template keeps, once for each kind of conversation.
 
     Args:
         render: renders small conversations.
@@ -119,19 +138,16 @@ class AnswerProbe:
         self._known: OrderedDict[bytes, AnswersKept] = OrderedDict()
 
     def answers(self, conversation: Conversation) -> AnswersKept:
-        """Return which answers are kept in conversations like this one; doubt counts as kept."""
-        shown = (conversation.template_kwargs, bool(conversation.tools))
-        key = hashlib.blake2b(msgspec.msgpack.encode(shown), digest_size=16).digest()
+        """Return which answers are kept in conversations like this one; doubt counts as kept.
+
+        Like it are those with the same variables of the template, with tools and instructions or
+        without, whose prompts end after a question or after results.
+        """
+        key = _key(conversation)
         known = self._known.pop(key, None)
         if known is None:
-            like = replace(
-                conversation,
-                messages=[_QUESTION],
-                tools=[_TOOL] if conversation.tools else [],
-                prompt_end="opened",
-            )
             try:
-                known = self._probe(like)
+                known = self._probe(conversation)
             except TemplateTooSlow:
                 return AnswersKept()
         self._known[key] = known
@@ -139,42 +155,34 @@ class AnswerProbe:
             self._known.popitem(last=False)
         return known
 
-    def _probe(self, like: Conversation) -> AnswersKept:
-        said: JsonObject = {"role": "assistant", "content": _SAID}
-        thought = {"reasoning_content": _THOUGHT}
-        asked: JsonObject = {"role": "user", "content": _NEXT}
-        prompt = self._written([_QUESTION], like)
+    def _probe(self, conversation: Conversation) -> AnswersKept:
+        begun = _begun(conversation)
+        like = replace(
+            conversation,
+            messages=begun,
+            tools=[_TOOL] if conversation.tools else [],
+            prompt_end="opened",
+        )
+        prompt = self._written(begun, like)
         if prompt is None:
             return AnswersKept()
 
-        def is_kept(answer: JsonObject, then: JsonObject, mark: str, before: str) -> bool:
-            written = self._written([_QUESTION, answer, then], like)
-            return written is None or self._is_kept(prompt, written, mark, before)
+        def is_kept(answer: JsonObject, then: JsonObject, said: str, thought: str = "") -> bool:
+            shown = {**answer, "reasoning_content": thought} if thought else answer
+            written = self._written([*begun, shown, then], like)
+            return written is None or goes_on(
+                prompt, written, said, thought=thought, closing=self._closing
+            )
 
-        called = {**said, "content": "", "tool_calls": [_call()]}
-        result = {"role": "tool", "tool_call_id": _CALL_ID, "name": _CALLED, "content": _NEXT}
+        text: JsonObject = {"role": "assistant", "content": _SAID}
+        asked: JsonObject = {"role": "user", "content": _NEXT}
+        call, result = _calling(_CALLED, _CALL_IDS[1])
         return AnswersKept(
-            text=is_kept(said, asked, _SAID, ""),
-            thoughts=is_kept({**said, **thought}, asked, _SAID, _THOUGHT),
-            calls=is_kept(called, result, _CALLED, ""),
-            thoughts_of_calls=is_kept({**called, **thought}, result, _CALLED, _THOUGHT),
+            text=is_kept(text, asked, _SAID),
+            thoughts=is_kept(text, asked, _SAID, _THOUGHT),
+            calls=is_kept(call, result, _CALLED),
+            thoughts_of_calls=is_kept(call, result, _CALLED, _THOUGHT),
         )
-
-    def _is_kept(self, prompt: str, written: str, mark: str, before: str) -> bool:
-        """Return whether what is written goes on from a prompt with an answer.
-
-        Args:
-            prompt: ends where the answer begins.
-            written: has the answer, and what follows.
-            mark: what the answer says.
-            before: its thoughts; "" where it has none, and then none are closed.
-        """
-        if not written.startswith(prompt):
-            return False
-        lead, found, _ = written[len(prompt) :].partition(mark)
-        if not found:
-            return False
-        return before in lead if before else not (self._closing and self._closing in lead)
 
     def _written(self, messages: list[JsonObject], like: Conversation) -> str | None:
         try:
@@ -185,6 +193,35 @@ class AnswerProbe:
             return None
 
 
-def _call() -> JsonObject:
-    function = {"name": _CALLED, "arguments": '{"a": "b"}'}
-    return {"id": _CALL_ID, "type": "function", "function": function}
+def _begun(conversation: Conversation) -> list[JsonObject]:
+    """Return a small conversation like this one."""
+    begun: list[JsonObject] = [{"role": "user", "content": _ASKED}]
+    if _has_system(conversation):
+        begun.insert(0, {"role": "system", "content": _INSTRUCTED})
+    if _is_after_results(conversation):
+        begun.extend(_calling(_CALLED, _CALL_IDS[0]))
+    return begun
+
+
+def _has_system(conversation: Conversation) -> bool:
+    return any(each.get("role") in ("system", "developer") for each in conversation.messages[:1])
+
+
+def _is_after_results(conversation: Conversation) -> bool:
+    return any(each.get("role") == "tool" for each in conversation.messages[-1:])
+
+
+def _key(conversation: Conversation) -> bytes:
+    kind = (_has_system(conversation), _is_after_results(conversation), bool(conversation.tools))
+    shown = msgspec.msgpack.encode((conversation.template_kwargs, kind))
+    return hashlib.blake2b(shown, digest_size=16).digest()
+
+
+def _calling(name: str, call_id: str) -> tuple[JsonObject, JsonObject]:
+    """Return a call and its result."""
+    function = {"name": name, "arguments": '{"a": "b"}'}
+    call = {"id": call_id, "type": "function", "function": function}
+    return (
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "name": name, "content": _NEXT},
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.base.json_types import JsonObject
@@ -17,15 +18,18 @@ from app.engine.prompt.conversation import Conversation
 from app.errors import TemplateRefused, TemplateTooSlow
 from app.protocol import PromptEnd
 
+ANSWER = "Well."
 MIN_APART = 16
 _SYSTEM_ROLES = ("system", "developer")
 
-TokensOf = Callable[[Sequence[JsonObject], Conversation, PromptEnd, datetime.datetime], list[int]]
-"""Returns the tokens of a conversation with other messages; a template may refuse them."""
+Write = Callable[
+    [list[JsonObject], Conversation, PromptEnd, datetime.datetime], tuple[str, list[int]]
+]
+"""Returns text and tokens of a conversation with other messages; a template may refuse them."""
 
 
 def shared(
-    tokens_of: TokensOf,
+    write: Write,
     messages: Sequence[JsonObject],
     conversation: Conversation,
     began: datetime.datetime,
@@ -40,7 +44,7 @@ def shared(
     """
     try:
         ways = [
-            tokens_of([*messages, _user(text)], conversation, "closed", began)
+            write([*messages, _user(text)], conversation, "closed", began)[1]
             for text in ("Hello", "1")
         ]
     except TemplateTooSlow:
@@ -50,24 +54,50 @@ def shared(
     return ways[0][: common_prefix(*ways)]
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found out about a prompt.
+
+    Args:
+        places: those worth saving, in their order.
+        n_history: leading tokens that the next turn's prompt begins with; 0 where not known.
+        later: text of such a prompt, in which the answer says `ANSWER`; "" where not known.
+    """
+
+    places: tuple[int, ...]
+    n_history: int
+    later: str
+
+
 def find(
-    tokens_of: TokensOf,
+    write: Write,
     conversation: Conversation,
     tokens: list[int],
     n_system: int,
     began: datetime.datetime,
-) -> tuple[tuple[int, ...], int]:
-    """Return the places of a prompt that are worth saving, and what the next turn's shares with it.
+) -> Found:
+    """Return the places of a prompt, and how it is written in the next turn's.
 
-    The latter is 0 where it is not known.
+    There the prompt's end, which opens the answer, is often another, and thoughts between calls
+    are left out. Thoughts of the answer itself do not come back from all clients.
 
     Args:
+        write: renders other conversations.
+        conversation: what the prompt shows.
         tokens: the prompt.
         n_system: those of them that depend on instructions and tools only.
+        began: the date that the template sees.
     """
-    n_history = _n_in_history(tokens_of, conversation, tokens, began)
-    question = _start_of_question(tokens_of, conversation, tokens, n_system, began)
-    return spread(len(tokens), n_system, question=question, n_history=n_history), n_history
+    answer = [] if conversation.is_continued else [{"role": "assistant", "content": ANSWER}]
+    messages = [*conversation.messages, *answer, _user("And then?")]
+    later, later_tokens = _written(write, messages, conversation, began)
+    n_history = common_prefix(later_tokens, tokens)
+    question = 0
+    others = _with_other_question(conversation, n_system)
+    if others:
+        question = common_prefix(_written(write, others, conversation, began)[1], tokens)
+    places = spread(len(tokens), n_system, question=question, n_history=n_history)
+    return Found(places, n_history, later)
 
 
 def spread(n_tokens: int, n_system: int, *, question: int, n_history: int) -> tuple[int, ...]:
@@ -86,52 +116,31 @@ def spread(n_tokens: int, n_system: int, *, question: int, n_history: int) -> tu
     return tuple(sorted(places - {n_system}))
 
 
-def _start_of_question(
-    tokens_of: TokensOf,
-    conversation: Conversation,
-    tokens: list[int],
-    n_system: int,
-    began: datetime.datetime,
-) -> int:
-    """Return what a prompt shares with those that have another last message of the user.
+def _with_other_question(conversation: Conversation, n_system: int) -> list[JsonObject]:
+    """Return the messages up to the user's last one, and another instead of it.
 
-    0 where that is not known, or no more than all conversations share.
+    Empty where there is none, or only what all conversations share before it.
     """
     messages = conversation.messages
     at = next((at for at in reversed(range(len(messages))) if _role(messages[at]) == "user"), -1)
     is_first = all(_role(message) in _SYSTEM_ROLES for message in messages[:at])
     if at < 0 or (is_first and n_system):
-        return 0
+        return []
     # The other text begins in another way, and so does its first token.
     begins_alike = _first_text(messages[at].get("content")).lstrip()[:1] in ("H", "h")
-    other = {**messages[at], "content": "1" if begins_alike else "Hello"}
-    return _n_shared(tokens_of, [*messages[:at], other], conversation, tokens, began)
+    return [*messages[:at], {**messages[at], "content": "1" if begins_alike else "Hello"}]
 
 
-def _n_in_history(
-    tokens_of: TokensOf, conversation: Conversation, tokens: list[int], began: datetime.datetime
-) -> int:
-    """Return what a prompt shares with that of the next turn, when thoughts do not come back.
-
-    The prompt's end, which opens the answer, is often written in another way then, and thoughts
-    between calls are left out. 0 where it is not known.
-    """
-    answer = [] if conversation.is_continued else [{"role": "assistant", "content": "Well."}]
-    later = [*conversation.messages, *answer, _user("And then?")]
-    return _n_shared(tokens_of, later, conversation, tokens, began)
-
-
-def _n_shared(
-    tokens_of: TokensOf,
+def _written(
+    write: Write,
     messages: list[JsonObject],
     conversation: Conversation,
-    tokens: list[int],
     began: datetime.datetime,
-) -> int:
+) -> tuple[str, list[int]]:
     try:
-        return common_prefix(tokens_of(messages, conversation, "opened", began), tokens)
+        return write(messages, conversation, "opened", began)
     except TemplateRefused:
-        return 0
+        return "", []
 
 
 def _role(message: JsonObject) -> Any:

@@ -20,6 +20,7 @@ from app.engine.scheduling.scheduler import Scheduler
 from app.protocol import Started
 
 _WORTH_A_STATE = 32
+_NEARBY_TOKENS = 16
 
 
 class Admission:
@@ -105,8 +106,11 @@ class Admission:
         shape, n_end = self._kv_cache.shape, len(request.reusable)
         places = dict.fromkeys(range(hit.n_tokens, n_end, self._kv_cache.n_progress()), True)
         if not shape.can_cut:
-            places = dict.fromkeys([*self._branches(request, hit), *request.places], False) | places
-        return {at: places[at] for at in sorted(places) if hit.n_tokens < at < n_end}
+            branches = [*self._branches(request, hit), *request.places]
+            if max(branches) + _NEARBY_TOKENS < n_end:
+                branches.append(n_end)  # the same prompt may come again; no step ends there for it
+            places = dict.fromkeys(branches, False) | places
+        return {at: places[at] for at in sorted(places) if hit.n_tokens < at <= n_end}
 
     def _sampler(self, request: Request) -> Sampler:
         sampler = Sampler(stages(request.sampling), self._model)

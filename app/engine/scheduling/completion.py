@@ -11,6 +11,7 @@ from app.engine.ipc.outbox import Outbox
 from app.engine.kv.disk_tier import Save
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.llama import Model
+from app.engine.prompt.cut_answers import cut_answer
 from app.engine.prompt.generated_turns import GeneratedTurn, GeneratedTurns
 from app.engine.scheduling.request import Request
 from app.engine.scheduling.scheduler import Scheduler
@@ -81,7 +82,7 @@ class RequestCompletion:
         self._throughput.finished(request.n_generated)
         self.post_chosen(request)
         self._outbox.post(finished)
-        self._remember(request)
+        self._remember(request, is_cut=reason == "length")
         self._release(request, _n_kept(request, answer))
 
     def post_chosen(self, request: Request) -> None:
@@ -92,21 +93,26 @@ class RequestCompletion:
             )
             request.chosen = []
 
-    def _remember(self, request: Request) -> None:
+    def _remember(self, request: Request, *, is_cut: bool) -> None:
         """Keep an answer, so that its tokens are known when it comes back as text.
 
         What follows a raw prompt is no turn of a conversation.
         """
-        generated = request.tokens[request.n_prompt :]
-        is_whole = request.answer is not None and not request.answer.stopped
-        if not (is_whole and generated and request.prompt_text):
+        generated, answer = request.tokens[request.n_prompt :], request.answer
+        if answer is None or not (generated and request.prompt_text):
             return
-        end_text = ""
-        if self._model.is_end(generated[-1]):
-            end_text = self._model.shown_piece(generated.pop()).decode("utf-8", "replace")
-        text = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
-        tokens = request.tokens[: request.n_prompt + len(generated)]
-        self._turns.remember(GeneratedTurn(request.prompt_text, tokens, text, end_text))
+        if is_cut or answer.stopped:
+            cut = cut_answer(map(self._model.piece, generated), answer.stop_string)
+            tokens = request.tokens[: request.n_prompt + len(cut.lengths)]
+            turn = GeneratedTurn(request.prompt_text, tokens, cut.text, "", cut.lengths)
+        else:
+            end_text = ""
+            if self._model.is_end(generated[-1]):
+                end_text = self._model.shown_piece(generated.pop()).decode("utf-8", "replace")
+            text = b"".join(map(self._model.piece, generated)).decode("utf-8", "replace")
+            tokens = request.tokens[: request.n_prompt + len(generated)]
+            turn = GeneratedTurn(request.prompt_text, tokens, text, end_text)
+        self._turns.remember(turn)
 
     def finish_prompt(self, request: Request) -> None:
         """End a request that generates nothing: a prefill, or an answer of no tokens."""

@@ -7,13 +7,16 @@ decodes, `preempt` makes room. The loop does the work and reports it through `Re
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from app.base.prefix import common_prefix
 from app.engine.kv.sequences import Lease, SequencePool
 from app.engine.scheduling.request import Request
 
 _OLDEST_SHARE = 4
+# Tokens that another request has to prefill for this one, so that waiting for it is worth it.
+MIN_SHARED_TOKENS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +48,28 @@ class Scheduler:
         max_queue: how many may wait.
         n_batch: tokens one step may decode at most.
         n_ctx: tokens all running requests may hold together.
+        can_cut: whether a sequence may lose its end, so that any part of one can be shared.
+        n_cached: returns how much of a prompt lies in memory outside of the pool.
     """
 
     def __init__(
-        self, pool: SequencePool, *, parallel: int, max_queue: int, n_batch: int, n_ctx: int
+        self,
+        pool: SequencePool,
+        *,
+        parallel: int,
+        max_queue: int,
+        n_batch: int,
+        n_ctx: int,
+        can_cut: bool = True,
+        n_cached: Callable[[Sequence[int]], int] = lambda _: 0,
     ) -> None:
         self._pool = pool
         self._parallel = max(1, min(parallel, n_batch // 2))
         self._max_queue = max_queue
         self._n_batch = n_batch
         self._n_ctx = n_ctx
+        self._can_cut = can_cut
+        self._n_cached = n_cached
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
 
@@ -84,18 +99,18 @@ class Scheduler:
         tell what the sequences really hold.
 
         A request whose tokens do not fit beside the running ones waits, and those behind it
-        wait too: skipping it could starve it. One that shares the prompt of a request still in
-        prefill is passed over, as it only waits for that one. So is one whose prompt is scored
-        beside another such: a step has rows of logits for one.
+        wait too: skipping it could starve it. One that begins with what a running request still
+        prefills is passed over until that is there, and then shares it. So is one whose prompt
+        is scored beside another such: a step has rows of logits for one.
         """
         for request in list(self.waiting):
             if len(self.running) >= self._parallel or not self._fits(request):
                 break
             if request not in self.waiting:  # the answer before it failed, and so did the command
                 continue
-            if request.leader is not None and not self._is_prefilled(request.leader):
-                continue
             if request.is_scored and any(other.is_scored for other in self.running):
+                continue
+            if self._waits_for_leader(request):
                 continue
             lease = self._pool.lease(request.reusable)
             if lease is None:
@@ -108,10 +123,41 @@ class Scheduler:
     def _fits(self, request: Request) -> bool:
         return not self.running or _n_cells([*self.running, request]) < self._n_ctx
 
-    def _is_prefilled(self, leader: Request) -> bool:
-        if leader in self.running:
-            return not leader.n_prefill
-        return leader not in self.waiting
+    def _waits_for_leader(self, request: Request) -> bool:
+        """Whether a request waits for its leader; one that lost it, or has none, may get one."""
+        leader = request.leader
+        if leader is not None and leader in self.running:
+            if not leader.has_prefilled(request.n_shared):
+                return True
+        elif leader is not None and leader in self.waiting and not request.n_shared:
+            return True
+        request.leader, request.n_shared = self._leader_for(request) or (None, 0)
+        return request.leader is not None
+
+    def _leader_for(self, request: Request) -> tuple[Request, int] | None:
+        """Return the running request that prefills the most of a prompt, and how much that is.
+
+        None where that is little more than is there already. A sequence that cannot be cut is
+        shared where it is saved.
+        """
+        tokens, leader, n_shared = request.reusable, None, 0
+        for other in self.running:
+            n_same = common_prefix(other.tokens, tokens) if other.n_prefill else 0
+            n_same = min(n_same, other.n_past + other.n_prefill)
+            if n_same > n_shared:
+                leader, n_shared = other, n_same
+        if leader is None or n_shared - leader.n_cached < MIN_SHARED_TOKENS:
+            return None
+        if n_shared - max(self._n_there(tokens), self._n_cached(tokens)) < MIN_SHARED_TOKENS:
+            return None
+        n_shared = n_shared if self._can_cut else leader.checkpoint_within(n_shared)
+        return (leader, n_shared) if n_shared else None
+
+    def _n_there(self, tokens: list[int]) -> int:
+        """Return how many tokens a sequence holds for this prompt now."""
+        held = [(common_prefix(slot.tokens, tokens), slot) for slot in self._pool.slots]
+        usable = [n for n, slot in held if self._can_cut or n == len(slot.tokens)]
+        return max(usable, default=0)
 
     def plan(self, prefill_budget: int) -> list[Work]:
         """Return the next step: the last tokens of each generating request, then prefill.

@@ -109,8 +109,9 @@ def _are_held(packed: bytes, snapshot: Snapshot, blocks: PageIndex) -> Iterator[
     if rest := packed[position * TOKEN_BYTES :]:
         longest = blocks.longest_after(name, position, rest)
         n_held = position + (longest.n_tokens if longest is not None else 0)
-        has_window = longest is not None and longest.has_window
-        yield n_held == snapshot.n_tokens and (has_window or n_held <= snapshot.window_start)
+        n_rows = longest.n_window_rows if longest is not None else 0
+        n_wanted = snapshot.n_tokens - max(position, snapshot.window_start)
+        yield n_held == snapshot.n_tokens and n_rows >= n_wanted
 
 
 def _gaps(held: list[bool], first: int, n_tokens: int) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.chat.parsing.reasoning import ReasoningParser
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.parsing.stream_parser import PlainParser, ReasoningPiece, StreamEvent, StreamParser
+from app.chat.parsing.unsplit import ShownReasoningParser
 from app.chat.tool_formats.hermes import HermesParser
 from app.engine.decode.answer import Answer, AnswerEvent
 from app.engine.decode.logprobs import HeldLogprobs
@@ -277,3 +280,20 @@ def test_of_a_stop_string_nothing_is_told() -> None:
 def test_the_tokens_of_a_tool_call_are_told_too() -> None:
     events = say(scored(parser=HermesParser()), f"I look.{CALL}")
     assert told(events) == f"I look.{CALL}".encode()
+
+
+@pytest.mark.parametrize("is_split", [True, False])
+@pytest.mark.parametrize(
+    ("text", "has_thoughts"), [("<think>Hm.</think>So.", True), ("So.", False), ("", False)]
+)
+def test_an_answer_tells_whether_it_has_thoughts(
+    text: str, has_thoughts: bool, is_split: bool
+) -> None:
+    tags = ReasoningTags("<think>", "</think>")
+    if is_split:
+        answer = Answer("r", (), ReasoningParser(PlainParser(), tags, is_open=False))
+    else:
+        shown = ShownReasoningParser(PlainParser(), tags)
+        answer = Answer("r", (), shown, shown_closing=tags.closing)
+    events_of(answer, one_by_one(text))
+    assert answer.has_thoughts == has_thoughts

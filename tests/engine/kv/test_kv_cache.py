@@ -13,8 +13,9 @@ from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.sequences import SequencePool, Slot
 from app.engine.llama import BatchPart, Context
 from app.engine.system.throughput import Throughput
-from tests.engine.fake_disk import FakeStore, fake_disk
-from tests.engine.fake_llama import CellCache
+from tests.engine.fake_disk import fake_disk
+from tests.engine.fake_llama import CellCache, shape_of
+from tests.engine.kv.snapshots import snapshot_of
 
 A, B = [1] * 40, [2] * 40
 HEAD, WINDOW = [4] * 40, 20
@@ -29,22 +30,28 @@ class Bench:
         *,
         n_sequences: int = 2,
         n_cells: int = 1000,
-        memory_bytes: int = 1000,
+        memory_bytes: int = 10_000,
         can_cut: bool = True,
-        window: int = 0,
+        n_window: int = 0,
         step_s: float = SLOW,
     ) -> None:
         disk, self.on_disk = fake_disk()
-        self.cells = CellCache(n_cells, 1000, can_cut=can_cut)
+        self.cells = CellCache(n_cells, 1000, can_cut=can_cut, n_window=n_window)
         self.pool = SequencePool(n_sequences)
+        self.shape = shape_of(can_cut=can_cut, n_window=n_window)
         self.kv_cache = KvCache(
             cast(Context, self.cells),
             self.pool,
-            MemoryStore(memory_bytes, can_cut=can_cut_states),
-            DiskCacheTier(disk),
+            MemoryStore(memory_bytes, self.shape),
+            DiskCacheTier(disk, self.shape),
             Throughput(target_s=step_s, n_batch=64),
+            shape=self.shape,
             can_cut=can_cut,
         )
+
+    def put_on_disk(self, tokens: list[int]) -> None:
+        n_window, needs_state = self.shape.n_window, self.shape.needs_state
+        self.on_disk.put(tokens, snapshot_of(tokens, with_state=needs_state, n_window=n_window))
 
     def begin(self, tokens: list[int]) -> tuple[Hit, Slot]:
         """Start a request and prefill what is not known."""
@@ -68,10 +75,6 @@ class Bench:
     def save_idle(self) -> None:
         while self.kv_cache.save_idle():
             pass
-
-
-def put_on_disk(store: FakeStore, tokens: list[int]) -> None:
-    store.entries[tuple(tokens)] = bytearray(tokens)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +111,13 @@ def test_prompts_share_the_prefix_of_a_busy_sequence() -> None:
     _, busy = bench.begin([*A, 3])
     hit, _ = bench.begin([*A, 4, 4])
     assert hit.n_tokens == len(A)
-    assert hit.n_branch == len(A)
+    assert hit.n_matched == len(A)
     assert bench.cells.tokens(busy.seq_id) == [*A, 3]
 
 
 def test_the_disk_serves_what_nobody_else_has() -> None:
     bench = Bench()
-    put_on_disk(bench.on_disk, A)
+    bench.put_on_disk(A)
     hit = bench.run([*A, 5])
     assert (hit.n_tokens, hit.tier) == (len(A), "disk")
 
@@ -122,21 +125,21 @@ def test_the_disk_serves_what_nobody_else_has() -> None:
 def test_memory_goes_before_a_disk_that_has_hardly_more() -> None:
     bench = Bench()
     bench.run(A)
-    put_on_disk(bench.on_disk, [*A, 5, 6])
+    bench.put_on_disk([*A, 5, 6])
     assert bench.run([*A, 5, 6, 7]).tier == "memory"
 
 
 def test_an_entry_that_takes_longer_to_read_than_to_compute_is_not_read() -> None:
     bench = Bench(step_s=FAST)
-    put_on_disk(bench.on_disk, A)
+    bench.put_on_disk(A)
     hit = bench.run([*A, 5])
     assert (hit.n_tokens, hit.miss) == (0, "not_restored")
 
 
-def test_an_entry_larger_than_the_context_is_not_read() -> None:
+def test_of_a_block_larger_than_the_context_a_part_is_of_use() -> None:
     bench = Bench(n_cells=30)
-    put_on_disk(bench.on_disk, A)
-    assert bench.run([*A[:20], 5]).n_tokens == 0
+    bench.put_on_disk(A)
+    assert bench.run([*A[:20], 5]).n_tokens == 20
 
 
 def test_a_model_that_cannot_cut_uses_an_entry_as_a_whole_or_not() -> None:
@@ -170,11 +173,11 @@ def test_a_full_kv_cache_moves_the_oldest_idle_sequence_to_memory() -> None:
 
 
 def test_what_memory_has_no_room_for_goes_to_the_disk() -> None:
-    bench = Bench(n_sequences=1, memory_bytes=50)
+    bench = Bench(n_sequences=1, memory_bytes=370)
     for tokens in (A, B, [3] * 40):
         bench.run(tokens)
         bench.save_idle()
-    assert tuple(A) in bench.on_disk.entries
+    assert A in bench.on_disk.held()
     assert len(bench.kv_cache.store) == 1
 
 
@@ -182,32 +185,12 @@ def test_forgetting_leaves_what_requests_work_on() -> None:
     bench = Bench()
     bench.run(A)
     bench.save_idle()
-    put_on_disk(bench.on_disk, B)
+    bench.put_on_disk(B)
     _, busy = bench.begin([3] * 30)
-    assert bench.kv_cache.forget() == (2, len(A) + 1)
+    assert bench.kv_cache.forget() == (2, 5 * len(A) + 1)
     assert bench.kv_cache.kv_tokens == 30
     assert bench.cells.tokens(busy.seq_id) == [3] * 30
-    assert not bench.on_disk.entries
-
-
-@pytest.mark.parametrize("is_in_memory", [False, True])
-def test_a_snapshot_is_the_state_of_exactly_the_tokens(is_in_memory: bool) -> None:
-    bench = Bench(n_sequences=1)
-    bench.run(A)
-    if is_in_memory:
-        bench.save_idle()
-        bench.run(B)
-    for n_tokens in (len(A), 25):
-        assert bench.kv_cache.snapshot(A[:n_tokens]) == bytearray(A[:n_tokens])
-    assert bench.kv_cache.snapshot([9] * 20) is None
-    assert bench.cells.n_used == (len(B) if is_in_memory else len(A)), "the spare one is clear"
-
-
-def test_a_model_that_cannot_cut_has_snapshots_of_whole_sequences_only() -> None:
-    bench = Bench(can_cut=False)
-    bench.run(A)
-    assert bench.kv_cache.snapshot(A) == bytearray(A)
-    assert bench.kv_cache.snapshot(A[:20]) is None
+    assert not bench.on_disk.held()
 
 
 def test_unsaved_sequences_are_those_that_memory_lacks() -> None:
@@ -218,17 +201,78 @@ def test_unsaved_sequences_are_those_that_memory_lacks() -> None:
     assert bench.kv_cache.unsaved() == []
 
 
+def test_what_a_conversation_added_is_all_that_is_copied() -> None:
+    bench = Bench(n_sequences=1)
+    for tokens in (A, [*A, *[5] * 30], [*A, *[5] * 30, *[6] * 40]):
+        bench.run(tokens)
+        bench.save_idle()
+    starts = [(block.start, block.end) for block in bench.kv_cache.store.blocks()]
+    assert starts == [(0, 40), (32, 70), (64, 110)]
+
+
+# ---------------------------------------------------------------- states
+
+
+def test_a_sequence_saved_on_its_way_can_be_gone_on_from_there() -> None:
+    bench = Bench(n_sequences=1, can_cut=False)
+    _, slot = bench.begin(A)
+    slot.n_head = len(A)
+    bench.kv_cache.save_now(slot, to_disk=False)
+    bench.cells.decode([BatchPart(slot.seq_id, len(A), B, 1)])
+    slot.tokens += B
+    bench.pool.release(slot)
+    hit = bench.run([*A, 7, 7])
+    assert (hit.n_tokens, hit.tier) == (len(A), "memory")
+    assert hit.n_matched == len(A)
+
+
+def test_a_long_prompt_saved_on_its_way_is_on_the_disk_at_once() -> None:
+    bench = Bench(n_sequences=1, can_cut=False)
+    _, slot = bench.begin(A)
+    bench.kv_cache.save_now(slot, to_disk=True)
+    assert bench.on_disk.has_state(A)
+
+
+def test_how_far_prompts_agree_is_told_where_no_state_lets_them_go_on() -> None:
+    bench = Bench(can_cut=False)
+    bench.run([*A, *B])
+    bench.save_idle()
+    hit = bench.run([*A, 5, 5])
+    assert (hit.n_tokens, hit.n_matched, hit.miss) == (0, len(A), "not_restored")
+
+
+def test_an_end_that_no_later_prompt_contains_has_no_state() -> None:
+    bench = Bench(n_sequences=1, can_cut=False)
+    _, slot = bench.begin(A)
+    slot.n_kept = 30
+    bench.pool.release(slot)
+    bench.save_idle()
+    assert not bench.kv_cache.store.states()
+    assert [list(end.tokens) for end in bench.kv_cache.keeper.ends] == [A[:30]]
+    bench.kv_cache.drop_saved()
+    assert bench.kv_cache.kv_tokens == 0, "its rows are in memory"
+
+
+def test_a_long_prefill_is_saved_after_rows_that_weigh_as_much_as_a_state() -> None:
+    assert Bench(step_s=SLOW).kv_cache.n_progress() == 512
+    slow = Bench(can_cut=False)
+    assert slow.kv_cache.n_progress() == 512
+    assert Bench(step_s=0.01).kv_cache.n_progress() == 8 * 1600
+
+
 # ---------------------------------------------------------------- a sliding window
 
 
 def test_a_live_sequence_is_cut_as_far_as_its_window_is_there() -> None:
-    bench = Bench(n_sequences=1, window=WINDOW)
+    bench = Bench(n_sequences=1, n_window=WINDOW)
+    bench.run(HEAD)
+    assert bench.run([*HEAD[:39], 5]).n_tokens in (0, 39)
     bench.run([*HEAD, *A])
-    assert bench.run([*HEAD, *A[:20], 5]).n_tokens == len(HEAD) + 20
+    assert bench.run([*HEAD, *A, 5]).n_tokens == len(HEAD) + len(A)
 
 
 def test_what_cannot_be_cut_in_the_kv_cache_does_not_hide_what_memory_has() -> None:
-    bench = Bench(n_sequences=1, window=WINDOW)
+    bench = Bench(n_sequences=1, n_window=WINDOW)
     for tokens in (HEAD, [*HEAD, *A], B, [*HEAD, *A, 5]):
         bench.run(tokens)
         bench.save_idle()
@@ -237,19 +281,17 @@ def test_what_cannot_be_cut_in_the_kv_cache_does_not_hide_what_memory_has() -> N
 
 
 def test_what_cannot_be_cut_in_the_kv_cache_does_not_hide_what_the_disk_has() -> None:
-    bench = Bench(n_sequences=1, memory_bytes=0, window=WINDOW)
+    bench = Bench(n_sequences=1, memory_bytes=0, n_window=WINDOW)
     for tokens in (HEAD, [*HEAD, *A]):
-        put_on_disk(bench.on_disk, tokens)
+        bench.put_on_disk(tokens)
     bench.run([*HEAD, *A, 5])
     hit = bench.run([*HEAD, 6, 6])
     assert (hit.n_tokens, hit.tier) == (len(HEAD), "disk")
 
 
 @pytest.mark.parametrize("n_sequences", [1, 2, 4])
-def test_a_longer_entry_that_cannot_be_cut_stays_and_hides_no_shorter_one(
-    n_sequences: int,
-) -> None:
-    bench = Bench(n_sequences=n_sequences, window=WINDOW)
+def test_a_longer_conversation_hides_no_shorter_one(n_sequences: int) -> None:
+    bench = Bench(n_sequences=n_sequences, n_window=WINDOW)
     for tokens in (HEAD, [*HEAD, *A], B):
         bench.run(tokens)
         bench.save_idle()
@@ -260,63 +302,15 @@ def test_a_longer_entry_that_cannot_be_cut_stays_and_hides_no_shorter_one(
     assert (hit.n_tokens, hit.tier) == (len(HEAD) + len(A), "memory")
 
 
-def test_entries_that_do_not_fit_beside_running_requests_hide_no_shorter_one() -> None:
-    bench = Bench(n_cells=200, can_cut=False)
-    for tokens in (HEAD, [*HEAD, *A], B):
-        bench.run(tokens)
-        bench.save_idle()
-    bench.begin([3] * 130)
-    hit, _ = bench.begin([*HEAD, *A, 5])
-    assert (hit.n_tokens, hit.tier) == (len(HEAD), "memory")
-    assert len(bench.kv_cache.store) == 3, "room is what the longer one lacked"
-
-
-def test_entries_too_large_to_be_read_hide_no_shorter_one() -> None:
+def test_blocks_that_do_not_fit_the_context_hide_no_shorter_prefix() -> None:
     bench = Bench(n_cells=60)
-    put_on_disk(bench.on_disk, HEAD)
-    for number in range(8):
-        put_on_disk(bench.on_disk, [*HEAD, 5, 6, *[number] * 40])
-    hit = bench.run([*HEAD, 5, 6])
-    assert (hit.n_tokens, hit.tier) == (len(HEAD), "disk")
+    bench.put_on_disk([*HEAD, 5, 6, *[7] * 40])
+    assert bench.run([*HEAD, 5, 6]).n_tokens == len(HEAD) + 1
 
 
-def test_a_snapshot_is_refused_where_the_window_is_gone() -> None:
-    bench = Bench(n_sequences=1, window=WINDOW)
-    bench.run([*HEAD, *A])
-    assert bench.kv_cache.snapshot(HEAD) == bytearray(HEAD), "its window is there"
-    bench.save_idle()
-    bench.run(B)
-    assert bench.kv_cache.snapshot(HEAD) is None, "it was in the KV cache only"
-    assert bench.kv_cache.snapshot([*HEAD, *A]) == bytearray([*HEAD, *A])
-    bench.run([*HEAD, *A, 5])
-    assert bench.kv_cache.snapshot(HEAD) is None, "the sequence came back without it"
-    assert bench.cells.n_used == len(HEAD) + len(A) + 1, "the spare one is clear"
-
-
-def test_a_snapshot_comes_from_memory_where_the_window_of_the_sequence_is_gone() -> None:
-    bench = Bench(n_sequences=1, window=WINDOW)
-    for tokens in (HEAD, [*HEAD, *A], B, [*HEAD, *A, 5]):
-        bench.run(tokens)
-        bench.save_idle()
-    assert bench.kv_cache.snapshot(HEAD) == bytearray(HEAD)
-
-
-@pytest.mark.parametrize(("memory_bytes", "n_on_disk"), [(1000, 0), (10, 1)])
-def test_a_sequence_saved_on_its_way_goes_to_the_disk_where_memory_has_no_room(
-    memory_bytes: int, n_on_disk: int
-) -> None:
-    bench = Bench(memory_bytes=memory_bytes, window=WINDOW)
+def test_a_head_goes_to_the_disk_where_memory_has_no_room() -> None:
+    bench = Bench(memory_bytes=10, n_window=WINDOW)
     _, slot = bench.begin(HEAD)
-    bench.kv_cache.save_now(slot)
-    assert len(bench.on_disk.entries) == n_on_disk
-    assert bench.kv_cache.store.has(HEAD) != bool(n_on_disk)
-
-
-def test_sequences_that_ran_side_by_side_are_still_cut_where_a_copy_could_not_be() -> None:
-    bench = Bench(window=WINDOW)
-    _, first = bench.begin([*HEAD, *A])
-    _, second = bench.begin(B)
-    for slot in (first, second):
-        bench.pool.release(slot)
-    bench.save_idle()
-    assert bench.run([*HEAD, *A[:30], 6]).n_tokens == len(HEAD) + 30
+    slot.n_head = len(HEAD)
+    bench.kv_cache.save_now(slot, to_disk=False)
+    assert HEAD in bench.on_disk.held()

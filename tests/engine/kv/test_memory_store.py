@@ -96,7 +96,7 @@ def test_what_does_not_fit_beside_its_own_beginning_has_no_room() -> None:
 
 
 def test_a_conversation_keeps_its_last_states_and_the_one_of_its_head() -> None:
-    store = MemoryStore(100_000, WITH_STATES)
+    store = MemoryStore(10_000, WITH_STATES)
     for length in range(40, 100, 10):
         put(store, A[:length], length // 32 * 32, n_head=40, state=True)
     assert [state.end for state in store.states_of(pack(A))] == [90, 80, 70, 40]

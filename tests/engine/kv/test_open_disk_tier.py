@@ -64,6 +64,18 @@ def test_entries_and_the_answers_in_them_outlive_the_tier(tmp_path: Path, model:
     tier.close(timeout_s=30.0)
 
 
+def test_an_answer_that_was_cut_at_a_stop_string_outlives_the_tier(
+    tmp_path: Path, model: Model
+) -> None:
+    before, after = GeneratedTurns(str), GeneratedTurns(str)
+    before.remember(GeneratedTurn("prompt", TOKENS[:90], "answer", "", (2, 4)))
+    save(opened(tmp_path, model, before))
+    opened(tmp_path, model, after).close(timeout_s=30.0)
+    spliced = after.splice("promptansw")
+    assert spliced is not None
+    assert (spliced.tokens, spliced.rest) == (TOKENS[:89], "sw")
+
+
 def test_entries_of_other_settings_of_the_kv_cache_are_removed_and_logged(
     tmp_path: Path, model: Model
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import cast
 
 from app.engine.kv.disk_tier import Disk, DiskCacheTier
-from app.engine.kv.hit_counts import Hit
 from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy
@@ -14,9 +13,8 @@ from app.engine.llama import Context
 from app.engine.system.throughput import Throughput
 from app.promptcache import DiskStore, DiskWriter
 from tests.engine.fake_disk import FakeStore, fake_disk
-from tests.engine.fake_llama import CellCache
-
-HIT = Hit(0, "none", 0.0, 0, "no_match")
+from tests.engine.fake_llama import CellCache, shape_of
+from tests.engine.kv.snapshots import snapshot_of
 
 
 def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
@@ -24,9 +22,10 @@ def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
     kv_cache = KvCache(
         cast(Context, CellCache(1000, 64)),
         SequencePool(1),
-        MemoryStore(0),
+        MemoryStore(0, shape_of()),
         tier,
         Throughput(target_s=1.0, n_batch=64),
+        shape=shape_of(),
     )
     return SavePolicy(
         kv_cache, save_after_s=0.0, min_boundary_tokens=4, max_boundary_bytes=max_boundary_bytes
@@ -36,16 +35,16 @@ def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
 def test_beginnings_that_wait_take_four_bytes_a_token_and_no_more_than_they_may() -> None:
     policy = save_policy(max_boundary_bytes=100)
     for token in range(9):
-        policy.note_boundaries([token] * 30, 10, HIT)
+        policy.note_boundaries([token] * 30, [10])
         assert policy.boundary_bytes == min(40 * (token + 1), 80)
-    policy.note_boundaries([1] * 200, 150, HIT)
+    policy.note_boundaries([1] * 200, [150])
     assert policy.boundary_bytes == 0, "one that is too long is not kept"
 
 
 def test_a_beginning_that_waits_already_is_noted_once() -> None:
     policy = save_policy(max_boundary_bytes=1000)
     for last in range(3):
-        policy.note_boundaries([*[1] * 20, last], 10, HIT)
+        policy.note_boundaries([*[1] * 20, last], [10])
     assert policy.boundary_bytes == 40
 
 
@@ -62,9 +61,9 @@ class BusyWriter:
 
 
 def test_whoever_waits_for_the_disk_holds_no_state_of_its_own() -> None:
-    store, writer = FakeStore(can_cut=True, dice=None), BusyWriter()
+    store, writer = FakeStore(dice=None), BusyWriter()
     tier = DiskCacheTier(Disk(cast(DiskStore, store), cast(DiskWriter, writer)))
-    saves = [tier.save([1] * 20, bytearray(10_000), "boundary") for _ in range(3)]
+    saves = [tier.save([1] * 20, snapshot_of([1] * 20), "boundary") for _ in range(3)]
     assert tier.has_pending
     for save in saves:
         assert save is not None

@@ -117,6 +117,14 @@ def load(context: Context, pieces: list[StateParts], n_tokens: int, seq_id: int 
     return context.load_parts(seq_id, n_tokens, rows, window_rows, recurrent)
 
 
+def test_the_layout_is_that_of_the_architecture(model: Model, context: Context) -> None:
+    layout = context.layout
+    assert layout is not None
+    assert layout.has_recurrent == model.is_recurrent
+    assert bool(layout.window_token_bytes) == bool(model.n_swa)
+    assert layout.whole[0].has_ext == model.description.startswith("qwen35")
+
+
 def test_what_is_joined_goes_on_as_if_it_had_never_left(
     context: Context, tokens: list[int]
 ) -> None:

@@ -208,6 +208,17 @@ def test_bytes_that_are_no_record_are_none(data: bytes) -> None:
     assert from_bytes(data, []) is None
 
 
+@given(st.text(min_size=1, max_size=9), st.integers(0, 3), st.integers(0, 40))
+def test_a_record_of_a_cut_answer_fits_tokens_that_were_decoded_behind_it(
+    answer: str, n_prompt: int, n_beyond: int
+) -> None:
+    tokens = [*range(n_prompt), *map(ord, answer)]
+    kept = GeneratedTurn("prompt", tokens, answer, "", (1,) * len(answer))
+    entry = [*tokens, *range(n_beyond)]
+    assert from_bytes(to_bytes(kept, len(entry)), entry) == kept
+    assert from_bytes(to_bytes(kept, len(entry)), [*entry, 1]) is None
+
+
 RECORD: dict[str, Any] = {"prompt": b"p", "answer": b"a", "end": b"", "n_tokens": 1, "rest": []}
 
 
@@ -219,6 +230,13 @@ WRONG: list[dict[str, Any]] = [
     {"n_tokens": True},
     {"n_tokens": 1.5},
     {"more": 1},
+    {"lengths": [2]},
+    {"lengths": [-1, 2]},
+    {"lengths": [0, 1]},
+    {"lengths": [2**31]},
+    {"n_beyond": -1},
+    {"n_beyond": 2},
+    {"n_beyond": 1, "rest": [1]},
 ]
 
 
@@ -226,6 +244,11 @@ WRONG: list[dict[str, Any]] = [
 def test_a_record_with_a_wrong_field_is_none(wrong: dict[str, Any]) -> None:
     assert from_bytes(msgspec.msgpack.encode(RECORD), [1]) is not None
     assert from_bytes(msgspec.msgpack.encode({**RECORD, **wrong}), [1]) is None
+
+
+def test_a_record_without_lengths_is_that_of_a_whole_answer() -> None:
+    found = from_bytes(msgspec.msgpack.encode(RECORD), [1])
+    assert found == GeneratedTurn("p", [1], "a", "")
 
 
 def test_a_record_that_was_cut_or_goes_on_or_nests_is_none() -> None:

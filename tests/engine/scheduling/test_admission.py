@@ -70,15 +70,16 @@ def test_a_prompt_that_is_known_as_a_whole_needs_no_step() -> None:
     assert end.usage.cached_tokens == 40
 
 
-@pytest.mark.parametrize(("can_cut", "window"), [(False, 0), (True, 8)])
+@pytest.mark.parametrize(("can_cut", "n_window"), [(False, 0), (True, 8)])
 def test_a_model_whose_states_cannot_be_cut_is_saved_where_its_instructions_end(
-    can_cut: bool, window: int
+    can_cut: bool, n_window: int
 ) -> None:
-    engine = Engine([], can_cut=can_cut, window=window)
+    engine = Engine([], can_cut=can_cut, n_window=n_window)
     (request,) = admitted(engine, generate("a", [1] * 40))
-    assert request.checkpoint == request.n_system == 20
+    assert request.n_system == 20
+    assert request.checkpoints == {20: False, 39: False}, "and where the prompt ends"
     (other,) = admitted(Engine([]), generate("a", [1] * 40))
-    assert other.checkpoint == 0
+    assert not other.checkpoints
 
 
 def test_a_request_for_an_explanation_gets_one_with_its_start() -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from app.base.json_types import as_json
+from app.chat.parsing.reasoning import ReasoningParser
+from app.chat.parsing.reasoning_tags import ReasoningTags
 from app.chat.tool_formats.hermes import HermesParser
 from app.engine.decode.answer import Answer
+from app.engine.prompt.history import AnswersKept, History
 from app.errors import EnvironmentFailure
 from app.protocol import Cancel, Chosen, Command, Finished, Prefill, TextDelta
 from tests.engine.fake_disk import fake_disk
@@ -132,6 +136,32 @@ def test_the_tokens_of_an_answer_are_remembered_for_the_next_prompt() -> None:
     assert spliced.rest == ""
 
 
+@pytest.mark.parametrize("n_before", [0, 1, 4])
+def test_an_answer_is_remembered_up_to_its_stop_string(n_before: int) -> None:
+    prompt, seed = endless(5, 9)
+    whole = Engine([[generate("a", prompt, 9, seed=seed)]]).run().text("a")
+    stop = whole[n_before : n_before + 3]
+    command = msgspec.structs.replace(generate("a", prompt, 9, seed=seed), stop=[stop])
+    engine = Engine([[command]]).run()
+    (end,) = engine.finished("a")
+    assert (end.reason, end.stop_string) == ("stop", stop)
+    text = engine.text("a")
+    assert len(text) <= n_before
+    spliced = engine.prompts.turns.splice(shown(prompt) + text + "!")
+    assert (spliced is not None) == bool(text)
+    if spliced is not None:
+        assert (shown(spliced.tokens), spliced.rest) == (shown(prompt) + text, "!")
+
+
+def test_an_answer_that_ends_with_its_grammar_is_remembered_as_a_whole() -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    engine.completion.finish(request, "stop")
+    spliced = engine.prompts.turns.splice(shown(request.tokens) + "!")
+    assert spliced is None, "no end of a turn follows"
+
+
 def test_a_cancelled_answer_is_not_remembered() -> None:
     prompt, seed = endless(5, 30)
     script: list[list[Command]] = [
@@ -143,6 +173,44 @@ def test_a_cancelled_answer_is_not_remembered() -> None:
     engine = Engine(script).run()
     assert engine.finished("a") == []
     assert len(engine.prompts.turns) == 0
+
+
+THOUGHT = "<think>Hm.</think>So."
+
+
+@pytest.mark.parametrize(
+    ("text", "n_kept"), [("So.", None), (THOUGHT, 5), (CALL, None), (BROKEN, None), ("So$", 4)]
+)
+def test_a_sequence_tells_what_of_it_later_prompts_keep(text: str, n_kept: int | None) -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    slot = request.slot
+    assert slot is not None
+    n_history = 4 if n_kept == 4 else 0
+    answers = AnswersKept(thoughts=False, thoughts_of_calls=False)
+    request.history = History(request.n_prompt, n_history, answers)
+    parser = ReasoningParser(HermesParser(), ReasoningTags("<think>", "</think>"), is_open=False)
+    request.answer = Answer("a", ("$",), parser)
+    list(request.answer.feed(text.encode()))
+    engine.completion.finish(request, "stop")
+    assert slot.n_kept == n_kept
+
+
+def test_what_came_of_a_cancelled_answer_does_not_come_back() -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    slot = request.slot
+    assert slot is not None
+    request.history = History(request.n_prompt, 3)
+    engine.completion.retire(request)
+    assert slot.n_kept == 3
+
+
+def test_later_prompts_begin_with_all_of_a_prefill() -> None:
+    engine = running(Engine([]), prefill("a", [1] * 20), n_steps=2)
+    assert [slot.n_kept for slot in engine.pool.slots if slot.tokens] == [None]
 
 
 def test_tokens_are_posted_once() -> None:

@@ -15,8 +15,10 @@ from tests.engine.fake_llama import solo
 
 KINDS: dict[str, dict[str, Any]] = {
     "can be cut": {},
-    "slides a window": {"window": 8},
+    "slides a window": {"n_window": 8},
     "is recurrent": {"can_cut": False},
+    "is both": {"can_cut": False, "n_window": 8},
+    "is kept as a whole": {"can_cut": False, "is_whole": True},
 }
 
 
@@ -37,13 +39,13 @@ def cached_of(
     return [engine.finished(each.request_id)[0].usage.cached_tokens for each in commands]
 
 
-def store_of(kind: str) -> FakeStore:
-    return FakeStore(can_cut=kind == "can be cut", dice=None)
+def store_of() -> FakeStore:
+    return FakeStore(dice=None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("parallel", [1, 4])
-@pytest.mark.parametrize(("idle_bytes", "has_disk"), [(2000, False), (2000, True), (0, True)])
+@pytest.mark.parametrize(("idle_bytes", "has_disk"), [(20_000, False), (20_000, True), (0, True)])
 def test_conversations_in_turn_and_edited_ones_find_at_least_their_head(
     kind: str, parallel: int, idle_bytes: int, has_disk: bool
 ) -> None:
@@ -63,16 +65,16 @@ def test_conversations_in_turn_and_edited_ones_find_at_least_their_head(
             ("first again", first),
         ]
     ]
-    store = store_of(kind) if has_disk else None
+    store = store_of() if has_disk else None
     cold, *found = cached_of(kind, store, *commands, parallel=parallel, idle_bytes=idle_bytes)
     assert cold == 0
     assert min(found) >= len(head), found
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("idle_bytes", [0, 2000])
+@pytest.mark.parametrize("idle_bytes", [0, 20_000])
 def test_eight_conversations_on_the_disk_do_not_hide_their_head(kind: str, idle_bytes: int) -> None:
-    head, store = [1, 2, 3] * 10, store_of(kind)
+    head, store = [1, 2, 3] * 10, store_of()
     before = [generate(str(number), [*head, number, *[9] * 29]) for number in range(2, 10)]
     _, *found = cached_of(kind, store, *before, idle_bytes=idle_bytes)
     assert min(found) >= len(head)
@@ -83,9 +85,9 @@ def test_eight_conversations_on_the_disk_do_not_hide_their_head(kind: str, idle_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("idle_bytes", [0, 2000])
+@pytest.mark.parametrize("idle_bytes", [0, 20_000])
 def test_all_chats_after_a_prefill_find_it(kind: str, idle_bytes: int) -> None:
     head = [1, 2, 3] * 10
     chats = [generate(str(number), [*head, number, *[4] * 9]) for number in range(2, 5)]
-    _, *found = cached_of(kind, store_of(kind), prefill("p", head), *chats, idle_bytes=idle_bytes)
+    _, *found = cached_of(kind, store_of(), prefill("p", head), *chats, idle_bytes=idle_bytes)
     assert min(found) >= len(head), found

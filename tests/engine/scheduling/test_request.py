@@ -51,6 +51,25 @@ def test_a_paused_prompt_to_be_kept_ready_starts_again() -> None:
     assert request(10, max_new=0, n_past=0).n_prefill == 10
 
 
+def test_a_part_of_the_prompt_or_all_of_it_is_prefilled() -> None:
+    half = request(10, max_new=5, n_past=5)
+    assert [half.has_prefilled(n_tokens) for n_tokens in (5, 6, 0)] == [True, False, False]
+    assert request(10, max_new=5, n_past=9).has_prefilled(0)
+
+
+def test_a_checkpoint_is_made_where_it_is_wanted_and_none_is_ahead() -> None:
+    half = request(10, max_new=5, n_past=5)
+    assert half.checkpoint_within(5) == half.checkpoint_within(4) == 0
+    assert half.checkpoint_within(8) == 8
+    assert half.checkpoint_within(7) == 7
+    assert half.checkpoint_within(9) == 8
+    assert list(half.checkpoints) == [7, 8]
+    assert half.up_to_limit(100) == 2
+    half.n_past = 8
+    assert half.checkpoint_within(9) == 9
+    assert half.up_to_limit(100) == 1
+
+
 def test_usage_counts_prompt_cached_and_generated_tokens() -> None:
     done = request(10, max_new=5, n_past=13, generated=3)
     done.n_cached = 4

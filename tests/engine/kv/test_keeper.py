@@ -1,0 +1,105 @@
+"""What is kept of sequences: in memory once, on the disk what it lacks, heads as heads."""
+
+from __future__ import annotations
+
+from app.engine.kv.keeper import Keeper
+from app.promptcache import pack
+from tests.engine.kv.snapshots import snapshot_of
+from tests.engine.kv.test_kv_cache import Bench
+
+A, B = [1] * 40, [2] * 40
+
+
+def keeper_of(bench: Bench) -> Keeper:
+    return bench.kv_cache.keeper
+
+
+def test_what_memory_restores_is_saved() -> None:
+    bench = Bench()
+    bench.run(A)
+    assert not keeper_of(bench).is_restorable(A)
+    bench.save_idle()
+    assert keeper_of(bench).is_restorable(A)
+    assert keeper_of(bench).is_restorable(A[:20])
+    assert not keeper_of(bench).is_restorable([*A, 1])
+
+
+def test_a_conversation_waits_for_the_disk_once_where_it_ended_last() -> None:
+    bench = Bench(n_sequences=1)
+    for tokens in (A, [*A, *B]):
+        bench.run(tokens)
+        bench.save_idle()
+    assert [end.tokens.tolist() for end in keeper_of(bench).ends] == [[*A, *B]]
+
+
+def test_the_disk_gets_what_it_lacks() -> None:
+    bench = Bench()
+    bench.put_on_disk(A)
+    bench.run([*A, *B])
+    bench.save_idle()
+    snapshot = keeper_of(bench).snapshot([*A, *B])
+    assert snapshot is not None
+    assert (snapshot.start, snapshot.n_tokens) == (32, 80)
+    assert list(snapshot.rows) == [*A, *B][32:]
+
+
+def test_a_snapshot_is_of_exactly_the_tokens() -> None:
+    bench = Bench(n_sequences=1)
+    bench.run(A)
+    for is_in_memory in (False, True):
+        if is_in_memory:
+            bench.save_idle()
+            bench.run(B)
+        for n_tokens in (len(A), 25):
+            snapshot = keeper_of(bench).snapshot(A[:n_tokens])
+            assert snapshot is not None
+            assert list(snapshot.rows) == A[:n_tokens]
+        assert keeper_of(bench).snapshot([9] * 20) is None
+
+
+def test_a_snapshot_with_a_state_is_that_of_a_whole_sequence() -> None:
+    bench = Bench(can_cut=False)
+    bench.run(A)
+    whole = keeper_of(bench).snapshot(A)
+    assert whole is not None
+    assert whole.state == bytes(A)
+    assert keeper_of(bench).snapshot(A[:20]) is None
+
+
+def test_a_snapshot_is_refused_where_the_window_is_gone() -> None:
+    bench = Bench(n_sequences=1, n_window=20)
+    bench.run([*A, *B])
+    snapshot = keeper_of(bench).snapshot(A)
+    assert snapshot is None or snapshot.window_start == len(A), "no window rows, or nothing"
+
+
+def test_tokens_that_are_on_the_disk_are_not_written_again() -> None:
+    bench = Bench()
+    bench.put_on_disk(A)
+    assert keeper_of(bench).is_on_disk(A)
+    save = keeper_of(bench).write(A, "turn")
+    assert save is not None
+    assert save.job is None
+    assert save.is_there
+    assert len(bench.on_disk.blocks) == 1
+
+
+def test_window_rows_that_the_disk_lacks_are_written_where_a_prompt_ends() -> None:
+    bench = Bench(n_sequences=1, n_window=20)
+    bench.run(A)
+    bench.save_idle()
+    bench.on_disk.put([*A, *B], snapshot_of([*A, *B], n_window=20))
+    assert not keeper_of(bench).is_on_disk(A)
+    keeper_of(bench).write(A, "boundary")
+    assert keeper_of(bench).is_on_disk(A)
+
+
+def test_what_leaves_memory_is_written_ends_before_beginnings() -> None:
+    bench = Bench(n_sequences=1, memory_bytes=900, can_cut=False)
+    bench.run(A)
+    bench.save_idle()
+    assert pack(A) in [state.packed for state in bench.kv_cache.store.states()]
+    bench.run(B)
+    bench.save_idle()
+    assert bench.on_disk.has_state(A)
+    assert bench.on_disk.n_covered(A) == len(A)
