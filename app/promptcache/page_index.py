@@ -180,7 +180,8 @@ class PageIndex:
             return None
         best: tuple[int, str] | None = None
         for block_id in islice(reversed(ids), _MAX_CANDIDATES):
-            first = max(self._traces[block_id].window_start, position)
+            window_start = self._traces[block_id].window_start
+            first = min(max(window_start, position), position + PAGE_TOKENS)
             if best is None or first < best[0]:
                 best = first, block_id
             if first == position:

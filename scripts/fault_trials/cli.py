@@ -13,6 +13,7 @@ from scripts.fault_trials.kills import hang_engine, kill_engine
 from scripts.fault_trials.openapi import openapi
 from scripts.fault_trials.overload import overload
 from scripts.fault_trials.raw import raw
+from scripts.fault_trials.saves import saves
 from scripts.fault_trials.soak import soak
 from scripts.fault_trials.tally import HEAD, Tally
 
@@ -35,6 +36,7 @@ TRIALS: dict[str, tuple[str, int, Callable[..., list[Tally]]]] = {
     "raw": ("send bytes that are no proper HTTP", 10_000, raw),
     "bodies": ("send JSON that no client would send", 10_000, bodies),
     "cache": ("damage files of the prompt cache", 2000, cache),
+    "saves": ("kill a process that writes to the prompt cache", 200, saves),
     "openapi": ("send requests made from /openapi.json", 2000, openapi),
     "overload": ("ask for more than can be given", 10, overload),
     "soak": ("do everything at once, for long", 60, soak),

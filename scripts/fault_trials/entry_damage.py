@@ -48,21 +48,30 @@ def _damage(data: bytearray, rng: random.Random) -> None:
 
 
 def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
-    """Damage the state in an entry and make the checksums fit."""
-    metadata, state = read_entry(path, fingerprint, Files())
+    """Damage the rows or the state in an entry and make the checksums fit.
+
+    The rows keep their size: whoever restores them knows it.
+    """
+    metadata, body = read_entry(path, fingerprint, Files())
+    rows, window_rows, state = map(bytearray, body.parts)
+    part = rows if metadata.header.kind == "block" else state
     draw = rng.random()
-    if draw < 0.4:
-        put_number(state, rng, rng.randrange(0, 64, 4), 4)
-    elif draw < 0.6:
-        flip_bits(state, rng, 0, len(state), most=1000)
-    elif draw < 0.8:
-        del state[rng.randrange(1, len(state)) :]
+    if draw < 0.4 and len(part) >= 64:
+        put_number(part, rng, rng.randrange(0, 64, 4), 4)
+    elif draw < 0.6 and part:
+        flip_bits(part, rng, 0, len(part), most=1000)
+    elif draw < 0.8 and part is state and len(part) > 1:
+        del part[rng.randrange(1, len(part)) :]
     else:
-        state[:] = rng.randbytes(len(state))
+        part[:] = rng.randbytes(len(part))
     header = msgspec.structs.replace(
-        metadata.header, n_state_bytes=len(state), state_sha256=hashlib.sha256(state).digest()
+        metadata.header,
+        n_state_bytes=len(state),
+        rows_sha256=hashlib.sha256(rows).digest(),
+        state_sha256=hashlib.sha256(state).digest(),
     )
-    path.write_bytes(encode_front(header) + metadata.tokens + metadata.extra + state)
+    parts = (metadata.tokens, metadata.extra, rows, window_rows, state)
+    path.write_bytes(encode_front(header) + b"".join(parts))
 
 
 def damage_file(path: Path, others: Sequence[Path], rng: random.Random) -> None:

@@ -1,6 +1,7 @@
 """The store: what is kept is found by its longest prefix, and nothing bad is ever given out.
 
-Covers `app.promptcache.entries`, `app.promptcache.folder_scan` and `app.promptcache.model_folder`.
+Covers `app.promptcache.state_store`, `app.promptcache.folder_scan` and
+`app.promptcache.model_folder`.
 """
 
 from __future__ import annotations

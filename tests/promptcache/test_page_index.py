@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 import pytest
@@ -140,3 +141,70 @@ def test_what_belongs_to_tokens_is_found_where_they_lead_a_prompt() -> None:
     assert list(index.prefixes_of(pack(TOKENS))) == ["70", "64", "32", "5"]
     assert list(index.prefixes_of(pack([7] * 41))) == ["other"]
     assert list(index.prefixes_of(pack(TOKENS[:4]))) == []
+
+
+# ---------------------------------------------------------------- window rows
+
+
+def test_of_several_blocks_the_one_with_window_rows_gives_the_page() -> None:
+    index = PageIndex()
+    index.add("has", pack(TOKENS[:70]), 0, 0)
+    index.add("lacks", pack(TOKENS), 0, 90)
+
+    assert follow(pack(TOKENS), [index]) == [Link(0, "has", 0, 64), Link(0, "lacks", 64, 100)]
+    assert follow(pack(TOKENS[:67]), [index]) == [Link(0, "has", 0, 67)]
+    index.refresh("lacks")
+    assert follow(pack(TOKENS[:67]), [index]) == [Link(0, "has", 0, 67)]
+
+
+def test_an_index_with_window_rows_goes_before_one_without() -> None:
+    memory, disk = PageIndex(), PageIndex()
+    memory.add("m", pack(TOKENS), 0, 96)
+    disk.add("d", pack(TOKENS[:64]), 0, 32)
+
+    assert follow(pack(TOKENS[:64]), [memory, disk]) == [Link(0, "m", 0, 32), Link(1, "d", 32, 64)]
+
+
+# ---------------------------------------------------------------- work
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return the pages that are hashed from now on."""
+    pages: list[bytes] = []
+
+    def count(data: bytes, digest_size: int) -> object:
+        pages.append(data)
+        return hashlib.blake2b(data, digest_size=digest_size)
+
+    monkeypatch.setattr("app.promptcache.page_index.blake2b", count)
+    return pages
+
+
+def test_the_work_of_a_look_up_does_not_grow_with_the_blocks(hashed: list[bytes]) -> None:
+    prompt = list(range(4000))
+    work = []
+    for n_conversations in (1, 40):
+        index = PageIndex()
+        for conversation in range(n_conversations):
+            tokens = prompt[:500] + [conversation * 10_000 + at for at in range(3500)]
+            for end in range(500, 4000, 70):
+                index.add(f"{conversation}/{end}", pack(tokens[:end]), (end - 70) // 32 * 32)
+        hashed.clear()
+        follow(pack(prompt), [index])
+        work.append(len(hashed))
+    assert work[0] == work[1] <= len(prompt) // PAGE_TOKENS
+
+
+def test_a_block_that_goes_on_from_the_latest_one_is_hashed_from_there_on(
+    hashed: list[bytes],
+) -> None:
+    tokens = list(range(4000))
+    index = PageIndex()
+    for end in range(500, 4000, 70):
+        index.add(str(end), pack(tokens[:end]), 0 if end == 500 else (end - 70) // 32 * 32)
+    assert len(hashed) == 3930 // PAGE_TOKENS
+    for end in reversed(range(500, 4000, 70)):
+        index.add(str(end), pack(tokens[:end]), 0 if end == 500 else (end - 70) // 32 * 32)
+    assert len(hashed) == 3930 // PAGE_TOKENS
+    assert follow(pack(tokens), [index])[-1].end == 3930

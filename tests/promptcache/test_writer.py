@@ -13,7 +13,7 @@ from app.promptcache import DiskWriter, WriteJob
 from app.promptcache.entry_header import Role
 from app.promptcache.snapshot import Snapshot
 from app.promptcache.writer import MAX_PAUSE_S
-from tests.promptcache.stores import Bench, Notices, is_kept, put, whole, words
+from tests.promptcache.stores import Bench, Notices, is_kept, put, snapshot_of, whole, words
 
 FIRST = words(0)
 
@@ -67,9 +67,9 @@ class Desk:
             )
         )
 
-    def hold(self) -> None:
+    def hold(self, tokens: list[int] = FIRST) -> None:
         """Have the thread busy with an entry, so that what is submitted waits."""
-        assert self.submit(FIRST)
+        assert self.submit(tokens)
         assert self.store.began.acquire(timeout=10)
 
     def finish(self) -> list[list[int]]:
@@ -108,6 +108,69 @@ def test_a_turn_that_waits_gives_way_to_the_one_that_goes_on() -> None:
         each.submit(words(2))
         each.submit(words(1, 100))
         assert each.finish() == [words(1, 20), words(1, 30), words(2), words(1, 100)]
+
+
+def job(
+    tokens: list[int],
+    start: int,
+    *,
+    state: bytes | None = None,
+    drops_older: bool = False,
+    window_start: int | None = None,
+) -> WriteJob:
+    snapshot = snapshot_of(tokens, start, state=state, window_start=window_start)
+    return WriteJob(tokens=tokens, snapshot=snapshot, drops_older=drops_older)
+
+
+LONGER = [*FIRST, *words(1, 40)]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer", "is_dropped"),
+    [
+        (job(FIRST, 0), job(LONGER, 0), True),
+        (job(FIRST, 32), job(LONGER, 0), True),
+        (job(FIRST, 32), job(LONGER, 32), True),
+        (job(FIRST, 0), job(LONGER, 32), False),
+        (job(FIRST, 64), job(LONGER, 64), True),
+        (job(FIRST, 0, state=b"s"), job(LONGER, 0, state=b"t"), False),
+        (job(FIRST, 0, state=b"s"), job(LONGER, 0, state=b"t", drops_older=True), True),
+        (job(FIRST, 0, state=b"s"), job(LONGER, 32, state=b"t", drops_older=True), False),
+        (job(FIRST, 64, state=b"s"), job(LONGER, 64, state=b"t", drops_older=True), True),
+        (job(FIRST, 0), job(FIRST, 0, state=b"s"), True),
+        (job(FIRST, 32), job(FIRST, 0), True),
+        (job(FIRST, 0), job([1, *LONGER], 0), False),
+    ],
+)
+def test_a_turn_gives_way_only_to_one_that_brings_all_of_its_rows(
+    older: WriteJob, newer: WriteJob, is_dropped: bool
+) -> None:
+    with desk() as each:
+        each.hold(words(9))
+        assert each.writer.submit(older)
+        assert each.writer.submit(newer)
+        assert each.writer.pending == (2 if is_dropped else 3)
+        expected = [newer.tokens] if is_dropped else [older.tokens, newer.tokens]
+        assert each.finish() == expected
+
+
+def test_what_brings_less_than_one_that_waits_for_the_same_tokens_is_not_needed() -> None:
+    with desk() as each:
+        each.hold(words(9))
+        assert each.writer.submit(job(LONGER, 0, state=b"s", window_start=50))
+        for same in (job(LONGER, 32), job(LONGER, 0, window_start=60), job(LONGER, 104)):
+            assert each.writer.submit(same)
+        assert each.writer.pending == 2
+        assert each.writer.submit(job(LONGER, 0, window_start=40))
+        assert each.finish() == [LONGER, LONGER]
+
+
+def test_a_job_is_named_without_its_bytes() -> None:
+    full = job(LONGER, 32, state=b"state", window_start=60)
+    assert full.n_bytes == 72 * 40 + 44 * 24 + 5
+    bare = full.without_bytes()
+    assert bare.n_bytes == 0
+    assert bare.is_same(full)
 
 
 def test_the_same_entry_does_not_wait_twice() -> None:

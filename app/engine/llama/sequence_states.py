@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from app.engine.llama.attention_part import Bytes
 from app.engine.llama.bindings import lib
-from app.engine.llama.state_layout import STATE_HEAD, Buffer, StateLayout, StateParts
+from app.engine.llama.state_layout import (
+    STATE_HEAD,
+    Buffer,
+    StateLayout,
+    StateParts,
+    recurrent_end,
+)
 
 
 class SequenceStates:
@@ -61,20 +68,26 @@ class SequenceStates:
         """
         if self.layout is None or not 0 <= start < end:
             return None
-        wants_recurrent = with_recurrent and self.layout.has_recurrent
         self.clear(spare)
         try:
             self.copy_range(seq_id, spare, start, end)
             state = self.read_state(spare)
             if state is None:
                 return None
-            parts = self.layout.split(state, with_recurrent=wants_recurrent)
+            parts = self.layout.split(state, with_recurrent=False)
         except (ValueError, MemoryError):
             return None
         finally:
             self.clear(spare)
-        is_lost = wants_recurrent and not parts.recurrent
-        return None if is_lost or (parts.start, parts.n_tokens) != (start, end) else parts
+        if (parts.start, parts.n_tokens) != (start, end):
+            return None
+        if not with_recurrent or not self.layout.has_recurrent:
+            return parts
+        # A copy of a sequence that was rolled back does not have its state, but that before it.
+        recurrent = self.save_recurrent(seq_id)
+        if recurrent is None or recurrent_end(np.frombuffer(recurrent, np.uint8)) != end:
+            return None
+        return replace(parts, recurrent=recurrent)
 
     def save_recurrent(self, seq_id: int) -> bytes | None:
         """Return the recurrent layers' state of a sequence.

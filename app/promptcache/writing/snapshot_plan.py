@@ -104,7 +104,7 @@ def _are_held(packed: bytes, snapshot: Snapshot, blocks: PageIndex) -> Iterator[
     for following in page_names(packed):
         found = blocks.holder(following, position)
         end = position + PAGE_TOKENS
-        yield found is not None and min(found[0], end) <= max(position, snapshot.window_start)
+        yield found is not None and found[0] <= max(position, snapshot.window_start)
         name, position = following, end
     if rest := packed[position * TOKEN_BYTES :]:
         longest = blocks.longest_after(name, position, rest)

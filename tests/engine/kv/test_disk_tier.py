@@ -55,13 +55,13 @@ def test_what_was_saved_is_found_and_read() -> None:
 
 
 def test_a_state_is_there_only_with_its_rows() -> None:
-    disk, store = fake_disk()
-    tier = DiskCacheTier(disk, shape_of(can_cut=False))
-    save = tier.save(TOKENS, snapshot_of(TOKENS), "turn")
-    assert save is not None
-    assert not save.is_there
-    store.put(TOKENS, snapshot_of(TOKENS, len(TOKENS), with_state=True))
-    assert save.is_there
+    tier = DiskCacheTier(fake_disk()[0], shape_of(can_cut=False))
+    without = tier.save(TOKENS, snapshot_of(TOKENS), "turn")
+    assert without is not None
+    assert not without.is_there
+    whole = tier.save(TOKENS, snapshot_of(TOKENS, len(TOKENS), with_state=True), "turn")
+    assert whole is not None
+    assert whole.is_there
     assert [found.n_tokens for found in tier.states([*TOKENS, 1])] == [20]
 
 

@@ -1,4 +1,7 @@
-"""A disk that is full, read-only or away: said once, tried again, and reading goes on."""
+"""A disk that is full, read-only or away: said once, tried again, and reading goes on.
+
+Covers `app.promptcache.writing.write_errors`.
+"""
 
 from __future__ import annotations
 
