@@ -171,12 +171,11 @@ class PromptBuilder:
         if not tokens:
             raise TemplateRefused("The chat template wrote an empty prompt", param="messages")
         self._check_room(tokens, param="messages")
-        n_system = (
-            len(tokens) if is_system else self._system_prefixes.length(conversation, tokens, began)
-        )
         self._dates.keep(conversation.messages, began)
-        prompt = Prompt(tokens, text, n_system, conversation)
-        return prompt if is_system else self._with_history(prompt, began)
+        if is_system:
+            return Prompt(tokens, text, len(tokens), conversation)
+        n_system = self._system_prefixes.length(conversation, tokens, began)
+        return self._with_history(Prompt(tokens, text, n_system, conversation), began)
 
     def _with_history(self, prompt: Prompt, began: datetime.datetime) -> Prompt:
         """Return a prompt with its places, and with what later prompts keep of it."""
@@ -186,8 +185,7 @@ class PromptBuilder:
             return replace(prompt, history=History(len(tokens), 0, answers))
         found = find(self._write, conversation, tokens, prompt.n_system, began)
         if found.later and not conversation.is_continued:
-            closing = self.closing_of_thoughts
-            text = goes_on(prompt.text, found.later, ANSWER, closing=closing)
+            text = goes_on(prompt.text, found.later, ANSWER, closing=self.closing_of_thoughts)
             answers = replace(answers, text=text)
         history = History(len(tokens), found.n_history, answers)
         return replace(prompt, places=found.places, history=history)
@@ -348,5 +346,4 @@ class PromptBuilder:
 
 def _is_asking(conversation: Conversation) -> bool:
     """Return whether a prompt ends after these messages, and no further one is expected."""
-    is_continued = conversation.is_continued
-    return is_continued or conversation.messages[-1].get("role") in _ASKING_ROLES
+    return conversation.is_continued or conversation.messages[-1].get("role") in _ASKING_ROLES

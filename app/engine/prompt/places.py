@@ -109,7 +109,7 @@ def spread(n_tokens: int, n_system: int, *, question: int, n_history: int) -> tu
         question: what it shares with prompts that have another last message of the user.
         n_history: what it shares with that of the next turn; saved however near others are.
     """
-    kept = max(n_system, min(n_history, n_tokens - 2))
+    kept = max(n_system, min(n_history, n_tokens - 1))
     is_apart = abs(question - kept) >= MIN_APART
     is_inside = n_system + MIN_APART <= question < n_tokens - 1
     places = {kept, question} if is_apart and is_inside else {kept}

@@ -84,10 +84,10 @@ def test_after_results_the_history_ends_where_thoughts_will_be_left_out() -> Non
     assert text(kept, kept.history.n_history).endswith("that.$<|assistant|><think>")
 
 
-def test_where_all_of_a_prompt_is_kept_the_place_is_before_its_last_tokens() -> None:
+def test_where_all_of_a_prompt_is_kept_the_place_is_before_its_last_token() -> None:
     prompt = finder(None).build(generate(SYSTEM, user(QUESTION)))
     assert prompt.history.n_history == len(prompt.tokens)
-    assert prompt.places == (len(prompt.tokens) - 2,)
+    assert prompt.places == (len(prompt.tokens) - 1,)
 
 
 def test_a_prefill_has_the_places_of_its_prompt() -> None:
@@ -141,7 +141,7 @@ def test_finding_places_costs_two_renderings(
 
 def test_places_are_apart_but_for_that_of_the_history() -> None:
     assert spread(100, 20, question=50, n_history=90) == (50, 90)
-    assert spread(100, 20, question=50, n_history=100) == (50, 98)
+    assert spread(100, 20, question=50, n_history=100) == (50, 99)
     assert spread(100, 20, question=20 + MIN_APART - 1, n_history=90) == (90,)
     assert spread(100, 20, question=90 - MIN_APART + 1, n_history=90) == (90,)
     assert spread(100, 20, question=50, n_history=21) == (21, 50)

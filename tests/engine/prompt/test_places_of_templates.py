@@ -107,8 +107,8 @@ def check_places(case: Case, prompt: Prompt) -> None:
     assert sorted(set(prompt.places)) == list(prompt.places)
     last = max(at for at, each in enumerate(case.messages) if each["role"] == "user")
     for place in prompt.places:
-        assert prompt.n_system < place < len(tokens) - 1
-        for text in () if place == min(n_history, len(tokens) - 2) else ("Hi", "1.", "\u4f60"):
+        assert prompt.n_system < place < len(tokens)
+        for text in () if place == min(n_history, len(tokens) - 1) else ("Hi", "1.", "\u4f60"):
             other = case.build([*case.messages[:last], user(text)])
             assert other is not None
             assert other.tokens[:place] == tokens[:place]

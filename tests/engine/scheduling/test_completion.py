@@ -179,7 +179,7 @@ THOUGHT = "<think>Hm.</think>So."
 
 
 @pytest.mark.parametrize(
-    ("text", "n_kept"), [("So.", None), (THOUGHT, 5), (CALL, None), (BROKEN, None), ("So$", 4)]
+    ("text", "n_kept"), [("So.", None), (THOUGHT, 5), (CALL, None), (BROKEN, None)]
 )
 def test_a_sequence_tells_what_of_it_later_prompts_keep(text: str, n_kept: int | None) -> None:
     prompt, seed = endless(5, 9)
@@ -187,11 +187,25 @@ def test_a_sequence_tells_what_of_it_later_prompts_keep(text: str, n_kept: int |
     (request,) = engine.scheduler.running
     slot = request.slot
     assert slot is not None
-    n_history = 4 if n_kept == 4 else 0
-    answers = AnswersKept(thoughts=False, thoughts_of_calls=False)
-    request.history = History(request.n_prompt, n_history, answers)
+    request.history = History(5, 0, AnswersKept(thoughts=False, thoughts_of_calls=False))
     parser = ReasoningParser(HermesParser(), ReasoningTags("<think>", "</think>"), is_open=False)
-    request.answer = Answer("a", ("$",), parser)
+    request.answer = Answer("a", (), parser)
+    list(request.answer.feed(text.encode()))
+    engine.completion.finish(request, "stop")
+    assert slot.n_kept == n_kept
+
+
+@pytest.mark.parametrize(("n_history", "n_kept"), [(4, 4), (0, None)])
+def test_later_prompts_do_not_have_all_of_an_answer_that_a_stop_string_ended(
+    n_history: int, n_kept: int | None
+) -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    slot, text = request.slot, shown(request.tokens[5:])
+    assert slot is not None
+    request.history = History(5, n_history)
+    request.answer = Answer("a", (text[-1],), HermesParser())
     list(request.answer.feed(text.encode()))
     engine.completion.finish(request, "stop")
     assert slot.n_kept == n_kept
