@@ -109,6 +109,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         window = _are_rows(self.n_window_bytes, self.n_tokens - self.window_start)
         return fits and self.start < self.n_tokens and rows and window
 
+    def has_rows_of(self, row_bytes: tuple[int, int] | None) -> bool:
+        """Whether rows and window rows have these sizes; None: any, a state has none."""
+        if row_bytes is None or self.kind == "state":
+            return True
+        n_rows, n_window_rows = self.n_tokens - self.start, self.n_tokens - self.window_start
+        expected = (n_rows * row_bytes[0], n_window_rows * row_bytes[1])
+        return expected == (self.n_rows_bytes, self.n_window_bytes)
+
 
 def _are_rows(n_bytes: int, n_rows: int) -> bool:
     return n_bytes % n_rows == 0 if n_rows > 0 else n_rows == n_bytes == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.promptcache.entries import Entry, entry_of
 from app.promptcache.entry_file import MAX_FILE_BYTES, read_metadata
-from app.promptcache.entry_header import BadEntry
+from app.promptcache.entry_header import BadEntry, EntryMetadata
 from app.promptcache.files import Files
 from app.promptcache.folders import PINNED_SUFFIX, SUFFIX, TEMPORARY_SUFFIX, is_orphan
 
@@ -44,19 +44,37 @@ class ScanResult:
         return text.strip()
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What files have to be like.
+
+    Args:
+        fingerprint: names the model, its context parameters and the llama.cpp build.
+        most_bytes: a larger file, unless it is pinned, is of no use.
+        row_bytes: sizes of a row and of a window row; None for any.
+    """
+
+    fingerprint: str
+    most_bytes: int = MAX_FILE_BYTES
+    row_bytes: tuple[int, int] | None = None
+
+    def check(self, metadata: EntryMetadata) -> None:
+        """Check what the format cannot know.
+
+        Raises:
+            BadEntry: the rows are of another size.
+        """
+        if not metadata.header.has_rows_of(self.row_bytes):
+            raise BadEntry("rows of another size")
+
+
 def scan(
-    folder: Path,
-    fingerprint: str,
-    files: Files,
-    now_s: float,
-    known: Collection[str] = (),
-    most_bytes: int = MAX_FILE_BYTES,
+    folder: Path, expected: Expected, files: Files, now_s: float, known: Collection[str] = ()
 ) -> ScanResult:
     """Look at all files of a model and remove those that are of no use.
 
     Args:
         known: names of files that need no look.
-        most_bytes: a larger file, unless it is pinned, is of no use.
 
     Raises:
         OSError: the folder cannot be read.
@@ -69,7 +87,7 @@ def scan(
                 files.try_remove(path)
             continue
         try:
-            entry = _entry(path, fingerprint, files, modified_s, most_bytes)
+            entry = _entry(path, expected, files, modified_s)
         except BadEntry as bad:
             _remove(path, bad.reason, files, result)
         except FileNotFoundError:  # removed meanwhile
@@ -101,9 +119,11 @@ def _unknown(folder: Path, known: Collection[str], names: set[str]) -> Iterator[
         yield Path(file.path), modified_s
 
 
-def _entry(path: Path, fingerprint: str, files: Files, modified_s: float, most_bytes: int) -> Entry:
+def _entry(path: Path, expected: Expected, files: Files, modified_s: float) -> Entry:
     is_pinned = path.name.endswith(PINNED_SUFFIX)
-    metadata = read_metadata(path, fingerprint, files, MAX_FILE_BYTES if is_pinned else most_bytes)
+    most_bytes = MAX_FILE_BYTES if is_pinned else expected.most_bytes
+    metadata = read_metadata(path, expected.fingerprint, files, most_bytes)
+    expected.check(metadata)
     entry = entry_of(metadata, is_pinned=is_pinned, used_s=modified_s)
     if entry.file_name != path.name:
         raise BadEntry("misnamed")

@@ -16,7 +16,7 @@ from app.promptcache.entries import PIN_FORM, Entry, EntryTable, metadata_id
 from app.promptcache.entry_file import read_entry, read_metadata
 from app.promptcache.entry_header import BadEntry, EntryBody, EntryMetadata
 from app.promptcache.files import Files
-from app.promptcache.folder_scan import TRANSIENT_ERRORS, ScanResult, scan
+from app.promptcache.folder_scan import TRANSIENT_ERRORS, Expected, ScanResult, scan
 from app.promptcache.folders import clear_folder, file_name
 from app.promptcache.page_index import follow
 
@@ -30,9 +30,8 @@ class ModelFolder:
 
     Args:
         folder: the model's folder.
-        fingerprint: entries with another one are removed.
+        expected: entries that are not so are removed.
         can_cut: whether a restored state may lose its end.
-        most_bytes: a larger file is of no use.
         notify: gets a level and a sentence.
         clock: seconds since the epoch.
         files: the system calls.
@@ -41,20 +40,18 @@ class ModelFolder:
     def __init__(
         self,
         folder: Path,
-        fingerprint: str,
+        expected: Expected,
         *,
         can_cut: bool,
-        most_bytes: int,
         notify: Callable[[str, str], None],
         clock: Callable[[], float],
         files: Files,
     ) -> None:
         self.folder = folder
-        self.fingerprint = fingerprint
+        self.expected = expected
         self.files = files
         self.lock = threading.RLock()
         self.table = EntryTable(can_cut=can_cut)
-        self.most_bytes = most_bytes
         self.generation = 0
         """Rises with each `clear`: writes that began before it are dropped."""
         self.n_bad = 0
@@ -97,9 +94,7 @@ class ModelFolder:
             is_settled = abs(time.time_ns() - changed_ns) > _TICK_NS
             self._seen_ns = changed_ns if is_settled else 0
             known = {entry.file_name for entry in self.table}
-            result = scan(
-                self.folder, self.fingerprint, self.files, self._clock(), known, self.most_bytes
-            )
+            result = scan(self.folder, self.expected, self.files, self._clock(), known)
             for entry in self.table:
                 if entry.file_name not in result.names:  # removed or renamed by another process
                     self.table.pop(entry.entry_id)
@@ -132,8 +127,8 @@ class ModelFolder:
         """Return an entry without its body; None where it is gone or bad."""
         path = self.path(entry)
         try:
-            metadata = read_metadata(path, self.fingerprint, self.files)
-            _check_same(entry, metadata)
+            metadata = read_metadata(path, self.expected.fingerprint, self.files)
+            self._check(entry, metadata)
         except (BadEntry, OSError) as error:
             self._discard(entry, path, error)
             return None
@@ -142,16 +137,22 @@ class ModelFolder:
     def read(self, entry: Entry) -> tuple[EntryMetadata, EntryBody] | None:
         """Return an entry and its body; None where it is gone or bad."""
         path = self.path(entry)
-        most_bytes = max(self.most_bytes, entry.n_bytes)
+        most_bytes = max(self.expected.most_bytes, entry.n_bytes)
         try:
-            metadata, body = read_entry(path, self.fingerprint, self.files, most_bytes)
-            _check_same(entry, metadata)
+            fingerprint = self.expected.fingerprint
+            metadata, body = read_entry(path, fingerprint, self.files, most_bytes)
+            self._check(entry, metadata)
         except MemoryError:
             return None
         except (BadEntry, OSError) as error:
             self._discard(entry, path, error)
             return None
         return metadata, body
+
+    def _check(self, entry: Entry, metadata: EntryMetadata) -> None:
+        self.expected.check(metadata)
+        if metadata_id(metadata) != entry.entry_id:
+            raise BadEntry("misnamed")
 
     def mark_used(self, entries: Sequence[Entry]) -> None:
         """Count a use of entries, ends before beginnings, so that none is older than what follows.
@@ -276,11 +277,6 @@ class ModelFolder:
             return clear_folder(self.folder.parent, self.folder.name)
         except OSError:
             return 0, 0
-
-
-def _check_same(entry: Entry, metadata: EntryMetadata) -> None:
-    if metadata_id(metadata) != entry.entry_id:
-        raise BadEntry("misnamed")
 
 
 def _ends_first(entry: Entry) -> tuple[int, bool]:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from app.promptcache.entries import PIN_FORM, Entry
 from app.promptcache.entries.prefix_index import BLOCK_TOKENS
 from app.promptcache.entry_header import EntryBody, EntryDraft, Role
 from app.promptcache.files import Files
+from app.promptcache.folder_scan import Expected
 from app.promptcache.folders import folder_name
 from app.promptcache.model_folder import ModelFolder
 from app.promptcache.records import (
@@ -55,6 +57,7 @@ class StateStore:
         min_tokens: a shorter shared prefix is no hit, a shorter list is not kept; at least
             `BLOCK_TOKENS`.
         max_block_bytes: rows that one block may have; it has one page at least.
+        row_bytes: sizes of a row and of a window row; blocks with others are bad. None for any.
         notify: gets a level (`info`, `warning`) and a sentence.
         clock: seconds since the epoch.
         files: the system calls.
@@ -71,6 +74,7 @@ class StateStore:
         can_cut: bool = True,
         min_tokens: int = BLOCK_TOKENS,
         max_block_bytes: int = MAX_BLOCK_BYTES,
+        row_bytes: tuple[int, int] | None = None,
         notify: Callable[[str, str], None],
         clock: Callable[[], float] = time.time,
         files: Files | None = None,
@@ -84,9 +88,8 @@ class StateStore:
         self._write_errors = WriteErrors(notify, clock)
         self._model_folder = ModelFolder(
             root / folder_name(model_folder),
-            fingerprint,
+            Expected(fingerprint, capacity_bytes, row_bytes),
             can_cut=can_cut,
-            most_bytes=capacity_bytes,
             notify=notify,
             clock=clock,
             files=files or Files(),
@@ -182,7 +185,7 @@ class StateStore:
             tokens=pack(tokens),
             body=EntryBody(state=state),
             extra=extra,
-            fingerprint=self._model_folder.fingerprint,
+            fingerprint=self._model_folder.expected.fingerprint,
             form=form,
             role="profile" if profile else role,
             profile=profile,
@@ -195,7 +198,9 @@ class StateStore:
     def set_capacity(self, capacity_bytes: int) -> None:
         """Change what the entries of all models may take, from the next write on."""
         self._room.capacity_bytes = capacity_bytes
-        self._model_folder.most_bytes = capacity_bytes
+        self._model_folder.expected = replace(
+            self._model_folder.expected, most_bytes=capacity_bytes
+        )
 
     def unpin_except(self, profiles: Mapping[str, Sequence[int] | None]) -> None:
         """Make the entries that are pinned for anything else ordinary ones.

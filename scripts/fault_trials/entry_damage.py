@@ -48,10 +48,7 @@ def _damage(data: bytearray, rng: random.Random) -> None:
 
 
 def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
-    """Damage the rows or the state in an entry and make the checksums fit.
-
-    The rows keep their size: whoever restores them knows it.
-    """
+    """Damage the rows or the state in an entry and make sizes and checksums fit."""
     metadata, body = read_entry(path, fingerprint, Files())
     rows, window_rows, state = map(bytearray, body.parts)
     part = rows if metadata.header.kind == "block" else state
@@ -62,10 +59,14 @@ def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
         flip_bits(part, rng, 0, len(part), most=1000)
     elif draw < 0.8 and part is state and len(part) > 1:
         del part[rng.randrange(1, len(part)) :]
+    elif draw < 0.8 and part is rows:
+        n_rows = metadata.header.n_tokens - metadata.header.start
+        del part[rng.randrange(1, len(part) // n_rows) * n_rows :]
     else:
         part[:] = rng.randbytes(len(part))
     header = msgspec.structs.replace(
         metadata.header,
+        n_rows_bytes=len(rows),
         n_state_bytes=len(state),
         rows_sha256=hashlib.sha256(rows).digest(),
         state_sha256=hashlib.sha256(state).digest(),

@@ -92,6 +92,7 @@ class Bench:
         can_cut: bool = True,
         min_tokens: int = 32,
         max_block_bytes: int = 16_000_000,
+        row_bytes: tuple[int, int] | None = None,
     ) -> DiskStore:
         return DiskStore(
             self.root,
@@ -102,6 +103,7 @@ class Bench:
             can_cut=can_cut,
             min_tokens=min_tokens,
             max_block_bytes=max_block_bytes,
+            row_bytes=row_bytes,
             notify=self.notices,
             clock=self.clock,
             files=self.files,

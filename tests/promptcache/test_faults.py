@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tracemalloc
@@ -16,7 +17,15 @@ import pytest
 
 from app.promptcache import DiskStore, Snapshot
 from app.promptcache.entry_header import LENGTH, MAGIC, PREAMBLE_BYTES
-from tests.promptcache.stores import Bench, keep, restored, snapshot_of, words
+from tests.promptcache.stores import (
+    TOKEN_ROW_BYTES,
+    WINDOW_ROW_BYTES,
+    Bench,
+    keep,
+    restored,
+    snapshot_of,
+    words,
+)
 
 HEAD = words(0, 64)
 TURN = [*HEAD, *words(1, 40)]
@@ -244,6 +253,34 @@ def test_what_is_no_regular_file_is_not_read(bench: Bench, victim: Any, thing: s
         path.rmdir()
     path.write_bytes(whole)
     assert check(bench.open()) == (104, [104, 64])
+
+
+@pytest.mark.parametrize("part", ["rows", "window"])
+def test_rows_of_another_size_are_refused_even_with_fitting_checksums(
+    bench: Bench, part: str
+) -> None:
+    """Whoever joins rows trusts that each token has as many bytes as the model gives it."""
+    sizes = (TOKEN_ROW_BYTES, WINDOW_ROW_BYTES)
+    path = path_of(bench, fill(bench), 104, "block")
+    whole = path.read_bytes()
+    store = bench.open(row_bytes=sizes)
+    place = regions(whole)["rows" if part == "rows" else "window rows"]
+    kept = place.start + len(place) // 2
+    sha256 = hashlib.sha256(whole[place.start : kept]).digest()
+    change = {f"n_{part}_bytes": len(place) // 2, f"{part}_sha256": sha256}
+    path.write_bytes(
+        with_header(whole[:kept] + whole[place.stop :], partial(dict.update, **change))
+    )
+    assert check(store)[0] == 64
+    assert not path.exists()
+    path.write_bytes(
+        with_header(whole[:kept] + whole[place.stop :], partial(dict.update, **change))
+    )
+    assert check(bench.open(row_bytes=sizes))[0] == 64
+    assert not path.exists()
+    assert "rows of another size" in bench.notices.lines[0][1]
+    path.write_bytes(whole)
+    assert check(bench.open(row_bytes=sizes)) == (104, [104, 64])
 
 
 # ---------------------------------------------------------------- older formats

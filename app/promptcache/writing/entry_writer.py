@@ -203,7 +203,7 @@ class EntryWriter:
             tokens=draft.packed,
             body=body,
             extra=b"",
-            fingerprint=self._model_folder.fingerprint,
+            fingerprint=self._model_folder.expected.fingerprint,
             form=draft.form,
             role="boundary" if draft.profile else draft.role,
             profile="",
