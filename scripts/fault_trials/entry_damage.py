@@ -51,19 +51,10 @@ def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
     """Damage the rows or the state in an entry and make sizes and checksums fit."""
     metadata, body = read_entry(path, fingerprint, Files())
     rows, window_rows, state = map(bytearray, body.parts)
-    part = rows if metadata.header.kind == "block" else state
-    draw = rng.random()
-    if draw < 0.4 and len(part) >= 64:
-        put_number(part, rng, rng.randrange(0, 64, 4), 4)
-    elif draw < 0.6 and part:
-        flip_bits(part, rng, 0, len(part), most=1000)
-    elif draw < 0.8 and part is state and len(part) > 1:
-        del part[rng.randrange(1, len(part)) :]
-    elif draw < 0.8 and part is rows:
-        n_rows = metadata.header.n_tokens - metadata.header.start
-        del part[rng.randrange(1, len(part) // n_rows) * n_rows :]
-    else:
-        part[:] = rng.randbytes(len(part))
+    if metadata.header.kind == "block":
+        _forge_rows(rows, metadata.header.n_tokens - metadata.header.start, rng)
+    elif state:
+        _forge_state(state, rng)
     header = msgspec.structs.replace(
         metadata.header,
         n_rows_bytes=len(rows),
@@ -73,6 +64,31 @@ def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
     )
     parts = (metadata.tokens, metadata.extra, rows, window_rows, state)
     path.write_bytes(encode_front(header) + b"".join(parts))
+
+
+def _forge_rows(rows: bytearray, n_rows: int, rng: random.Random) -> None:
+    """Move values or give all rows another size.
+
+    Numbers stay numbers: in a KV cache, one that is none spoils all sequences, masked or not.
+    """
+    row_bytes = len(rows) // n_rows
+    if rng.random() < 0.5:
+        at = rng.randrange(0, len(rows), 2)
+        rows[:] = rows[at:] + rows[:at]
+    else:
+        del rows[rng.randrange(1, row_bytes) * n_rows :]
+
+
+def _forge_state(state: bytearray, rng: random.Random) -> None:
+    draw = rng.random()
+    if draw < 0.4 and len(state) >= 68:
+        put_number(state, rng, rng.randrange(0, 64, 4), 4)
+    elif draw < 0.6:
+        flip_bits(state, rng, 0, len(state), most=1000)
+    elif draw < 0.8 and len(state) > 1:
+        del state[rng.randrange(1, len(state)) :]
+    else:
+        state[:] = rng.randbytes(len(state))
 
 
 def damage_file(path: Path, others: Sequence[Path], rng: random.Random) -> None:
