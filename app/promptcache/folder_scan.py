@@ -72,6 +72,8 @@ def scan(
             entry = _entry(path, fingerprint, files, modified_s, most_bytes)
         except BadEntry as bad:
             _remove(path, bad.reason, files, result)
+        except FileNotFoundError:  # removed meanwhile
+            result.names.discard(path.name)
         except OSError as error:
             if error.errno not in TRANSIENT_ERRORS:
                 _remove(path, "unreadable", files, result)

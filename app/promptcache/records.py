@@ -30,7 +30,7 @@ class EntryContent:
     """The tokens, state and extra of a state entry."""
 
     tokens: list[int]
-    state: bytearray
+    state: Bytes
     extra: bytes
 
 

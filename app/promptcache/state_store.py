@@ -145,7 +145,7 @@ class StateStore:
             self._n_hits += 1
         self._model_folder.mark_used([entry])
         metadata, body = content
-        return EntryContent(unpack(metadata.tokens), bytearray(body.state), metadata.extra)
+        return EntryContent(unpack(metadata.tokens), body.state, metadata.extra)
 
     def write(
         self,

@@ -64,8 +64,8 @@ def write(root: Path, first: int) -> None:
             start = store.n_covered(tokens) // 32 * 32
             rows = rows_of(tokens, start, len(tokens))
             snapshot = Snapshot(len(tokens), start, rows, len(tokens), b"", state_of(tokens))
-            store.write_snapshot(tokens, snapshot, drops_older=True)
-            print(number, n_turns, flush=True)
+            if store.write_snapshot(tokens, snapshot, drops_older=True):
+                print(number, n_turns, flush=True)
 
 
 def saves(times: int, seed: int) -> list[Tally]:

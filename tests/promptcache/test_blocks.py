@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from errno import EMFILE, ENOSPC
+from errno import EMFILE, ENOSPC, EROFS
 from typing import Any
 
 import pytest
@@ -356,6 +356,47 @@ def test_a_clear_in_the_middle_of_a_chain_leaves_nothing(bench: Bench) -> None:
     assert bench.names() == []
     assert store.chain(TURN) == []
     assert keep(store, TURN)
+
+
+def test_what_the_day_or_the_space_does_not_allow_is_not_begun(bench: Bench) -> None:
+    store = bench.open(daily_write_bytes=9000, max_block_bytes=32 * TOKEN_ROW_BYTES)
+    assert keep(store, HEAD[:40])
+    assert not keep(store, NEXT, state=b"s")
+    assert store.status().n_blocks == 2
+    bench.clock.now_s += 24 * 3600
+    assert not keep(store, NEXT), "more than a day's"
+    assert keep(store, TURN[:120])
+    small = bench.open(capacity_bytes=9000)
+    assert not keep(small, NEXT, state=bytes(9000))
+    assert restored(small, NEXT) == 120
+
+
+def test_a_read_only_disk_is_read_and_nothing_more(bench: Bench) -> None:
+    store = bench.open()
+    keep(store, HEAD, state=b"head", profile="kitchen")
+    bench.files.fail(EROFS, "create", "write", "rename", "touch", "remove", "make_folder")
+    bench.clock.now_s += 100
+    for each in (store, bench.open()):
+        for _ in range(2):
+            bench.clock.now_s += 100
+            assert not keep(each, TURN)
+            assert restored(each, HEAD) == (100 if each is store else 0)
+            each.mark_used([link.block_id for link in each.chain(HEAD)])
+            each.unpin_except({})
+    assert "read-only" in store.status().write_error
+    bench.files.fail(0)
+    bench.clock.now_s += 100
+    assert keep(store, TURN)
+    assert restored(bench.open(), TURN) == 150
+
+
+def test_tokens_that_repeat_lead_no_chain_in_a_circle(bench: Bench) -> None:
+    store = bench.open(max_block_bytes=32 * TOKEN_ROW_BYTES)
+    same = [5] * 300
+    assert keep(store, same)
+    assert store.status().n_blocks == 10
+    assert restored(bench.open(), [*same, 5, 5]) == 300
+    assert restored(store, [4, *same]) == 0
 
 
 # ---------------------------------------------------------------- two engines

@@ -7,7 +7,7 @@ Covers `app.promptcache.state_store`, `app.promptcache.folder_scan` and
 from __future__ import annotations
 
 import os
-from errno import EIO, EMFILE
+from errno import EIO, EMFILE, ENOENT
 
 import pytest
 
@@ -240,6 +240,14 @@ def test_an_unreadable_entry_that_cannot_be_removed_is_ignored(bench: Bench) -> 
     store = bench.open()
     assert store.find(SHARED) is None
     assert bench.notices.lines == [("warning", "1 could not be removed and are ignored.")]
+
+
+def test_an_entry_that_goes_while_it_is_looked_at_is_no_trouble(bench: Bench) -> None:
+    put(bench.open(), SHARED)
+    bench.files.fail(ENOENT, "open_to_read")
+    store = bench.open()
+    assert store.find(SHARED) is None
+    assert (bench.notices.lines, store.status().n_bad) == ([], 0)
 
 
 def test_an_entry_stays_when_the_system_is_short_of_something(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from scripts.fault_trials.saves import faults, kill_writer, saves
 
-N_KILLS = 10
+N_KILLS = 5
 
 
 @pytest.mark.slow

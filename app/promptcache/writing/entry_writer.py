@@ -147,7 +147,7 @@ class EntryWriter:
             outdated = self._outdated(draft) if entries is not None else _NOTHING
             kept = {link.block_id for link in follow(draft.packed, [folder.table.blocks])}
             kept |= {each.entry_id for each in folder.table.states_at(draft.packed)}
-        if entries is None or not self._has_room(entries, outdated, kept):
+        if entries is None or not self._has_room(entries, kept):
             return False
         for entry in entries:
             if not self._put(entry, generation, throttle):
@@ -216,14 +216,15 @@ class EntryWriter:
             return self._older_turns(draft.packed, draft.form)
         return _NOTHING
 
-    def _has_room(
-        self, entries: Sequence[EntryDraft], outdated: frozenset[str], kept: Collection[str]
-    ) -> bool:
-        """Whether the day's budget and the space allow all of them; evict others for them."""
+    def _has_room(self, entries: Sequence[EntryDraft], kept: Collection[str]) -> bool:
+        """Whether the day's budget and the space allow all of them; evict others for them.
+
+        What is outdated then is not yet: if the process ends now, it is the latest there is.
+        """
         n_bytes = sum(each.n_bytes() for each in entries)
         if n_bytes > self._room.capacity_bytes or not self._write_budget.allows(n_bytes):
             return False
-        return not entries or self._room.make(n_bytes, outdated, kept)
+        return not entries or self._room.make(n_bytes, kept=kept)
 
     def _after_write(self, draft: SnapshotDraft) -> None:
         folder = self._model_folder

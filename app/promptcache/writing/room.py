@@ -59,7 +59,7 @@ class Room:
         and heads last, as far as they take no more than half of the space.
 
         Args:
-            outdated: ids of entries that are about to be removed anyway.
+            outdated: ids of entries that nobody will miss.
             kept: ids of entries that stay.
 
         Returns:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from app.promptcache import DiskStore
-from tests.promptcache.stores import Bench, keep, put, restored, words
+from tests.promptcache.stores import Bench, keep, put, restored, snapshot_of, words
 
 HEAD = words(0, 96)
 ROW_BYTES = 100
@@ -109,14 +109,24 @@ def test_blocks_whose_beginning_is_missing_go_first_and_their_states_too(bench: 
     assert store.status().n_states == 0
 
 
-def test_states_of_turns_that_are_outdated_make_room_first(bench: Bench) -> None:
+def test_a_state_stays_until_the_later_one_is_there(bench: Bench) -> None:
+    """The process may end in between."""
     store = bench.open()
     keep(store, words(9, 96), row_bytes=ROW_BYTES)
     keep(store, conversation(1, 1), state=bytes(9000), row_bytes=ROW_BYTES)
     store.set_capacity(size_of(bench) + 9000)
-    assert keep(store, conversation(1, 2), state=bytes(9000), drops_older=True, row_bytes=ROW_BYTES)
-    assert n_kept(store, words(9, 96)) == 96
+    seen: list[bool] = []
+
+    def look() -> None:
+        seen.append(bench.open().has_state(conversation(1, 1)))
+
+    tokens = conversation(1, 2)
+    snapshot = snapshot_of(tokens, 160, state=bytes(9000), row_bytes=ROW_BYTES)
+    assert store.write_snapshot(tokens, snapshot, drops_older=True, throttle=look)
+    assert seen
+    assert all(seen)
     assert n_kept(store, conversation(1, 2)) == 224
+    assert not store.has_state(conversation(1, 1))
 
 
 def test_what_is_written_does_not_evict_what_it_goes_on_from(bench: Bench) -> None:
