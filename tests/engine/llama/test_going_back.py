@@ -11,7 +11,7 @@ import pytest
 from app.engine.assembly import build_loop, undo
 from app.engine.decode.speculation import MAX_DRAFT_TOKENS, Speculator
 from app.engine.ipc.channel import Channel
-from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context, Model
+from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context, Model, route_logs
 from app.engine.prompt.builder import PromptBuilder
 from app.protocol import (
     Command,
@@ -33,12 +33,21 @@ WINDOW = 64
 UBATCH = 32
 N_ANSWER = 160
 CAN_GO_BACK = {"qwen3", "gemma3"}
-PARAMS = LoadParams(n_ctx=1024, n_threads=1, n_batch=128, n_ubatch=UBATCH)
+PARAMS = LoadParams(
+    n_ctx=1024,
+    n_threads=1,
+    n_batch=256,
+    n_ubatch=UBATCH,
+    flash_attn=False,
+    type_k="f32",
+    type_v="f32",
+)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = tmp_path_factory.mktemp("models") / f"{request.param}.gguf"
+    route_logs(lambda _level, _text: None)
     shape(request.param, path, n_window=WINDOW, n_layer=8, n_vocab=1024, matrix_type=F32)
     return Model(path, PARAMS, lambda _: None)
 
@@ -62,6 +71,12 @@ def logits_one_by_one(context: Context, tokens: list[int], start: int) -> list[n
         assert context.decode([BatchPart(0, at, tokens[at : at + 1], n_logits=1)]) == DECODE_OK
         found.append(context.logits(0).copy())
     return found
+
+
+def are_alike(logits: np.ndarray, expected: np.ndarray) -> bool:
+    """Whether logits differ by rounding only, where a token could be chosen at all."""
+    could_be = expected > expected.max() - 30
+    return bool(np.abs(logits - expected)[could_be].max() < 0.01)
 
 
 def skip_unless_it_goes_back(model: Model, context: Context) -> None:
@@ -99,8 +114,7 @@ def test_rejected_drafts_leave_the_logits_as_they_were(model: Model, context: Co
         beside = BatchPart(1, at_other, other[at_other : at_other + 1], n_logits=1)
         assert context.decode([drafted, beside]) == DECODE_OK
         for row in range(1 + min(n_right, n_draft)):
-            difference = np.abs(context.logits(row) - expected[at + row - start]).max()
-            assert difference < 0.01, (at, row)
+            assert are_alike(context.logits(row), expected[at + row - start]), (at, row)
         n_keep = at + 1 + min(n_right, n_draft)
         assert context.keep_prefix(0, n_keep) == n_keep
         at, at_other = n_keep, at_other + 1
@@ -137,9 +151,9 @@ def test_an_aborted_step_leaves_whole_physical_batches(model: Model, context: Co
         assert context.n_held(1) == 100
         rest = [BatchPart(0, n_held, tokens[n_held:more], n_logits=0)] if n_held < more else []
         assert context.decode([*rest, parts[1]]) == DECODE_OK
-        assert np.abs(context.logits(more - n_held) - expected_other).max() < 0.01
+        assert are_alike(context.logits(more - n_held), expected_other)
         again = logits_one_by_one(context, tokens[: more + 20], more)
-        assert max(np.abs(a - b).max() for a, b in zip(again, expected, strict=True)) < 0.01
+        assert all(are_alike(*pair) for pair in zip(again, expected, strict=True))
     assert len(n_whole) > 1
 
 
