@@ -13,11 +13,13 @@ from types import FrameType
 from typing import NoReturn
 
 from app.engine.system.threads import default_threads
+from scripts.benchmark.architectures import ARCHITECTURES
 from scripts.benchmark.console import BenchFailed, say, say_failure
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.measurements import GROUPS, MEASUREMENTS, names_of
 from scripts.benchmark.plan import Plan
-from scripts.benchmark.random_model import FILE_TYPES, cache_folder, ensure_model
+from scripts.benchmark.prompt_cache import cli as prompt_cache
+from scripts.benchmark.random_model import FILE_TYPES, cache_folder, ensure_model, ensure_shape
 from scripts.benchmark.results import Result, as_table
 from scripts.benchmark.shapes import SHAPES
 
@@ -31,14 +33,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)  # as an exception, so that no server is left behind
     try:
         if options.command == "make-model":
-            print(ensure_model(options.shape, options.type, options.out))
+            print(_made(options))
             return 0
+        if options.command == "cache":
+            return prompt_cache.run(options)
         return _run(options)
     except BenchFailed as error:
         say_failure("error", error)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _made(options: argparse.Namespace) -> Path:
+    if options.shape in ARCHITECTURES:
+        return ensure_shape(options.shape, folder=options.out)
+    return ensure_model(options.shape, options.type, options.out)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -106,12 +116,22 @@ def _parser() -> argparse.ArgumentParser:
     make = commands.add_parser(
         "make-model",
         help="write a model with random weights",
-        description="Write a GGUF with random weights in a Qwen2 shape and print its path.",
+        description="Write a GGUF with random weights and print its path: in a Qwen2 shape, or a "
+        "small one of another architecture, always Q8_0, whose answers are digits.",
     )
-    make.add_argument("--shape", choices=SHAPES, default="0.5b", help="default: %(default)s")
+    shapes = (*SHAPES, *ARCHITECTURES)
+    make.add_argument("--shape", choices=shapes, default="0.5b", help="default: %(default)s")
     make.add_argument("--type", choices=FILE_TYPES, default="q4_0", help="default: %(default)s")
     make.add_argument("--out", type=Path, metavar="DIR", help=f"default: {cache_folder()}")
     _add_run(commands)
+    cache = commands.add_parser(
+        "cache",
+        help="measure the prompt cache with five architectures",
+        description="Measure the prompt cache with random models of five architectures, "
+        "llama-server beside it, and print a table.",
+    )
+    prompt_cache.add_options(cache)
+    _add_threads(cache)
     return parser
 
 
@@ -136,13 +156,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument(
         "--small-model", type=Path, metavar="FILE", help="GGUF for the rest (default: the bundled)"
     )
-    run.add_argument(
-        "--threads",
-        type=_positive,
-        default=default_threads(),
-        metavar="N",
-        help="compute threads of ours and of peers (default: the physical cores, %(default)s here)",
-    )
+    _add_threads(run)
     run.add_argument(
         "--ctx",
         type=_positive,
@@ -160,6 +174,16 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     run.add_argument("--json", type=Path, metavar="FILE", help="write all samples to this file too")
     _add_peers(run)
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=_positive,
+        default=default_threads(),
+        metavar="N",
+        help="compute threads of ours and of peers (default: the physical cores, %(default)s here)",
+    )
 
 
 def _add_peers(run: argparse.ArgumentParser) -> None:
