@@ -48,7 +48,8 @@ def build_loop(
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     can_cut = not model.is_recurrent
-    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut)
+    can_cut_states = can_cut and not model.n_swa
+    store = MemoryStore(queue.idle_cache_mb * _MIB, can_cut=can_cut_states)
     disk = open_disk(command, model, prompts.turns, is_busy=lambda: not scheduler.is_idle)
     kv_cache = KvCache(context, pool, store, disk, throughput, can_cut=can_cut)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
@@ -69,8 +70,7 @@ def build_loop(
         throughput,
         deadline_s=queue.request_deadline_s,
     )
-    can_draft = can_cut and not model.n_swa
-    generation = Generation(model, context, outbox, completion, can_draft=can_draft)
+    generation = Generation(model, context, outbox, completion, can_draft=can_cut_states)
     return EngineLoop(
         channel,
         interrupt,

@@ -46,9 +46,10 @@ class WriteJob:
         return mine == (*others, other.profile)
 
     def goes_on_from(self, older: WriteJob) -> bool:
-        """Whether this turn begins with the other one, which is of no more use then."""
+        """Whether this turn begins with the other one and can serve in its place."""
         turns = self.role == older.role == "turn" and not self.profile and not older.profile
-        return turns and self.form == older.form and self.packed.startswith(older.packed)
+        can_serve = self.replaces and self.form == older.form
+        return turns and can_serve and self.packed.startswith(older.packed)
 
 
 class Store(Protocol):
@@ -116,7 +117,7 @@ class DiskWriter:
     def submit(self, job: WriteJob) -> bool:
         """Let an entry be written.
 
-        Waiting turns that this one goes on from are dropped, and so are the oldest turns where
+        Waiting turns that this one replaces are dropped, and so are the oldest turns where
         there is no room to wait.
 
         Returns:

@@ -193,6 +193,7 @@ class Engine:
         max_queue: int = 64,
         idle_bytes: int = 100,
         can_cut: bool = True,
+        window: int = 0,
         deadline_s: float | None = None,
         stream_interval_s: float = 0.0,
         disk: Disk | None = None,
@@ -210,7 +211,9 @@ class Engine:
         self.n_ctx = n_ctx
         self.events: list[Event] = []
         self.sent: list[int] = []  # events sent after each flush
-        self.cells = CellCache(n_ctx, n_batch, can_cut=can_cut, n_vocab=vocabulary.n_vocab)
+        self.cells = CellCache(
+            n_ctx, n_batch, can_cut=can_cut, window=window, n_vocab=vocabulary.n_vocab
+        )
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
             self.pool, parallel=parallel, max_queue=max_queue, n_batch=n_batch, n_ctx=n_ctx
@@ -220,7 +223,7 @@ class Engine:
         self.outbox = outbox = Outbox(channel, stream_interval_s)
         interrupt = Interrupt(channel, poll_every_s=0.0)
         context = cast(Context, self.cells)
-        store = MemoryStore(idle_bytes, can_cut=can_cut)
+        store = MemoryStore(idle_bytes, can_cut=can_cut and not window)
         self.kv_cache = kv_cache = KvCache(
             context, self.pool, store, DiskCacheTier(disk), throughput, can_cut=can_cut
         )
@@ -249,7 +252,7 @@ class Engine:
             deadline_s=deadline_s,
         )
         self.generation = Generation(
-            engine_model, context, outbox, completion, can_draft=can_cut, cost=FlatCost()
+            engine_model, context, outbox, completion, can_draft=store.can_cut, cost=FlatCost()
         )
         self.loop = EngineLoop(
             channel,

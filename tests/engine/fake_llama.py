@@ -126,16 +126,26 @@ class CellCache:
 
     Args:
         can_cut: whether a sequence may lose its end; a recurrent model's cannot.
+        window: how many of its tokens a saved state has whole; 0 is all. A sequence can be cut
+            as far as its window is there.
         n_vocab: how many tokens there are.
     """
 
     def __init__(
-        self, n_cells: int, n_batch: int, *, can_cut: bool = True, n_vocab: int = N_VOCAB
+        self,
+        n_cells: int,
+        n_batch: int,
+        *,
+        can_cut: bool = True,
+        window: int = 0,
+        n_vocab: int = N_VOCAB,
     ) -> None:
         self._n_vocab = n_vocab
         self.n_cells = self.n_ctx = n_cells
         self.n_batch = n_batch
         self.can_cut = can_cut
+        self._window = window
+        self._oldest: dict[int, int] = defaultdict(int)
         self.sequences: dict[int, list[Cell]] = defaultdict(list)
         self.rows: dict[int, list[int]] = {}
         self.n_decoded = 0
@@ -203,15 +213,21 @@ class CellCache:
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         if n_keep < len(self.sequences[seq_id]) and not self.can_cut:
             n_keep = 0
+        if self._oldest[seq_id] > max(0, n_keep - self._window):
+            n_keep = 0
         self.sequences[seq_id] = self.sequences[seq_id][:n_keep]
+        if not n_keep:
+            self._oldest[seq_id] = 0
         return n_keep
 
     def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
         self.sequences[target] = list(self.sequences[source])
+        self._oldest[target] = self._oldest[source]
         return self.keep_prefix(target, n_keep)
 
     def clear(self, seq_id: int) -> None:
         self.sequences[seq_id] = []
+        self._oldest[seq_id] = 0
 
     def state_bytes(self, seq_id: int) -> int:
         return len(self.sequences[seq_id])
@@ -225,6 +241,7 @@ class CellCache:
         if self.n_used + len(state) > self.n_cells:
             return False
         self.sequences[seq_id] = [Cell(token) for token in state]
+        self._oldest[seq_id] = max(0, n_tokens - self._window) if self._window else 0
         return True
 
 

@@ -54,10 +54,17 @@ class Desk:
     notices: Notices
 
     def submit(
-        self, tokens: list[int], *, role: Role = "turn", profile: str = "", n_bytes: int = 10
+        self,
+        tokens: list[int],
+        *,
+        role: Role = "turn",
+        profile: str = "",
+        n_bytes: int = 10,
+        replaces: bool = False,
     ) -> bool:
+        state = bytes(n_bytes)
         return self.writer.submit(
-            WriteJob(tokens=tokens, state=bytes(n_bytes), role=role, profile=profile)
+            WriteJob(tokens=tokens, state=state, role=role, profile=profile, replaces=replaces)
         )
 
     def hold(self) -> None:
@@ -99,8 +106,16 @@ def test_a_turn_that_waits_gives_way_to_the_one_that_goes_on() -> None:
         each.submit(words(1, 20), role="boundary")
         each.submit(words(1, 30), profile="pinned")
         each.submit(words(2))
-        each.submit(words(1, 100))
+        each.submit(words(1, 100), replaces=True)
         assert each.finish() == [words(1, 20), words(1, 30), words(2), words(1, 100)]
+
+
+def test_a_turn_that_waits_stays_where_the_one_that_goes_on_cannot_serve_in_its_place() -> None:
+    with desk() as each:
+        each.hold()
+        each.submit(words(1))
+        each.submit(words(1, 100))
+        assert each.finish() == [words(1), words(1, 100)]
 
 
 def test_the_same_entry_does_not_wait_twice() -> None:

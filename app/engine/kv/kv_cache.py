@@ -20,6 +20,7 @@ from app.engine.system.throughput import Throughput
 from app.promptcache import PrefixMatch
 
 _MAX_TRIES = 3
+_MAX_LOOK_UPS = 64
 _READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
 
 
@@ -32,7 +33,9 @@ class KvCache:
         store: where idle sequences go.
         disk: where prompts outlive the process.
         throughput: knows what prefill costs.
-        can_cut: whether a sequence may lose its end (not so in recurrent models).
+        can_cut: whether a sequence in the KV cache may lose its end (not so in recurrent models).
+            Those of a model with a sliding window may as far as their window is there, and
+            `store.can_cut` is false: a saved state has the last window only.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class KvCache:
         has_match = n_memory >= MIN_USEFUL_TOKENS or self.disk.find(tokens) is not None
         n_tokens, tier = self._restore_from_disk(lease, tokens, n_memory), "disk"
         if not n_tokens:
-            n_tokens, tier = self._restore_from_memory(lease, known, n_shared), "memory"
+            n_tokens, tier = self._restore_from_memory(lease, tokens, n_shared), "memory"
         restore_ms = round((time.monotonic() - began_s) * 1000.0, 3)
         if n_tokens:
             miss = "" if n_tokens >= MIN_USEFUL_TOKENS else "no_match"
@@ -94,13 +97,15 @@ class KvCache:
 
     def _restore_from_disk(self, lease: Lease, tokens: Sequence[int], n_memory: int) -> int:
         skip: set[str] = set()
-        while n_memory < len(tokens) and len(skip) < _MAX_TRIES:
+        n_read = 0
+        while n_memory < len(tokens) and n_read < _MAX_TRIES and len(skip) < _MAX_LOOK_UPS:
             found = self.disk.find(tokens, skip)
             if found is None or found.n_shared < n_memory + MIN_USEFUL_TOKENS:
                 break
             skip.add(found.entry_id)
             if found.n_tokens > self._context.n_ctx or not self._is_worth_reading(found, n_memory):
                 continue
+            n_read += 1
             snapshot = self.disk.read(found)
             if snapshot is None:
                 continue
@@ -116,16 +121,21 @@ class KvCache:
         saved_s = (found.n_shared - n_memory) / self._throughput.prefill_tokens_per_s
         return found.n_bytes / _READ_BYTES_PER_S < saved_s
 
-    def _restore_from_memory(
-        self, lease: Lease, known: tuple[MemoryEntry, int] | None, n_shared: int
-    ) -> int:
-        if known is not None and known[1] >= n_shared + MIN_USEFUL_TOKENS:
+    def _restore_from_memory(self, lease: Lease, tokens: Sequence[int], n_shared: int) -> int:
+        tried: list[MemoryEntry] = []
+        while len(tried) < _MAX_TRIES:
+            known = self.store.best(tokens, skip=tried)
+            if known is None or known[1] < n_shared + MIN_USEFUL_TOKENS:
+                break
             entry, n_known = known
+            tried.append(entry)
+            if lease.source is None:
+                lease.slot.tokens = []  # in either case what it held is gone
             n_tokens = self._restore(lease.slot, entry.tokens, entry.state, n_known)
-            if not n_tokens and not self._pool.has_other_busy(lease.slot):
-                self.store.drop(entry)  # room is not what it lacks
-            if n_tokens or lease.source is None:
+            if n_tokens:
                 return n_tokens
+            if n_known == len(entry.tokens) and not self._pool.has_other_busy(lease.slot):
+                self.store.drop(entry)  # neither room nor a cut is what it lacks
         n_keep = self._n_shared(lease)
         if lease.source is None:
             return self._context.keep_prefix(lease.slot.seq_id, n_keep)
@@ -153,12 +163,19 @@ class KvCache:
     def _n_shared(self, lease: Lease) -> int:
         """Return the tokens a lease promises that are still in the KV cache.
 
-        What held them may have moved out since. Memory that cannot be cut gives all or nothing.
+        What held them may have moved out since. Memory that cannot be cut gives all or nothing,
+        and so does a sliding window that has left the place: the spare sequence shows that.
         """
         held = lease.displaced if lease.source is None else lease.source.tokens
-        if not self.can_cut and len(held) > lease.n_keep:
+        holder = lease.source or lease.slot
+        n_keep = min(lease.n_keep, len(holder.tokens))
+        if len(held) <= lease.n_keep or (self.can_cut and self.store.can_cut):
+            return n_keep
+        if not self.can_cut:
             return 0
-        return min(lease.n_keep, len((lease.source or lease.slot).tokens))
+        n_kept = self._context.copy_prefix(holder.seq_id, self._spare.seq_id, n_keep)
+        self._context.clear(self._spare.seq_id)
+        return n_kept
 
     def _compact(self, lease: Lease) -> Lease:
         """Empty the KV cache for a request that runs alone, as far as all is copied.
@@ -179,10 +196,13 @@ class KvCache:
     def _take_over(self, lease: Lease) -> Lease:
         """Let a lone request go on in the cells of a clean sequence whose rest is in memory.
 
-        Its cells are then where a copy brought back from memory would put them.
+        Its cells are then where a copy brought back from memory would put them. Where a copy
+        could not be cut, any cells will do.
         """
         source, slot = lease.source, lease.slot
-        if source is None or not source.is_clean or not self.store.has(source.tokens):
+        if source is None or not self.store.has(source.tokens):
+            return lease
+        if not source.is_clean and (self.store.can_cut or not self.can_cut):
             return lease
         if self._context.copy_prefix(source.seq_id, slot.seq_id, lease.n_keep) < lease.n_keep:
             return lease
@@ -204,8 +224,8 @@ class KvCache:
         return True
 
     def save_now(self, slot: Slot) -> None:
-        """Copy a sequence to memory as it is, in the middle of a prompt."""
-        self._save(slot.seq_id, list(slot.tokens))
+        """Copy a sequence as it is, in the middle of a prompt: to memory, or else to the disk."""
+        self._save(slot.seq_id, list(slot.tokens), is_leaving=True)
 
     def drop_saved(self) -> None:
         """Take the idle sequences out of the KV cache that have been copied to memory."""
@@ -253,22 +273,30 @@ class KvCache:
         ]
 
     def snapshot(self, tokens: Sequence[int]) -> bytearray | None:
-        """Return the state of exactly these tokens; None where no sequence begins with them."""
-        slot = next((slot for slot in self._pool.slots if self._covers(slot.tokens, tokens)), None)
-        if slot is not None:
-            if len(slot.tokens) == len(tokens):
-                return self._context.save_state(slot.seq_id)
-            n_kept = self._context.copy_prefix(slot.seq_id, self._spare.seq_id, len(tokens))
-            return self._spare_state(n_kept)
-        entry = next((entry for entry in self.store if self._covers(entry.tokens, tokens)), None)
+        """Return the state of exactly these tokens.
+
+        Returns:
+            None where no sequence begins with them, or none that does can be cut there.
+        """
+        for slot in self._pool.slots:
+            if common_prefix(slot.tokens, tokens) == len(tokens):
+                state = self._state_of(slot, len(tokens))
+                if state is not None:
+                    return state
+        entry = self.store.covering(tokens)
         if entry is None or len(entry.tokens) == len(tokens):
             return entry.state if entry else None
         n_kept = self._restore(self._spare, entry.tokens, entry.state, len(tokens))
         return self._spare_state(n_kept)
 
-    def _covers(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
-        is_whole = common_prefix(held, tokens) == len(tokens)
-        return is_whole and (self.can_cut or len(held) == len(tokens))
+    def _state_of(self, slot: Slot, n_tokens: int) -> bytearray | None:
+        """Return the state of a sequence's beginning, None where it cannot be cut there."""
+        if len(slot.tokens) == n_tokens:
+            return self._context.save_state(slot.seq_id)
+        if not self.can_cut:
+            return None
+        n_kept = self._context.copy_prefix(slot.seq_id, self._spare.seq_id, n_tokens)
+        return self._spare_state(n_kept)
 
     def _spare_state(self, n_kept: int) -> bytearray | None:
         """Return the state of the spare sequence and clear it."""
@@ -283,10 +311,8 @@ class KvCache:
             lease: of a request that is about to start; its sequence counts as what it still holds.
             tokens: the request's prompt.
         """
-        slots = sorted(self._pool.slots, key=lambda slot: slot.last_used)
-        held = [_held(slot, lease) for slot in reversed(slots)]
+        held = self._pool.contents(lease)
         held += [entry.tokens for entry in reversed(list(self.store))]
-        held = [other for other in held if other]
         on_disk = self.disk.tokens_like(tokens)
         if on_disk is not None:
             held.append(on_disk)
@@ -320,10 +346,3 @@ class KvCache:
             if not self.make_room():
                 return 0
         return self._context.keep_prefix(slot.seq_id, n_keep)
-
-
-def _held(slot: Slot, lease: Lease) -> Sequence[int]:
-    """Return what a sequence holds while the lease of one is not made true yet."""
-    if slot is not lease.slot:
-        return slot.tokens
-    return lease.displaced or ([] if lease.source else slot.tokens)

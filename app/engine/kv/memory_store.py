@@ -7,7 +7,7 @@ memory they cost nothing until a prompt shares a prefix with them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.base.prefix import common_prefix
@@ -38,12 +38,13 @@ class MemoryStore:
     Args:
         capacity_bytes: what all states together may take; 0 keeps nothing.
         can_cut: whether a restored sequence may lose its end; where it may not (recurrent
-            models), an entry serves only prompts that begin with all of it.
+            models, and those with a sliding window), an entry serves only prompts that begin
+            with all of it.
     """
 
     def __init__(self, capacity_bytes: int, *, can_cut: bool = True) -> None:
         self._capacity_bytes = capacity_bytes
-        self._can_cut = can_cut
+        self.can_cut = can_cut
         self._entries: list[MemoryEntry] = []
 
     @property
@@ -68,11 +69,16 @@ class MemoryStore:
 
     def has(self, tokens: Sequence[int]) -> bool:
         """Whether an entry can serve in the place of these tokens."""
-        return any(self._replaces(entry.tokens, tokens) for entry in self._entries)
+        return self.covering(tokens) is not None
+
+    def covering(self, tokens: Sequence[int]) -> MemoryEntry | None:
+        """Return an entry that can serve in the place of these tokens, None where none can."""
+        found = (entry for entry in self._entries if self._replaces(entry.tokens, tokens))
+        return next(found, None)
 
     def _replaces(self, held: Sequence[int], tokens: Sequence[int]) -> bool:
         whole = common_prefix(held, tokens) == len(tokens)
-        return whole and (self._can_cut or len(held) == len(tokens))
+        return whole and (self.can_cut or len(held) == len(tokens))
 
     def wants(self, tokens: Sequence[int], n_bytes: int) -> bool:
         """Whether an entry is worth making: long enough, small enough, and not here yet."""
@@ -96,19 +102,25 @@ class MemoryStore:
         self._entries.append(entry)
 
     def drop(self, entry: MemoryEntry) -> None:
-        """Forget an entry."""
-        self._entries.remove(entry)
+        """Forget an entry; one that is not here is no error."""
+        self._entries = [each for each in self._entries if each is not entry]
 
-    def best(self, prompt: Sequence[int]) -> tuple[MemoryEntry, int] | None:
+    def best(
+        self, prompt: Sequence[int], skip: Collection[MemoryEntry] = ()
+    ) -> tuple[MemoryEntry, int] | None:
         """Return the entry that shares the longest prefix with a prompt, and its length.
 
         The entry counts as used now. None where no entry shares `MIN_USEFUL_TOKENS`.
+
+        Args:
+            skip: entries that are of no use to the caller.
         """
         shared = [
             (n_shared, entry)
             for entry in self._entries
+            if entry not in skip
             if (n_shared := common_prefix(entry.tokens, prompt)) == len(entry.tokens)
-            or self._can_cut
+            or self.can_cut
         ]
         n_shared, entry = max(shared, key=lambda pair: pair[0], default=(0, None))
         if entry is None or n_shared < MIN_USEFUL_TOKENS:

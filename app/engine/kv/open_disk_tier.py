@@ -39,7 +39,7 @@ def open_disk(
         fingerprint(path, model, command.params),
         capacity_bytes=cache.disk_cache_mb * _MIB,
         daily_write_bytes=cache.disk_daily_write_mb * _MIB,
-        can_cut=not model.is_recurrent,
+        can_cut=not model.is_recurrent and not model.n_swa,
         notify=log.add,
     )
     writer = DiskWriter(

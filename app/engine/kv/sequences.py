@@ -118,9 +118,21 @@ class SequencePool:
         """Whether requests work on other slots."""
         return any(other.busy and other is not slot for other in self.slots)
 
+    def contents(self, lease: Lease) -> list[TokenList[int]]:
+        """Return what the sequences hold, the latest first, while a lease is not made true yet."""
+        latest = sorted(self.slots, key=lambda slot: slot.last_used, reverse=True)
+        held = [_held(slot, lease) for slot in latest]
+        return [tokens for tokens in held if tokens]
+
     def oldest_idle(self) -> Slot | None:
         """Return the idle slot with tokens that was used the longest ago."""
         return min(self.idle(), key=lambda slot: slot.last_used, default=None)
+
+
+def _held(slot: Slot, lease: Lease) -> TokenList[int]:
+    if slot is not lease.slot:
+        return slot.tokens
+    return lease.displaced or ([] if lease.source else slot.tokens)
 
 
 def _rank(slot: Slot, prompt: TokenList[int]) -> tuple[int, bool]:

@@ -69,7 +69,7 @@ class Admission:
         hit = self._kv_cache.restore_prefix(lease, known)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
-        if not self._kv_cache.can_cut and request.n_past < request.n_system < len(known):
+        if not self._kv_cache.store.can_cut and request.n_past < request.n_system < len(known):
             request.checkpoint = request.n_system
         if is_first:
             self._announce(request, hit)

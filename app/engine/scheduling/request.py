@@ -63,7 +63,7 @@ class Request:
         tier: where these were.
         restore_ms: what bringing them back took, in milliseconds.
         checkpoint: a length at which the sequence is to be saved on its way, for models whose
-            memory cannot be cut; 0 is none.
+            saved states cannot be cut; 0 is none.
         guide: holds the answer to a grammar; None leaves it free.
         speculates: whether speculative decoding is wanted.
         speculator: makes drafts, once the request runs.

@@ -17,6 +17,7 @@ from tests.engine.fake_disk import FakeStore, fake_disk
 from tests.engine.fake_llama import CellCache
 
 A, B = [1] * 40, [2] * 40
+HEAD, WINDOW = [4] * 40, 20
 SLOW, FAST = 1.0, 1e-12  # seconds that a step may take, from which a prefill speed follows
 
 
@@ -30,15 +31,17 @@ class Bench:
         n_cells: int = 1000,
         memory_bytes: int = 1000,
         can_cut: bool = True,
+        window: int = 0,
         step_s: float = SLOW,
     ) -> None:
-        disk, self.on_disk = fake_disk(can_cut=can_cut, dice=None)
-        self.cells = CellCache(n_cells, 1000, can_cut=can_cut)
+        can_cut_states = can_cut and not window
+        disk, self.on_disk = fake_disk(can_cut=can_cut_states, dice=None)
+        self.cells = CellCache(n_cells, 1000, can_cut=can_cut, window=window)
         self.pool = SequencePool(n_sequences)
         self.kv_cache = KvCache(
             cast(Context, self.cells),
             self.pool,
-            MemoryStore(memory_bytes, can_cut=can_cut),
+            MemoryStore(memory_bytes, can_cut=can_cut_states),
             DiskCacheTier(disk),
             Throughput(target_s=step_s, n_batch=64),
             can_cut=can_cut,
@@ -214,3 +217,107 @@ def test_unsaved_sequences_are_those_that_memory_lacks() -> None:
     assert bench.kv_cache.unsaved() == [A]
     bench.save_idle()
     assert bench.kv_cache.unsaved() == []
+
+
+# ---------------------------------------------------------------- a sliding window
+
+
+def test_a_live_sequence_is_cut_as_far_as_its_window_is_there() -> None:
+    bench = Bench(n_sequences=1, window=WINDOW)
+    bench.run([*HEAD, *A])
+    assert bench.run([*HEAD, *A[:20], 5]).n_tokens == len(HEAD) + 20
+
+
+def test_what_cannot_be_cut_in_the_kv_cache_does_not_hide_what_memory_has() -> None:
+    bench = Bench(n_sequences=1, window=WINDOW)
+    for tokens in (HEAD, [*HEAD, *A], B, [*HEAD, *A, 5]):
+        bench.run(tokens)
+        bench.save_idle()
+    hit = bench.run([*HEAD, 6, 6])
+    assert (hit.n_tokens, hit.tier) == (len(HEAD), "memory")
+
+
+def test_what_cannot_be_cut_in_the_kv_cache_does_not_hide_what_the_disk_has() -> None:
+    bench = Bench(n_sequences=1, memory_bytes=0, window=WINDOW)
+    for tokens in (HEAD, [*HEAD, *A]):
+        put_on_disk(bench.on_disk, tokens)
+    bench.run([*HEAD, *A, 5])
+    hit = bench.run([*HEAD, 6, 6])
+    assert (hit.n_tokens, hit.tier) == (len(HEAD), "disk")
+
+
+@pytest.mark.parametrize("n_sequences", [1, 2, 4])
+def test_a_longer_entry_that_cannot_be_cut_stays_and_hides_no_shorter_one(
+    n_sequences: int,
+) -> None:
+    bench = Bench(n_sequences=n_sequences, window=WINDOW)
+    for tokens in (HEAD, [*HEAD, *A], B):
+        bench.run(tokens)
+        bench.save_idle()
+    assert bench.run([*HEAD, *A[:30], 6]).n_tokens >= len(HEAD)
+    bench.save_idle()
+    bench.run(B)
+    hit = bench.run([*HEAD, *A, 5])
+    assert (hit.n_tokens, hit.tier) == (len(HEAD) + len(A), "memory")
+
+
+def test_entries_that_do_not_fit_beside_running_requests_hide_no_shorter_one() -> None:
+    bench = Bench(n_cells=200, can_cut=False)
+    for tokens in (HEAD, [*HEAD, *A], B):
+        bench.run(tokens)
+        bench.save_idle()
+    bench.begin([3] * 130)
+    hit, _ = bench.begin([*HEAD, *A, 5])
+    assert (hit.n_tokens, hit.tier) == (len(HEAD), "memory")
+    assert len(bench.kv_cache.store) == 3, "room is what the longer one lacked"
+
+
+def test_entries_too_large_to_be_read_hide_no_shorter_one() -> None:
+    bench = Bench(n_cells=60)
+    put_on_disk(bench.on_disk, HEAD)
+    for number in range(8):
+        put_on_disk(bench.on_disk, [*HEAD, 5, 6, *[number] * 40])
+    hit = bench.run([*HEAD, 5, 6])
+    assert (hit.n_tokens, hit.tier) == (len(HEAD), "disk")
+
+
+def test_a_snapshot_is_refused_where_the_window_is_gone() -> None:
+    bench = Bench(n_sequences=1, window=WINDOW)
+    bench.run([*HEAD, *A])
+    assert bench.kv_cache.snapshot(HEAD) == bytearray(HEAD), "its window is there"
+    bench.save_idle()
+    bench.run(B)
+    assert bench.kv_cache.snapshot(HEAD) is None, "it was in the KV cache only"
+    assert bench.kv_cache.snapshot([*HEAD, *A]) == bytearray([*HEAD, *A])
+    bench.run([*HEAD, *A, 5])
+    assert bench.kv_cache.snapshot(HEAD) is None, "the sequence came back without it"
+    assert bench.cells.n_used == len(HEAD) + len(A) + 1, "the spare one is clear"
+
+
+def test_a_snapshot_comes_from_memory_where_the_window_of_the_sequence_is_gone() -> None:
+    bench = Bench(n_sequences=1, window=WINDOW)
+    for tokens in (HEAD, [*HEAD, *A], B, [*HEAD, *A, 5]):
+        bench.run(tokens)
+        bench.save_idle()
+    assert bench.kv_cache.snapshot(HEAD) == bytearray(HEAD)
+
+
+@pytest.mark.parametrize(("memory_bytes", "n_on_disk"), [(1000, 0), (10, 1)])
+def test_a_sequence_saved_on_its_way_goes_to_the_disk_where_memory_has_no_room(
+    memory_bytes: int, n_on_disk: int
+) -> None:
+    bench = Bench(memory_bytes=memory_bytes, window=WINDOW)
+    _, slot = bench.begin(HEAD)
+    bench.kv_cache.save_now(slot)
+    assert len(bench.on_disk.entries) == n_on_disk
+    assert bench.kv_cache.store.has(HEAD) != bool(n_on_disk)
+
+
+def test_sequences_that_ran_side_by_side_are_still_cut_where_a_copy_could_not_be() -> None:
+    bench = Bench(window=WINDOW)
+    _, first = bench.begin([*HEAD, *A])
+    _, second = bench.begin(B)
+    for slot in (first, second):
+        bench.pool.release(slot)
+    bench.save_idle()
+    assert bench.run([*HEAD, *A[:30], 6]).n_tokens == len(HEAD) + 30

@@ -79,3 +79,20 @@ def test_room_is_made_before_a_state_is_copied() -> None:
     put(store, entry(1), entry(2))
     store.make_room([7] * LONG, 20)
     assert store.n_bytes == 0
+
+
+def test_where_an_entry_is_of_no_use_the_next_longest_prefix_is_found() -> None:
+    store = MemoryStore(100)
+    short, long = entry(1), entry(2, 3)
+    put(store, short, long)
+    prompt = [*range(LONG), 2, 3, 4]
+    assert store.best(prompt, skip=[long]) == (short, LONG)
+    assert store.best(prompt, skip=[long, short]) is None
+
+
+def test_an_entry_that_made_room_already_can_be_dropped() -> None:
+    store = MemoryStore(10)
+    first = entry(1)
+    put(store, first, entry(2))
+    store.drop(first)
+    assert len(store) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.base.json_types import as_json
 from app.engine.scheduling.request import Request
 from app.protocol import Generate, SamplingParams, Started
@@ -68,8 +70,11 @@ def test_a_prompt_that_is_known_as_a_whole_needs_no_step() -> None:
     assert end.usage.cached_tokens == 40
 
 
-def test_a_model_that_cannot_cut_is_saved_where_its_instructions_end() -> None:
-    engine = Engine([], can_cut=False)
+@pytest.mark.parametrize(("can_cut", "window"), [(False, 0), (True, 8)])
+def test_a_model_whose_states_cannot_be_cut_is_saved_where_its_instructions_end(
+    can_cut: bool, window: int
+) -> None:
+    engine = Engine([], can_cut=can_cut, window=window)
     (request,) = admitted(engine, generate("a", [1] * 40))
     assert request.checkpoint == request.n_system == 20
     (other,) = admitted(Engine([]), generate("a", [1] * 40))

@@ -485,6 +485,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     max_queue=3,
     idle_bytes=0,
     can_cut=False,
+    window=0,
     has_disk=False,
     is_guided=True,
 )
@@ -496,6 +497,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     max_queue=st.sampled_from([0, 3, 64]),
     idle_bytes=st.sampled_from([0, 20, 1000]),
     can_cut=st.booleans(),
+    window=st.sampled_from([0, 0, 1, 8]),
     has_disk=st.booleans(),
     is_guided=st.booleans(),
 )
@@ -507,6 +509,7 @@ def any_command(dice: random.Random, request_id: str, n_ctx: int) -> Generate | 
     max_queue=64,
     idle_bytes=20,
     can_cut=False,
+    window=0,
     has_disk=False,
     is_guided=True,
 )
@@ -518,6 +521,7 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
     max_queue: int,
     idle_bytes: int,
     can_cut: bool,
+    window: int,
     has_disk: bool,
     is_guided: bool,
 ) -> None:
@@ -541,7 +545,8 @@ def test_any_workload_is_answered_as_if_each_request_were_alone(
         max_queue=max_queue,
         idle_bytes=idle_bytes,
         can_cut=can_cut,
-        disk=fake_disk(can_cut=can_cut, dice=dice)[0] if has_disk else None,
+        window=window,
+        disk=fake_disk(can_cut=can_cut and not window, dice=dice)[0] if has_disk else None,
         dice=dice,
         planner=FollowerGuidance() if is_guided else None,
     ).run()
