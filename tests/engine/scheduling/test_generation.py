@@ -133,7 +133,8 @@ def test_where_rejected_drafts_cannot_be_removed_the_answer_goes_on_without_any(
         patch.setattr(engine.cells, "keep_prefix", lambda seq_id, _: keep_prefix(seq_id, 0))
         engine.loop.step()
     assert request.n_past == 0
-    assert not request.speculator
+    (request,) = engine.scheduler.running
+    assert request.speculator is None
     engine.check()
     while engine.scheduler.running:
         engine.loop.step()
