@@ -98,6 +98,8 @@ INFO = protocol.ModelInfo(
     has_chat_template=True,
     fingerprint="fp_x",
     load_ms=12.5,
+    no_speculation="recurrent layers",
+    no_abort="recurrent layers",
 )
 MESSAGES = '[{"role": "user", "content": "Grüße 🦙", "nested": [null, 1.5, {"a": -1}]}]'.encode()
 TOOLS = b'[{"type": "function", "function": {"name": "weather"}}]'

@@ -24,6 +24,7 @@ from app.engine.scheduling.interrupt import Interrupt
 from app.engine.scheduling.loop import EngineLoop
 from app.engine.scheduling.scheduler import Scheduler
 from app.engine.scheduling.stats import StatsReporter
+from app.engine.scheduling.undo import Undo, undo_of
 from app.engine.system.throughput import Throughput
 from app.protocol import Load
 
@@ -84,7 +85,7 @@ def build_loop(
         throughput,
         deadline_s=queue.request_deadline_s,
     )
-    can_draft = can_cut and not model.n_swa
+    can_draft = not undo(model, context).no_drafts
     generation = Generation(model, context, outbox, completion, can_draft=can_draft)
     return EngineLoop(
         channel,
@@ -100,6 +101,12 @@ def build_loop(
         save_policy,
         StatsReporter(scheduler, kv_cache, throughput, outbox, heads),
     )
+
+
+def undo(model: Model, context: Context) -> Undo:
+    """Return what of a step can be undone; the context has learned its layout, if it can."""
+    knows_windows = context.layout is not None and bool(context.layout.windows)
+    return undo_of(is_recurrent=model.is_recurrent, n_swa=model.n_swa, knows_windows=knows_windows)
 
 
 def _shape(layout: StateLayout | None) -> StateShape:

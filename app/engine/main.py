@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from app.engine.assembly import build_loop
+from app.engine.assembly import build_loop, undo
 from app.engine.constrain import Compiler, build_tokenizer
 from app.engine.decode.sampling import stages
 from app.engine.decode.speculation import MAX_DRAFT_TOKENS
@@ -143,6 +143,7 @@ def _compiler(model: Model, channel: Channel) -> Compiler | None:
 def _info(
     path: Path, model: Model, context: Context, *, has_template: bool, load_ms: float
 ) -> ModelInfo:
+    undoable = undo(model, context)
     return ModelInfo(
         description=model.description,
         n_params=model.n_params,
@@ -156,6 +157,8 @@ def _info(
         has_chat_template=has_template,
         fingerprint=f"fp_{build_version()}_{file_digest(path)}",
         load_ms=load_ms,
+        no_speculation=undoable.no_drafts,
+        no_abort=undoable.no_abort,
     )
 
 

@@ -69,7 +69,11 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Properties of the loaded model."""
+    """Properties of the loaded model.
+
+    `no_speculation` is why nothing is drafted with it, `no_abort` why a step that has begun is
+    finished though its request was cancelled; empty where they are on.
+    """
 
     description: str
     n_params: int
@@ -83,6 +87,8 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     has_chat_template: bool
     fingerprint: str
     load_ms: float
+    no_speculation: str = ""
+    no_abort: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,7 @@ _EXACT = {"flash_attn": False}
 _WARM_BATCH = {"n_batch": 128, "n_ubatch": 128}
 _MOST_BLIND = 0.1
 _LAG = 2
+_PROGRESS = 25
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,11 @@ def run(plan: Plan) -> Report:
     with ExitStack() as stack:
         bench = _Bench(plan, stack)
         pending: deque[tuple[str, int, Case]] = deque()
-        for kind, number in plan.cases:
+        for done, (kind, number) in enumerate(plan.cases):
+            if done and done % _PROGRESS == 0:
+                total = report.total
+                n_faults = f"{len(total.faults)} wrong, {len(total.misses)} missed"
+                say(f"{plan.name}: {done} of {len(plan.cases)} cases, {n_faults}")
             case = _done(bench, report, kind, number)
             if case is not None:
                 pending.append((kind, number, case))
@@ -165,8 +170,8 @@ def _done(bench: _Bench, report: Report, kind: str, number: int) -> Case | None:
     try:
         warm.forget()
         KINDS[kind].run(case)
-        if n_deaths := warm.n_deaths:
-            raise TrialFailed(f"{n_deaths} engines died")
+        if case.n_deaths > 0:
+            raise TrialFailed(f"{case.n_deaths} engines died")
     except (TrialFailed, BenchFailed, httpx.HTTPError) as error:
         _fail(report, kind, f"{name}: {error!r} after {len(case.checks)} requests")
         warm.restart(kill=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,7 @@ from scripts.cache_trials.client import TIMEOUT_S, Answer, Body, TrialFailed, as
 OTHER = "other.gguf"
 _BUNDLED = Path(__file__).resolve().parents[2] / "models" / "distiller-nano-3m-q8_0.gguf"
 _SETTLE_S = 20.0
+_NOTHING_S = 2.0
 _POLL_S = 0.02
 
 
@@ -75,19 +77,40 @@ class WarmServer(ClosedAtExit):
         """How many engines died since the start."""
         return int(self.http.get("/health").json()["engine"]["restarts"])
 
+    def kill_engine(self) -> None:
+        """Kill the engine that serves."""
+        pid = self.http.get("/health").json()["engine"].get("pid")
+        if pid is not None:
+            os.kill(int(pid), signal.SIGKILL)
+
+    def wait_for_engine(self, n_deaths: int) -> None:
+        """Wait until an engine serves after so many died.
+
+        Raises:
+            TrialFailed: none does.
+        """
+        deadline_s = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline_s:
+            health = self.http.get("/health").json()
+            if health["status"] == "ok" and health["engine"]["restarts"] >= n_deaths:
+                return
+            time.sleep(_POLL_S)
+        raise TrialFailed("no engine serves after one was killed")
+
     def tier(self, name: str) -> dict[str, Any]:
         """What `/cache` says of the tier `memory` or `disk`."""
         found: dict[str, Any] = self.http.get("/cache").json()["tiers"][name]
         return found
 
     def wait_for_disk(self) -> None:
-        """Wait until what is to be saved at once is on disk."""
-        deadline_s = time.monotonic() + _SETTLE_S
+        """Wait until what is to be saved at once is on disk; it may be that nothing is."""
+        began_s = time.monotonic()
         before: object = None
-        while time.monotonic() < deadline_s:
+        while (waited_s := time.monotonic() - began_s) < _SETTLE_S:
             tier = self.tier("disk")
             now = tier["saves"], tier["entries"]
-            if tier["entries"] and not tier["waiting"] and now == before:
+            may_end = tier["entries"] or waited_s > _NOTHING_S
+            if may_end and not tier["waiting"] and now == before:
                 return
             before = now
             time.sleep(_POLL_S if tier["waiting"] else 5 * _POLL_S)

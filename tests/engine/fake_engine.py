@@ -193,6 +193,7 @@ class Engine:
         *,
         n_ctx: int = 1000,
         n_batch: int = 64,
+        n_ubatch: int | None = None,
         parallel: int = 4,
         max_queue: int = 64,
         idle_bytes: int = 100,
@@ -217,7 +218,12 @@ class Engine:
         self.events: list[Event] = []
         self.sent: list[int] = []  # events sent after each flush
         self.cells = CellCache(
-            n_ctx, n_batch, can_cut=can_cut, n_vocab=vocabulary.n_vocab, n_window=n_window
+            n_ctx,
+            n_batch,
+            can_cut=can_cut,
+            n_vocab=vocabulary.n_vocab,
+            n_window=n_window,
+            n_ubatch=n_ubatch,
         )
         self.pool = SequencePool(parallel)
         self.scheduler = Scheduler(
@@ -273,7 +279,7 @@ class Engine:
             context,
             outbox,
             completion,
-            can_draft=can_cut and not n_window,
+            can_draft=can_cut,
             cost=FlatCost(),
         )
         self.loop = EngineLoop(

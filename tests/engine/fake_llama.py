@@ -152,6 +152,7 @@ class CellCache:
     Args:
         can_cut: whether a sequence may lose its end; a recurrent model's cannot.
         n_vocab: how many tokens there are.
+        n_ubatch: tokens of a physical batch; None is all of a step.
         n_window: how many tokens some layers see; 0 where all see everything. What no window
             reaches any more is lost to these layers.
     """
@@ -164,8 +165,10 @@ class CellCache:
         can_cut: bool = True,
         n_vocab: int = N_VOCAB,
         n_window: int = 0,
+        n_ubatch: int | None = None,
     ) -> None:
         self.n_window = n_window
+        self.n_ubatch = n_ubatch or n_batch
         self._n_vocab = n_vocab
         self.n_cells = self.n_ctx = n_cells
         self.n_batch = n_batch
@@ -205,7 +208,7 @@ class CellCache:
         for part in parts:
             self._check_window(part)
             self.sequences[part.seq_id] += map(Cell, part.tokens)
-            self._slide(part.seq_id)
+            self._slide(part.seq_id, n_rejectable=part.n_logits - 1)
             row += len(part.tokens)
             known = self.tokens(part.seq_id)
             for n_left in range(part.n_logits):
@@ -222,7 +225,7 @@ class CellCache:
         return logits
 
     def _is_aborted(self, parts: Sequence[BatchPart], should_abort: Callable[[], bool]) -> bool:
-        """Ask in the middle of the step, when some parts are in the cache already."""
+        """Ask in the last physical batch of the step; an aborted one is removed."""
         assert self.can_cut, "nothing could be undone"
         for part in parts:
             self.sequences[part.seq_id] += map(Cell, part.tokens)
@@ -231,24 +234,36 @@ class CellCache:
         self.in_step = False
         if is_aborted:
             self.n_aborted += 1
-            return True
+        n_tokens = sum(len(part.tokens) for part in parts)
+        n_left = (n_tokens - 1) // self.n_ubatch * self.n_ubatch if is_aborted else 0
         for part in parts:
-            del self.sequences[part.seq_id][part.start :]
-        return False
+            n_whole = min(n_left, len(part.tokens))
+            n_left -= n_whole
+            del self.sequences[part.seq_id][part.start + n_whole :]
+            self._slide(part.seq_id)
+        return is_aborted
 
     def _check_window(self, part: BatchPart) -> None:
         held = self.sequences[part.seq_id]
         reached = held[max(0, len(held) - self.n_window) :] if self.n_window else []
         assert all(cell.in_window for cell in reached), "window rows are missing"
 
-    def _slide(self, seq_id: int) -> None:
-        """Let the layers with a window forget what is out of reach of its only sequence."""
+    def _slide(self, seq_id: int, n_rejectable: int = 0) -> None:
+        """Let the layers with a window forget what is out of reach of its only sequence.
+
+        Args:
+            seq_id: the sequence.
+            n_rejectable: draft tokens at its end; what they do not reach was not reused yet.
+        """
         if self.n_window:
             others = {
                 cell for other, held in self.sequences.items() if other != seq_id for cell in held
             }
-            for cell in self.sequences[seq_id][: -self.n_window]:
+            for cell in self.sequences[seq_id][: -self.n_window - max(0, n_rejectable)]:
                 cell.in_window = cell.in_window and cell in others
+
+    def n_held(self, seq_id: int) -> int:
+        return len(self.sequences[seq_id])
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         held = self.sequences[seq_id]

@@ -18,7 +18,7 @@ import pytest
 from app.base.json_types import as_json
 from app.engine import main as engine_main
 from app.engine.ipc.channel import Channel
-from app.engine.llama import DecodeFailed, build_version
+from app.engine.llama import BatchPart, Context, DecodeFailed, build_version
 from app.protocol import (
     Command,
     Event,
@@ -174,6 +174,24 @@ def test_a_model_that_loads_but_does_not_run_refuses_the_load(
     failed = posted[-1]
     assert isinstance(failed, LoadFailed)
     assert failed.message == f"llama.cpp could not run '{NANO.name}': llama_decode returned -3"
+
+
+def test_a_format_of_states_that_is_not_understood_is_said_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def learn(context: Context, token: int) -> None:
+        context.layout_error = "all layers are recurrent"
+        context.decode([BatchPart(0, 0, [token], n_logits=1)])
+        context.clear(0)
+
+    posted: list[Event] = []
+    channel = cast(Channel, SimpleNamespace(post=posted.append, flush=lambda: None))
+    monkeypatch.setattr(Context, "learn_layout", learn)
+    assert engine_main._load(LOAD, channel) is not None
+    assert isinstance(posted[-1], Loaded)
+    said = [event.text for event in posted if isinstance(event, LogLine)]
+    (line,) = (text for text in said if "whole states" in text)
+    assert line == "the prompt cache keeps whole states of this model: all layers are recurrent"
 
 
 def test_commands_that_come_with_the_load_are_not_lost(engine: EngineProcess) -> None:

@@ -23,6 +23,7 @@ from app.protocol import (
     CacheCounts,
     CacheMiss,
     CacheReport,
+    ChangingHead,
     ClearCache,
     Command,
     DescribeCache,
@@ -95,6 +96,18 @@ COUNTS = CacheCounts(
 ENTRY = DiskEntry(
     id="e", role="turn", profile="kitchen", tokens=8, bytes=9, created_s=1.0, last_used_s=2.0
 )
+HEAD = ChangingHead(
+    index=3,
+    head_tokens=90,
+    kind="time",
+    places=2,
+    changes=4,
+    tokens=80,
+    seconds=1.5,
+    before="it is",
+    values=["12:03"],
+    message="It changes.",
+)
 REFUSAL = "the chat template took too long"
 CLEARED_ENTRIES, CLEARED_BYTES = 8, 9
 
@@ -128,7 +141,11 @@ def answers(command: Command) -> Iterable[Event]:
         case Generate():
             return generate(command)
         case DescribeCache():
-            return [CacheReport(request_id=command.request_id, counts=counts, entries=[ENTRY])]
+            name = command.request_id
+            report = CacheReport(
+                request_id=name, counts=counts, entries=[ENTRY], changing_heads=[HEAD]
+            )
+            return [report]
         case ClearCache():
             cleared = CacheCleared(
                 request_id=command.request_id, entries=CLEARED_ENTRIES, bytes=CLEARED_BYTES

@@ -93,8 +93,14 @@ def _engine(service: Service) -> dict[str, Any]:
             "n_threads_batch": info.n_threads_batch,
             "has_chat_template": info.has_chat_template,
             "load_ms": info.load_ms,
+            "speculation": _ability(info.no_speculation),
+            "abort_in_step": _ability(info.no_abort),
         }
     return engine
+
+
+def _ability(reason: str) -> dict[str, str]:
+    return {"state": "off" if reason else "on", "reason": reason}
 
 
 async def live(_request: Request) -> HTTPResponse:

@@ -201,6 +201,8 @@ class SavePolicy:
             return
         ends_s = time.monotonic() + _LAST_WRITES_S
         disk.unthrottle()
+        while self._kv_cache.save_idle():
+            pass
         ends = [end.tokens.tolist() for end in self._kv_cache.keeper.ends]
         for tokens in [*self._kv_cache.unsaved(), *reversed(ends)]:
             self._save_before(ends_s, tokens, "turn")

@@ -22,6 +22,7 @@ DATA_HEAD = 8
 COLUMN_HEAD = 12
 """Bytes before a column: the type and the size of what follows."""
 _EXT_BYTES = 12
+_COPIED_ROWS = 128
 _CELL = np.dtype([("pos", "<i4"), ("n_seq_id", "<u4"), ("seq_id", "<i4")])
 _CELL_WITH_EXT = np.dtype(
     [("pos", "<i4"), ("n_seq_id", "<u4"), ("ext", "u1", (_EXT_BYTES,)), ("seq_id", "<i4")]
@@ -168,8 +169,10 @@ class AttentionPart:
 
 
 def _fill(target: npt.NDArray[Any], pieces: Sequence[npt.NDArray[Any]]) -> None:
-    """Copy the pieces one after the other."""
+    """Copy the pieces one after the other, as many rows at a time as caches of processors hold."""
     at = 0
     for piece in pieces:
-        target[at : at + len(piece)] = piece
-        at += len(piece)
+        for begin in range(0, len(piece), _COPIED_ROWS):
+            rows = piece[begin : begin + _COPIED_ROWS]
+            target[at : at + len(rows)] = rows
+            at += len(rows)

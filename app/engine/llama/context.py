@@ -105,6 +105,7 @@ class Context(SequenceStates):
         self._n_vocab = model.n_vocab
         self.n_ctx: int = lib.llama_n_ctx(handle)
         self.n_batch: int = lib.llama_n_batch(handle)
+        self.n_ubatch: int = lib.llama_n_ubatch(handle)
         self.n_seq_max = n_seq_max
         self.spare = n_seq_max - 1
         self.n_threads: int = lib.llama_n_threads(handle)
@@ -125,7 +126,7 @@ class Context(SequenceStates):
 
         Returns:
             `DECODE_OK`; `DECODE_NO_KV_SLOT` when the KV cache has no room (nothing changed);
-            `DECODE_ABORTED` when the step was aborted (cut the sequences to where they were).
+            `DECODE_ABORTED` when the step was aborted: the sequences hold what `n_held` says.
 
         Raises:
             DecodeFailed: llama.cpp reported a fatal error.
@@ -172,13 +173,22 @@ class Context(SequenceStates):
         """
         self.logits(output)[tokens] = -np.inf
 
+    def n_held(self, seq_id: int) -> int:
+        """Return how many tokens a sequence holds.
+
+        After an aborted step these are whole physical batches (`n_ubatch` tokens of the step, in
+        its order): llama.cpp removes the one that was not finished.
+        """
+        n_held: int = 1 + lib.llama_memory_seq_pos_max(self._memory, seq_id)
+        return n_held
+
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         """Drop all tokens of a sequence from `n_keep` on.
 
         Returns:
             The tokens really kept: 0 where the model's memory cannot be cut there.
         """
-        if n_keep > 0 and lib.llama_memory_seq_pos_max(self._memory, seq_id) == n_keep - 1:
+        if n_keep > 0 and self.n_held(seq_id) == n_keep:
             return n_keep
         is_cut = n_keep > 0 and lib.llama_memory_seq_rm(self._memory, seq_id, n_keep, -1)
         if is_cut and self._has_window(seq_id, n_keep):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from app.engine.ipc.outbox import Outbox
 from app.engine.kv.kv_cache import KvCache
+from app.engine.kv.sequences import Slot
 from app.engine.llama import DECODE_ABORTED, DECODE_OK, BatchPart, Context
 from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.generation import Generation
@@ -55,11 +56,16 @@ class BatchRunner:
         self._interrupt = interrupt
 
     def plan(self) -> list[Work]:
-        """Return the next batch, with draft tokens where nothing is prefilled."""
+        """Return the next batch, with draft tokens where nothing is prefilled.
+
+        Prompts come first: where the step is aborted between two physical batches, the last
+        tokens of answers, which could not be kept without their logits, are not decoded yet.
+        """
         work = self._scheduler.plan(self._throughput.chunk(self._scheduler.n_generating))
         if not any(item.is_prefill for item in work):
             self._generation.draft(work)
-        return work
+            return work
+        return sorted(work, key=lambda item: not item.is_prefill)
 
     def decode(self, work: list[Work]) -> list[Work]:
         """Decode a batch and return what of it was decoded.
@@ -156,12 +162,25 @@ class BatchRunner:
         return self._interrupt.should_abort
 
     def _roll_back(self, work: Sequence[Work]) -> None:
-        """Cut the sequences of an aborted step to what they held before it."""
+        """Keep what an aborted step has finished of prompts; cut the others to where they were."""
         for item in work:
             request, slot = item.request, item.request.slot
-            if slot is not None:
-                request.n_past = self._context.keep_prefix(slot.seq_id, request.n_past)
-                slot.tokens = request.tokens[: request.n_past]
+            if slot is None:
+                continue
+            n_done = self._n_done(item, slot)
+            n_kept = self._context.keep_prefix(slot.seq_id, request.n_past + n_done)
+            if n_done and n_kept == request.n_past + n_done:
+                self._record_tokens(Work(request, n_done, is_prefill=True))
+            else:
+                request.n_past = n_kept
+                slot.tokens = request.tokens[:n_kept]
+
+    def _n_done(self, item: Work, slot: Slot) -> int:
+        """Return how many tokens of an aborted step are there and need no logits of it."""
+        if not item.is_prefill or item.request.is_scored:
+            return 0
+        n_new = self._context.n_held(slot.seq_id) - item.request.n_past
+        return max(0, min(n_new, item.n_tokens - item.reaches_end))
 
 
 def _progress(request: Request) -> PromptProgress:

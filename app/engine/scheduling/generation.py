@@ -34,7 +34,7 @@ class Generation:
         context: has the logits of the batch.
         outbox: takes what answers consist of.
         completion: ends the requests whose answers are whole.
-        can_draft: whether sequences can be cut, as rejected draft tokens must be removed.
+        can_draft: whether rejected draft tokens can be removed from sequences.
         cost: learns what batches cost; shared by all answers.
     """
 
@@ -77,9 +77,13 @@ class Generation:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
 
     def draft(self, work: Sequence[Work]) -> None:
-        """Add draft tokens to the requests of a batch without prefill, as far as it has room."""
+        """Add draft tokens to the requests of a batch without prefill, as far as it has room.
+
+        A physical batch reuses only what no window reached before it. So all of the step are in
+        one: rejected draft tokens leave a sequence with all that its window reaches.
+        """
         n_step = sum(item.n_tokens for item in work)
-        room = min(self._context.n_batch - n_step, MAX_DRAFT_TOKENS)
+        room = min(self._context.n_ubatch - n_step, MAX_DRAFT_TOKENS)
         for item in work:
             request = item.request
             if request.speculator is None or not item.reaches_end or room < 1:
@@ -134,9 +138,9 @@ class Generation:
             n_accepted += n_same
             if reason or not added or n_same < len(added):
                 break
+        n_last = len(request.tokens) - request.n_past - n_accepted
         if draft:
             self._accept_draft(request, n_accepted)
-        n_last = len(request.tokens) - request.n_past
         if is_replay:
             is_long = time.monotonic() - request.clock.replay_s > EXACT_REPLAY_S
             if is_long and not reason and request.answer.logprobs is None:
@@ -218,7 +222,11 @@ class Generation:
         return "stop" if taken.is_over else ""
 
     def _accept_draft(self, request: Request, n_accepted: int) -> None:
-        """Keep the accepted draft tokens; remove the others from the KV cache."""
+        """Keep the accepted draft tokens; remove the others from the KV cache.
+
+        Where they cannot be removed, the sequence is empty: it is prefilled again, and this answer
+        has no more drafts.
+        """
         draft, request.draft = request.draft, []
         if request.speculator is not None:
             request.speculator.record(len(draft), n_accepted, len(request.tokens))
@@ -228,7 +236,10 @@ class Generation:
             return
         slot.tokens += draft[:n_accepted]
         if n_accepted < len(draft):
-            self._context.keep_prefix(slot.seq_id, request.n_past)
+            n_kept = self._context.keep_prefix(slot.seq_id, request.n_past)
+            if n_kept < request.n_past:
+                request.n_past, request.speculator = n_kept, None
+                slot.tokens = request.tokens[:n_kept]
 
     def _close_step(self, request: Request, reason: str, n_last: int) -> None:
         request.n_last = max(1, min(n_last, MAX_AT_ONCE))

@@ -81,6 +81,7 @@ async def test_a_model_that_serves_is_200_with_all_details() -> None:
     assert "Retry-After" not in response.headers
     assert (body["status"], body["current_model"]) == ("ok", "m.gguf")
     assert (body["engine"]["pid"], body["engine"]["n_ctx"]) == (77, INFO.n_ctx)
+    assert body["engine"]["speculation"] == {"state": "on", "reason": ""}
     assert body["warnings"] == ["too hot", "killed for want of memory"]
     assert body["hints"] == ["a clock"]
     assert body["cache"] == {"disk": "paused", "message": "disk full"}

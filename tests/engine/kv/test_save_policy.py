@@ -9,12 +9,13 @@ from app.engine.kv.kv_cache import KvCache
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.save_policy import SavePolicy
 from app.engine.kv.sequences import SequencePool
-from app.engine.llama import Context
+from app.engine.llama import BatchPart, Context
 from app.engine.system.throughput import Throughput
 from app.promptcache import DiskStore, DiskWriter
 from tests.engine.fake_disk import FakeStore, fake_disk
 from tests.engine.fake_llama import CellCache, shape_of
 from tests.engine.kv.snapshots import snapshot_of
+from tests.engine.kv.test_kv_cache import Bench
 
 
 def save_policy(*, max_boundary_bytes: int) -> SavePolicy:
@@ -78,3 +79,15 @@ def test_only_the_profiles_that_are_kept_are_remembered() -> None:
         tier.save([number] * 20, None, "profile", f"profile {number}")
         tier.keep_profiles({f"profile {number}"})
     assert list(tier._profiles) == ["profile 19"]
+
+
+def test_at_the_end_conversations_are_written_where_later_prompts_go_on() -> None:
+    bench = Bench(n_sequences=1, can_cut=False)
+    _, slot = bench.begin([1] * 40)
+    bench.kv_cache.save_now(slot, to_disk=False)
+    bench.cells.decode([BatchPart(slot.seq_id, 40, [2] * 9, 1)])
+    slot.tokens += [2] * 9
+    slot.n_kept = 40
+    bench.pool.release(slot)
+    SavePolicy(bench.kv_cache, save_after_s=60.0, min_boundary_tokens=4).save_all()
+    assert bench.on_disk.has_state([1] * 40)

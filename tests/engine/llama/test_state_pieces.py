@@ -18,6 +18,7 @@ PAGE = 32
 ENDS = [100, 256, 401, N_TOKENS]
 INSIDE = [33, 255, 699]
 
+pytestmark = pytest.mark.slow
 Logits = list[np.ndarray]
 
 

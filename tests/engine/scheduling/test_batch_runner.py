@@ -102,6 +102,28 @@ def test_a_cancelled_prefill_is_aborted_where_that_can_be_undone(can_cut: bool) 
     engine.check()
 
 
+@pytest.mark.parametrize("n_window", [0, 8])
+def test_an_aborted_step_keeps_the_whole_physical_batches_of_prompts(n_window: int) -> None:
+    engine = Engine([], n_batch=256, n_ubatch=32, n_window=n_window)
+    prompt, seed = endless(40, 30)
+    batches = admitted(engine, generate("answers", prompt, 30, seed=seed))
+    for _ in range(4):
+        engine.loop.step()
+    (answering,) = engine.scheduler.running
+    n_past, n_generated = answering.n_past, answering.n_generated
+    engine._script = [[Cancel(request_id="a")]]
+    admitted(engine, generate("a", [1] * 300))
+    cancelled = engine.scheduler.running[-1]
+    n_cached = cancelled.n_past
+    assert [item.request for item in batches.plan()] == [cancelled, answering]
+    batches._throughput.prefill_tokens_per_s = 10.0  # a step that is worth watching
+    work = [Work(cancelled, 100, is_prefill=True), Work(answering, 1)]
+    assert batches.decode(work) == []
+    assert cancelled.n_past == n_cached + 96
+    assert (answering.n_past, answering.n_generated) == (n_past, n_generated)
+    engine.check()
+
+
 def test_progress_is_posted_for_prompts_whose_clients_ask() -> None:
     engine = Engine([], n_batch=16)
     batches = admitted(engine, prefill("a", [1] * 40))

@@ -112,6 +112,44 @@ def test_wrong_drafts_leave_the_kv_cache() -> None:
     engine.check()
 
 
+@pytest.mark.parametrize("n_window", [4, 30])
+def test_drafts_are_made_where_a_window_slides_too(n_window: int) -> None:
+    prompt, seed = circles(100)
+    command = generate("a", prompt, 100, seed=seed)
+    engine = Engine([[command]], n_window=n_window).run()
+    engine.assert_answered(command)
+    assert engine.cells.n_steps < 100
+
+
+def test_where_rejected_drafts_cannot_be_removed_the_answer_goes_on_without_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prompt, seed = circles(100)
+    engine = engine_with(prompt, 100, seed, n_window=4)
+    request = started(engine, 5)
+    request.speculator = WrongSpeculator(engine.generation.cost)
+    keep_prefix = engine.cells.keep_prefix
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.cells, "keep_prefix", lambda seq_id, _: keep_prefix(seq_id, 0))
+        engine.loop.step()
+    assert request.n_past == 0
+    (request,) = engine.scheduler.running
+    assert request.speculator is None
+    engine.check()
+    while engine.scheduler.running:
+        engine.loop.step()
+    assert request.tokens == prompt + solo(prompt, seed, 100)
+
+
+def test_a_step_with_drafts_is_one_physical_batch() -> None:
+    prompt, seed = circles(60)
+    engine = engine_with(prompt, 60, seed, n_ubatch=3)
+    request = started(engine, 5)
+    request.speculator = WrongSpeculator(engine.generation.cost)
+    (work,) = engine.loop._batches.plan()
+    assert work.n_tokens + len(request.draft) == 3
+
+
 def test_where_memory_cannot_be_cut_nothing_is_drafted() -> None:
     prompt, seed = circles(60)
     request = started(engine_with(prompt, 60, seed, can_cut=False), 5)
