@@ -312,6 +312,21 @@ def test_what_another_process_writes_is_found_and_what_it_removes_is_not(bench: 
     assert bench.notices.lines == []
 
 
+def test_a_change_that_bears_the_time_of_the_one_before_is_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of a file system ticks a few times a second on some kernels."""
+    here, there = bench.open(), bench.open()
+    put(there, SHARED)
+    folder = bench.root / "model.gguf"
+    changed_ns = folder.stat().st_mtime_ns
+    monkeypatch.setattr("app.promptcache.model_folder.time.time_ns", lambda: changed_ns + 1000)
+    assert is_kept(here, SHARED)
+    put(there, words(1))
+    os.utime(folder, ns=(changed_ns, changed_ns))
+    assert is_kept(here, words(1))
+
+
 def test_entries_of_no_use_to_the_caller_are_passed_over(bench: Bench) -> None:
     store = bench.open()
     put(store, SHARED[:64])
