@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=SCENARIOS,
         default=SCENARIOS,
         metavar="NAME",
-        help="some of: " + "; ".join(f"{name} ({each.text})" for name, each in SCENARIOS.items()),
+        help="some of: " + _scenarios().replace("%", "%%"),
     )
     parser.add_argument("--no-peer", action="store_true", help="without llama-server")
     parser.add_argument("--llama-server", type=Path, metavar="PATH", help="the program")
@@ -109,3 +109,7 @@ def _baseline(path: Path | None) -> dict[tuple[str, str], float]:
         return {(row["shape"], row["name"]): row["ours"] for row in rows if row["unit"] == "ms"}
     except (OSError, ValueError, KeyError) as error:
         raise BenchFailed(f"--baseline: {path} is no report of this command: {error}") from error
+
+
+def _scenarios() -> str:
+    return "; ".join(f"{name} ({each.text})" for name, each in SCENARIOS.items())
