@@ -121,8 +121,17 @@ TOKEN = protocol.TokenLogprob(
 )
 PROMPT = protocol.RawPrompt(text="def f(", tokens=[1, 2], suffix="):", add_special=False)
 PROMPT_TOKEN = protocol.PromptToken(id=7, piece=b"\xc3", logprob=-0.5, top=TOKEN.top)
+MATCH = protocol.CacheMatch(tokens=40, not_restored="no_state")
 ENTRY = protocol.DiskEntry(
-    id="e", role="turn", profile="kitchen", tokens=1, bytes=2**40, created_s=1.5, last_used_s=2.5
+    id="e",
+    kind="block",
+    role="turn",
+    profile="kitchen",
+    start=32,
+    tokens=40,
+    bytes=2**40,
+    created_s=1.5,
+    last_used_s=2.5,
 )
 HEAD = protocol.ChangingHead(
     index=3,
@@ -139,7 +148,12 @@ HEAD = protocol.ChangingHead(
 COUNTS = protocol.CacheCounts(
     memory_hits=1,
     disk_hits=2,
-    misses={"empty": 3},
+    misses={"empty": 3, "not_restored": 2},
+    not_restored={"corrupt": 2},
+    layout="whole_states",
+    layout_message="the window is of an unknown kind",
+    memory_kinds=protocol.KindCounts(blocks=3, block_bytes=2**39, states=2, state_bytes=2**38),
+    disk_kinds=protocol.KindCounts(blocks=4, block_bytes=2**41, states=1, state_bytes=2**40),
     restored_tokens=4,
     memory_entries=5,
     memory_bytes=2**40,
@@ -235,7 +249,7 @@ EVENTS: list[Event] = [
     ),
     protocol.Accepted(request_id="r"),
     protocol.Chosen(request_id="r", tokens=[5, 6], choice=1),
-    protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2, miss=MISS),
+    protocol.Started(request_id="r", prompt_tokens=4, cached_tokens=2, match=MATCH, miss=MISS),
     protocol.PromptProgress(request_id="r", total=9, cache=2, processed=5, time_ms=1.5),
     protocol.PromptEcho(request_id="r", text="Grüße", tokens=[PROMPT_TOKEN]),
     protocol.TokenLogprobs(request_id="r", tokens=[TOKEN], choice=1),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from app.host.supervisor import Supervisor
 from app.protocol import CacheCounts
 
@@ -35,6 +37,7 @@ def tiers_body(counts: CacheCounts, disk: tuple[str, str], folder: str) -> dict[
     return {
         "memory": {
             "entries": counts.memory_entries,
+            **msgspec.structs.asdict(counts.memory_kinds),
             "bytes": counts.memory_bytes,
             "capacity_bytes": counts.memory_capacity_bytes,
             "hits": counts.memory_hits,
@@ -44,6 +47,7 @@ def tiers_body(counts: CacheCounts, disk: tuple[str, str], folder: str) -> dict[
             "message": message,
             "folder": folder,
             "entries": counts.disk_entries,
+            **msgspec.structs.asdict(counts.disk_kinds),
             "bytes": counts.disk_bytes,
             "capacity_bytes": counts.disk_capacity_bytes,
             "hits": counts.disk_hits,

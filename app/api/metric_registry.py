@@ -126,6 +126,14 @@ def _cache(counts: CacheCounts) -> Iterator[Metric]:
     for reason, count in counts.misses.items():
         misses.add_metric([reason], count)
     yield misses
+    not_restored = CounterMetricFamily(
+        f"{_PREFIX}_cache_not_restored",
+        "Prompts that were cached and not restored, by reason",
+        labels=["reason"],
+    )
+    for reason, count in counts.not_restored.items():
+        not_restored.add_metric([reason], count)
+    yield not_restored
     yield CounterMetricFamily(
         f"{_PREFIX}_cache_restored_tokens",
         "Tokens brought back to the KV cache",
@@ -141,3 +149,22 @@ def _cache(counts: CacheCounts) -> Iterator[Metric]:
         ("written_today_bytes", "Bytes of prompts written today", counts.written_today_bytes),
     ):
         yield GaugeMetricFamily(f"{_PREFIX}_cache_{name}", text, value=value)
+    yield from _cache_kinds(counts)
+
+
+def _cache_kinds(counts: CacheCounts) -> Iterator[Metric]:
+    """Yield how many blocks and states the tiers hold, and their bytes."""
+    labels = ["tier", "kind"]
+    number = GaugeMetricFamily(
+        f"{_PREFIX}_cache_entries", "Blocks and states by tier and kind", labels=labels
+    )
+    size = GaugeMetricFamily(
+        f"{_PREFIX}_cache_entry_bytes", "What they take, by tier and kind", labels=labels
+    )
+    for tier, kinds in (("memory", counts.memory_kinds), ("disk", counts.disk_kinds)):
+        number.add_metric([tier, "block"], kinds.blocks)
+        number.add_metric([tier, "state"], kinds.states)
+        size.add_metric([tier, "block"], kinds.block_bytes)
+        size.add_metric([tier, "state"], kinds.state_bytes)
+    yield number
+    yield size

@@ -43,7 +43,7 @@ def build_loop(
     queue, n_ctx = command.queue, context.n_ctx
     pool = SequencePool(queue.parallel)
     can_cut = not model.is_recurrent
-    shape = _shape(context.layout)
+    shape = _shape(context.layout, context.layout_error)
     store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
     scheduler = Scheduler(
         pool,
@@ -109,10 +109,10 @@ def undo(model: Model, context: Context) -> Undo:
     return undo_of(is_recurrent=model.is_recurrent, n_swa=model.n_swa, knows_windows=knows_windows)
 
 
-def _shape(layout: StateLayout | None) -> StateShape:
+def _shape(layout: StateLayout | None, layout_error: str) -> StateShape:
     """Return what of a model's state is kept how; as a whole where its layout is not known."""
     if layout is None:
-        return StateShape(0, is_whole=True)
+        return StateShape(0, is_whole=True, whole_reason=layout_error)
     return StateShape(
         token_bytes=layout.token_bytes,
         window_token_bytes=layout.window_token_bytes,

@@ -8,7 +8,7 @@ the hot path. `PageIndex` and `follow` find blocks by position, on the disk and 
 from __future__ import annotations
 
 from app.promptcache.disk_store import DiskStore
-from app.promptcache.entries import Entry
+from app.promptcache.entries import PIN_FORM, Entry
 from app.promptcache.entry_header import MAX_EXTRA_BYTES, BadEntry, Role
 from app.promptcache.folders import clear_folder, folder_name, usage
 from app.promptcache.lock import FolderInUse, FolderLock
@@ -27,6 +27,7 @@ from app.promptcache.writer import DiskWriter, WriteJob
 __all__ = [
     "MAX_EXTRA_BYTES",
     "PAGE_TOKENS",
+    "PIN_FORM",
     "BadEntry",
     "BlockContent",
     "BlockInfo",

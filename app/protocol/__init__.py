@@ -67,10 +67,12 @@ from app.protocol.framing import (
 )
 from app.protocol.parts import (
     CacheCounts,
+    CacheMatch,
     CacheMiss,
     ChangingHead,
     Constraint,
     DiskEntry,
+    KindCounts,
     ModelInfo,
     PromptEnd,
     PromptToken,
@@ -88,6 +90,7 @@ __all__ = [
     "Accepted",
     "CacheCleared",
     "CacheCounts",
+    "CacheMatch",
     "CacheMiss",
     "CacheParams",
     "CacheReport",
@@ -109,6 +112,7 @@ __all__ = [
     "FrameReader",
     "Generate",
     "KeepProfiles",
+    "KindCounts",
     "Load",
     "LoadFailed",
     "LoadParams",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.protocol.parts import (
     CacheCounts,
+    CacheMatch,
     CacheMiss,
     ChangingHead,
     DiskEntry,
@@ -70,12 +71,14 @@ class Chosen(Message, frozen=True, kw_only=True):
 class Started(Message, frozen=True, kw_only=True):
     """The request left the queue; its prompt is rendered and tokenised.
 
-    `miss` is only set on request, and if a cached prompt diverges from this one.
+    `match` and `miss` are only set on request, `miss` only if a cached prompt diverges from this
+    one.
     """
 
     request_id: str
     prompt_tokens: int
     cached_tokens: int
+    match: CacheMatch | None = None
     miss: CacheMiss | None = None
 
 

@@ -152,6 +152,16 @@ class CacheMiss(msgspec.Struct, frozen=True, kw_only=True):
     cached: str
 
 
+class CacheMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """How many leading tokens of a prompt are cached, and why fewer were restored.
+
+    `not_restored` is empty where all of them were.
+    """
+
+    tokens: int
+    not_restored: str = ""
+
+
 class ChangingHead(msgspec.Struct, frozen=True, kw_only=True):
     """Instructions and tools that change at one place from request to request.
 
@@ -174,26 +184,48 @@ class ChangingHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the disk tier; times are seconds since 1970."""
+    """One entry of the disk tier; times are seconds since 1970.
+
+    `kind` is `block`, `state` or `pin`. An entry stands for the first `tokens` of a prompt and
+    holds the rows of those from `start` on; none where they are equal.
+    """
 
     id: str
+    kind: str = "state"
     role: str
     profile: str
+    start: int = 0
     tokens: int
     bytes: int
     created_s: float
     last_used_s: float
 
 
+class KindCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers and bytes of the blocks and states of one tier."""
+
+    blocks: int = 0
+    block_bytes: int = 0
+    states: int = 0
+    state_bytes: int = 0
+
+
 class CacheCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Counters and sizes of the prompt cache, since the start of the engine process.
 
-    `misses` are by reason. `trouble` is why the disk tier is failing, else empty.
+    `misses` are by reason; `not_restored` are those of them with this reason, by a finer one.
+    `layout` is how the model's state is kept, `blocks`, `blocks_and_states` or `whole_states`, and
+    `layout_message` why as a whole. `trouble` is why the disk tier is failing, else empty.
     """
 
     memory_hits: int = 0
     disk_hits: int = 0
     misses: dict[str, int] = {}
+    not_restored: dict[str, int] = {}
+    layout: str = "blocks"
+    layout_message: str = ""
+    memory_kinds: KindCounts = KindCounts()
+    disk_kinds: KindCounts = KindCounts()
     restored_tokens: int = 0
     memory_entries: int = 0
     memory_bytes: int = 0

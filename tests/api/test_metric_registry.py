@@ -12,7 +12,7 @@ from app.api.metric_registry import Metrics
 from app.device.readings import DeviceState
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
-from app.protocol import CacheCounts, Stats, Timings, Usage
+from app.protocol import CacheCounts, KindCounts, Stats, Timings, Usage
 
 STATS = Stats(
     waiting=3,
@@ -25,13 +25,18 @@ STATS = Stats(
         memory_hits=4,
         disk_hits=5,
         misses={"empty": 6, "other_prompt": 7},
+        not_restored={"no_state": 12, "corrupt": 13},
+        memory_kinds=KindCounts(blocks=14, block_bytes=15, states=16, state_bytes=17),
+        disk_kinds=KindCounts(blocks=18, block_bytes=19, states=20, state_bytes=21),
         restored_tokens=8,
         memory_bytes=9,
         disk_bytes=10,
         written_today_bytes=11,
     ),
 )
-ENGINE_COUNTERS = dict.fromkeys(("cache_hits", "cache_misses", "cache_restored_tokens"), "counter")
+ENGINE_COUNTERS = dict.fromkeys(
+    ("cache_hits", "cache_misses", "cache_not_restored", "cache_restored_tokens"), "counter"
+)
 COUNTERS = {"tokens": "counter", "requests": "counter", "engine_restarts": "counter"}
 HISTOGRAMS = dict.fromkeys(("ttft_seconds", "queue_seconds", "inter_token_seconds"), "histogram")
 GAUGES = dict.fromkeys(
@@ -47,6 +52,8 @@ GAUGES = dict.fromkeys(
         "cache_memory_bytes",
         "cache_disk_bytes",
         "cache_written_today_bytes",
+        "cache_entries",
+        "cache_entry_bytes",
     ),
     "gauge",
 )
@@ -139,6 +146,30 @@ def test_cache_hits_are_told_by_tier_and_misses_by_reason() -> None:
     reasons = ("empty", "other_prompt")
     misses = {reason: value(found, "cache_misses_total", reason=reason) for reason in reasons}
     assert misses == {"empty": 6.0, "other_prompt": 7.0}
+
+
+def test_what_was_cached_and_not_restored_is_told_by_reason() -> None:
+    found = metrics()
+    reasons = ("no_state", "corrupt")
+    told = {reason: value(found, "cache_not_restored_total", reason=reason) for reason in reasons}
+    assert told == {"no_state": 12.0, "corrupt": 13.0}
+
+
+@pytest.mark.parametrize(
+    ("tier", "kind", "expected"),
+    [
+        ("memory", "block", (14.0, 15.0)),
+        ("memory", "state", (16.0, 17.0)),
+        ("disk", "block", (18.0, 19.0)),
+        ("disk", "state", (20.0, 21.0)),
+    ],
+)
+def test_blocks_and_states_are_told_by_tier(
+    tier: str, kind: str, expected: tuple[float, float]
+) -> None:
+    names = ("cache_entries", "cache_entry_bytes")
+    number, size = (value(metrics(), name, tier=tier, kind=kind) for name in names)
+    assert (number, size) == expected
 
 
 def test_requests_are_counted_by_status() -> None:

@@ -27,6 +27,8 @@ from app.promptcache import (
     pack,
     unpack,
 )
+from app.promptcache.entry_header import Kind
+from app.promptcache.token_bytes import TOKEN_BYTES
 
 MIN_TOKENS = 4
 
@@ -36,10 +38,14 @@ class FakeStore:
 
     Args:
         dice: decides which blocks and states are bad when they are read.
+
+    Attributes:
+        is_broken: whether all are.
     """
 
     def __init__(self, *, dice: random.Random | None) -> None:
         self._dice = dice
+        self.is_broken = False
         self._ids = map(str, itertools.count(1))
         self.clear()
         self.profiles: set[str] = set()
@@ -107,7 +113,7 @@ class FakeStore:
         )
 
     def _is_bad(self) -> bool:
-        return self._dice is not None and self._dice.random() < 0.2
+        return self.is_broken or (self._dice is not None and self._dice.random() < 0.2)
 
     def read_block(self, block_id: str) -> BlockContent | None:
         if block_id not in self.blocks:
@@ -142,10 +148,52 @@ class FakeStore:
         self.profiles = set(profiles)
 
     def list_entries(self) -> list[Entry]:
-        return []
+        blocks = [
+            _entry(its_id, "block", packed, kept.start)
+            for its_id, (packed, kept) in self.blocks.items()
+        ]
+        return [*blocks, *(_entry(i, "state", packed) for i, (packed, _) in self.at_ends.items())]
 
     def status(self) -> DiskStatus:
-        return DiskStatus(len(self.blocks) + len(self.at_ends), 0, 0, 0, 0, 0, 0, 0, "")
+        n_blocks, n_states = len(self.blocks), len(self.at_ends)
+        return DiskStatus(
+            n_entries=n_blocks + n_states,
+            n_bytes=0,
+            capacity_bytes=0,
+            n_hits=0,
+            n_bad=0,
+            n_evicted=0,
+            written_today_bytes=0,
+            daily_write_bytes=0,
+            write_error="",
+            n_blocks=n_blocks,
+            block_bytes=sum(len(kept.rows) for _, kept in self.blocks.values()),
+            n_states=n_states,
+            state_bytes=sum(len(state) for _, state in self.at_ends.values()),
+        )
+
+
+def _entry(its_id: str, kind: Kind, packed: bytes, start: int | None = None) -> Entry:
+    """Return what a store says of one of its own; without `start`, it holds no rows."""
+    n_tokens = len(packed) // TOKEN_BYTES
+    return Entry(
+        entry_id=its_id,
+        kind=kind,
+        form="",
+        role="turn",
+        profile="",
+        is_pinned=False,
+        is_anchor=False,
+        tokens=packed,
+        n_tokens=n_tokens,
+        start=n_tokens if start is None else start,
+        window_start=n_tokens,
+        n_bytes=n_tokens,
+        n_extra_bytes=0,
+        created_s=0.0,
+        last_used_s=0.0,
+        touched_s=0.0,
+    )
 
 
 class FakeWriter:

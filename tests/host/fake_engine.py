@@ -21,6 +21,7 @@ import msgspec
 from app.protocol import (
     CacheCleared,
     CacheCounts,
+    CacheMatch,
     CacheMiss,
     CacheReport,
     ChangingHead,
@@ -32,6 +33,7 @@ from app.protocol import (
     Failed,
     Finished,
     Generate,
+    KindCounts,
     Load,
     Loaded,
     LoadFailed,
@@ -74,11 +76,16 @@ TIMINGS = Timings(
     tier="disk",
     restore_ms=3.5,
 )
+MATCH = CacheMatch(tokens=9, not_restored="no_state")
 MISS = CacheMiss(index=8, before="today is", prompt=" Friday", cached=" Monday")
 COUNTS = CacheCounts(
     memory_hits=1,
     disk_hits=2,
-    misses={"empty": 3},
+    misses={"empty": 3, "not_restored": 2},
+    not_restored={"corrupt": 2},
+    layout="blocks_and_states",
+    memory_kinds=KindCounts(blocks=3, block_bytes=4, states=2, state_bytes=2),
+    disk_kinds=KindCounts(blocks=5, block_bytes=5, states=2, state_bytes=3),
     restored_tokens=4,
     memory_entries=5,
     memory_bytes=6,
@@ -94,7 +101,15 @@ COUNTS = CacheCounts(
     daily_write_bytes=16,
 )
 ENTRY = DiskEntry(
-    id="e", role="turn", profile="kitchen", tokens=8, bytes=9, created_s=1.0, last_used_s=2.0
+    id="e",
+    kind="state",
+    role="turn",
+    profile="kitchen",
+    start=8,
+    tokens=8,
+    bytes=9,
+    created_s=1.0,
+    last_used_s=2.0,
 )
 HEAD = ChangingHead(
     index=3,
@@ -195,8 +210,8 @@ def generate(command: Generate) -> Iterator[Event]:
     if order == "die":
         os.write(2, b"GGML_ASSERT(x) failed\n")
         os._exit(9)
-    miss = MISS if command.explain_cache else None
-    yield Started(request_id=name, prompt_tokens=10, cached_tokens=8, miss=miss)
+    match, miss = (MATCH, MISS) if command.explain_cache else (None, None)
+    yield Started(request_id=name, prompt_tokens=10, cached_tokens=8, match=match, miss=miss)
     for choice in range(command.n):
         yield TextDelta(request_id=name, text="Hi", choice=choice)
         if order == "break":

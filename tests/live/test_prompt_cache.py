@@ -153,8 +153,34 @@ def test_an_explanation_shows_where_the_prompt_left_the_cached_one(folder: Path)
         assert "Today is" in parting["before"]
         assert "riday" in parting["prompt"]
         assert "onday" in parting["cached"]
+        assert told["matched_tokens"] >= told["cached_tokens"]
         again = ask(live, prompt("Friday"), explain_cache=True)["cache"]
         assert again["first_difference"] is None
+        n_known = again["prompt_tokens"] - 1
+        assert (again["matched_tokens"], again["cached_tokens"]) == (n_known, n_known)
+        assert again["not_restored"] is None
+
+
+def test_what_is_cached_is_told_by_tier_and_kind(folder: Path) -> None:
+    with serve(folder) as live:
+        live.wait_healthy()
+        n_prompt = live.http.post("/restore_cache", json={"messages": [SYSTEM]}).json()[
+            "prompt_tokens"
+        ]
+        body = live.http.get("/cache").json()
+        assert (body["layout"], body["layout_message"]) == ("blocks", "")
+        (entry,) = body["entries"]
+        assert (entry["kind"], entry["start"], entry["tokens"]) == ("block", 0, n_prompt)
+        tier = body["tiers"]["disk"]
+        assert (tier["blocks"], tier["block_bytes"]) == (1, entry["bytes"])
+        assert (tier["states"], tier["state_bytes"]) == (0, 0)
+        ask(live, [user("Hello")])  # and the instructions leave the KV cache
+        memory = live.http.get("/cache").json()["tiers"]["memory"]
+        assert memory["blocks"] == memory["entries"] >= 1
+        assert memory["block_bytes"] == memory["bytes"] > 0
+        metrics = live.http.get("/metrics").text
+        gauge = 'distiller_llm_cache_entries{kind="block",tier="disk"}'
+        assert f"{gauge} {float(disk(live)['blocks'])}" in metrics
 
 
 def test_clearing_the_cache_makes_the_next_prompt_cold(folder: Path) -> None:
@@ -213,9 +239,14 @@ def test_entries_that_were_damaged_are_a_miss_and_gone(folder: Path) -> None:
     entry.write_bytes(data)
     with serve(folder) as live:
         live.wait_healthy()
-        answer = ask(live, [SYSTEM, user("What is the capital of France?")])
+        messages = [SYSTEM, user("What is the capital of France?")]
+        answer = ask(live, messages, explain_cache=True)
         assert answer["timings"]["tier"] == "none"
+        assert answer["cache"]["not_restored"] == "corrupt"
+        assert answer["cache"]["matched_tokens"] > 300
         assert "Paris" in answer["choices"][0]["message"]["content"]
+        report = live.http.get("/cache").json()
+        assert (report["misses"], report["not_restored"]) == ({"not_restored": 1}, {"corrupt": 1})
         assert not entry.exists() or entry.read_bytes() != bytes(data)
         live.wait_until(lambda: disk(live)["bad_entries"] == 1)
         assert sum("cannot be used" in line["text"] for line in live.log("engine_log")) == 1

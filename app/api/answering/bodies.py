@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from app.api.outcome import decode_per_second, per_second
-from app.protocol import CacheMiss, Timings, Usage
+from app.protocol import CacheMatch, CacheMiss, Timings, Usage
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
@@ -37,11 +37,15 @@ def timings_body(timings: Timings) -> dict[str, Any]:
     }
 
 
-def cache_body(usage: Usage, timings: Timings, miss: CacheMiss | None) -> dict[str, Any]:
+def cache_body(
+    usage: Usage, timings: Timings, match: CacheMatch | None, miss: CacheMiss | None
+) -> dict[str, Any]:
     """Return the `cache` object that `explain_cache` asks for."""
     return {
         "tier": timings.tier,
         "cached_tokens": usage.cached_tokens,
+        "matched_tokens": match.tokens if match else usage.cached_tokens,
+        "not_restored": (match and match.not_restored) or None,
         "prompt_tokens": usage.prompt_tokens,
         "first_difference": miss and msgspec.to_builtins(miss, builtin_types=()),
     }

@@ -60,8 +60,11 @@ async def show_cache(request: Request) -> HTTPResponse:
     supervisor = service_of(request).supervisor
     body: dict[str, Any] = {
         "model": None,
+        "layout": None,
+        "layout_message": "",
         "tiers": None,
         "misses": {},
+        "not_restored": {},
         "entries": [],
         "changing_heads": [],
     }
@@ -70,8 +73,11 @@ async def show_cache(request: Request) -> HTTPResponse:
         disk = disk_state(supervisor, report.counts)
         body = {
             "model": serving.name,
+            "layout": report.counts.layout,
+            "layout_message": report.counts.layout_message,
             "tiers": tiers_body(report.counts, disk, folder_name(serving.name)),
             "misses": report.counts.misses,
+            "not_restored": report.counts.not_restored,
             "entries": msgspec.to_builtins(report.entries),
             "changing_heads": msgspec.to_builtins(report.changing_heads),
         }

@@ -79,7 +79,7 @@ def _engine(service: Service) -> dict[str, Any]:
         "load_fraction": supervisor.load_fraction,
     }
     if serving:
-        info = serving.info
+        info, cache = serving.info, serving.engine.stats.cache
         engine |= {
             "pid": serving.engine.pid,
             "requests": serving.engine.n_requests,
@@ -95,6 +95,8 @@ def _engine(service: Service) -> dict[str, Any]:
             "load_ms": info.load_ms,
             "speculation": _ability(info.no_speculation),
             "abort_in_step": _ability(info.no_abort),
+            "cache_layout": cache.layout,
+            "cache_layout_message": cache.layout_message,
         }
     return engine
 

@@ -10,6 +10,10 @@ from app.api.schemas.common import Strict
 
 CacheTier = Literal["memory", "disk", "none"]
 DiskState = Literal["ok", "off", "paused", "refused"]
+CacheLayout = Literal["blocks", "blocks_and_states", "whole_states"]
+NotRestored = Literal[
+    "no_state", "window_lost", "not_worth_reading", "too_few", "no_room", "corrupt"
+]
 
 
 class FirstDifference(BaseModel):
@@ -26,12 +30,25 @@ class CacheBody(BaseModel):
 
     tier: CacheTier
     cached_tokens: int
+    matched_tokens: int = Field(description="Leading tokens that are cached, restorable or not.")
+    not_restored: NotRestored | None = Field(
+        description="Why `cached_tokens` are fewer than `matched_tokens`."
+    )
     prompt_tokens: int
     first_difference: FirstDifference | None
 
 
-class MemoryTier(BaseModel):
-    """Conversations in memory."""
+class _Kinds(BaseModel):
+    """Blocks and states of a tier."""
+
+    blocks: int
+    block_bytes: int
+    states: int
+    state_bytes: int
+
+
+class MemoryTier(_Kinds):
+    """Conversations in memory; `entries` are blocks and states."""
 
     entries: int
     bytes: int
@@ -39,8 +56,8 @@ class MemoryTier(BaseModel):
     hits: int
 
 
-class DiskTier(BaseModel):
-    """Prompts on disk; `entries` are this model's, `bytes` those of all models."""
+class DiskTier(_Kinds):
+    """Prompts on disk; `entries` are blocks, states and pins; `capacity_bytes` all models'."""
 
     state: DiskState
     message: str
@@ -65,11 +82,13 @@ class Tiers(BaseModel):
 
 
 class EntryBody(BaseModel):
-    """One prompt on disk; times are seconds since 1970."""
+    """One file of the loaded model on disk; times are seconds since 1970."""
 
     id: str
+    kind: Literal["block", "state", "pin"]
     role: str
     profile: str
+    start: int = Field(description="Of the first token whose rows it holds; `tokens` for none.")
     tokens: int
     bytes: int
     created_s: float
@@ -103,8 +122,13 @@ class CacheResponse(BaseModel):
     """Answer of `GET /cache`; all but `models` is about the loaded model, if any."""
 
     model: str | None
+    layout: CacheLayout | None = Field(description="How the model's state is kept.")
+    layout_message: str = Field(description="Why as `whole_states`.")
     tiers: Tiers | None
     misses: dict[str, int]
+    not_restored: dict[NotRestored, int] = Field(
+        description="The misses with this reason, by a finer one."
+    )
     entries: list[EntryBody]
     changing_heads: list[ChangingHeadBody]
     models: list[ModelUsage]

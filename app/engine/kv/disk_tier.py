@@ -10,6 +10,7 @@ import msgspec
 
 from app.engine.kv.state_shape import NO_STATE, StateShape
 from app.promptcache import (
+    PIN_FORM,
     BlockContent,
     BlockInfo,
     DiskStore,
@@ -22,7 +23,7 @@ from app.promptcache import (
     Snapshot,
     WriteJob,
 )
-from app.protocol import CacheCounts, DiskEntry, LogLine
+from app.protocol import CacheCounts, DiskEntry, KindCounts, LogLine
 
 MEMORY, DISK = 0, 1
 _MAX_LOG_LINES = 32
@@ -257,6 +258,12 @@ class DiskCacheTier:
         status = self._disk.store.status()
         return msgspec.structs.replace(
             counts,
+            disk_kinds=KindCounts(
+                blocks=status.n_blocks,
+                block_bytes=status.block_bytes,
+                states=status.n_states,
+                state_bytes=status.state_bytes,
+            ),
             disk_entries=status.n_entries,
             disk_bytes=status.n_bytes,
             disk_capacity_bytes=status.capacity_bytes,
@@ -270,14 +277,16 @@ class DiskCacheTier:
         )
 
     def entries(self) -> list[DiskEntry]:
-        """Return what is on disk, block by block and state by state."""
+        """Return what is on disk: its blocks, states and pins."""
         if self._disk is None:
             return []
         return [
             DiskEntry(
                 id=entry.entry_id,
+                kind=entry.form if entry.form == PIN_FORM else entry.kind,
                 role=entry.role,
                 profile=entry.profile,
+                start=entry.start,
                 tokens=entry.n_tokens,
                 bytes=entry.n_bytes,
                 created_s=entry.created_s,

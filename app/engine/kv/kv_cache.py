@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
-from app.engine.kv.hit_counts import Hit, HitCounter
+from app.engine.kv.hit_counts import Hit, HitCounter, miss_reason, why_not_restored
 from app.engine.kv.keeper import Keeper
 from app.engine.kv.lookup import LookUp, Plan
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
@@ -96,13 +96,16 @@ class KvCache:
         n_live = self._n_shared(lease)
         known = self._look_up.anywhere(tokens)
         n_matched = max(n_live, known.n_matched, self._n_held(lease, tokens))
-        n_tokens, tier = self._restore(lease, tokens, n_live)
+        n_tokens, tier, failure = self._restore(lease, tokens, n_live)
         restore_ms = round((time.monotonic() - began_s) * 1000.0, 3)
+        miss = miss_reason(len(tokens), n_tokens, n_matched, self._has_entries)
+        why = why_not_restored(self.shape, n_tokens, known.n_tokens, n_matched, failure)
         if n_tokens:
-            miss = "" if n_tokens >= MIN_USEFUL_TOKENS else "no_match"
-            return Hit(n_tokens, tier, restore_ms, n_matched, miss)
-        miss = self._miss_reason(tokens, n_matched)
-        return Hit(0, "none", 0.0, n_matched, miss)
+            return Hit(n_tokens, tier, restore_ms, n_matched, miss, why)
+        return Hit(0, "none", 0.0, n_matched, miss, why)
+
+    def _has_entries(self) -> bool:
+        return len(self.store) > 0 or self.disk.has_entries
 
     def _prepare(self, lease: Lease) -> Lease:
         """Save what the lease displaces and compact the cells; return the lease as it is then."""
@@ -116,18 +119,20 @@ class KvCache:
         slot.is_clean = not self._pool.idle()
         return lease
 
-    def _restore(self, lease: Lease, tokens: Sequence[int], n_live: int) -> tuple[int, str]:
+    def _restore(self, lease: Lease, tokens: Sequence[int], n_live: int) -> tuple[int, str, str]:
         """Restore what memory and disk have, where that is more than the KV cache has.
 
         Returns:
-            How many tokens the sequence holds then, and the tier they came from.
+            How many tokens the sequence holds then, the tier they came from, and why they are
+            fewer than was planned: `corrupt`, `no_room` or empty.
         """
         skip: set[str] = set()
+        failure = ""
         plan = self._plan(tokens, n_live, skip)
         if plan.n_tokens < n_live + MIN_USEFUL_TOKENS and n_live:
             n_kept = self._keep_live(lease, n_live)
             if n_kept:
-                return n_kept, "memory"
+                return n_kept, "memory", failure
             n_live = self._lose_live(lease)
             plan = self._plan(tokens, n_live, skip)
         for _ in range(_MAX_TRIES):
@@ -137,15 +142,17 @@ class KvCache:
                 n_live = self._lose_live(lease)  # in either case what it held is gone
             try:
                 if self._load(lease.slot, plan):
-                    return plan.n_tokens, plan.tier
-                break  # there is no room
+                    return plan.n_tokens, plan.tier, failure
+                failure = "no_room"
+                break
             except Unreadable:
+                failure = "corrupt"
                 if isinstance(plan.state, PrefixMatch):
                     skip.add(plan.state.entry_id)
                 if lease.source is not None:
                     n_live = self._n_shared(lease)
                 plan = self._plan(tokens, n_live, skip)
-        return self._keep_live(lease, n_live), "memory"
+        return self._keep_live(lease, n_live), "memory", failure
 
     def _lose_live(self, lease: Lease) -> int:
         """Note that the leased sequence holds nothing any more; return how much that is."""
@@ -186,13 +193,6 @@ class KvCache:
         if lease.source is not None:
             held = lease.source.tokens
         return common_prefix(list(held), list(tokens))
-
-    def _miss_reason(self, tokens: Sequence[int], n_matched: int) -> str:
-        if n_matched >= MIN_USEFUL_TOKENS:
-            return "not_restored"
-        if len(tokens) < MIN_USEFUL_TOKENS:
-            return "short_prompt"
-        return "no_match" if len(self.store) or self.disk.has_entries else "empty"
 
     def _n_shared(self, lease: Lease) -> int:
         """Return the tokens a lease promises that are still in the KV cache.

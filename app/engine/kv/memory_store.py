@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from app.engine.kv.state_shape import StateShape
 from app.promptcache import PAGE_TOKENS, EndIndex, Link, PageIndex, Snapshot, follow, pack
 from app.promptcache.token_bytes import TOKEN_BYTES
+from app.protocol import KindCounts
 
 MIN_USEFUL_TOKENS = 16
 _MAX_BLOCK_BYTES = 16 * 1024 * 1024
@@ -112,6 +113,7 @@ class MemoryStore:
         self._ids = map(str, itertools.count(1))
         self._clock = itertools.count(1)
         self.n_bytes = 0
+        self._n_state_bytes = 0
 
     def __len__(self) -> int:
         return len(self._blocks) + len(self._states)
@@ -124,6 +126,15 @@ class MemoryStore:
         """Return all states."""
         return list(self._states.values())
 
+    def kinds(self) -> KindCounts:
+        """Return the numbers and bytes of blocks and states."""
+        return KindCounts(
+            blocks=len(self._blocks),
+            block_bytes=self.n_bytes - self._n_state_bytes,
+            states=len(self._states),
+            state_bytes=self._n_state_bytes,
+        )
+
     def clear(self) -> None:
         """Forget all."""
         self.index = PageIndex()
@@ -131,7 +142,7 @@ class MemoryStore:
         self._window_ends = EndIndex()
         self._blocks.clear()
         self._states.clear()
-        self.n_bytes = 0
+        self.n_bytes = self._n_state_bytes = 0
 
     # ------------------------------------------------------------ look-up
 
@@ -203,6 +214,7 @@ class MemoryStore:
         self._states[state.state_id] = state
         self._states_index.add(state.state_id, state.packed)
         self.n_bytes += state.n_bytes
+        self._n_state_bytes += state.n_bytes
 
     def _split(self, packed: bytes, snapshot: Snapshot, n_head: int) -> Iterator[MemoryBlock]:
         """Cut rows into blocks: where the head ends, and where one would be too large."""
@@ -281,6 +293,7 @@ class MemoryStore:
         del self._states[state.state_id]
         self._states_index.remove(state.state_id)
         self.n_bytes -= state.n_bytes
+        self._n_state_bytes -= state.n_bytes
 
     def like(self, tokens: Sequence[int]) -> Iterator[bytes]:
         """Yield the packed tokens of the block that shares the most with a prompt, or the latest.

@@ -16,6 +16,7 @@ class StateShape:
         state_bytes: about what is no rows: the state of recurrent layers after some tokens.
         is_whole: whether llama.cpp's state is kept as a whole instead, since what it consists of
             is not known; such a state is of use only after exactly its tokens.
+        whole_reason: why it is kept as a whole; empty where it is not.
     """
 
     token_bytes: int
@@ -23,6 +24,14 @@ class StateShape:
     n_window: int = 0
     state_bytes: int = 0
     is_whole: bool = False
+    whole_reason: str = ""
+
+    @property
+    def layout(self) -> str:
+        """How it is kept: in `blocks`, in `blocks_and_states` or in `whole_states`."""
+        if self.is_whole:
+            return "whole_states"
+        return "blocks_and_states" if self.state_bytes else "blocks"
 
     @property
     def needs_state(self) -> bool:

@@ -17,7 +17,7 @@ from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.generation import Generation
 from app.engine.scheduling.request import Request
 from app.engine.scheduling.scheduler import Scheduler
-from app.protocol import Started
+from app.protocol import CacheMatch, Started
 
 _WORTH_A_STATE = 32
 _NEARBY_TOKENS = 16
@@ -74,6 +74,8 @@ class Admission:
             detokenize = self._model.detokenize
             request.miss = cache_miss(self._kv_cache, lease, request.tokens, detokenize)
         hit = self._kv_cache.restore_prefix(lease, known)
+        if request.explains and is_first:
+            request.match = CacheMatch(tokens=hit.n_matched, not_restored=hit.not_restored)
         request.n_past = hit.n_tokens
         lease.slot.tokens = request.tokens[: request.n_past]
         lease.slot.n_head = request.n_system
@@ -133,6 +135,7 @@ class Admission:
                     request_id=request.request_id,
                     prompt_tokens=request.n_prompt,
                     cached_tokens=request.n_cached,
+                    match=request.match,
                     miss=request.miss,
                 )
             )

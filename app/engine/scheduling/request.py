@@ -13,7 +13,7 @@ from app.engine.decode.prompt_echo import ROWS_PER_STEP, Echo
 from app.engine.decode.speculation import Speculator
 from app.engine.kv.sequences import Slot
 from app.engine.prompt.history import NO_HISTORY, History
-from app.protocol import CacheMiss, SamplingParams, Timings, Usage
+from app.protocol import CacheMatch, CacheMiss, SamplingParams, Timings, Usage
 
 
 class TokenSampler(Protocol):
@@ -99,6 +99,7 @@ class Request:
     history: History = NO_HISTORY
     profile: str = ""
     explains: bool = False
+    match: CacheMatch | None = None
     miss: CacheMiss | None = None
     n_past: int = 0
     n_cached: int = 0

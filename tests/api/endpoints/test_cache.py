@@ -118,6 +118,8 @@ def test_an_answer_explains_the_cache_where_it_is_asked_to(service: Service) -> 
     assert body["cache"] == {
         "tier": "disk",
         "cached_tokens": 8,
+        "matched_tokens": 9,
+        "not_restored": "no_state",
         "prompt_tokens": 10,
         "first_difference": difference,
     }
@@ -155,13 +157,20 @@ def test_the_cache_is_described_by_tier_entry_and_model(own: Service) -> None:
     body = own.report()
     counts = fake_engine.COUNTS
     assert body["model"] == "first.gguf"
-    assert body["tiers"]["memory"] == {"entries": 5, "bytes": 6, "capacity_bytes": 7, "hits": 1}
+    CacheResponse.model_validate(body, strict=True)
+    assert (body["layout"], body["layout_message"]) == ("blocks_and_states", "")
+    memory_kinds = {"blocks": 3, "block_bytes": 4, "states": 2, "state_bytes": 2}
+    memory = {"entries": 5, "bytes": 6, "capacity_bytes": 7, "hits": 1, **memory_kinds}
+    assert body["tiers"]["memory"] == memory
     disk = body["tiers"]["disk"]
     assert (disk["state"], disk["message"], disk["folder"]) == ("ok", "", FOLDER)
     assert (disk["hits"], disk["saves"], disk["waiting"]) == (2, 11, 14)
     assert disk["daily_write_bytes"] == counts.daily_write_bytes
-    assert body["misses"] == counts.misses
-    assert [entry["profile"] for entry in body["entries"]] == ["kitchen"]
+    assert (disk["blocks"], disk["block_bytes"]) == (5, 5)
+    assert (disk["states"], disk["state_bytes"]) == (2, 3)
+    assert (body["misses"], body["not_restored"]) == (counts.misses, {"corrupt": 2})
+    (entry,) = body["entries"]
+    assert (entry["profile"], entry["kind"], entry["start"]) == ("kitchen", "state", 8)
     assert body["changing_heads"] == [msgspec.to_builtins(fake_engine.HEAD)]
     assert body["models"] == [{"folder": GONE, "entries": 2, "bytes": 30}]
 
@@ -172,6 +181,7 @@ def test_without_a_model_only_the_folders_are_described(tmp_path: Path) -> None:
         body = live.report()
         assert (body["model"], body["tiers"], body["entries"]) == (None, None, [])
         assert body["changing_heads"] == []
+        assert (body["layout"], body["not_restored"]) == (None, {})
         assert body["models"] == [{"folder": GONE, "entries": 1, "bytes": 10}]
         assert live.clear().json()["bytes"] == 10
         refused = live.http.post("/restore_cache", json={"messages": [user("Hello!")]})

@@ -59,7 +59,7 @@ def stats() -> Stats:
         idle_bytes=0,
         prefill_tokens_per_s=0.0,
         decode_tokens_per_s=0.0,
-        cache=CacheCounts(trouble="disk full"),
+        cache=CacheCounts(trouble="disk full", layout="whole_states", layout_message="new"),
         hints=["a clock"],
     )
 
@@ -85,6 +85,8 @@ async def test_a_model_that_serves_is_200_with_all_details() -> None:
     assert body["warnings"] == ["too hot", "killed for want of memory"]
     assert body["hints"] == ["a clock"]
     assert body["cache"] == {"disk": "paused", "message": "disk full"}
+    assert body["engine"]["cache_layout"] == "whole_states"
+    assert body["engine"]["cache_layout_message"] == "new"
 
 
 async def test_without_a_model_it_is_503_and_says_when_to_retry() -> None:

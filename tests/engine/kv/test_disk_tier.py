@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 from app.engine.kv.disk_tier import DISK, Disk, DiskCacheTier, LogBuffer
 from app.promptcache import DiskStore, DiskWriter, Link
-from app.protocol import CacheCounts, LogLine
+from app.protocol import CacheCounts, KindCounts, LogLine
 from tests.engine.fake_disk import FakeStore, FakeWriter, fake_disk
 from tests.engine.fake_llama import shape_of
 from tests.engine.kv.snapshots import snapshot_of
@@ -80,6 +81,30 @@ def test_writes_are_counted_when_they_are_done() -> None:
     tier.count_written()
     assert not is_pending(tier)
     assert tier.fill(CacheCounts()).disk_saves == 1
+
+
+def test_blocks_and_states_are_told_apart() -> None:
+    tier = DiskCacheTier(fake_disk()[0], shape_of(can_cut=False))
+    tier.save(TOKENS, SNAPSHOT, "turn")
+    longer = [*TOKENS, *[2] * 20]
+    tier.save(longer, snapshot_of(longer, 32, with_state=True), "turn")
+    told = [(entry.kind, entry.start, entry.tokens) for entry in tier.entries()]
+    assert told == [("block", 0, 20), ("block", 32, 40), ("state", 40, 40)]
+    kinds = KindCounts(blocks=2, block_bytes=28, states=1, state_bytes=40)
+    assert tier.fill(CacheCounts()).disk_kinds == kinds
+
+
+def test_a_pin_is_neither_a_block_nor_a_state(tmp_path: Path) -> None:
+    store = DiskStore(
+        tmp_path, "a.gguf", "f" * 32, capacity_bytes=2**20, can_cut=False, notify=lambda *_: None
+    )
+    tokens = [1] * 40
+    assert store.write_snapshot(tokens, snapshot_of(tokens), role="profile", profile="kitchen")
+    tier = DiskCacheTier(Disk(store, cast(DiskWriter, FakeWriter(FakeStore(dice=None), None))))
+    told = {(entry.kind, entry.profile) for entry in tier.entries()}
+    assert ("block", "kitchen") in told
+    assert {kind for kind, _ in told} <= {"block", "pin"}
+    assert tier.fill(CacheCounts()).disk_kinds.states == 0
 
 
 def test_the_extra_of_tokens_is_made_when_they_are_saved() -> None:

@@ -134,6 +134,7 @@ def test_an_entry_that_takes_longer_to_read_than_to_compute_is_not_read() -> Non
     bench.put_on_disk(A)
     hit = bench.run([*A, 5])
     assert (hit.n_tokens, hit.miss) == (0, "not_restored")
+    assert (hit.n_matched, hit.not_restored) == (len(A), "not_worth_reading")
 
 
 def test_of_a_block_larger_than_the_context_a_part_is_of_use() -> None:
@@ -239,6 +240,7 @@ def test_how_far_prompts_agree_is_told_where_no_state_lets_them_go_on() -> None:
     bench.save_idle()
     hit = bench.run([*A, 5, 5])
     assert (hit.n_tokens, hit.n_matched, hit.miss) == (0, len(A), "not_restored")
+    assert hit.not_restored == "no_state"
 
 
 def test_an_end_that_no_later_prompt_contains_has_no_state() -> None:
@@ -314,3 +316,50 @@ def test_a_head_goes_to_the_disk_where_memory_has_no_room() -> None:
     slot.n_head = len(HEAD)
     bench.kv_cache.save_now(slot, to_disk=False)
     assert HEAD in bench.on_disk.held()
+
+
+# ---------------------------------------------------------------- why less was restored
+
+
+def test_all_that_is_cached_is_restored_without_a_reason() -> None:
+    bench = Bench()
+    bench.run(A)
+    hit = bench.run([*A, 5])
+    assert (hit.n_tokens, hit.n_matched, hit.not_restored) == (len(A), len(A), "")
+
+
+def test_window_rows_that_are_lost_are_a_reason() -> None:
+    bench = Bench(n_window=WINDOW)
+    bench.put_on_disk([*A, *B])
+    hit = bench.run([*A, 5])
+    assert (hit.n_tokens, hit.n_matched) == (0, len(A))
+    assert (hit.miss, hit.not_restored) == ("not_restored", "window_lost")
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_a_bad_block_or_state_is_a_reason(can_cut: bool) -> None:
+    bench = Bench(can_cut=can_cut)
+    bench.put_on_disk(A)
+    bench.on_disk.is_broken = True
+    hit = bench.run([*A, 5])
+    assert (hit.n_tokens, hit.n_matched) == (0, len(A))
+    assert (hit.miss, hit.not_restored) == ("not_restored", "corrupt")
+
+
+def test_a_full_kv_cache_is_a_reason() -> None:
+    bench = Bench(n_cells=70)
+    bench.put_on_disk(A)
+    bench.begin(B)
+    lease = bench.pool.lease([*A, 5])
+    assert lease is not None
+    hit = bench.kv_cache.restore_prefix(lease, A)
+    assert (hit.n_tokens, hit.miss, hit.not_restored) == (0, "not_restored", "no_room")
+
+
+def test_a_few_tokens_that_are_shared_are_no_match_and_none_of_many() -> None:
+    bench = Bench(n_sequences=1, step_s=FAST)
+    bench.put_on_disk(A)
+    bench.run([*A[:3], *B])
+    hit = bench.run([*A, 5])
+    assert (hit.n_tokens, hit.n_matched) == (3, len(A))
+    assert (hit.miss, hit.not_restored) == ("not_restored", "not_worth_reading")

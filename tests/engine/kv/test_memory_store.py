@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.engine.kv.memory_store import MemoryState, MemoryStore
 from app.engine.kv.state_shape import StateShape
 from app.promptcache import Link, pack
+from app.protocol import KindCounts
 from tests.engine.kv.snapshots import snapshot_of
 
 ROWS = StateShape(token_bytes=1)
@@ -123,6 +124,13 @@ def test_bytes_are_counted_until_they_are_dropped() -> None:
     assert store.n_bytes == (100 + 400) + (100 + 400)
     everything: list[object] = [*store.blocks(), *store.states()]
     assert any(isinstance(each, MemoryState) for each in everything)
+    assert store.kinds() == KindCounts(blocks=1, block_bytes=500, states=1, state_bytes=500)
+    store.drop(store.states())
+    assert store.kinds() == KindCounts(blocks=1, block_bytes=500)
+    put(store, A, 96, state=True)
+    store.clear()
+    assert store.kinds() == KindCounts()
+    put(store, A, state=True)
     store.drop([*store.blocks(), *store.states()])
     assert (store.n_bytes, len(store), store.chain(A)) == (0, 0, [])
 

@@ -21,3 +21,9 @@ def test_a_state_is_needed_with_recurrent_layers_and_where_the_layout_is_not_kno
 def test_rows_of_a_window_are_no_more_than_it_reaches() -> None:
     assert StateShape(8, 4, 10).row_bytes(5) == 60
     assert StateShape(8, 4, 10).row_bytes(100) == 840
+
+
+def test_how_a_state_is_kept_has_a_name() -> None:
+    assert StateShape(8).layout == StateShape(8, 4, 512).layout == "blocks"
+    assert StateShape(8, state_bytes=100).layout == "blocks_and_states"
+    assert StateShape(0, is_whole=True, whole_reason="unknown").layout == "whole_states"

@@ -6,7 +6,16 @@ import pytest
 
 from app.base.json_types import as_json
 from app.engine.scheduling.request import Request
-from app.protocol import Command, Generate, LogLine, Prefill, RawPrompt, SamplingParams, Started
+from app.protocol import (
+    CacheMatch,
+    Command,
+    Generate,
+    LogLine,
+    Prefill,
+    RawPrompt,
+    SamplingParams,
+    Started,
+)
 from tests.engine.fake_engine import Engine, endless, generate, prefill
 
 
@@ -91,9 +100,11 @@ def test_a_request_for_an_explanation_gets_one_with_its_start() -> None:
         explain_cache=True,
     )
     admitted(engine, command)
-    miss = started(engine)[-1].miss
-    assert miss is not None
-    assert (miss.index, miss.prompt) == (20, "d")
+    found = started(engine)[-1]
+    assert found.miss is not None
+    assert (found.miss.index, found.miss.prompt) == (20, "d")
+    assert found.match == CacheMatch(tokens=20)
+    assert started(engine)[0].match is None, "it did not ask"
 
 
 def changing(n_prompts: int) -> list[list[int]]:

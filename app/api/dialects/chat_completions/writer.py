@@ -12,6 +12,7 @@ from app.api.dialect import Writer
 from app.api.dialects.chat_completions.logprobs import logprobs_body
 from app.api.outcome import Outcome
 from app.protocol import (
+    CacheMatch,
     CacheMiss,
     Delta,
     Finished,
@@ -99,6 +100,7 @@ class ChatWriter(Writer):
         self._choices = [_ChatAnswer() for _ in range(n_choices)]
         self._explains_cache = explains_cache
         self._includes_usage = includes_usage
+        self._match: CacheMatch | None = None
         self._miss: CacheMiss | None = None
         self._holds_logprobs = False
         chunk = msgspec.json.encode(self._base("chat.completion.chunk"))
@@ -133,7 +135,7 @@ class ChatWriter(Writer):
             )
         match event:
             case Started():
-                self._miss = event.miss
+                self._match, self._miss = event.match, event.miss
                 opening = {"role": "assistant", "content": ""}
                 every = range(len(self._choices))
                 return b"".join(self._chunk(index, opening, None) for index in every)
@@ -172,7 +174,7 @@ class ChatWriter(Writer):
     def _last_chunk(self, event: Finished) -> bytes:
         tail = b',"timings":' + msgspec.json.encode(timings_body(event.timings))
         if self._explains_cache:
-            explained = cache_body(event.usage, event.timings, self._miss)
+            explained = cache_body(event.usage, event.timings, self._match, self._miss)
             tail += b',"cache":' + msgspec.json.encode(explained)
         return self._chunk(event.choice, {}, event.reason, tail)
 
@@ -198,7 +200,7 @@ class ChatWriter(Writer):
         """Add one event to its answer."""
         match event:
             case Started():
-                self._miss = event.miss
+                self._match, self._miss = event.match, event.miss
             case PromptProgress() | Finished():
                 pass
             case TokenLogprobs():
@@ -219,7 +221,7 @@ class ChatWriter(Writer):
             "timings": timings_body(outcome.timings),
         }
         if self._explains_cache:
-            body["cache"] = cache_body(outcome.usage, outcome.timings, self._miss)
+            body["cache"] = cache_body(outcome.usage, outcome.timings, self._match, self._miss)
         return msgspec.json.encode(body)
 
 

@@ -15,6 +15,7 @@ from app.api.dialects.chat_completions.writer import ChatWriter
 from app.api.outcome import Outcome
 from app.errors import EngineDied
 from app.protocol import (
+    CacheMatch,
     CacheMiss,
     Delta,
     Finished,
@@ -246,12 +247,25 @@ def test_a_reply_that_explains_the_cache_says_where_the_prompt_parted(
     assert body["cache"] == {
         "tier": "disk",
         "cached_tokens": 4,
+        "matched_tokens": 4,
+        "not_restored": None,
         "prompt_tokens": 10,
         "first_difference": first_difference,
     }
     streamed = reply(explains_cache=True)
     streamed.feed(0, started)
     assert chunk_of(streamed, FINISHED)["cache"] == body["cache"]
+
+
+@pytest.mark.parametrize(("reason", "told"), [("no_state", "no_state"), ("", None)])
+def test_a_reply_that_explains_the_cache_says_why_less_was_restored(
+    reason: str, told: str | None
+) -> None:
+    match = CacheMatch(tokens=9, not_restored=reason)
+    started = msgspec.structs.replace(STARTED, match=match)
+    body = body_of(reply(explains_cache=True), [started, FINISHED])
+    ChatResponse.model_validate(body, strict=True)
+    assert (body["cache"]["matched_tokens"], body["cache"]["not_restored"]) == (9, told)
 
 
 def test_other_replies_say_only_where_the_cached_part_was() -> None:
