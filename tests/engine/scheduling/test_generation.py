@@ -130,7 +130,7 @@ def test_where_rejected_drafts_cannot_be_removed_the_answer_goes_on_without_any(
     request.speculator = WrongSpeculator(engine.generation.cost)
     keep_prefix = engine.cells.keep_prefix
     with monkeypatch.context() as patch:
-        patch.setattr(engine.cells, "keep_prefix", lambda seq_id, _: keep_prefix(seq_id, 0))
+        patch.setattr(engine.cells, "drop_drafts", lambda seq_id, _: keep_prefix(seq_id, 0))
         engine.loop.step()
     assert request.n_past == 0
     (request,) = engine.scheduler.running
