@@ -53,17 +53,22 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Model(path, PARAMS, lambda _: None)
 
 
-@pytest.fixture
-def context(model: Model) -> Iterator[Context]:
+def new_context(model: Model, n_seq_max: int) -> Context:
     context = Context(
         model,
         PARAMS,
-        n_seq_max=3,
+        n_seq_max=n_seq_max,
         n_threads=1,
         n_more_outputs=MAX_DRAFT_TOKENS,
         n_rollback=model.n_rollback,
     )
     context.learn_layout(model.first_token)
+    return context
+
+
+@pytest.fixture
+def context(model: Model) -> Iterator[Context]:
+    context = new_context(model, n_seq_max=3)
     yield context
     context.close()
 
@@ -219,15 +224,7 @@ class Script:
 
 def answers(model: Model, *commands: Generate) -> dict[tuple[str, int], list[int]]:
     """Return the tokens of all answers, by request and choice."""
-    context = Context(
-        model,
-        PARAMS,
-        n_seq_max=6,
-        n_threads=1,
-        n_more_outputs=MAX_DRAFT_TOKENS,
-        n_rollback=model.n_rollback,
-    )
-    context.learn_layout(model.first_token)
+    context = new_context(model, n_seq_max=6)
     script = Script(list(commands))
     prompts = PromptBuilder(model, model.chat_template, n_ctx=context.n_ctx)
     load = Load(model_path="", params=PARAMS)
@@ -286,11 +283,8 @@ def test_drafts_do_not_change_answers_of_several_clients(
     drafted = answers(model, *(asked(model, str(seed), seed) for seed in (1, 2, 3)))
     assert drafted == expected
     assert all(len(answer) == N_ANSWER for answer in drafted.values())
-    assert (
-        bool(guesser.n_right)
-        == bool(guesser.n_wrong)
-        == (not model.is_recurrent or model.n_rollback > 0)
-    )
+    makes_drafts = not model.is_recurrent or model.n_rollback > 0
+    assert bool(guesser.n_right) == bool(guesser.n_wrong) == makes_drafts
 
 
 def test_several_answers_to_one_prompt_are_like_a_single_one(model: Model) -> None:
