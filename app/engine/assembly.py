@@ -106,7 +106,12 @@ def build_loop(
 def undo(model: Model, context: Context) -> Undo:
     """Return what of a step can be undone; the context has learned its layout, if it can."""
     knows_windows = context.layout is not None and bool(context.layout.windows)
-    return undo_of(is_recurrent=model.is_recurrent, n_swa=model.n_swa, knows_windows=knows_windows)
+    return undo_of(
+        is_recurrent=model.is_recurrent,
+        n_rollback=model.n_rollback,
+        n_swa=model.n_swa,
+        knows_windows=knows_windows,
+    )
 
 
 def _shape(layout: StateLayout | None, layout_error: str) -> StateShape:

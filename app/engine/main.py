@@ -97,6 +97,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         n_seq_max=command.queue.n_seq_max,
         n_threads=default_threads(),
         n_more_outputs=MAX_DRAFT_TOKENS,
+        n_rollback=model.n_rollback,
     )
     source = params.chat_template or model.chat_template
     is_text = params.special_tokens_in_content == "text"

@@ -19,6 +19,7 @@ from app.models.cache_shape import AttentionLayers, CacheShape
 from app.models.facts import ModelFacts
 from app.models.gguf.tensors import TENSOR_TYPES
 from app.parameters.cache_types import GGML_TYPES, PLAIN_TYPES, CacheType
+from app.parameters.rollback import n_rollback
 from app.protocol import LoadParams, QueueParams
 
 N_CTX_STEP = 256
@@ -52,7 +53,7 @@ def kv_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int = DEFAULT_N_S
     """Return the bytes of the KV cache, recurrent states included.
 
     Layers with a sliding window keep the window of each sequence and one micro-batch. Recurrent
-    states are of 32 bits, whatever the types of keys and values.
+    states are of 32 bits, whatever the types of keys and values; some are there several times.
 
     Args:
         n_seq_max: sequences in the KV cache.
@@ -64,7 +65,8 @@ def kv_bytes(facts: ModelFacts, params: LoadParams, n_seq_max: int = DEFAULT_N_S
     n_attending, n_sliding = _cells(cache, params, n_seq_max)
     attending = n_attending * _token_bytes(cache.attending, params)
     sliding = n_sliding * _token_bytes(cache.sliding, params)
-    return attending + sliding + n_seq_max * cache.state_elements * _F32_BYTES
+    n_states = n_seq_max * (1 + n_rollback(facts.architecture, cache.window))
+    return attending + sliding + n_states * cache.state_elements * _F32_BYTES
 
 
 def estimate(

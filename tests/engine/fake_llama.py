@@ -274,6 +274,9 @@ class CellCache:
         self.sequences[seq_id] = held[:n_keep]
         return n_keep
 
+    def drop_drafts(self, seq_id: int, n_keep: int) -> int:
+        return self.keep_prefix(seq_id, n_keep)
+
     def copy_prefix(self, source: int, target: int, n_keep: int) -> int:
         self.sequences[target] = list(self.sequences[source])
         return self.keep_prefix(target, n_keep)

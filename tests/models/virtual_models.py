@@ -14,6 +14,7 @@ from typing import Any, cast
 from app.engine.decode.speculation import MAX_DRAFT_TOKENS
 from app.engine.llama import Context, Model, route_logs
 from app.engine.llama.bindings import lib
+from app.parameters.rollback import n_rollback
 from app.protocol import LoadParams
 from tests.models.gguf_files import header
 
@@ -44,9 +45,10 @@ class Sizes:
 class VirtualModel:
     """A model without weights."""
 
-    def __init__(self, handle: Any, lines: list[str]) -> None:
+    def __init__(self, handle: Any, lines: list[str], architecture: str) -> None:
         self.handle = handle
         self._lines = lines
+        self._n_rollback = n_rollback(architecture, lib.llama_model_n_swa(handle))
         vocab = lib.llama_model_get_vocab(handle)
         self._model = SimpleNamespace(
             handle=handle,
@@ -63,6 +65,7 @@ class VirtualModel:
             n_seq_max=n_seq_max,
             n_threads=1,
             n_more_outputs=MAX_DRAFT_TOKENS,
+            n_rollback=self._n_rollback,
         ).close()
         return Sizes(self._sum(_CACHE), self._sum(_COMPUTE))
 
@@ -87,7 +90,7 @@ def virtual_model(values: Mapping[str, Any], folder: Path) -> Iterator[VirtualMo
     lib._lib.gguf_free(ctypes.c_void_p(metadata))
     try:
         assert handle, "\n".join(line for line in lines if "error" in line)
-        yield VirtualModel(handle, lines)
+        yield VirtualModel(handle, lines, values["general.architecture"])
     finally:
         if handle:
             lib.llama_model_free(handle)

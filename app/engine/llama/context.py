@@ -58,6 +58,7 @@ class Context(SequenceStates):
         n_seq_max: sequences in the KV cache.
         n_threads: to compute with, unless `params` says; never more than there are processors.
         n_more_outputs: rows of logits a step may have besides one for each sequence.
+        n_rollback: how many tokens of a step recurrent layers can go back, where there are any.
         swa_full: whether layers with a sliding window get room for `n_ctx` tokens, not only for
             what the windows of all sequences and one step need.
 
@@ -73,6 +74,7 @@ class Context(SequenceStates):
         n_seq_max: int,
         n_threads: int,
         n_more_outputs: int = 0,
+        n_rollback: int = 0,
         swa_full: bool = False,
     ) -> None:
         raw = lib.llama_context_default_params()
@@ -80,6 +82,7 @@ class Context(SequenceStates):
         raw.n_batch = min(params.n_batch, params.n_ctx)
         raw.n_ubatch = min(params.n_ubatch, raw.n_batch)
         raw.n_seq_max = n_seq_max
+        raw.n_rs_seq = n_rollback
         raw.n_outputs_max = n_seq_max + n_more_outputs
         wanted, wanted_batch = map(usable_threads, (params.n_threads, params.n_threads_batch))
         raw.n_threads = wanted or n_threads
@@ -103,6 +106,7 @@ class Context(SequenceStates):
         super().__init__(handle)
         self._n_swa = model.n_swa
         self._n_vocab = model.n_vocab
+        self._n_rollback = n_rollback
         self.n_ctx: int = lib.llama_n_ctx(handle)
         self.n_batch: int = lib.llama_n_batch(handle)
         self.n_ubatch: int = lib.llama_n_ubatch(handle)
@@ -190,11 +194,27 @@ class Context(SequenceStates):
         """
         if n_keep > 0 and self.n_held(seq_id) == n_keep:
             return n_keep
-        is_cut = n_keep > 0 and lib.llama_memory_seq_rm(self._memory, seq_id, n_keep, -1)
-        if is_cut and self._has_window(seq_id, n_keep):
+        can_cut = n_keep > 0 and not self._n_rollback  # states to go back to may be of older steps
+        if can_cut and self._cut(seq_id, n_keep) and self._has_window(seq_id, n_keep):
             return n_keep
         self.clear(seq_id)
         return 0
+
+    def drop_drafts(self, seq_id: int, n_keep: int) -> int:
+        """Drop the tokens from `n_keep` on, all of them of the last step, which had one before.
+
+        Returns:
+            The tokens really kept: 0 where they cannot be dropped.
+        """
+        if not self._n_rollback:
+            return self.keep_prefix(seq_id, n_keep)
+        if self._cut(seq_id, n_keep) and self._rewrite(seq_id):
+            return n_keep
+        self.clear(seq_id)
+        return 0
+
+    def _cut(self, seq_id: int, n_keep: int) -> bool:
+        return bool(lib.llama_memory_seq_rm(self._memory, seq_id, n_keep, -1))
 
     def _has_window(self, seq_id: int, n_tokens: int) -> bool:
         """Whether layers with a sliding window still have all that the window reaches.
@@ -221,13 +241,19 @@ class Context(SequenceStates):
         llama.cpp reuses cells that have left the window only where one sequence holds them; shared
         ones would fill these layers, which have room for the windows alone.
         """
-        if not self._n_swa:
-            return True
-        state = self.read_state(seq_id, partial=True)
-        if state is not None and self.write_state(seq_id, state, partial=True):
+        if not self._n_swa or self._rewrite(seq_id):
             return True
         self.clear(seq_id)
         return False
+
+    def _rewrite(self, seq_id: int) -> bool:
+        """Write back the state of all layers but those that see everything, into own cells.
+
+        llama.cpp goes back to an earlier recurrent state at the sequence's next step only, and
+        copies know nothing of it; what is read is the earlier state, and is there at once.
+        """
+        state = self.read_state(seq_id, partial=True)
+        return state is not None and self.write_state(seq_id, state, partial=True)
 
     def learn_layout(self, token: int) -> None:
         """Learn what a state looks like from that of one token; all sequences must be empty.

@@ -14,6 +14,7 @@ from app.engine.llama.bindings import lib
 from app.engine.llama.dry import DryPrototypes
 from app.engine.llama.library import because, forget_errors
 from app.errors import ModelLoadFailed
+from app.parameters.rollback import n_rollback
 from app.protocol import LoadParams
 
 _UNKNOWN = 1 << 0
@@ -77,6 +78,7 @@ class Model:
         self.is_recurrent: bool = bool(
             lib.llama_model_is_recurrent(handle) or lib.llama_model_is_hybrid(handle)
         )
+        self.n_rollback = n_rollback(self._meta("general.architecture"), self.n_swa)
         if not lib.llama_model_has_decoder(handle) or lib.llama_model_has_encoder(handle):
             raise ModelLoadFailed(f"'{path.name}' is not a text-generation model")
 

@@ -88,6 +88,8 @@ class Generation:
             request = item.request
             if request.speculator is None or not item.reaches_end or room < 1:
                 continue
+            if request.n_past + item.n_tokens in request.checkpoints:
+                continue  # the sequence is saved as it is then
             most = min(room, request.max_new - request.n_generated - 1)
             draft = request.speculator.draft(request.tokens, n_step - 1, most)
             if draft and request.guide is not None:
@@ -236,7 +238,7 @@ class Generation:
             return
         slot.tokens += draft[:n_accepted]
         if n_accepted < len(draft):
-            n_kept = self._context.keep_prefix(slot.seq_id, request.n_past)
+            n_kept = self._context.drop_drafts(slot.seq_id, request.n_past)
             if n_kept < request.n_past:
                 request.n_past, request.speculator = n_kept, None
                 slot.tokens = request.tokens[:n_kept]

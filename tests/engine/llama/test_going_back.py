@@ -32,7 +32,8 @@ from scripts.benchmark.random_model import shape
 WINDOW = 64
 UBATCH = 32
 N_ANSWER = 160
-CAN_GO_BACK = {"qwen3", "gemma3"}
+DRAFTS = {"qwen3", "gemma3", "lfm2"}
+ABORTS = {"qwen3", "gemma3"}
 PARAMS = LoadParams(
     n_ctx=1024,
     n_threads=1,
@@ -52,10 +53,22 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return Model(path, PARAMS, lambda _: None)
 
 
+def new_context(model: Model, n_seq_max: int) -> Context:
+    context = Context(
+        model,
+        PARAMS,
+        n_seq_max=n_seq_max,
+        n_threads=1,
+        n_more_outputs=MAX_DRAFT_TOKENS,
+        n_rollback=model.n_rollback,
+    )
+    context.learn_layout(model.first_token)
+    return context
+
+
 @pytest.fixture
 def context(model: Model) -> Iterator[Context]:
-    context = Context(model, PARAMS, n_seq_max=3, n_threads=1, n_more_outputs=MAX_DRAFT_TOKENS)
-    context.learn_layout(model.first_token)
+    context = new_context(model, n_seq_max=3)
     yield context
     context.close()
 
@@ -79,21 +92,17 @@ def are_alike(logits: np.ndarray, expected: np.ndarray) -> bool:
     return bool(np.abs(logits - expected)[could_be].max() < 0.01)
 
 
-def skip_unless_it_goes_back(model: Model, context: Context) -> None:
-    if undo(model, context).no_drafts:
-        pytest.skip("makes no drafts")
-
-
-def test_models_without_recurrent_layers_go_back(
+def test_drafts_and_aborts_are_on_where_they_are_exact(
     model: Model, context: Context, request: pytest.FixtureRequest
 ) -> None:
     name = request.node.callspec.params["model"]
-    assert (not undo(model, context).no_drafts) == (name in CAN_GO_BACK)
-    assert (not undo(model, context).no_abort) == (name in CAN_GO_BACK)
+    assert (not undo(model, context).no_drafts) == (name in DRAFTS)
+    assert (not undo(model, context).no_abort) == (name in ABORTS)
 
 
 def test_rejected_drafts_leave_the_logits_as_they_were(model: Model, context: Context) -> None:
-    skip_unless_it_goes_back(model, context)
+    if undo(model, context).no_drafts:
+        pytest.skip("makes no drafts")
     tokens = some_tokens(model, 300)
     wrong = some_tokens(model, MAX_DRAFT_TOKENS, seed=2)
     start = 2 * WINDOW
@@ -116,12 +125,35 @@ def test_rejected_drafts_leave_the_logits_as_they_were(model: Model, context: Co
         for row in range(1 + min(n_right, n_draft)):
             assert are_alike(context.logits(row), expected[at + row - start]), (at, row)
         n_keep = at + 1 + min(n_right, n_draft)
-        assert context.keep_prefix(0, n_keep) == n_keep
+        if n_right < n_draft:
+            assert context.drop_drafts(0, n_keep) == n_keep
+        check_copies(context, tokens, n_keep, expected[n_keep - start] if n_keep < 300 else None)
         at, at_other = n_keep, at_other + 1
 
 
+def check_copies(
+    context: Context, tokens: list[int], n_keep: int, expected: np.ndarray | None
+) -> None:
+    """Compare how a copy and what is saved go on after drafts were dropped."""
+    if expected is None or context.layout is None:
+        return
+    next_token = BatchPart(2, n_keep, [tokens[n_keep]], n_logits=1)
+    assert context.copy_prefix(0, 2, n_keep) == n_keep
+    assert context.decode([next_token]) == DECODE_OK
+    assert are_alike(context.logits(0), expected)
+    parts = context.save_range(0, 2, 0, n_keep, with_recurrent=True)
+    assert parts is not None
+    context.clear(2)
+    windows = [parts.window_rows] if context.layout.windows else []
+    assert context.load_parts(2, n_keep, [parts.rows], windows, parts.recurrent)
+    assert context.decode([next_token]) == DECODE_OK
+    assert are_alike(context.logits(0), expected)
+    context.clear(2)
+
+
 def test_an_aborted_step_leaves_whole_physical_batches(model: Model, context: Context) -> None:
-    skip_unless_it_goes_back(model, context)
+    if undo(model, context).no_abort:
+        pytest.skip("aborts no step")
     tokens, other = some_tokens(model, 400), some_tokens(model, 200, seed=3)
     start = 3 * WINDOW
     more = start + 3 * UBATCH
@@ -192,8 +224,7 @@ class Script:
 
 def answers(model: Model, *commands: Generate) -> dict[tuple[str, int], list[int]]:
     """Return the tokens of all answers, by request and choice."""
-    context = Context(model, PARAMS, n_seq_max=6, n_threads=1, n_more_outputs=MAX_DRAFT_TOKENS)
-    context.learn_layout(model.first_token)
+    context = new_context(model, n_seq_max=6)
     script = Script(list(commands))
     prompts = PromptBuilder(model, model.chat_template, n_ctx=context.n_ctx)
     load = Load(model_path="", params=PARAMS)
@@ -252,7 +283,8 @@ def test_drafts_do_not_change_answers_of_several_clients(
     drafted = answers(model, *(asked(model, str(seed), seed) for seed in (1, 2, 3)))
     assert drafted == expected
     assert all(len(answer) == N_ANSWER for answer in drafted.values())
-    assert bool(guesser.n_right) == bool(guesser.n_wrong) == (not model.is_recurrent)
+    makes_drafts = not model.is_recurrent or model.n_rollback > 0
+    assert bool(guesser.n_right) == bool(guesser.n_wrong) == makes_drafts
 
 
 def test_several_answers_to_one_prompt_are_like_a_single_one(model: Model) -> None:

@@ -130,7 +130,7 @@ def test_where_rejected_drafts_cannot_be_removed_the_answer_goes_on_without_any(
     request.speculator = WrongSpeculator(engine.generation.cost)
     keep_prefix = engine.cells.keep_prefix
     with monkeypatch.context() as patch:
-        patch.setattr(engine.cells, "keep_prefix", lambda seq_id, _: keep_prefix(seq_id, 0))
+        patch.setattr(engine.cells, "drop_drafts", lambda seq_id, _: keep_prefix(seq_id, 0))
         engine.loop.step()
     assert request.n_past == 0
     (request,) = engine.scheduler.running
@@ -139,6 +139,19 @@ def test_where_rejected_drafts_cannot_be_removed_the_answer_goes_on_without_any(
     while engine.scheduler.running:
         engine.loop.step()
     assert request.tokens == prompt + solo(prompt, seed, 100)
+
+
+def test_a_step_that_ends_where_the_sequence_is_saved_has_no_drafts() -> None:
+    prompt, seed = circles(60)
+    engine = engine_with(prompt, 60, seed)
+    request = started(engine, 5)
+    request.speculator = WrongSpeculator(engine.generation.cost)
+    request.checkpoints = {request.n_past + 1: False}
+    engine.loop._batches.plan()
+    assert request.draft == []
+    request.checkpoints = {}
+    engine.loop._batches.plan()
+    assert request.draft
 
 
 def test_a_step_with_drafts_is_one_physical_batch() -> None:
