@@ -17,8 +17,10 @@ ALIGNMENT_BYTES = 32
 _MAGIC, _VERSION = b"GGUF", 3
 _UINT32, _INT32, _FLOAT32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 
-F32, F16 = 0, 1  # `ggml_type`
+F32, F16, Q8_0 = 0, 1, 8  # `ggml_type`
 _ELEMENT_BYTES = {F32: 4, F16: 2}
+# Q8_0: 32 numbers share a scale of two bytes and take a byte each.
+_Q8_0_NUMBERS, _Q8_0_BYTES = 32, 34
 
 Scalar = bool | int | float | str
 Value = Scalar | Sequence[str] | Sequence[int]
@@ -30,7 +32,7 @@ class TensorInfo:
 
     Attributes:
         shape: rows first; GGUF writes the dimensions in the opposite order.
-        ggml_type: `F32` or `F16`.
+        ggml_type: `F32`, `F16` or `Q8_0`; the last needs rows of a multiple of 32 numbers.
     """
 
     name: str
@@ -40,7 +42,10 @@ class TensorInfo:
     @property
     def n_bytes(self) -> int:
         """Bytes of the data, without padding."""
-        return int(np.prod(self.shape)) * _ELEMENT_BYTES[self.ggml_type]
+        n_elements = int(np.prod(self.shape))
+        if self.ggml_type == Q8_0:
+            return n_elements // _Q8_0_NUMBERS * _Q8_0_BYTES
+        return n_elements * _ELEMENT_BYTES[self.ggml_type]
 
 
 class GgufWriter:
@@ -60,15 +65,16 @@ class GgufWriter:
         self._pad()
 
     def add(self, tensor: TensorInfo, blocks: Iterable[NDArray[np.floating]]) -> None:
-        """Write the data of the next tensor, given in consecutive blocks of any size.
+        """Write the data of the next tensor, given in consecutive blocks.
+
+        Blocks may have any size; for `Q8_0` each has a multiple of 32 numbers.
 
         Raises:
             ValueError: the blocks do not add up to the tensor's size.
         """
-        element = "<f2" if tensor.ggml_type == F16 else "<f4"
         begin = self._file.tell()
         for block in blocks:
-            self._file.write(np.ascontiguousarray(block, dtype=element).data)
+            self._file.write(_encoded(block, tensor.ggml_type))
         written = self._file.tell() - begin
         if written != tensor.n_bytes:
             raise ValueError(f"{tensor.name}: {written} bytes given, {tensor.n_bytes} expected")
@@ -76,6 +82,18 @@ class GgufWriter:
 
     def _pad(self) -> None:
         self._file.write(b"\0" * (-self._file.tell() % ALIGNMENT_BYTES))
+
+
+def _encoded(block: NDArray[np.floating], ggml_type: int) -> bytes:
+    if ggml_type != Q8_0:
+        return np.ascontiguousarray(block, dtype="<f2" if ggml_type == F16 else "<f4").tobytes()
+    rows = np.ascontiguousarray(block, dtype=np.float32).reshape(-1, _Q8_0_NUMBERS)
+    scales = (np.abs(rows).max(axis=1) / np.float32(127)).astype("<f2")
+    divisors = np.where(scales == 0, np.float32(1), scales.astype(np.float32))
+    packed = np.empty((len(rows), _Q8_0_BYTES), np.uint8)
+    packed[:, :2] = scales.view(np.uint8).reshape(-1, 2)
+    packed[:, 2:] = np.clip(np.rint(rows / divisors[:, None]), -127, 127).astype(np.int8).view("u1")
+    return packed.tobytes()
 
 
 def _info(tensor: TensorInfo, offset: int) -> bytes:

@@ -7,16 +7,26 @@ real one of its shape and needs no download.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import llama_cpp.llama_cpp as lib
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.benchmark.architectures import Sizes, header, tensors
+from scripts.benchmark.chat_templates import (
+    TEMPLATES,
+    THOUGHT_END,
+    end_of_turn,
+    special_tokens,
+)
 from scripts.benchmark.console import BenchFailed, say
 from scripts.benchmark.gguf_writer import F16, F32, GgufWriter, TensorInfo, Value
 from scripts.benchmark.shapes import SHAPES, Shape, TensorSpec
@@ -24,6 +34,7 @@ from scripts.benchmark.vocabulary import (
     CHAT_TEMPLATE,
     END_OF_TEXT,
     END_OF_TURN,
+    Vocabulary,
     make_vocabulary,
 )
 
@@ -72,6 +83,67 @@ def ensure_model(shape_name: str, type_name: str, folder: Path | None = None) ->
     return path
 
 
+def shape(
+    name: str,
+    path: Path,
+    *,
+    template: str | None = None,
+    seed: int = 0,
+    closes_thoughts: bool | None = None,
+    **sizes: Any,
+) -> Path:
+    """Write a model of one of `ARCHITECTURES` whose answers are digits, and return its path.
+
+    A few megabytes and a fraction of a second at the sizes of `Sizes`, which `sizes` changes by
+    name: `shape("gemma3", path, n_window=64, n_layer=12)`.
+
+    Args:
+        name: the architecture, one of `ARCHITECTURES`.
+        path: the file to write; its folder exists.
+        template: the chat template; None takes one in the manner of the family.
+        seed: other weights for another number.
+        closes_thoughts: whether answers may end a thought; None: where the prompt opens one.
+        sizes: what differs from the defaults of `Sizes`.
+    """
+    wanted = replace(Sizes(), **sizes)
+    text = TEMPLATES[name] if template is None else template
+    if closes_thoughts is None:
+        closes_thoughts = name == "qwen35"
+    specials = [*special_tokens(text), *([THOUGHT_END] if closes_thoughts else [])]
+    vocabulary = make_vocabulary(wanted.n_vocab, specials)
+    end = vocabulary.id_of(end_of_turn(text))
+    texts = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+    texts += [THOUGHT_END] if closes_thoughts else []
+    answer_tokens = [*map(vocabulary.id_of, texts), end]
+    rng = np.random.default_rng(seed)
+    drawn = list(tensors(name, wanted, answer_tokens))
+    metadata: dict[str, Value] = {
+        "general.architecture": name,
+        "general.name": f"random weights, {name}",
+        "general.file_type": FILE_TYPES["q8_0"],
+        "general.quantization_version": 2,
+        **header(name, wanted),
+        **_vocabulary_keys(vocabulary, end, text),
+    }
+    with path.open("wb") as file:
+        writer = GgufWriter(file, metadata, [tensor.info for tensor in drawn])
+        for tensor in drawn:
+            writer.add(tensor.info, [tensor.draw(rng)])
+    return path
+
+
+def ensure_shape(name: str, template: str | None = None, **sizes: Any) -> Path:
+    """Return the path of a model that `shape` writes, in the user's cache, made where missing."""
+    wanted = repr((name, template or TEMPLATES[name], replace(Sizes(), **sizes), VERSION))
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:10]
+    path = cache_folder() / f"random-{name}-{digest}.gguf"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        shape(name, part, template=template, **sizes).replace(path)
+    return path
+
+
 def _write_source(path: Path, shape_name: str, shape: Shape) -> None:
     rng = np.random.default_rng(_SEED)
     tensors = [
@@ -109,16 +181,22 @@ def _metadata(shape_name: str, shape: Shape) -> dict[str, Value]:
         "qwen2.attention.head_count_kv": shape.n_head_kv,
         "qwen2.attention.layer_norm_rms_epsilon": 1e-6,
         "qwen2.rope.freq_base": 1_000_000.0,
+        **_vocabulary_keys(vocabulary, vocabulary.id_of(END_OF_TURN), CHAT_TEMPLATE),
+    }
+
+
+def _vocabulary_keys(vocabulary: Vocabulary, end: int, template: str) -> dict[str, Value]:
+    return {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "qwen2",
         "tokenizer.ggml.tokens": vocabulary.tokens,
         "tokenizer.ggml.token_type": vocabulary.token_types,
         "tokenizer.ggml.merges": vocabulary.merges,
         "tokenizer.ggml.bos_token_id": vocabulary.id_of(END_OF_TEXT),
-        "tokenizer.ggml.eos_token_id": vocabulary.id_of(END_OF_TURN),
+        "tokenizer.ggml.eos_token_id": end,
         "tokenizer.ggml.padding_token_id": vocabulary.id_of(END_OF_TEXT),
         "tokenizer.ggml.add_bos_token": False,
-        "tokenizer.chat_template": CHAT_TEMPLATE,
+        "tokenizer.chat_template": template,
     }
 
 

@@ -7,7 +7,7 @@ somewhat more tokens than with a trained vocabulary; prompts are therefore sized
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 END_OF_TEXT = "<|endoftext|>"
@@ -15,7 +15,7 @@ START_OF_TURN = "<|im_start|>"
 END_OF_TURN = "<|im_end|>"
 _CONTROLS = (END_OF_TEXT, START_OF_TURN, END_OF_TURN)
 
-_NORMAL, _CONTROL, _UNUSED = 1, 3, 5  # `llama_token_type` in llama.cpp's llama.h
+_NORMAL, _CONTROL, _USER_DEFINED, _UNUSED = 1, 3, 4, 5  # `llama_token_type` in llama.cpp's llama.h
 _SPACE = "Ġ"  # how byte-level BPE writes the byte of a blank
 _LETTERS = "etaoinshrdlcumwfgypbvkjxqz"  # the most frequent one in English first
 
@@ -57,25 +57,38 @@ class Vocabulary:
     merges: list[str]
 
     def id_of(self, control: str) -> int:
-        """Return the id of a control token, which stand at the end."""
-        return len(self.tokens) - len(_CONTROLS) + _CONTROLS.index(control)
+        """Return the id of a token that is no part of words, such as a control token."""
+        return self.tokens.index(control)
 
 
-def make_vocabulary(n_vocab: int) -> Vocabulary:
+def make_vocabulary(n_vocab: int, more: Sequence[str] = ()) -> Vocabulary:
     """Return a vocabulary of `n_vocab` tokens: bytes, merges, unused ones, control tokens.
+
+    Args:
+        n_vocab: how many there are in all.
+        more: further tokens that a template writes; those in `<|…|>` and those of Gemma's turns
+            are control tokens, others are read and written as text.
 
     Raises:
         ValueError: `n_vocab` has no room for the 256 bytes and the control tokens.
     """
-    n_merges = n_vocab - 256 - len(_CONTROLS)
+    more = [token for token in dict.fromkeys(more) if token not in _CONTROLS]
+    n_merges = n_vocab - 256 - len(_CONTROLS) - len(more)
     if n_merges < 0:
         raise ValueError(f"a vocabulary of {n_vocab} tokens cannot hold the 256 bytes")
     pairs = list(itertools.islice(_merges(), n_merges))
     n_unused = n_merges - len(pairs)
     unused = [f"[unused {index}]" for index in range(n_unused)]
-    tokens = [*_byte_characters(), *(left + right for left, right in pairs), *unused, *_CONTROLS]
-    types = [_NORMAL] * (256 + len(pairs)) + [_UNUSED] * n_unused + [_CONTROL] * len(_CONTROLS)
+    words = [*_byte_characters(), *(left + right for left, right in pairs)]
+    tokens = [*words, *unused, *more, *_CONTROLS]
+    types = [_NORMAL] * len(words) + [_UNUSED] * n_unused
+    types += [_CONTROL if _is_control(token) else _USER_DEFINED for token in more]
+    types += [_CONTROL] * len(_CONTROLS)
     return Vocabulary(tokens, types, [f"{left} {right}" for left, right in pairs])
+
+
+def _is_control(token: str) -> bool:
+    return token.startswith("<|") or token.endswith("_of_turn>")
 
 
 def _byte_characters() -> list[str]:
