@@ -17,6 +17,7 @@ from scripts.benchmark.console import BenchFailed, say, say_failure
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.measurements import GROUPS, MEASUREMENTS, names_of
 from scripts.benchmark.plan import Plan
+from scripts.benchmark.prompt_cache import cli as prompt_cache
 from scripts.benchmark.random_model import FILE_TYPES, cache_folder, ensure_model
 from scripts.benchmark.results import Result, as_table
 from scripts.benchmark.shapes import SHAPES
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "make-model":
             print(ensure_model(options.shape, options.type, options.out))
             return 0
+        if options.command == "cache":
+            return prompt_cache.run(options)
         return _run(options)
     except BenchFailed as error:
         say_failure("error", error)
@@ -112,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--type", choices=FILE_TYPES, default="q4_0", help="default: %(default)s")
     make.add_argument("--out", type=Path, metavar="DIR", help=f"default: {cache_folder()}")
     _add_run(commands)
+    cache = commands.add_parser(
+        "cache",
+        help="measure the prompt cache with five architectures",
+        description="Measure the prompt cache with random models of five architectures, "
+        "llama-server beside it, and print a table.",
+    )
+    prompt_cache.add_options(cache)
+    _add_threads(cache)
     return parser
 
 
@@ -136,13 +147,7 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     run.add_argument(
         "--small-model", type=Path, metavar="FILE", help="GGUF for the rest (default: the bundled)"
     )
-    run.add_argument(
-        "--threads",
-        type=_positive,
-        default=default_threads(),
-        metavar="N",
-        help="compute threads of ours and of peers (default: the physical cores, %(default)s here)",
-    )
+    _add_threads(run)
     run.add_argument(
         "--ctx",
         type=_positive,
@@ -160,6 +165,16 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     run.add_argument("--json", type=Path, metavar="FILE", help="write all samples to this file too")
     _add_peers(run)
+
+
+def _add_threads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threads",
+        type=_positive,
+        default=default_threads(),
+        metavar="N",
+        help="compute threads of ours and of peers (default: the physical cores, %(default)s here)",
+    )
 
 
 def _add_peers(run: argparse.ArgumentParser) -> None:

@@ -92,7 +92,7 @@ class Streamed:
 
     @property
     def text_times_s(self) -> list[float]:
-        """When each piece of text, or of a tool call, arrived."""
+        """When each piece of text, of a thought or of a tool call arrived."""
         return [time_s for time_s, event in self.events if _has_text(event)]
 
     @property
@@ -114,7 +114,8 @@ class Streamed:
 
 def _has_text(event: dict[str, Any]) -> bool:
     deltas = (choice["delta"] for choice in event.get("choices", ()))
-    return any(delta.get("content") or delta.get("tool_calls") for delta in deltas)
+    pieces = ("content", "reasoning_content", "tool_calls")
+    return any(delta.get(piece) for delta in deltas for piece in pieces)
 
 
 def gaps_ms(times_s: Sequence[float], begin_s: float, end_s: float) -> list[float]:

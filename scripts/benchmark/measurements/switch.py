@@ -23,7 +23,7 @@ from scripts.benchmark.plan import Plan
 from scripts.benchmark.results import Result, Target
 from scripts.benchmark.streamed import Streamed
 
-_NAMES = ("here.gguf", "there.gguf")
+NAMES = ("here.gguf", "there.gguf")
 _TARGET = Target(0.08, of="ratio")
 
 
@@ -33,9 +33,9 @@ def measure(plan: Plan) -> list[Result]:
     after: list[float] = []
     note = ""
     with disk_folder() as folder:
-        models = _under_two_names(plan.speed_model(), folder)
+        models = under_two_names(plan.speed_model(), folder)
         settings = {"cache_dir": str(folder / "cache"), "disk_daily_write_mb": 0}
-        with plan.speed_server(model=models / _NAMES[0], settings=settings) as server:
+        with plan.speed_server(model=models / NAMES[0], settings=settings) as server:
             bias = end_token_bias(server.client, plan.speed_model())
             for repeat in range(-1, plan.n_repeats):
                 system = random_text(server.client, PREFIX_TOKENS if repeat >= 0 else 60)
@@ -56,7 +56,7 @@ def _there_and_back(
 ) -> tuple[Streamed, Streamed]:
     """Return the answers before the switches and after them."""
     first = ask_under(client, system, QUESTIONS[0], ANSWER_TOKENS, logit_bias=bias)
-    for name in reversed(_NAMES):
+    for name in reversed(NAMES):
         client.post("/setModel", {"model_name": name})
     messages = [
         {"role": "system", "content": system},
@@ -67,11 +67,11 @@ def _there_and_back(
     return first, client.stream(CHAT_PATH, chat_body(messages, ANSWER_TOKENS, logit_bias=bias))
 
 
-def _under_two_names(model: Path, folder: Path) -> Path:
-    """Return a folder with the model in it twice, without a copy where the disk is the same."""
+def under_two_names(model: Path, folder: Path) -> Path:
+    """Return a folder with the model in it as `NAMES`, linked where the disk is the same."""
     models = folder / "models"
     models.mkdir()
-    for name in _NAMES:
+    for name in NAMES:
         try:
             os.link(model.resolve(), models / name)
         except OSError:

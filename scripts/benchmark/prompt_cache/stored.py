@@ -1,0 +1,158 @@
+"""Owns the scenarios of the disk: restarts, model switches, and how much is written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from scripts.benchmark.disk_folder import disk_folder
+from scripts.benchmark.measurements.switch import NAMES, under_two_names
+from scripts.benchmark.prompt_cache import targets
+from scripts.benchmark.prompt_cache.bench import (
+    DISK,
+    TIMED_SIZES,
+    Bench,
+    Texts,
+    wait_until_written,
+    warm_up,
+)
+from scripts.benchmark.prompt_cache.footprint import state_bytes, token_bytes
+from scripts.benchmark.prompt_cache.rows import Row
+from scripts.benchmark.prompt_cache.talk import Asked, Renderer, Talk, Talker
+from scripts.benchmark.server import ServerUnderTest
+
+_QUESTION = "And what about the hall?"
+# What a token weighs in Qwen3-0.6B; the other widths do not matter for that.
+_QWEN3_06B = {"n_layer": 28, "n_head_kv": 8, "n_embd_head": 128, "n_head": 8, "n_ff": 256}
+_TURN_TOKENS = 120  # of a question; with the answer and the turns' marks some 150
+_N_TURNS = 6
+
+
+class Service:
+    """Our server on a folder that outlives it."""
+
+    def __init__(self, bench: Bench, model: Path, folder: Path) -> None:
+        self._bench, self._model, self._folder = bench, model, folder
+        self.server = self._start()
+        self.talker = Talker(self.server.client, Renderer(self.server.client))
+        warm_up(self.talker)
+
+    def _start(self) -> ServerUnderTest:
+        settings = DISK | {"cache_dir": str(self._folder)}
+        return self._bench.ours(self._model, 16384, **settings)
+
+    def restart(self) -> None:
+        """Wait until all is written, kill all processes and start again."""
+        wait_until_written(self.server.client)
+        self.server.kill()
+        self.server.close()
+        self.server = self._start()
+        self.talker.reach(self.server.client, Renderer(self.server.client))
+
+    def close(self) -> None:
+        """End the server."""
+        self.server.close()
+
+
+@contextmanager
+def service(bench: Bench, model: Path) -> Iterator[Service]:
+    """Start our server on a folder of its own."""
+    with disk_folder() as folder, ExitStack() as stack:
+        running = Service(bench, model, folder)
+        stack.callback(running.close)
+        yield running
+
+
+def restart(bench: Bench, shape: str) -> list[Row]:
+    """After kill -9 and a start: the next turn and a new conversation, 600 and 4,000 tokens."""
+    rows = []
+    with service(bench, bench.model(shape, **TIMED_SIZES)) as running:
+        for n_tokens, bound in targets.RESTARTED.items():
+            texts = Texts(running.server.client)
+            talk = Talk(running.talker, texts.text(n_tokens))
+            cold = talk.say("Which lamps are on?")
+            running.restart()
+            new = Talk(running.talker, talk.system).say(_QUESTION)
+            running.restart()
+            on = talk.say(_QUESTION)
+            for name, asked in (("new", new), ("goes on", on)):
+                label = f"restart ({n_tokens}), {name}"
+                share = asked.ttft_ms / cold.ttft_ms
+                rows.append(Row(shape, label, "of cold", share, None, [bound], _told(asked)))
+                rows.append(_missed(shape, label, asked))
+            label = f"restore from disk ({n_tokens})"
+            bounds = targets.no_more_than(bench.baseline.get((shape, label)))
+            rows.append(Row(shape, label, "ms", new.restore_ms, None, bounds, _told(new)))
+    return rows
+
+
+def restart_eight(bench: Bench, shape: str) -> list[Row]:
+    """A restart after eight conversations with one head: a new one, and one that goes on."""
+    with service(bench, bench.model(shape)) as running:
+        texts = Texts(running.server.client)
+        talks = [texts.talk(running.talker)]
+        talks += [texts.talk(running.talker, talks[0].system) for _ in range(7)]
+        for number, talk in enumerate(talks):
+            talk.say(f"I am number {number}.")
+        running.restart()
+        new = texts.talk(running.talker, talks[0].system).say("Who am I?")
+        on = [talk.say("Who am I?") for talk in talks]
+    worst = max(on, key=lambda asked: asked.n_missed)
+    return [
+        _missed(shape, "restart with 8 on disk, new", new),
+        _missed(shape, "restart with 8 on disk, worst of those that go on", worst),
+    ]
+
+
+def switch(bench: Bench, shape: str) -> list[Row]:
+    """A conversation goes on after the model was switched there and back."""
+    with disk_folder() as folder:
+        models = under_two_names(bench.model(shape, **TIMED_SIZES), folder)
+        settings = DISK | {"cache_dir": str(folder / "cache")}
+        with bench.ours(models / NAMES[0], **settings) as server:
+            talker = Talker(server.client, Renderer(server.client))
+            warm_up(talker)
+            talk = Talk(talker, Texts(server.client).text(600))
+            cold = talk.say("Which lamps are on?")
+            for name in reversed(NAMES):
+                server.client.post("/setModel", {"model_name": name})
+            after = talk.say(_QUESTION)
+    name, share = "switch there and back", after.ttft_ms / cold.ttft_ms
+    return [
+        Row(shape, name, "of cold", share, None, [targets.SWITCHED], _told(after)),
+        _missed(shape, name, after),
+    ]
+
+
+def writes(bench: Bench, shape: str) -> list[Row]:
+    """Six turns of some 150 tokens, each written before the next: what the disk takes."""
+    sizes: dict[str, int] = _QWEN3_06B if shape == "qwen3" else {}
+    with service(bench, bench.model(shape, **sizes)) as running:
+        texts = Texts(running.server.client)
+        talk = texts.talk(running.talker)
+        before = talk.say("Hello")
+        client = running.server.client
+        taken = [wait_until_written(client)]
+        asked = before
+        for _ in range(_N_TURNS):
+            asked = talk.say(texts.text(_TURN_TOKENS))
+            taken.append(wait_until_written(client))
+    n_tokens = asked.n_prompt - before.n_prompt
+    each = [(after - start) / 1e6 for start, after in itertools.pairwise(taken)]
+    parts = token_bytes(shape, **sizes), state_bytes(shape, **sizes)
+    bounds = [targets.written_mb(n_tokens, *parts, _N_TURNS)]
+    if shape == "qwen3":
+        bounds.append(targets.SIX_TURNS_MB)
+    details = f"{n_tokens} tokens; MB a turn: " + " ".join(f"{size:.1f}" for size in each)
+    return [Row(shape, "written in 6 turns", "MB", sum(each), None, bounds, details)]
+
+
+def _missed(shape: str, name: str, asked: Asked) -> Row:
+    bounds = [targets.MISSED]
+    return Row(shape, name, "missed", asked.n_missed, None, bounds, str(asked))
+
+
+def _told(asked: Asked) -> str:
+    return f"{asked}, {asked.ttft_ms:.0f} ms, restored in {asked.restore_ms:.1f} ms"
