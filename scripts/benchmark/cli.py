@@ -13,12 +13,13 @@ from types import FrameType
 from typing import NoReturn
 
 from app.engine.system.threads import default_threads
+from scripts.benchmark.architectures import ARCHITECTURES
 from scripts.benchmark.console import BenchFailed, say, say_failure
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.measurements import GROUPS, MEASUREMENTS, names_of
 from scripts.benchmark.plan import Plan
 from scripts.benchmark.prompt_cache import cli as prompt_cache
-from scripts.benchmark.random_model import FILE_TYPES, cache_folder, ensure_model
+from scripts.benchmark.random_model import FILE_TYPES, cache_folder, ensure_model, ensure_shape
 from scripts.benchmark.results import Result, as_table
 from scripts.benchmark.shapes import SHAPES
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _end)  # as an exception, so that no server is left behind
     try:
         if options.command == "make-model":
-            print(ensure_model(options.shape, options.type, options.out))
+            print(_made(options))
             return 0
         if options.command == "cache":
             return prompt_cache.run(options)
@@ -42,6 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _made(options: argparse.Namespace) -> Path:
+    if options.shape in ARCHITECTURES:
+        return ensure_shape(options.shape, folder=options.out)
+    return ensure_model(options.shape, options.type, options.out)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -109,9 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     make = commands.add_parser(
         "make-model",
         help="write a model with random weights",
-        description="Write a GGUF with random weights in a Qwen2 shape and print its path.",
+        description="Write a GGUF with random weights and print its path: in a Qwen2 shape, or a "
+        "small one of another architecture, always Q8_0, whose answers are digits.",
     )
-    make.add_argument("--shape", choices=SHAPES, default="0.5b", help="default: %(default)s")
+    shapes = (*SHAPES, *ARCHITECTURES)
+    make.add_argument("--shape", choices=shapes, default="0.5b", help="default: %(default)s")
     make.add_argument("--type", choices=FILE_TYPES, default="q4_0", help="default: %(default)s")
     make.add_argument("--out", type=Path, metavar="DIR", help=f"default: {cache_folder()}")
     _add_run(commands)

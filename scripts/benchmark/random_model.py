@@ -132,11 +132,13 @@ def shape(
     return path
 
 
-def ensure_shape(name: str, template: str | None = None, **sizes: Any) -> Path:
-    """Return the path of a model that `shape` writes, in the user's cache, made where missing."""
+def ensure_shape(
+    name: str, template: str | None = None, folder: Path | None = None, **sizes: Any
+) -> Path:
+    """Return the path of a model that `shape` writes, made first where it does not exist yet."""
     wanted = repr((name, template or TEMPLATES[name], replace(Sizes(), **sizes), VERSION))
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:10]
-    path = cache_folder() / f"random-{name}-{digest}.gguf"
+    path = (folder or cache_folder()) / f"random-{name}-{digest}.gguf"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")

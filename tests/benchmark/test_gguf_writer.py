@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from app.models.gguf import Skipped, ValueType, read_header
-from scripts.benchmark.gguf_writer import ALIGNMENT_BYTES, F16, F32, GgufWriter, TensorInfo, Value
+from scripts.benchmark.gguf_writer import (
+    ALIGNMENT_BYTES,
+    F16,
+    F32,
+    Q8_0,
+    GgufWriter,
+    TensorInfo,
+    Value,
+)
 
 METADATA: dict[str, Value] = {
     "general.architecture": "qwen2",
@@ -47,6 +55,19 @@ def test_tensors_stand_at_aligned_places_with_their_data() -> None:
     matrix = np.frombuffer(raw[-2 * ALIGNMENT_BYTES :][:30], dtype="<f2")
     assert norm.tolist() == [1.0] * 5
     assert matrix.tolist() == list(range(15))
+
+
+def test_a_q8_0_row_is_a_scale_and_a_byte_a_number() -> None:
+    info = TensorInfo("rows", (2, 32), Q8_0)
+    file = io.BytesIO()
+    writer = GgufWriter(file, METADATA, [info])
+    values = np.concatenate([np.arange(32) - 16, np.zeros(32)]).astype(np.float32)
+    writer.add(info, [values])
+    raw = np.frombuffer(file.getvalue()[-96:][: info.n_bytes], np.uint8).reshape(2, 34)
+    scales = raw[:, :2].copy().view("<f2").astype(np.float32)
+    read = raw[:, 2:].view(np.int8) * scales
+    assert np.abs(read.reshape(-1) - values).max() <= 16 / 127
+    assert not read[1].any()
 
 
 def test_data_of_another_size_is_refused() -> None:

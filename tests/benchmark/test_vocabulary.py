@@ -28,6 +28,14 @@ def test_a_merge_joins_tokens_that_stand_before_its_own(n_vocab: int) -> None:
         assert max(rank[left], rank[right]) < rank[left + right]
 
 
+def test_further_tokens_stand_once_and_are_control_tokens_by_their_form() -> None:
+    vocabulary = make_vocabulary(300, ["<think>", END_OF_TURN, "<|start_of_role|>", "<think>"])
+    assert len(vocabulary.tokens) == len(set(vocabulary.tokens)) == 300
+    types = [vocabulary.token_types[vocabulary.id_of(each)] for each in ("<think>", END_OF_TURN)]
+    assert types == [4, 3]
+    assert vocabulary.token_types[vocabulary.id_of("<|start_of_role|>")] == 3
+
+
 def test_a_vocabulary_without_room_for_bytes_is_refused() -> None:
     with pytest.raises(ValueError, match="258"):
         make_vocabulary(258)

@@ -93,10 +93,10 @@ class Bench:
             folder = stack.enter_context(disk_folder())
             ours = stack.enter_context(self.ours(model, n_ctx, cache_dir=str(folder), **DISK))
             renderer = Renderer(ours.client)
-            talkers = [Talker(ours.client, renderer)]
+            talkers = [Talker(ours, renderer)]
             if self.has_peer:
                 peer = stack.enter_context(self.peer(model, n_ctx))
-                talkers.append(Talker(peer.client, renderer))
+                talkers.append(Talker(peer, renderer))
             for talker in talkers:
                 warm_up(talker)
             yield talkers
@@ -105,7 +105,7 @@ class Bench:
         """Play a scenario with each server, the same texts for both; ours is the first."""
         with self.both(model) as talkers:
             seed = random.getrandbits(32)
-            return [play(talker, Texts(talkers[0].client, seed)) for talker in talkers]
+            return [play(talker, Texts(talkers[0].server.client, seed)) for talker in talkers]
 
 
 class Texts:

@@ -16,7 +16,7 @@ from scripts.benchmark.prompt_cache import targets
 from scripts.benchmark.prompt_cache.bench import TIMED_SIZES, Bench, Texts, warm_up
 from scripts.benchmark.prompt_cache.rows import Row
 from scripts.benchmark.prompt_cache.stored import Service, service
-from scripts.benchmark.prompt_cache.talk import Asked, Message, Renderer, Talk, Talker
+from scripts.benchmark.prompt_cache.talk import Asked, Message, Talk, Talker
 from scripts.benchmark.streamed import percentile
 
 _LONG_TOKENS = 4000
@@ -141,5 +141,5 @@ def memory(bench: Bench, shape: str) -> list[Row]:
 
 def _resident_mb(bench: Bench, model: Path, n_ctx: int, *, is_ours: bool) -> float:
     with bench.ours(model, n_ctx) if is_ours else bench.peer(model, n_ctx) as server:
-        warm_up(Talker(server.client, Renderer(server.client)))
+        warm_up(Talker(server))
         return memory_mb(server.pids())[0]

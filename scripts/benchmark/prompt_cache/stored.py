@@ -20,7 +20,7 @@ from scripts.benchmark.prompt_cache.bench import (
 )
 from scripts.benchmark.prompt_cache.footprint import state_bytes, token_bytes
 from scripts.benchmark.prompt_cache.rows import Row
-from scripts.benchmark.prompt_cache.talk import Asked, Renderer, Talk, Talker
+from scripts.benchmark.prompt_cache.talk import Asked, Talk, Talker
 from scripts.benchmark.server import ServerUnderTest
 
 _QUESTION = "And what about the hall?"
@@ -33,15 +33,15 @@ _N_TURNS = 6
 class Service:
     """Our server on a folder that outlives it."""
 
-    def __init__(self, bench: Bench, model: Path, folder: Path) -> None:
-        self._bench, self._model, self._folder = bench, model, folder
+    def __init__(self, bench: Bench, model: Path, folder: Path, n_ctx: int) -> None:
+        self._bench, self._model, self._folder, self._n_ctx = bench, model, folder, n_ctx
         self.server = self._start()
-        self.talker = Talker(self.server.client, Renderer(self.server.client))
+        self.talker = Talker(self.server)
         warm_up(self.talker)
 
     def _start(self) -> ServerUnderTest:
         settings = DISK | {"cache_dir": str(self._folder)}
-        return self._bench.ours(self._model, 16384, **settings)
+        return self._bench.ours(self._model, self._n_ctx, **settings)
 
     def restart(self) -> None:
         """Wait until all is written, kill all processes and start again."""
@@ -49,7 +49,7 @@ class Service:
         self.server.kill()
         self.server.close()
         self.server = self._start()
-        self.talker.reach(self.server.client, Renderer(self.server.client))
+        self.talker.reach(self.server)
 
     def close(self) -> None:
         """End the server."""
@@ -57,10 +57,10 @@ class Service:
 
 
 @contextmanager
-def service(bench: Bench, model: Path) -> Iterator[Service]:
+def service(bench: Bench, model: Path, n_ctx: int = 16384) -> Iterator[Service]:
     """Start our server on a folder of its own."""
     with disk_folder() as folder, ExitStack() as stack:
-        running = Service(bench, model, folder)
+        running = Service(bench, model, folder, n_ctx)
         stack.callback(running.close)
         yield running
 
@@ -80,11 +80,11 @@ def restart(bench: Bench, shape: str) -> list[Row]:
             for name, asked in (("new", new), ("goes on", on)):
                 label = f"restart ({n_tokens}), {name}"
                 share = asked.ttft_ms / cold.ttft_ms
-                rows.append(Row(shape, label, "of cold", share, None, [bound], _told(asked)))
+                rows.append(Row(shape, label, "of cold", share, None, [bound], _told(asked, cold)))
                 rows.append(_missed(shape, label, asked))
             label = f"restore from disk ({n_tokens})"
             bounds = targets.no_more_than(bench.baseline.get((shape, label)))
-            rows.append(Row(shape, label, "ms", new.restore_ms, None, bounds, _told(new)))
+            rows.append(Row(shape, label, "ms", new.restore_ms, None, bounds, _told(new, cold)))
     return rows
 
 
@@ -112,7 +112,7 @@ def switch(bench: Bench, shape: str) -> list[Row]:
         models = under_two_names(bench.model(shape, **TIMED_SIZES), folder)
         settings = DISK | {"cache_dir": str(folder / "cache")}
         with bench.ours(models / NAMES[0], **settings) as server:
-            talker = Talker(server.client, Renderer(server.client))
+            talker = Talker(server)
             warm_up(talker)
             talk = Talk(talker, Texts(server.client).text(600))
             cold = talk.say("Which lamps are on?")
@@ -121,7 +121,7 @@ def switch(bench: Bench, shape: str) -> list[Row]:
             after = talk.say(_QUESTION)
     name, share = "switch there and back", after.ttft_ms / cold.ttft_ms
     return [
-        Row(shape, name, "of cold", share, None, [targets.SWITCHED], _told(after)),
+        Row(shape, name, "of cold", share, None, [targets.SWITCHED], _told(after, cold)),
         _missed(shape, name, after),
     ]
 
@@ -129,7 +129,7 @@ def switch(bench: Bench, shape: str) -> list[Row]:
 def writes(bench: Bench, shape: str) -> list[Row]:
     """Six turns of some 150 tokens, each written before the next: what the disk takes."""
     sizes: dict[str, int] = _QWEN3_06B if shape == "qwen3" else {}
-    with service(bench, bench.model(shape, **sizes)) as running:
+    with service(bench, bench.model(shape, **sizes), 4096) as running:
         texts = Texts(running.server.client)
         talk = texts.talk(running.talker)
         before = talk.say("Hello")
@@ -154,5 +154,6 @@ def _missed(shape: str, name: str, asked: Asked) -> Row:
     return Row(shape, name, "missed", asked.n_missed, None, bounds, str(asked))
 
 
-def _told(asked: Asked) -> str:
-    return f"{asked}, {asked.ttft_ms:.0f} ms, restored in {asked.restore_ms:.1f} ms"
+def _told(asked: Asked, cold: Asked) -> str:
+    times = f"{asked.ttft_ms:.0f} of {cold.ttft_ms:.0f} ms, restored in {asked.restore_ms:.1f} ms"
+    return f"{asked}; {times}; {asked.cpu_ms / cold.cpu_ms:.3f} of the CPU time"

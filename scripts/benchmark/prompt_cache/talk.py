@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from scripts.benchmark.chat import CHAT_PATH, chat_body
 from scripts.benchmark.chat_templates import THOUGHT_END
 from scripts.benchmark.http_client import HttpClient, OpenStream, receive
+from scripts.benchmark.processes import cpu_ms
 from scripts.benchmark.streamed import Streamed
 
 ANSWER_TOKENS = 24
@@ -26,6 +27,8 @@ class Asked:
         n_known: those that a sequence begins with which the server computed before; the last
             token is never among them, since every answer needs it computed.
         ttft_ms: time from sending to the first piece of text, or to the end without one.
+        cpu_ms: CPU time of the server's processes for the whole answer; it tells something on a
+            busy machine too, but with one thread only, since others wait by computing.
         restore_ms: how long our server says it took to bring back what was cached.
         reply: the answer as the history takes it.
     """
@@ -34,6 +37,7 @@ class Asked:
     n_cached: int
     n_known: int
     ttft_ms: float
+    cpu_ms: float
     restore_ms: float
     reply: Message
 
@@ -73,17 +77,31 @@ class Renderer:
         return list(self._client.post("/tokenize", body)["tokens"])
 
 
+class Server(Protocol):
+    """What is needed of a server that runs."""
+
+    client: HttpClient
+
+    def pids(self) -> list[int]:
+        """Return its processes."""
+
+
 class Talker:
-    """Asks one server and remembers every sequence that it has computed."""
+    """Asks one server and remembers every sequence that it has computed.
 
-    def __init__(self, client: HttpClient, renderer: Renderer) -> None:
-        self.client = client
-        self._renderer = renderer
+    Args:
+        server: the one to ask.
+        renderer: tells the tokens of prompts; None lets the server itself do so.
+    """
+
+    def __init__(self, server: Server, renderer: Renderer | None = None) -> None:
         self._known: list[list[int]] = []
+        self.reach(server, renderer)
 
-    def reach(self, client: HttpClient, renderer: Renderer) -> None:
-        """Go on with the server after a new start, which is to know what it knew."""
-        self.client, self._renderer = client, renderer
+    def reach(self, server: Server, renderer: Renderer | None = None) -> None:
+        """Go on with a server after a new start, which is to know what it knew."""
+        self.server = server
+        self._renderer = renderer or Renderer(server.client)
 
     def ask(self, messages: Sequence[Message], tools: Sequence[Any] = (), **more: Any) -> Asked:
         """Send one request and return its counts."""
@@ -93,10 +111,17 @@ class Talker:
         self, talks: Sequence[Sequence[Message]], tools: Sequence[Any] = (), **more: Any
     ) -> list[Asked]:
         """Send requests at the same moment; what one of them computes counts for the next ones."""
+        before_ms = self._cpu_ms()
         streams = [self.open(messages, tools, **more) for messages in talks]
         receive(streams)
+        used_ms = (self._cpu_ms() - before_ms) / len(streams)
         pairs = zip(talks, streams, strict=True)
-        return [self.counted(messages, tools, stream.answer()) for messages, stream in pairs]
+        return [
+            self.counted(messages, tools, stream.answer(), used_ms) for messages, stream in pairs
+        ]
+
+    def _cpu_ms(self) -> float:
+        return sum(map(cpu_ms, self.server.pids()))
 
     def open(self, messages: Sequence[Message], tools: Sequence[Any], **more: Any) -> OpenStream:
         """Send one request whose answer is still to be received."""
@@ -104,9 +129,15 @@ class Talker:
         if tools:
             options["tools"] = list(tools)
         body = chat_body(list(messages), options.pop("max_tokens"), **options)
-        return self.client.open_stream(CHAT_PATH, body)
+        return self.server.client.open_stream(CHAT_PATH, body)
 
-    def counted(self, messages: Sequence[Message], tools: Sequence[Any], answer: Streamed) -> Asked:
+    def counted(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Any],
+        answer: Streamed,
+        used_ms: float = 0.0,
+    ) -> Asked:
         """Return the counts of a request that was opened and is answered."""
         tokens = self._renderer.prompt(messages, tools)
         n_known = max((_n_common(tokens, known) for known in self._known), default=0)
@@ -121,6 +152,7 @@ class Talker:
             n_cached=answer.n_cached,
             n_known=min(n_known, n_prompt - 1),
             ttft_ms=_ttft_ms(answer),
+            cpu_ms=used_ms,
             restore_ms=float(timings.get("restore_ms") or 0.0),
             reply=reply,
         )
