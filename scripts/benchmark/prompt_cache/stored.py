@@ -96,6 +96,7 @@ def restart_eight(bench: Bench, shape: str) -> list[Row]:
         talks += [texts.talk(running.talker, talks[0].system) for _ in range(7)]
         for number, talk in enumerate(talks):
             talk.say(f"I am number {number}.")
+            talk.say("Go on.")
         running.restart()
         # It shares some more words with every stored turn than with the head alone.
         new = texts.talk(running.talker, talks[0].system).say("I am number 90.")
