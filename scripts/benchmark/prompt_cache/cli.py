@@ -11,7 +11,7 @@ from scripts.benchmark.console import BenchFailed, say, say_failure
 from scripts.benchmark.llama_bench import llama_program
 from scripts.benchmark.machine import describe_machine
 from scripts.benchmark.prompt_cache.bench import Bench
-from scripts.benchmark.prompt_cache.rows import Row, as_table, summary
+from scripts.benchmark.prompt_cache.rows import Row, as_matrix, as_table, summary
 from scripts.benchmark.prompt_cache.scenarios import SCENARIOS
 
 # The published template of each family, as a folder of `--templates` names it.
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     machine = describe_machine() | {"threads": str(bench.n_threads)}
     for key, value in machine.items():
         print(f"{key + ':':<13} {value}")
-    print(f"\n{as_table(rows)}\n\n{summary(rows)}")
+    print(f"\n{as_table(rows)}\n\n{as_matrix(rows)}\n\n{summary(rows)}")
     for sentence in failures:
         print(f"not measured: {sentence}")
     if options.json:

@@ -11,9 +11,11 @@ from scripts.benchmark.prompt_cache.bench import TOOL_NAMES, Bench, Texts
 from scripts.benchmark.prompt_cache.rows import Row
 from scripts.benchmark.prompt_cache.talk import Asked, Talker
 
+# Longer than a block, so that an answer that is not found again shows.
+_SELDOM = [digit * 3 for digit in "0123456789"]
 _ENDS: dict[str, dict[str, Any]] = {
-    "after max_tokens": {"max_tokens": 3},
-    "after a stop string": {"stop": ["0", "1", "2", "3", "4"]},
+    "after max_tokens": {"max_tokens": 60, "ignore_eos": True},
+    "after a stop string": {"max_tokens": 200, "ignore_eos": True, "stop": _SELDOM},
 }
 Figures = dict[str, tuple[Asked, float]]  # by the row's name: the request, a cold one's time
 

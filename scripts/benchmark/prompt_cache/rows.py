@@ -72,6 +72,27 @@ def as_table(rows: Iterable[Row]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
+def as_matrix(rows: Iterable[Row]) -> str:
+    """Return a Markdown table with a column for each shape: ours ; llama-server's.
+
+    What misses a target is bold.
+    """
+    rows = list(rows)
+    shapes = list(dict.fromkeys(row.shape for row in rows))
+    found = {(row.name, row.unit, row.shape): _cell(row) for row in rows}
+    names = list(dict.fromkeys((row.name, row.unit) for row in rows))
+    lines = [f"| what | unit | {' | '.join(shapes)} |", "|---|---|" + "---|" * len(shapes)]
+    for name, unit in names:
+        cells = [found.get((name, unit, shape), "") for shape in shapes]
+        lines.append(f"| {name} | {unit} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: Row) -> str:
+    ours = f"**{figure(row.ours)}**" if row.is_reached is False else figure(row.ours)
+    return ours if row.peer is None else f"{ours} ; {figure(row.peer)}"
+
+
 def summary(rows: Iterable[Row]) -> str:
     """Return how many targets are reached, and which are not."""
     judged = [row for row in rows if row.is_reached is not None]

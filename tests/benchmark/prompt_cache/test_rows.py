@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from scripts.benchmark.prompt_cache import targets
-from scripts.benchmark.prompt_cache.rows import Bound, Row, as_table, figure, summary
+from scripts.benchmark.prompt_cache.rows import Bound, Row, as_matrix, as_table, figure, summary
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,20 @@ def test_the_table_shows_both_servers_and_the_reason_of_a_bound() -> None:
     assert "≤ 460 (1.15 of the new), ≤ 280 (llama-server)" in table
     assert [line.count("|") for line in table.splitlines()] == [9] * 4
     assert summary(rows) == "1 of 2 targets reached\n  missed: lfm2: tools"
+
+
+def test_the_matrix_has_a_column_for_each_shape_and_what_misses_is_bold() -> None:
+    rows = [
+        Row("lfm2", "tools", "tokens", 445, 280.0, [Bound(460), Bound(280)]),
+        Row("qwen3", "turn", "missed", 3, None, [Bound(32)]),
+        Row("qwen3", "tools", "tokens", 404, 404.0, [Bound(465)]),
+    ]
+    assert as_matrix(rows).splitlines() == [
+        "| what | unit | lfm2 | qwen3 |",
+        "|---|---|---|---|",
+        "| tools | tokens | **445** ; 280 | 404 ; 404 |",
+        "| turn | missed |  | 3 |",
+    ]
 
 
 @pytest.mark.parametrize(
