@@ -72,7 +72,7 @@ def _while_read(running: Service, model: Path, talk: Talk) -> tuple[Gaps, Asked]
         began_s = time.perf_counter()
         other = Talk(running.talker, talk.system)
         other.messages.append({"role": "user", "content": f"Hello, {len(asked)}"})
-        beside = running.talker.open(other.messages, (), max_tokens=16)
+        beside = running.talker.open(other.messages, (), max_tokens=32, ignore_eos=True)
         receive([stream, beside], until=_ended(beside))
         spans.append((began_s, time.perf_counter()))
         asked.append(running.talker.counted(other.messages, (), beside.answer()))

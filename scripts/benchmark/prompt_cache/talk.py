@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -111,17 +112,22 @@ class Talker:
         self, talks: Sequence[Sequence[Message]], tools: Sequence[Any] = (), **more: Any
     ) -> list[Asked]:
         """Send requests at the same moment; what one of them computes counts for the next ones."""
-        before_ms = self._cpu_ms()
+        before = self._cpu_ms()
         streams = [self.open(messages, tools, **more) for messages in talks]
         receive(streams)
-        used_ms = (self._cpu_ms() - before_ms) / len(streams)
+        after = self._cpu_ms()  # a model switch before has changed the processes
+        used_ms = sum(total - before.get(pid, 0.0) for pid, total in after.items()) / len(streams)
         pairs = zip(talks, streams, strict=True)
         return [
             self.counted(messages, tools, stream.answer(), used_ms) for messages, stream in pairs
         ]
 
-    def _cpu_ms(self) -> float:
-        return sum(map(cpu_ms, self.server.pids()))
+    def _cpu_ms(self) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for pid in self.server.pids():
+            with contextlib.suppress(OSError):  # it has just ended
+                found[pid] = cpu_ms(pid)
+        return found
 
     def open(self, messages: Sequence[Message], tools: Sequence[Any], **more: Any) -> OpenStream:
         """Send one request whose answer is still to be received."""
