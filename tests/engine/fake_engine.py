@@ -196,7 +196,7 @@ class Engine:
         n_ubatch: int | None = None,
         parallel: int = 4,
         max_queue: int = 64,
-        idle_bytes: int = 100,
+        idle_bytes: int = 5000,
         can_cut: bool = True,
         n_window: int = 0,
         is_whole: bool = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -136,6 +137,11 @@ class Parts:
     window_start: int
     window_rows: npt.NDArray[np.uint8]
     recurrent: bytes
+
+
+def state_after(tokens: Sequence[int]) -> bytes:
+    """Return the state of recurrent layers after some tokens, which depends on all of them."""
+    return hashlib.blake2b(bytes(tokens)).digest()
 
 
 def shape_of(*, can_cut: bool = True, n_window: int = 0, is_whole: bool = False) -> StateShape:
@@ -317,11 +323,11 @@ class CellCache:
             np.array(tokens[start:end], np.uint8).reshape(-1, 1),
             window_start,
             np.repeat(np.array(tokens[window_start:end], np.uint8), 2).reshape(-1, 2),
-            bytes(tokens) if with_recurrent else b"",
+            state_after(tokens) if with_recurrent else b"",
         )
 
     def save_recurrent(self, seq_id: int) -> bytes:
-        return bytes(self.tokens(seq_id))
+        return state_after(self.tokens(seq_id))
 
     def load_parts(
         self,
@@ -335,7 +341,7 @@ class CellCache:
         tokens = [int(row[0]) for part in rows for row in part]
         windows = [int(row[0]) for part in window_rows for row in part]
         assert len(tokens) == n_tokens, "the rows of these tokens"
-        assert self.can_cut or recurrent == bytes(tokens), "the state after these tokens"
+        assert self.can_cut or recurrent == state_after(tokens), "the state after these tokens"
         if self.n_window:
             assert windows == tokens[-len(windows) :], "window rows of the last tokens"
             assert len(windows) >= min(self.n_window, n_tokens), "all that the window reaches"

@@ -47,6 +47,7 @@ def open_disk(
         capacity_bytes=cache.disk_cache_mb * _MIB,
         daily_write_bytes=cache.disk_daily_write_mb * _MIB,
         can_cut=False,
+        row_bytes=(shape.token_bytes, shape.window_token_bytes),
         notify=log.add,
     )
     writer = DiskWriter(

@@ -136,6 +136,12 @@ class StateCopier:
             Unreadable: a block or the state is damaged or gone.
         """
         self._context.clear(seq_id)
+        try:
+            return self._load(seq_id, plan)
+        except ValueError as error:  # rows or a state of another size
+            raise Unreadable from error
+
+    def _load(self, seq_id: int, plan: Plan) -> bool:
         state = self._state(plan.state)
         if self._shape.is_whole:
             whole = state if isinstance(state, bytearray) else bytearray(state)
@@ -174,7 +180,8 @@ class StateCopier:
         if isinstance(state, MemoryState):
             return state.data
         content = self._disk.read_state(state)
-        if content is None:
+        is_whole, expected = self._shape.is_whole, self._shape.state_bytes
+        if content is None or not (is_whole or len(content.state) == expected):
             raise Unreadable
         return content.state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from app.promptcache import Snapshot
+from tests.engine.fake_llama import state_after
 
 
 def snapshot_of(
@@ -14,5 +15,5 @@ def snapshot_of(
     n_tokens = len(tokens)
     window_start = max(start, n_tokens - n_window) if n_window else n_tokens
     windows = bytes(token for token in tokens[window_start:] for _ in range(2))
-    state = bytes(tokens) if with_state else None
+    state = state_after(tokens) if with_state else None
     return Snapshot(n_tokens, start, bytes(tokens[start:]), window_start, windows, state)

@@ -90,7 +90,7 @@ def test_blocks_and_states_are_told_apart() -> None:
     tier.save(longer, snapshot_of(longer, 32, with_state=True), "turn")
     told = [(entry.kind, entry.start, entry.tokens) for entry in tier.entries()]
     assert told == [("block", 0, 20), ("block", 32, 40), ("state", 40, 40)]
-    kinds = KindCounts(blocks=2, block_bytes=28, states=1, state_bytes=40)
+    kinds = KindCounts(blocks=2, block_bytes=28, states=1, state_bytes=64)
     assert tier.fill(CacheCounts()).disk_kinds == kinds
 
 

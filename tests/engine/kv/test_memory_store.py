@@ -121,7 +121,7 @@ def test_a_state_that_is_saved_again_is_kept_once() -> None:
 def test_bytes_are_counted_until_they_are_dropped() -> None:
     store = MemoryStore(100_000, WITH_STATES)
     put(store, A, state=True)
-    assert store.n_bytes == (100 + 400) + (100 + 400)
+    assert store.n_bytes == (100 + 400) + (64 + 400)
     everything: list[object] = [*store.blocks(), *store.states()]
     assert any(isinstance(each, MemoryState) for each in everything)
     assert store.kinds() == KindCounts(blocks=1, block_bytes=500, states=1, state_bytes=500)

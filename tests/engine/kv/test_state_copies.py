@@ -13,7 +13,7 @@ from app.engine.kv.state_copies import StateCopier, Unreadable
 from app.engine.llama import BatchPart, Context
 from app.promptcache import pack
 from tests.engine.fake_disk import fake_disk
-from tests.engine.fake_llama import CellCache, shape_of
+from tests.engine.fake_llama import CellCache, shape_of, state_after
 from tests.engine.kv.snapshots import snapshot_of
 
 A = [number % 200 for number in range(100)]
@@ -64,7 +64,7 @@ def test_a_state_is_taken_only_at_the_end_of_a_sequence() -> None:
     assert rows.state is None
     state = setting.copier.take(0, 100, 100, 100, with_state=True)
     assert state is not None
-    assert (state.start, bytes(state.rows), state.state) == (100, b"", bytes(A))
+    assert (state.start, bytes(state.rows), state.state) == (100, b"", state_after(A))
 
 
 def test_what_is_gathered_from_memory_is_what_was_put_there() -> None:
@@ -98,3 +98,13 @@ def test_where_there_is_no_room_nothing_is_restored() -> None:
     setting.cells.n_cells = 50
     setting.store.put(pack(A), snapshot_of(A))
     assert not setting.copier.load(1, setting.look_up.in_memory(A))
+
+
+def test_a_state_or_rows_of_another_size_are_told_like_damaged_ones() -> None:
+    setting = Setting(can_cut=False)
+    setting.on_disk.put(A, snapshot_of(A, with_state=True))
+    plan = setting.look_up.anywhere(A)
+    (its_id,) = setting.on_disk.at_ends
+    setting.on_disk.at_ends[its_id] = pack(A), b"short"
+    with pytest.raises(Unreadable):
+        setting.copier.load(1, plan)
