@@ -1,0 +1,194 @@
+"""Owns a run over one model: its servers, its cases in order, what is printed of them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from scripts.benchmark.console import BenchFailed, say
+from scripts.cache_trials.case import Case, Scale
+from scripts.cache_trials.client import TrialFailed
+from scripts.cache_trials.kinds import CONFIGURATIONS, KINDS
+from scripts.cache_trials.servers import ColdServer, WarmServer, with_other_model
+from scripts.cache_trials.talk import words
+from scripts.cache_trials.verdict import Floors, Row, judge
+
+_SETTINGS = {
+    "n_threads": 1,
+    "n_threads_batch": 1,
+    "n_ctx": 4096,
+    "idle_cache_mb": 64,
+    "disk_cache_mb": 512,
+    "disk_daily_write_mb": 0,
+    "disk_save_after_s": 0,
+}
+# Steps other than the cold run's, so that prompts are cut at other places; cancels come between.
+_WARM_BATCH = {"n_batch": 128, "n_ubatch": 128}
+_MOST_BLIND = 0.1
+_LAG = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        name: of the shape.
+        model: the file.
+        cases: kind and number of each case.
+        seed: of the run.
+        n_head: least and most tokens of a head.
+        floors: by kind; "" has those of the others.
+    """
+
+    name: str
+    model: Path
+    cases: Sequence[tuple[str, int]]
+    seed: int
+    n_head: tuple[int, int]
+    floors: Mapping[str, Floors]
+
+    def floors_of(self, kind: str) -> Floors:
+        """Return what has to be found in cases of a kind."""
+        return self.floors.get(kind, self.floors[""])
+
+
+@dataclass
+class Report:
+    """What a run found, by kind."""
+
+    plan: Plan
+    rows: dict[str, Row] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+
+    def row(self, kind: str) -> Row:
+        """Return the row of a kind, made where it is missing."""
+        return self.rows.setdefault(kind, Row(kind))
+
+    @property
+    def total(self) -> Row:
+        """The sum of all rows."""
+        total = Row("all")
+        for row in self.rows.values():
+            for name, value in vars(row).items():
+                if name == "worst":
+                    total.worst = max(total.worst, value)
+                elif name == "tiers":
+                    total.tiers = {tier: n + value[tier] for tier, n in total.tiers.items()}
+                elif name != "kind":
+                    setattr(total, name, getattr(total, name) + value)
+        return total
+
+    @property
+    def failures(self) -> list[str]:
+        """All that was wrong or missed, a line each."""
+        found = [line for row in self.rows.values() for line in (*row.faults, *row.misses)]
+        total = self.total
+        if total.n_blind > _MOST_BLIND * total.n_controls:
+            text = f"{total.n_blind} of {total.n_controls} prompts that lack words pass as whole"
+            found.append(f"{self.plan.name}: {text}: the model shows too little of what it is told")
+        return found
+
+
+def run(plan: Plan) -> Report:
+    """Run all cases; print those that fail as they end."""
+    report = Report(plan)
+    began_s = time.monotonic()
+    with ExitStack() as stack:
+        bench = _Bench(plan, stack)
+        pending: deque[tuple[str, int, Case]] = deque()
+        for kind, number in plan.cases:
+            case = _done(bench, report, kind, number)
+            if case is not None:
+                pending.append((kind, number, case))
+            if len(pending) > _LAG:
+                _judge(report, *pending.popleft())
+        while pending:
+            _judge(report, *pending.popleft())
+    report.elapsed_s = time.monotonic() - began_s
+    return report
+
+
+def spread(n_cases: int, kinds: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """Yield kind and number of so many cases, all kinds in turn."""
+    for index in range(n_cases):
+        yield kinds[index % len(kinds)], index // len(kinds)
+
+
+class _Bench:
+    """The servers of a run, started when they are needed."""
+
+    def __init__(self, plan: Plan, stack: ExitStack) -> None:
+        self._stack = stack
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="distiller-models-")))
+        self._model = with_other_model(plan.model, folder)
+        self.cold = stack.enter_context(ColdServer(plan.model, _SETTINGS))
+        self._warm: dict[str, WarmServer] = {}
+        sample = words(random.Random(plan.seed), 300)
+        self.scale = Scale(plan.n_head, 300 / self.cold.n_tokens(sample))
+
+    def warm(self, configuration: str) -> WarmServer:
+        """Return the server with the cache in a configuration."""
+        if configuration not in self._warm:
+            prefix = f"distiller-cache-{configuration}-"
+            folder = Path(self._stack.enter_context(TemporaryDirectory(prefix=prefix)))
+            settings: dict[str, Any] = _SETTINGS | _WARM_BATCH | CONFIGURATIONS[configuration]
+            server = WarmServer(self._model, settings, folder)
+            self._warm[configuration] = self._stack.enter_context(server)
+        return self._warm[configuration]
+
+
+def _done(bench: _Bench, report: Report, kind: str, number: int) -> Case | None:
+    """Do a case; return it to be judged, None where it came to no end."""
+    warm = bench.warm(KINDS[kind].configuration)
+    name = _name(report.plan, kind, number)
+    case = Case(f"{report.plan.seed}/{kind}/{number}", warm, bench.cold, bench.scale)
+    try:
+        warm.forget()
+        KINDS[kind].run(case)
+        if n_deaths := warm.n_deaths:
+            raise TrialFailed(f"{n_deaths} engines died")
+    except (TrialFailed, BenchFailed, httpx.HTTPError) as error:
+        _fail(report, kind, f"{name}: {error!r} after {len(case.checks)} requests")
+        warm.restart(kill=True)
+        return None
+    report.row(kind).n_cancelled += case.n_cancelled
+    return case
+
+
+def _judge(report: Report, kind: str, number: int, case: Case) -> None:
+    row, found = report.row(kind), Row(kind)
+    name = _name(report.plan, kind, number)
+    try:
+        judge(found, case.checks, report.plan.floors_of(kind))
+    except (TrialFailed, httpx.HTTPError) as error:
+        _fail(report, kind, f"{name}: cold run: {error!r}")
+        return
+    faults = [f"{name}, {fault}" for fault in found.faults]
+    misses = [f"{name}, {miss}" for miss in found.misses]
+    for line in faults + misses:
+        say(line)
+    found.faults, found.misses = faults, misses
+    both = Report(report.plan, {"old": row, "new": found}).total
+    both.kind = kind
+    report.rows[kind] = both
+
+
+def _fail(report: Report, kind: str, line: str) -> None:
+    say(line)
+    row = report.row(kind)
+    row.n_cases += 1
+    row.faults.append(line)
+
+
+def _name(plan: Plan, kind: str, number: int) -> str:
+    return f"--shape {plan.name} --seed {plan.seed} --case {kind}/{number}"
