@@ -42,6 +42,8 @@ class Sizes:
         n_window: tokens that a sliding layer sees.
         layers: for lfm2 and granitehybrid, "r" for a recurrent layer and "a" for attention,
             repeated up to `n_layer`; empty takes a mix like that of published models.
+        matrix_type: `ggml_type` of all matrices. With `F32`, a prompt that is computed in other
+            pieces gives the same logits to the fourth digit; with `Q8_0`, to the first.
     """
 
     n_layer: int = 8
@@ -55,6 +57,7 @@ class Sizes:
     n_vocab: int = 4096
     n_ctx_train: int = 32768
     layers: str = ""
+    matrix_type: int = Q8_0
 
 
 @dataclass(frozen=True)

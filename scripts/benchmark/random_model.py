@@ -42,7 +42,7 @@ from scripts.benchmark.vocabulary import (
 _SILENCE = lib.llama_log_callback(lambda _level, _text, _user_data: None)
 # Part of the file name: raise it when the same shape and type would give other bytes.
 VERSION = 2
-FILE_TYPES = {"f16": 1, "q4_0": 2, "q8_0": 7, "q4_k_m": 15}  # `llama_ftype` in llama.h
+FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "q4_k_m": 15}  # `llama_ftype` in llama.h
 
 _SEED = 20_000
 _WEIGHT_STD = 0.02  # keeps the residual stream finite: activations stay far inside f16
@@ -117,19 +117,24 @@ def shape(
     answer_tokens = [*map(vocabulary.id_of, texts), end]
     rng = np.random.default_rng(seed)
     drawn = list(tensors(name, wanted, answer_tokens))
+    infos = [_of_type(tensor.info, wanted.matrix_type) for tensor in drawn]
     metadata: dict[str, Value] = {
         "general.architecture": name,
         "general.name": f"random weights, {name}",
-        "general.file_type": FILE_TYPES["q8_0"],
+        "general.file_type": FILE_TYPES["f32" if wanted.matrix_type == F32 else "q8_0"],
         "general.quantization_version": 2,
         **header(name, wanted),
         **_vocabulary_keys(vocabulary, end, text),
     }
     with path.open("wb") as file:
-        writer = GgufWriter(file, metadata, [tensor.info for tensor in drawn])
-        for tensor in drawn:
-            writer.add(tensor.info, [tensor.draw(rng)])
+        writer = GgufWriter(file, metadata, infos)
+        for tensor, info in zip(drawn, infos, strict=True):
+            writer.add(info, [tensor.draw(rng)])
     return path
+
+
+def _of_type(info: TensorInfo, matrix_type: int) -> TensorInfo:
+    return info if info.ggml_type == F32 else replace(info, ggml_type=matrix_type)
 
 
 def ensure_shape(

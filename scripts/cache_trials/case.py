@@ -11,7 +11,7 @@ from typing import Any
 
 from scripts.cache_trials.client import Answer, Body, ask, cancel, greedy
 from scripts.cache_trials.servers import OTHER, ColdServer, WarmServer
-from scripts.cache_trials.talk import Head, Talk, make_head, words, without_words
+from scripts.cache_trials.talk import Head, Talk, make_head, without_words, words
 
 _FORCED_SHARE = 0.7  # of answers that may not end by themselves
 _CALL_TOKENS = 96
@@ -199,8 +199,8 @@ class Case:
             self._cold.prompt({"messages": [*head.messages, user], **head.fields})
             for user in ({"role": "user", "content": "A"}, {"role": "user", "content": "B"})
         ]
-        return os.path.commonprefix(prompts)
+        return prompts[0][: _n_common(*prompts)]
 
 
 def _n_common(one: str, other: str) -> int:
-    return len(os.path.commonprefix([one, other]))
+    return len(os.path.commonprefix([one, other]))  # noqa: RUF071 - texts, no paths

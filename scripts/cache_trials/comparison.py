@@ -96,9 +96,8 @@ def _gap(ours: Token | None, theirs: Token | None, ends: Sequence[bytes]) -> flo
     if ours is not None and theirs is not None:
         gaps = [_gap_within(each, ours.data, theirs.data) for each in (ours, theirs)]
         return None if None in gaps else max(gap for gap in gaps if gap is not None)
-    listed = ours or theirs
-    assert listed is not None
-    found = [_gap_within(listed, listed.data, end) for end in ends]
+    runs = [each for each in (ours, theirs) if each is not None]
+    found = [_gap_within(each, each.data, end) for each in runs for end in ends]
     return min((gap for gap in found if gap is not None), default=None)
 
 

@@ -65,13 +65,11 @@ def _restart(case: Case) -> None:
         case.warm.wait_for_disk()
     case.warm.restart(kill=kill)
     word = "SIGKILL" if kill else "SIGTERM"
-    steps = [
-        lambda: case.say(first, f"next turn after {word}", expects="head" if kill else "turn"),
-        lambda: case.say(Talk(first.head), f"same head after {word}", expects="head"),
-    ]
-    case.dice.shuffle(steps)
-    for step in steps:
-        step()
+    talks = [(first, "next turn"), (Talk(first.head), "same head")]
+    case.dice.shuffle(talks)
+    for talk, step in talks:
+        expects = "turn" if talk is first and not kill else "head"
+        case.say(talk, f"{step} after {word}", expects=expects)
 
 
 def _branches(case: Case) -> None:
@@ -105,7 +103,7 @@ def _tools(case: Case) -> None:
     talk = case.talk(case.dice.randint(1, 4))
     case.answer(talk.say(case.question()), "a required call", tool_choice="required")
     if talk.turns[-1]["role"] == "tool":
-        case.answer(talk, "its result", tool_choice="none" if case.dice.random() < 0.3 else "auto")
+        case.answer(talk, "its result")
     talk.say(case.question())
     for number in range(case.dice.randint(1, 2)):
         talk.take(called(case.dice, talk.head, number))

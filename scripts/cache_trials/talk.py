@@ -9,13 +9,15 @@ from typing import Any, Self
 
 from scripts.cache_trials.client import Message
 
-_WORDS = (
-    "lamp music weather kitchen garden window door clock phone table river bridge market ticket "
-    "engine signal summer winter morning evening doctor teacher farmer sailor yellow purple "
-    "silver copper seven eleven twenty always never often please remember answer question "
-    "quiet loud heavy light under above behind between travel listen repeat measure open close "
-    "north south coffee bread apple letter number picture camera battery sensor report history"
-).split()
+_TEXT = (
+    "lamp music weather kitchen garden window door clock phone table river bridge "
+    "market ticket engine signal summer winter morning evening doctor teacher farmer "
+    "sailor yellow purple silver copper seven eleven twenty always never often please "
+    "remember answer question quiet loud heavy light under above behind between "
+    "travel listen repeat measure open close north south coffee bread apple letter "
+    "number picture camera battery sensor report history"
+)
+_WORDS = tuple(_TEXT.split())
 _COLORS = ("red", "green", "blue", "white")
 
 

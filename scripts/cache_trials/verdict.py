@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scripts.cache_trials.case import Check
-from scripts.cache_trials.comparison import TOLERANCE, compare
+from scripts.cache_trials.comparison import compare
 
 TABLE_HEAD = (
     "| kind | cases | answers | the same text | parted within the rule | not comparable "
@@ -77,7 +77,7 @@ class Row:
 
     def line(self) -> str:
         """Return the row of the table."""
-        share = f"{self.n_cached / self.n_seen:.0%}" if self.n_seen else "–"
+        share = f"{self.n_cached / self.n_seen:.0%}" if self.n_seen else "-"
         return (
             f"| {self.kind} | {self.n_cases} | {self.n_answers} | {self.n_same} | {self.n_parted} "
             f"| {self.n_other_tokens} | {self.worst:.3f} | {share} "
@@ -86,7 +86,7 @@ class Row:
         )
 
 
-def judge(row: Row, checks: Sequence[Check], floors: Floors, tolerance: float = TOLERANCE) -> None:
+def judge(row: Row, checks: Sequence[Check], floors: Floors, tolerance: float) -> None:
     """Compare the answers of a case with the cold ones and count.
 
     Raises:
@@ -107,9 +107,7 @@ def judge(row: Row, checks: Sequence[Check], floors: Floors, tolerance: float = 
             row.n_other_tokens += 1
             continue
         for choice in check.warm.choices:
-            found = compare(
-                choice.tokens, cold.choices[0].tokens, ends=_ENDS, tolerance=tolerance
-            )
+            found = compare(choice.tokens, cold.choices[0].tokens, ends=_ENDS, tolerance=tolerance)
             row.n_answers += 1
             row.worst = max(row.worst, found.worst)
             row.n_parted += found.parts_at is not None and not found.fault
@@ -119,6 +117,7 @@ def judge(row: Row, checks: Sequence[Check], floors: Floors, tolerance: float = 
                 row.faults.append(f"{place}: {found.fault} ({where})")
         if check.control is not None:
             less = check.control.result()
-            told_apart = compare(less.choices[0].tokens, cold.choices[0].tokens, ends=_ENDS).fault
             row.n_controls += 1
-            row.n_blind += not told_apart
+            row.n_blind += not compare(
+                less.choices[0].tokens, cold.choices[0].tokens, ends=_ENDS, tolerance=tolerance
+            ).fault
