@@ -99,7 +99,7 @@ class Report:
     def is_blind(self) -> bool:
         """Whether too many prompts that lack words were answered as if they did not."""
         total = self.total
-        return total.n_blind > _MOST_BLIND * total.n_controls
+        return total.n_blind > 1 + _MOST_BLIND * total.n_controls
 
     @property
     def has_failed(self) -> bool:
