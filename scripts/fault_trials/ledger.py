@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from scripts.fault_trials.target import Target
 _SETTLE_S = 20.0
 _WARM_S = 300.0
 _MOST_GROWTH = 0.02
+_MOST_ENGINE_GROWTH = 0.05  # of what it reads from disk, something is in its heap for a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class _Held:
     """What two processes hold at rest."""
 
     at_s: float
+    model: str
     http_mb: float
     engine_mb: float
     n_files: int
@@ -32,7 +33,7 @@ class Ledger:
 
     Args:
         target: the server.
-        cache_mb: what its cache folder may hold.
+        cache_mb: MiB that its cache folder may hold.
     """
 
     def __init__(self, target: Target, cache_mb: float) -> None:
@@ -48,14 +49,26 @@ class Ledger:
             tally.lose(f"requests are left over: {self._target.engine}")
         if self._target.n_engines() != 1:
             tally.lose(f"{self._target.n_engines()} engines run")
-        cache_mb = self._target.cache_bytes() / 1e6
+        cache_mb = self._target.cache_bytes() / 2**20
         if cache_mb > self._cache_mb:
-            tally.lose(f"the cache takes {cache_mb:.0f} MB of {self._cache_mb:.0f}")
+            tally.lose(f"the cache takes {cache_mb:.0f} MiB of {self._cache_mb:.0f}")
+        idle_mb = self._look_at_tiers(tally)
         http_mb, engine_mb = self._target.memory_mb()
         status = Path(f"/proc/{self._target.http_pid}/status").read_text()
         n_threads = int(status.split("Threads:")[1].split()[0])
         at_s = time.monotonic() - self._began_s
-        self._looks.append(_Held(at_s, http_mb, engine_mb, self._target.n_files(), n_threads))
+        model = self._target.http.get("/health").json()["current_model"]
+        held = engine_mb - idle_mb
+        n_files = self._target.n_files()
+        self._looks.append(_Held(at_s, model, http_mb, held, n_files, n_threads))
+
+    def _look_at_tiers(self, tally: Tally) -> float:
+        """Note a tier that holds more than it may; return the MB of the one in memory."""
+        tiers = self._target.http.get("/cache").json()["tiers"]
+        for name, tier in tiers.items():
+            if tier["bytes"] > tier["capacity_bytes"]:
+                tally.lose(f"{name} holds {tier['bytes']} bytes of {tier['capacity_bytes']}")
+        return float(tiers["memory"]["bytes"]) / 1e6
 
     def line(self) -> str:
         """Return what the last look saw."""
@@ -68,22 +81,25 @@ class Ledger:
     def close(self, tally: Tally) -> None:
         """Compare the looks of the first minutes with the later ones.
 
-        Of engines, which are replaced over and over, the medians; else the most there was.
+        Of engines, which are replaced over and over, the medians of each model, without what the
+        cache holds; else the most there was.
         """
         warm = [look for look in self._looks if look.at_s <= _WARM_S] or self._looks[:1]
         late = self._looks[-max(1, len(self._looks) // 4) :]
-        measures: tuple[tuple[str, str, Callable[[Iterable[float]], float], float], ...] = (
-            ("http_mb", "MB in the HTTP process", max, 1 + _MOST_GROWTH),
-            ("engine_mb", "MB in the engine", statistics.median, 1 + _MOST_GROWTH),
-            ("n_files", "files", max, 1.0),
-            ("n_threads", "threads", max, 1.0),
-        )
-        for name, unit, of, limit in measures:
-            first = of([getattr(look, name) for look in warm])
-            last = of([getattr(look, name) for look in late])
-            tally.seen[f"{first:.4g} → {last:.4g} {unit}"] = 1
-            if last > first * limit:
-                tally.lose(f"{unit}: {first:.4g} in the first five minutes, {last:.4g} at last")
+        for name, unit, limit in (
+            ("http_mb", "MB in the HTTP process", 1 + _MOST_GROWTH),
+            ("n_files", "files", 1.0),
+            ("n_threads", "threads", 1.0),
+        ):
+            first = max(getattr(look, name) for look in warm)
+            last = max(getattr(look, name) for look in late)
+            _compare(tally, unit, first, last, limit)
+        for model in sorted({look.model for look in warm} & {look.model for look in late}):
+            first, last = (
+                statistics.median(look.engine_mb for look in looks if look.model == model)
+                for looks in (warm, late)
+            )
+            _compare(tally, f"MB in the engine of {model}", first, last, 1 + _MOST_ENGINE_GROWTH)
 
     def _rests(self) -> bool:
         deadline = time.monotonic() + _SETTLE_S
@@ -93,3 +109,9 @@ class Ledger:
                 return True
             time.sleep(0.1)
         return False
+
+
+def _compare(tally: Tally, unit: str, first: float, last: float, limit: float) -> None:
+    tally.seen[f"{first:.4g} → {last:.4g} {unit}"] = 1
+    if last > first * limit:
+        tally.lose(f"{unit}: {first:.4g} in the first five minutes, {last:.4g} at last")

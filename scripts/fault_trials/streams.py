@@ -66,13 +66,15 @@ def pieces(client: httpx.Client, body: dict[str, Any]) -> Generator[str]:
 
 
 def message(client: httpx.Client, body: dict[str, Any]) -> dict[str, Any]:
-    """Return a streamed answer put together; raises what `chunks` does."""
-    content, calls = "", []
+    """Return a streamed answer put together, with its model; raises what `chunks` does."""
+    content, calls, model = "", [], ""
     for chunk in chunks(client, body):
+        model = chunk["model"]
         for choice in chunk["choices"]:
             content += choice["delta"].get("content") or ""
             for call in choice["delta"].get("tool_calls") or []:
                 if "name" in call["function"]:
                     calls.append({"function": {"name": call["function"]["name"], "arguments": ""}})
                 calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
-    return {"content": content if content or not calls else None, "tool_calls": calls}
+    said = content if content or not calls else None
+    return {"content": said, "tool_calls": calls, "model": model}
