@@ -13,6 +13,7 @@ from scripts.cache_trials.kinds import KINDS
 from scripts.cache_trials.run import Plan, Report, run, spread
 from scripts.cache_trials.shapes import SHAPES
 from scripts.cache_trials.verdict import TABLE_HEAD, Floors
+from scripts.cache_trials.widened import widened
 
 _N_CASES = 300
 _N_HEAD = (200, 600)
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _plans(options: argparse.Namespace) -> list[Plan]:
     if options.model:
-        models = [(path.stem, path) for path in options.model]
+        models = [(path.stem, widened(path) if options.widen else path) for path in options.model]
     else:
         models = [(name, SHAPES[name].model()) for name in options.shape or SHAPES]
     kinds = options.kind or list(KINDS)
@@ -47,7 +48,7 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
         kind: replace(usual, head=head, turn=turn) for kind, head, turn in options.floor
     }
     n_head = (options.head_tokens[0], options.head_tokens[1])
-    is_exact = not (options.model or options.flash_attention)
+    is_exact = bool(options.widen or not options.model) and not options.flash_attention
     tolerance = options.tolerance or (_EXACT_TOLERANCE if is_exact else TOLERANCE)
     return [
         Plan(name, model, cases, options.seed, n_head, is_exact, tolerance, floors)
@@ -88,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
         "--model", nargs="+", type=Path, metavar="FILE", help="models of your own instead"
     )
     parser.add_argument(
+        "--widen",
+        action="store_true",
+        help="write the models of --model with 32-bit weights first: rounding of quantised ones "
+        "moves logprobs by more than is tolerated",
+    )
+    parser.add_argument(
         "--cases",
         type=int,
         default=_N_CASES,
@@ -114,8 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--flash-attention",
         action="store_true",
-        help="as the server decides; without it, models of --shape have logprobs that do not "
-        f"depend on how a prompt is cut, and {_EXACT_TOLERANCE} is tolerated",
+        help="as the server decides; without it, models with 32-bit weights have logprobs that do "
+        f"not depend on how a prompt is cut, and {_EXACT_TOLERANCE} is tolerated",
     )
     parser.add_argument(
         "--tolerance",
