@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ class Expected:
 
     Attributes:
         n_head: those of the head; 0 where it was not seen before, or nothing is to be found.
-        n_turn: those up to where the prompt leaves every one before it; 0 where no more than
-            the head is to be found.
+        n_turn: those up to where the prompt leaves every one before it, or up to where one was
+            cancelled; 0 where no more than the head is to be found.
     """
 
     n_head: int = 0
@@ -82,6 +83,8 @@ class Case:
         self.warm = warm
         self.checks: list[Check] = []
         self.n_cancelled = 0
+        self.n_killed = 0
+        self._n_deaths = warm.n_deaths
         self._cold = cold
         self._scale = scale
         self._seen: list[str] = []
@@ -110,13 +113,21 @@ class Case:
         """Let the user say something, and keep the answer in the conversation."""
         return self.answer(talk.say(self.question()), step, expects=expects, **fields)
 
-    def answer(self, talk: Talk, step: str, *, expects: str = "turn", **fields: Any) -> Answer:
+    def answer(
+        self, talk: Talk, step: str, *, expects: str = "turn", n_known: int = 0, **fields: Any
+    ) -> Answer:
         """Ask for the next answer and keep it in the conversation."""
-        (answer,) = self.answers([talk], step, expects=expects, **fields)
+        (answer,) = self.answers([talk], step, expects=expects, n_known=n_known, **fields)
         return answer
 
     def answers(
-        self, talks: Sequence[Talk], step: str, *, expects: str = "turn", **fields: Any
+        self,
+        talks: Sequence[Talk],
+        step: str,
+        *,
+        expects: str = "turn",
+        n_known: int = 0,
+        **fields: Any,
     ) -> list[Answer]:
         """Ask for the next answers of several conversations at once, and keep them.
 
@@ -125,12 +136,13 @@ class Case:
             step: what is done, for people.
             expects: what has to be found: "turn" all up to where the prompt leaves those before
                 it, "head" no more than the head, "" nothing.
+            n_known: tokens that a cancelled prefill left, which have to be found too.
             fields: of the request.
         """
         bodies = [self._body(talk, fields) for talk in talks]
         prompts = [self._cold.prompt(body) for body in bodies]
         expected = [
-            self._expected(talk.head, prompt, expects)
+            self._expected(talk.head, prompt, expects, n_known)
             for talk, prompt in zip(talks, prompts, strict=True)
         ]
         with ThreadPoolExecutor(len(bodies)) as pool:
@@ -167,12 +179,31 @@ class Case:
         cold = self._cold.submit(plain)
         self.checks.append(Check(step, plain, warm, cold, expected, control))
 
-    def cancel(self, talk: Talk, share: float) -> None:
-        """Ask for the next answer, and hang up when a share of the prompt is prefilled."""
+    def cancel(self, talk: Talk, share: float) -> int:
+        """Ask for the next answer, and hang up when a share of the prompt is prefilled.
+
+        Returns:
+            How many tokens were.
+        """
         body = self._body(talk, {})
         n_prompt = self._cold.n_tokens(self._cold.prompt(body))
         n_done = cancel(self.warm.http, body, int(share * n_prompt))
         self.n_cancelled += n_done < n_prompt
+        return n_done
+
+    def crash(self, talk: Talk, step: str) -> None:
+        """Have the engine killed at some time while it computes the next answer."""
+        timer = threading.Timer(self.dice.uniform(0.0, 0.3), self.warm.kill_engine)
+        timer.start()
+        self.answer(talk, step, expects="")
+        timer.join()
+        self.n_killed += 1
+        self.warm.wait_for_engine(self._n_deaths + self.n_killed)
+
+    @property
+    def n_deaths(self) -> int:
+        """How many engines died in this case, without those that it killed."""
+        return self.warm.n_deaths - self._n_deaths - self.n_killed
 
     def switch(self) -> None:
         """Have the other model answer something."""
@@ -182,16 +213,16 @@ class Case:
 
     # ------------------------------------------------------------ what has to be found
 
-    def _expected(self, head: Head, prompt: str, expects: str) -> Expected:
+    def _expected(self, head: Head, prompt: str, expects: str, n_known: int) -> Expected:
         if not expects:
-            return Expected()
+            return Expected(0, n_known)
         n_same = max((_n_common(prompt, seen) for seen in self._seen), default=0)
         begin = self._beginning(head)
         if n_same < len(begin):
-            return Expected()
+            return Expected(0, n_known)
         n_head = self._cold.n_tokens(begin)
         n_turn = self._cold.n_tokens(prompt[:n_same]) if expects == "turn" else 0
-        return Expected(n_head, n_turn)
+        return Expected(n_head, max(n_turn, n_known))
 
     def _beginning(self, head: Head) -> str:
         """Return the text that all prompts with a head begin with."""

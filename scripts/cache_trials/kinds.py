@@ -88,15 +88,24 @@ def _branches(case: Case) -> None:
 
 def _cancelled(case: Case) -> None:
     talk = case.talk().say(case.words(100, 300))
-    case.cancel(talk.copy(), case.dice.uniform(0.1, 0.9))
+    n_known = case.cancel(talk.copy(), case.dice.uniform(0.1, 0.9))
     if case.dice.random() < 0.3:
-        case.cancel(talk.copy(), case.dice.uniform(0.3, 1.0))
+        n_known = max(n_known, case.cancel(talk.copy(), case.dice.uniform(0.3, 1.0)))
     if case.dice.random() < 0.3:
         case.say(case.talk(), "another head")
-    case.answer(talk, "asked again", expects="")
+    case.answer(talk, "asked again", expects="", n_known=n_known)
     talk.say(case.words(50, 200))
-    case.cancel(talk.copy(), case.dice.uniform(0.5, 1.0))
-    case.answer(talk, "next turn, cancelled and asked again", expects="head")
+    n_known = case.cancel(talk.copy(), case.dice.uniform(0.5, 1.0))
+    case.answer(talk, "next turn, cancelled and asked again", expects="head", n_known=n_known)
+
+
+def _crash(case: Case) -> None:
+    talk = case.talk()
+    case.say(talk, "first turn")
+    case.warm.wait_for_disk()
+    case.crash(talk.say(case.words(50, 200)), "the engine dies")
+    case.say(talk, "next turn, in another engine", expects="head")
+    case.say(Talk(talk.head), "same head, in another engine", expects="head")
 
 
 def _tools(case: Case) -> None:
@@ -210,6 +219,7 @@ KINDS = {
     "restart": Kind("SIGKILL and SIGTERM between turns", _restart),
     "branches": Kind("messages edited, edited back, answers regenerated", _branches),
     "cancelled": Kind("prefills that were cancelled, asked again", _cancelled),
+    "crash": Kind("the engine killed at some time of an answer", _crash),
     "tools": Kind("tools, calls and results", _tools),
     "thoughts": Kind("thoughts that the history drops", _thoughts),
     "parallel": Kind("clients at once, same head and others", _parallel),

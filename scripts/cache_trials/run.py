@@ -165,8 +165,8 @@ def _done(bench: _Bench, report: Report, kind: str, number: int) -> Case | None:
     try:
         warm.forget()
         KINDS[kind].run(case)
-        if n_deaths := warm.n_deaths:
-            raise TrialFailed(f"{n_deaths} engines died")
+        if case.n_deaths > 0:
+            raise TrialFailed(f"{case.n_deaths} engines died")
     except (TrialFailed, BenchFailed, httpx.HTTPError) as error:
         _fail(report, kind, f"{name}: {error!r} after {len(case.checks)} requests")
         warm.restart(kill=True)

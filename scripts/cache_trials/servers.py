@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,6 +75,26 @@ class WarmServer(ClosedAtExit):
     def n_deaths(self) -> int:
         """How many engines died since the start."""
         return int(self.http.get("/health").json()["engine"]["restarts"])
+
+    def kill_engine(self) -> None:
+        """Kill the engine that serves."""
+        pid = self.http.get("/health").json()["engine"].get("pid")
+        if pid is not None:
+            os.kill(int(pid), signal.SIGKILL)
+
+    def wait_for_engine(self, n_deaths: int) -> None:
+        """Wait until an engine serves after so many died.
+
+        Raises:
+            TrialFailed: none does.
+        """
+        deadline_s = time.monotonic() + _SETTLE_S
+        while time.monotonic() < deadline_s:
+            health = self.http.get("/health").json()
+            if health["status"] == "ok" and health["engine"]["restarts"] >= n_deaths:
+                return
+            time.sleep(_POLL_S)
+        raise TrialFailed("no engine serves after one was killed")
 
     def tier(self, name: str) -> dict[str, Any]:
         """What `/cache` says of the tier `memory` or `disk`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +35,13 @@ class TrialShape:
     text: str
     sizes: dict[str, Any] = field(default_factory=dict)
 
-    def model(self, ensure: Callable[..., Path] = ensure_shape) -> Path:
-        """Return the path of the model, made first where it does not exist."""
-        return ensure(self.architecture, **_SMALL | self.sizes)
+    def model(self, folder: Path | None = None) -> Path:
+        """Return the path of the model, made first where it does not exist.
+
+        Args:
+            folder: where it is kept; None is the user's cache.
+        """
+        return ensure_shape(self.architecture, folder=folder, **_SMALL | self.sizes)
 
 
 SHAPES = {

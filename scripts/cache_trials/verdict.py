@@ -96,10 +96,9 @@ def judge(row: Row, checks: Sequence[Check], floors: Floors, tolerance: float) -
     for number, check in enumerate(checks):
         place = f"request {number}, {check.step}"
         row.tiers[check.warm.tier] += 1
-        row.n_seen += check.expected.n_turn or check.expected.n_head
-        if check.expected.n_head:
-            most = check.expected.n_turn or check.expected.n_head
-            row.n_cached += min(check.warm.n_cached, most)
+        n_seen = max(check.expected.n_turn, check.expected.n_head)
+        row.n_seen += n_seen
+        row.n_cached += min(check.warm.n_cached, n_seen)
         if miss := floors.fault(check):
             row.misses.append(f"{place}: {miss} (prompt of {check.warm.n_prompt})")
         cold = check.cold.result()

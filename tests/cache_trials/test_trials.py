@@ -20,10 +20,11 @@ TOLERANCE = 0.05
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
-def test_answers_to_cached_prompts_are_those_of_cold_runs(name: str) -> None:
+def test_answers_to_cached_prompts_are_those_of_cold_runs(name: str, tmp_path: Path) -> None:
     cases = [(kind, 0) for kind in KINDS]
     floors = {"": FLOORS.get(name, HEADS)}
-    report = run(Plan(name, SHAPES[name].model(), cases, 3, (150, 300), True, TOLERANCE, floors))
+    model = SHAPES[name].model(tmp_path)
+    report = run(Plan(name, model, cases, 3, (150, 300), True, TOLERANCE, floors))
     total = report.total
     assert (total.faults, total.misses) == ([], [])
     assert (total.n_cases, total.n_other_tokens) == (len(KINDS), 0)
@@ -44,8 +45,16 @@ def test_the_command_fails_where_a_run_has(
         return report
 
     monkeypatch.setattr(cli, "run", found)
-    model = tmp_path / "mine.gguf"
-    options = ["--model", str(model), "--cases", "3", "--kind", "memory", "disk", "--floor"]
+    options = [
+        "--model",
+        str(tmp_path / "mine.gguf"),
+        "--cases",
+        "3",
+        "--kind",
+        "memory",
+        "disk",
+        "--floor",
+    ]
     for seed, status in ((1, 0), (2, 1)):
         assert cli.main([*options, "disk=0:0", "--seed", str(seed)]) == status
         printed = capsys.readouterr().out
