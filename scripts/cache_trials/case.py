@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scripts.cache_trials.client import Answer, Body, ask, cancel, greedy
@@ -223,6 +223,13 @@ class Case:
         n_head = self._cold.n_tokens(begin)
         n_turn = self._cold.n_tokens(prompt[:n_same]) if expects == "turn" else 0
         return Expected(n_head, max(n_turn, n_known))
+
+    def expect_shared(self, head: Head, n: int) -> None:
+        """Expect that of the last `n` answers, given at once, one prefilled the head for all."""
+        last = sorted(self.checks[-n:], key=lambda check: check.warm.n_cached)
+        n_head = self._cold.n_tokens(self._beginning(head))
+        shared = [replace(check, expected=Expected(n_head)) for check in last[1:]]
+        self.checks[-n:] = [last[0], *shared]
 
     def _beginning(self, head: Head) -> str:
         """Return the text that all prompts with a head begin with."""

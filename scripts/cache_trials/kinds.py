@@ -141,6 +141,8 @@ def _parallel(case: Case) -> None:
     talks = [Talk(first.head) if is_same else case.talk() for _ in range(case.dice.randint(2, 3))]
     heads = "one new head" if is_same else "heads of their own"
     case.answers([talk.say(case.question()) for talk in talks], f"at once, {heads}")
+    if is_same:
+        case.expect_shared(first.head, len(talks))
     case.answers([talk.say(case.question()) for talk in talks], "at once, next turns")
     branches = [talk.copy().say(case.question()) for talk in talks[:2]]
     case.answers(branches, "at once, third turns")

@@ -38,6 +38,7 @@ _EXACT = {"flash_attn": False}
 _WARM_BATCH = {"n_batch": 128, "n_ubatch": 128}
 _MOST_BLIND = 0.1
 _LAG = 2
+_PROGRESS = 25
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,11 @@ def run(plan: Plan) -> Report:
     with ExitStack() as stack:
         bench = _Bench(plan, stack)
         pending: deque[tuple[str, int, Case]] = deque()
-        for kind, number in plan.cases:
+        for done, (kind, number) in enumerate(plan.cases):
+            if done and done % _PROGRESS == 0:
+                total = report.total
+                n_faults = f"{len(total.faults)} wrong, {len(total.misses)} missed"
+                say(f"{plan.name}: {done} of {len(plan.cases)} cases, {n_faults}")
             case = _done(bench, report, kind, number)
             if case is not None:
                 pending.append((kind, number, case))

@@ -12,9 +12,8 @@ from scripts.cache_trials.shapes import SHAPES
 from scripts.cache_trials.verdict import TABLE_HEAD, Floors
 
 KINDS = ("memory", "cancelled", "parallel", "walk")
-HEADS = Floors(turn=0.0)
-# Of a model with a sliding window, prompts that part in the middle of what is cached find nothing.
-FLOORS = {"gemma3": Floors(head=0.0, turn=0.0)}
+# Clients that come at once with one new head each prefill it.
+FLOORS = {"": Floors(turn=0.0), "parallel": Floors(head=0.0, turn=0.0)}
 TOLERANCE = 0.05
 
 
@@ -22,9 +21,8 @@ TOLERANCE = 0.05
 @pytest.mark.parametrize("name", SHAPES)
 def test_answers_to_cached_prompts_are_those_of_cold_runs(name: str, tmp_path: Path) -> None:
     cases = [(kind, 0) for kind in KINDS]
-    floors = {"": FLOORS.get(name, HEADS)}
     model = SHAPES[name].model(tmp_path)
-    report = run(Plan(name, model, cases, 3, (150, 300), True, TOLERANCE, floors))
+    report = run(Plan(name, model, cases, 3, (150, 300), True, TOLERANCE, FLOORS))
     total = report.total
     assert (total.faults, total.misses) == ([], [])
     assert (total.n_cases, total.n_other_tokens) == (len(KINDS), 0)
