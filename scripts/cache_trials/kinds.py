@@ -12,8 +12,10 @@ from scripts.cache_trials.talk import Talk, called
 CONFIGURATIONS: dict[str, dict[str, int]] = {
     "usual": {"parallel": 4},
     "disk": {"parallel": 1, "idle_cache_mb": 0},
-    "small": {"parallel": 2, "idle_cache_mb": 2, "disk_cache_mb": 4},
+    "small": {"parallel": 2, "idle_cache_mb": 1, "disk_cache_mb": 2},
 }
+# What a walk does, and how often.
+_DEEDS = {"on": 4, "edit": 3, "head": 2, "new": 2, "cancel": 2, "again": 2, "restart": 1}
 
 
 @dataclass(frozen=True)
@@ -172,11 +174,11 @@ def _several(case: Case) -> None:
 
 
 def _evictions(case: Case) -> None:
-    talks = [case.talk() for _ in range(3)]
+    talks = [case.talk() for _ in range(4)]
     for talk in talks:
         case.say(talk, "first turn", expects="")
     for talk in case.dice.sample(talks, 3):
-        case.say(talk, "next turn, after two others", expects="")
+        case.say(talk, "next turn, after others", expects="")
     case.say(case.dice.choice(talks), "a later turn", expects="")
 
 
@@ -189,12 +191,12 @@ def _switch(case: Case) -> None:
     case.say(Talk(talk.head), "same head", expects="head")
 
 
-def _walk(case: Case) -> None:
+def _walk(case: Case, expects: str = "head") -> None:
     """Do what may come: conversations that go on, part, are cut, dropped and cancelled."""
     talks = [case.talk(case.dice.choice((0, 0, 2)))]
     for number in range(case.dice.randint(5, 8)):
         talk = case.dice.choice(talks)
-        deed = case.dice.choice(("on", "on", "edit", "head", "new", "cancel", "again", "wait"))
+        (deed,) = case.dice.choices(list(_DEEDS), list(_DEEDS.values()))
         if deed == "head":
             talk = Talk(talk.head)
             talks.append(talk)
@@ -207,12 +209,17 @@ def _walk(case: Case) -> None:
         elif deed == "cancel":
             case.cancel(talk.copy().say(case.words(40, 200)), case.dice.random())
         elif deed == "again" and len(talk.turns) > 1:
-            case.answer(talk.copy(len(talk.turns) - 1), f"{number}: again", expects="head")
+            case.answer(talk.copy(len(talk.turns) - 1), f"{number}: again", expects=expects)
             continue
-        elif deed == "wait":
+        elif deed == "restart":
             case.warm.wait_for_disk()
+            case.warm.restart(kill=case.dice.random() < 0.5)
         limit = {"max_tokens": case.dice.randint(1, 10)} if case.dice.random() < 0.3 else {}
-        case.say(talk, f"{number}: {deed}", expects="head", **limit)
+        case.say(talk, f"{number}: {deed}", expects=expects, **limit)
+
+
+def _squeezed(case: Case) -> None:
+    _walk(case, expects="")
 
 
 KINDS = {
@@ -230,4 +237,5 @@ KINDS = {
     "evictions": Kind("more conversations than the cache holds", _evictions, "small"),
     "switch": Kind("another model in between", _switch),
     "walk": Kind("any of these in any order", _walk),
+    "squeezed": Kind("the same with a cache that holds little", _squeezed, "small"),
 }
