@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import time
@@ -13,11 +14,15 @@ _CPUCLOCK_SCHED = 2  # Linux, include/linux/posix-timers_types.h
 
 
 def with_descendants(pid: int) -> list[int]:
-    """Return a process and all processes below it."""
+    """Return a process and all processes below it.
+
+    Threads and processes may end meanwhile.
+    """
     found = [pid]
     for each in found:  # grows while it is read
         for path in Path(f"/proc/{each}/task").glob("*/children"):
-            found += map(int, path.read_text().split())
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, path.read_text().split())
     return found
 
 

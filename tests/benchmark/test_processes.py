@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,14 @@ def test_children_are_found_and_end() -> None:
         end(child, 10.0)
         assert child.pid not in with_descendants(os.getpid())
     assert not is_running(child.pid)
+
+
+def test_a_thread_that_ends_while_it_is_looked_at_has_no_children(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = Path(f"/proc/{os.getpid()}/task/gone/children")
+    monkeypatch.setattr(Path, "glob", lambda *_: iter([gone]))
+    assert with_descendants(os.getpid()) == [os.getpid()]
 
 
 def test_the_environment_configures_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
