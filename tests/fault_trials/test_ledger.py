@@ -62,6 +62,7 @@ def looked(*looks: dict[str, Any]) -> list[str]:
 @pytest.fixture(autouse=True)
 def _nothing_is_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger, "_WARM_S", -1.0)
+    monkeypatch.setattr(ledger, "_LEAST_LOOKS", 1)
 
 
 def test_a_server_that_stays_as_it_was_loses_nothing() -> None:
