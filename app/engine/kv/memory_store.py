@@ -147,7 +147,11 @@ class MemoryStore:
     # ------------------------------------------------------------ look-up
 
     def block(self, block_id: str) -> MemoryBlock:
-        """Return the block that a link names."""
+        """Return the block that a link names.
+
+        Raises:
+            KeyError: it was evicted since the link was made.
+        """
         return self._blocks[block_id]
 
     def chain(self, tokens: Sequence[int]) -> list[Link]:
@@ -168,7 +172,7 @@ class MemoryStore:
         """Make blocks, and a state, the most recently used ones; other tiers' are left out."""
         now = next(self._clock)
         for link in links:
-            if link.tier == 0:
+            if link.tier == 0 and link.block_id in self._blocks:
                 self._blocks[link.block_id].used = now
         if isinstance(state, MemoryState):
             state.used = now

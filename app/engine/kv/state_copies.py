@@ -138,7 +138,7 @@ class StateCopier:
         self._context.clear(seq_id)
         try:
             return self._load(seq_id, plan)
-        except ValueError as error:  # rows or a state of another size
+        except (ValueError, KeyError) as error:  # of another size, or evicted while room was made
             raise Unreadable from error
 
     def _load(self, seq_id: int, plan: Plan) -> bool:

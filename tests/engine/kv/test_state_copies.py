@@ -108,3 +108,13 @@ def test_a_state_or_rows_of_another_size_are_told_like_damaged_ones() -> None:
     setting.on_disk.at_ends[its_id] = pack(A), b"short"
     with pytest.raises(Unreadable):
         setting.copier.load(1, plan)
+
+
+def test_a_block_that_left_memory_while_room_was_made_is_told() -> None:
+    setting = Setting()
+    setting.store.put(pack(A), snapshot_of(A))
+    plan = setting.look_up.in_memory(A)
+    setting.store.drop(setting.store.blocks())
+    with pytest.raises(Unreadable):
+        setting.copier.load(1, plan)
+    setting.store.mark_used(plan.links)
