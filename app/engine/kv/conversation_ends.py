@@ -20,11 +20,13 @@ class ConversationEnd:
         tokens: all that later prompts of this conversation can begin with.
         since_s: when it went idle, in seconds of the monotonic clock.
         was_offered: whether the disk tier has been asked to take it.
+        retry_s: after how long it was asked again the last time; 0.0 for never.
     """
 
     tokens: array[int]
     since_s: float = field(default_factory=time.monotonic)
     was_offered: bool = False
+    retry_s: float = 0.0
 
 
 class ConversationEnds:
@@ -47,6 +49,11 @@ class ConversationEnds:
         self._ends = [other for other in self._ends if not _begins(added, other.tokens)]
         self._ends.append(ConversationEnd(added))
         del self._ends[:-_MAX_ENDS]
+
+    def go_on_from(self, tokens: Sequence[int]) -> bool:
+        """Whether one of the ends is further on than these tokens, which it begins with."""
+        begun = array("i", tokens)
+        return any(len(e.tokens) > len(begun) and _begins(e.tokens, begun) for e in self._ends)
 
     def clear(self) -> None:
         """Forget all."""

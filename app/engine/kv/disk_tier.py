@@ -48,6 +48,7 @@ class Save:
             where several ask for the same, one of them is kept. None: there is nothing to do.
         needs_rows: whether blocks have to be there that hold them.
         needs_state: whether a state has to be there.
+        is_pinned: whether they have to be pinned for a profile.
     """
 
     disk: Disk
@@ -55,6 +56,7 @@ class Save:
     job: WriteJob | None
     needs_rows: bool
     needs_state: bool
+    is_pinned: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -66,6 +68,8 @@ class Save:
         """Whether the disk has them."""
         store, n_tokens = self.disk.store, len(self.tokens)
         has_rows = not self.needs_rows or store.n_covered(self.tokens) >= n_tokens
+        if self.is_pinned and not store.has_state(self.tokens, form=PIN_FORM):
+            return False
         return has_rows and (not self.needs_state or store.has_state(self.tokens))
 
 
@@ -211,7 +215,7 @@ class DiskCacheTier:
             self._disk.writer.submit(job)
             job = job.without_bytes()
         has_rows, has_state = not self._shape.is_whole, self._shape.needs_state
-        save = Save(self._disk, tokens, job, has_rows, has_state)
+        save = Save(self._disk, tokens, job, has_rows, has_state, bool(profile))
         if job is not None:
             self._saves.append(save)
         return save

@@ -85,17 +85,33 @@ class Keeper:
         """
         if len(tokens) < MIN_USEFUL_TOKENS:
             return
-        if is_end:
-            self.ends.add(tokens[: slot.n_kept])
         keeps_end = self._keeps_end(slot, tokens)
-        if self._is_kept(tokens, with_state=keeps_end):
-            return
-        is_kept = self._copy_to_memory(slot, tokens, keeps_end=keeps_end)
-        if not is_kept and is_leaving and keeps_end and self._disk.is_on:
-            start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
-            snapshot = self._take(slot, tokens, start, with_state=True)
+        is_kept = self._is_kept(tokens, with_state=keeps_end)
+        is_kept = is_kept or self._copy_to_memory(slot, tokens, keeps_end=keeps_end)
+        if is_end and self._disk.is_on:
+            self._note_end(slot, tokens)
+        lasting = [] if is_kept or not is_leaving else self.lasting(slot, tokens)
+        if lasting and self._disk.is_on:
+            end = len(lasting)
+            start = self._first_missing(self._look_up.on_disk(lasting), end)
+            snapshot = self._copier.take(slot.seq_id, len(tokens), start, end, with_state=True)
             if snapshot is not None:
-                self._disk.save(tokens, snapshot, _role(len(tokens) == slot.n_head))
+                self._disk.save(lasting, snapshot, _role(end == slot.n_head))
+
+    def lasting(self, slot: Slot, tokens: list[int]) -> list[int]:
+        """Return the tokens of a sequence that later prompts can begin with; [] for no state."""
+        if self._keeps_end(slot, tokens):
+            return list(tokens)
+        return tokens[: slot.n_kept] if self._can_cut else []
+
+    def _note_end(self, slot: Slot, tokens: list[int]) -> None:
+        """Note what the disk is to have of a conversation: up to a state, where it takes one."""
+        end = tokens[: slot.n_kept]
+        if self._shape.needs_state and len(end) < len(tokens):
+            n_tokens = self._look_up.in_memory(end).n_tokens
+            end = end[:n_tokens] if n_tokens > slot.n_head else end
+        if len(end) >= PAGE_TOKENS:  # the disk takes nothing shorter
+            self.ends.add(end)
 
     def _copy_to_memory(self, slot: Slot, tokens: list[int], *, keeps_end: bool) -> bool:
         """Copy what memory lacks of a sequence; say whether there was room."""
@@ -145,9 +161,13 @@ class Keeper:
         """Have written what is about to leave memory, unless the disk has it."""
         offered: list[bytes] = []
         for each in sorted(evicted, key=lambda each: -each.end) if self._disk.is_on else ():
+            tokens = unpack(each.packed)
+            is_passing = isinstance(each, MemoryState) and not each.is_head
+            if is_passing and self.ends.go_on_from(tokens):
+                continue  # the disk has, or gets, a newer state of the conversation
             if not any(longer.startswith(each.packed) for longer in offered):
                 offered.append(each.packed)
-                self.write(unpack(each.packed), _role(each.is_head))
+                self.write(tokens, _role(each.is_head))
 
     def is_on_disk(self, tokens: Sequence[int]) -> bool:
         """Whether the disk can restore all of some tokens; so without a disk, too."""

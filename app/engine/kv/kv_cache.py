@@ -74,7 +74,10 @@ class KvCache:
         """Return after how many tokens of a long prefill it is saved and written.
 
         These take some seconds, and their rows weigh no less than the state that goes with them.
+        Whole states are written anew each time, so these are few.
         """
+        if self.shape.is_whole:
+            return max(_MIN_PROGRESS_TOKENS, self._context.n_ctx // 4)
         per_s = self._throughput.prefill_tokens_per_s
         n_state = self.shape.state_bytes // max(1, self.shape.token_bytes)
         return max(_MIN_PROGRESS_TOKENS, int(_PROGRESS_S * per_s), n_state)
@@ -109,8 +112,11 @@ class KvCache:
 
     def _prepare(self, lease: Lease) -> Lease:
         """Save what the lease displaces and compact the cells; return the lease as it is then."""
-        slot = lease.slot
+        slot, promised = lease.slot, lease.slot.tokens
+        is_true = lease.source is None and (self.can_cut or not lease.displaced)
+        slot.tokens = promised if is_true else lease.displaced  # what it really holds
         self.keeper.save(slot, lease.displaced, is_leaving=True)
+        slot.tokens = promised if is_true else []
         slot.n_kept, slot.n_head = None, 0
         if self._pool.has_other_busy(slot):
             self._pool.mark_shared()
@@ -144,6 +150,7 @@ class KvCache:
                 if self._load(lease.slot, plan):
                     return plan.n_tokens, plan.tier, failure
                 failure = "no_room"
+                n_live = self._n_shared(lease)  # making room may have moved out what held it
                 break
             except Unreadable:
                 failure = "corrupt"
@@ -232,6 +239,7 @@ class KvCache:
             return lease
         if self._context.copy_prefix(source.seq_id, slot.seq_id, lease.n_keep) < lease.n_keep:
             return lease
+        slot.tokens = source.tokens[: lease.n_keep]
         self._clear(source)
         slot.is_clean = True
         return Lease(slot, lease.n_keep, None)
@@ -259,7 +267,7 @@ class KvCache:
         is_head = len(tokens) == slot.n_head
         self.keeper.save(slot, tokens, is_end=False, is_leaving=is_head)
         if to_disk:
-            self.keeper.write(tokens, "turn")
+            self.keeper.write(tokens, "boundary" if is_head else "turn")
 
     def drop_saved(self) -> None:
         """Take the idle sequences out of the KV cache that have been copied to memory."""
@@ -307,9 +315,10 @@ class KvCache:
             idle_before_s: leave out those that are not idle since then.
         """
         return [
-            list(slot.tokens)
+            tokens
             for slot in self._pool.slots
             if slot.tokens and not self.keeper.is_saved(slot)
+            if (tokens := self.keeper.lasting(slot, slot.tokens))
             if idle_before_s is None or (not slot.busy and slot.idle_since_s <= idle_before_s)
         ]
 

@@ -19,7 +19,7 @@ _MAX_BOUNDARY_BYTES = 2 * 1024 * 1024
 _REWRITE_PATIENCE = 10
 _MOSTLY = 0.75
 _DISK_CHECK_S = 0.25
-_RETRY_S = 30.0
+_RETRY_S, _LONGEST_RETRY_S = 30.0, 3600.0
 _LAST_WRITES_S = 8.0
 
 
@@ -152,7 +152,8 @@ class SavePolicy:
         for end, save in done:
             if not save.is_there:
                 end.was_offered = False
-                end.since_s = now_s + _RETRY_S - self._save_after_s
+                end.retry_s = min(2 * end.retry_s or _RETRY_S, _LONGEST_RETRY_S)
+                end.since_s = now_s + end.retry_s - self._save_after_s
 
     def next_work_s(self) -> float | None:
         """Return how long there is nothing to do; None where that is for ever."""

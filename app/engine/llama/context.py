@@ -192,9 +192,11 @@ class Context(SequenceStates):
         Returns:
             The tokens really kept: 0 where the model's memory cannot be cut there.
         """
-        if n_keep > 0 and self.n_held(seq_id) == n_keep:
+        n_held = self.n_held(seq_id)
+        if n_keep > 0 and n_held == n_keep:
             return n_keep
-        can_cut = n_keep > 0 and not self._n_rollback  # states to go back to may be of older steps
+        # with a way back, states may be of older steps
+        can_cut = 0 < n_keep < n_held and not self._n_rollback
         if can_cut and self._cut(seq_id, n_keep) and self._has_window(seq_id, n_keep):
             return n_keep
         self.clear(seq_id)

@@ -246,11 +246,11 @@ def test_how_far_prompts_agree_is_told_where_no_state_lets_them_go_on() -> None:
 def test_an_end_that_no_later_prompt_contains_has_no_state() -> None:
     bench = Bench(n_sequences=1, can_cut=False)
     _, slot = bench.begin(A)
-    slot.n_kept = 30
+    slot.n_kept = 36
     bench.pool.release(slot)
     bench.save_idle()
     assert not bench.kv_cache.store.states()
-    assert [list(end.tokens) for end in bench.kv_cache.keeper.ends] == [A[:30]]
+    assert [list(end.tokens) for end in bench.kv_cache.keeper.ends] == [A[:36]]
     bench.kv_cache.drop_saved()
     assert bench.kv_cache.kv_tokens == 0, "its rows are in memory"
 

@@ -38,6 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def context(model: Model) -> Iterator[Context]:
     """Return a context of five sequences, whose windows are far shorter than the prompts."""
     made = Context(model, PARAMS, n_seq_max=5, n_threads=1)
+    made.learn_layout(model.first_token)
     yield made
     made.close()
 
