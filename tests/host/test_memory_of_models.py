@@ -54,6 +54,7 @@ def test_what_llama_cpp_allocates_is_estimated(name: str, tmp_path: Path) -> Non
             n_seq_max=n_seq_max,
             n_threads=1,
             n_more_outputs=MAX_DRAFT_TOKENS,
+            n_rollback=model.n_rollback,
         ).close()
         found = memory_estimate.estimate(facts, size, params, n_seq_max)
         caches, rest = summed(CACHES, lines), summed(REST, lines)
