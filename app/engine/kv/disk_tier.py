@@ -288,7 +288,7 @@ class DiskCacheTier:
             DiskEntry(
                 id=entry.entry_id,
                 kind=entry.form if entry.form == PIN_FORM else entry.kind,
-                role=entry.role,
+                role="profile" if entry.profile else entry.role,
                 profile=entry.profile,
                 start=entry.start,
                 tokens=entry.n_tokens,
