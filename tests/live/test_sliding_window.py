@@ -89,7 +89,7 @@ def test_conversations_on_the_disk_do_not_hide_their_head(arguments: list[str]) 
         live.wait_healthy()
         answer = ask(live, user("Now for something else."))
         assert answer["timings"]["tier"] == "disk"
-        assert cached(answer) == n_head(live)
+        assert cached(answer) >= n_head(live)
 
 
 def test_all_chats_after_a_restored_prompt_find_it(arguments: list[str]) -> None:
