@@ -32,7 +32,7 @@ from scripts.benchmark.random_model import shape
 WINDOW = 64
 UBATCH = 32
 N_ANSWER = 160
-DRAFTS = {"qwen3", "gemma3", "lfm2"}
+DRAFTS = {"qwen3", "gemma3"}
 ABORTS = {"qwen3", "gemma3"}
 PARAMS = LoadParams(
     n_ctx=1024,
