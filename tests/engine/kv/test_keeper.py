@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.engine.kv.keeper import Keeper
+from app.engine.llama import BatchPart
 from app.promptcache import pack
 from tests.engine.fake_llama import state_after
 from tests.engine.kv.snapshots import snapshot_of
@@ -104,3 +105,22 @@ def test_what_leaves_memory_is_written_ends_before_beginnings() -> None:
     bench.save_idle()
     assert bench.on_disk.has_state(A)
     assert bench.on_disk.n_covered(A) == len(A)
+
+
+def test_a_conversation_waits_at_the_state_before_its_lasting_end() -> None:
+    bench = Bench(n_sequences=1, can_cut=False)
+    _, slot = bench.begin(A)
+    bench.kv_cache.save_now(slot, to_disk=False)
+    bench.cells.decode([BatchPart(slot.seq_id, len(A), B, 1)])
+    slot.tokens += B
+    slot.n_kept = len(A) + 1
+    bench.pool.release(slot)
+    bench.save_idle()
+    assert [end.tokens.tolist() for end in keeper_of(bench).ends] == [A]
+
+
+def test_a_conversation_too_short_for_the_disk_does_not_wait() -> None:
+    bench = Bench(n_sequences=1)
+    bench.run(A[:20])
+    bench.save_idle()
+    assert len(keeper_of(bench).ends) == 0
