@@ -20,6 +20,8 @@ from app.protocol import Generate, ReasoningParams, Render, SamplingParams, Tool
 from tests.chat.tool_formats.test_cut_calls import written
 from tests.engine.prompt.test_builder import Letters
 
+pytestmark = pytest.mark.usefixtures("one_moment")
+
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
 PATHS = sorted(FOLDER.glob("*.jinja"))
 TEXT = "Well, that is\n\nso."

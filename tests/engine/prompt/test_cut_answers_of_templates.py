@@ -23,6 +23,8 @@ from tests.chat.tool_formats.test_cut_calls import written
 from tests.engine.prompt.chunks import Chunks, answered, cut_turn, generated, until
 from tests.engine.prompt.test_answers_of_templates import ENDS, FOLDER, PATHS, QUESTION, TOOL
 
+pytestmark = pytest.mark.usefixtures("one_moment")
+
 TEXT = "Well, that is\n\nso. Schöne Grüße vom 🦙, and more of it"
 THOUGHTS = "\nHm, let me see: ¿is it?"
 AGAIN = {"role": "user", "content": "And now?"}

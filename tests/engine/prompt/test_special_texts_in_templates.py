@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import random
 import re
 from functools import cache
@@ -14,10 +13,11 @@ import pytest
 from app.base.special_token import SpecialToken
 from app.chat.template.chat_template import CHATML
 from app.engine.prompt.builder import PromptBuilder
-from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.special_texts import SpecialTexts, sought_by
 from app.errors import TemplateRefused
 from tests.engine.prompt.marks import Marks, generate, offered, said
+
+pytestmark = pytest.mark.usefixtures("one_moment")
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data" / "templates"
 TEMPLATES = {"ChatML": CHATML} | {
@@ -59,13 +59,6 @@ def sample(texts: list[str]) -> list[str]:
 def harmless(mark: str) -> str:
     """Return a text like `mark` that is not special."""
     return mark.translate(str.maketrans("<[>]", "(())"))
-
-
-@pytest.fixture(autouse=True)
-def one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the clock stand still: some templates write the time."""
-    moment = datetime.datetime(2024, 7, 26)
-    monkeypatch.setattr(ConversationDates, "of", lambda _dates, _messages: moment)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
