@@ -1,4 +1,4 @@
-"""Owns what a vocabulary says about one of its special tokens."""
+"""Owns what a vocabulary says about one of the tokens that texts are split at."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SpecialToken:
-    """A control token, which a text means only where special tokens are parsed.
+    """A token whose text is looked for before a text is tokenised.
+
+    A control token is found only where special tokens are parsed, a user-defined one always.
 
     Args:
         text: what stands for it, such as `<|im_end|>`.
         strips_before: whitespace before it is dropped when it is parsed.
         strips_after: whitespace after it is dropped when it is parsed.
+        is_user_defined: it is no control token.
     """
 
     text: str
     strips_before: bool = False
     strips_after: bool = False
+    is_user_defined: bool = False

@@ -229,16 +229,27 @@ class Model:
         return pieces, specials
 
     def special_tokens(self) -> Iterator[SpecialToken]:
-        """Return the tokens that `tokenize` writes only with `parse_special`.
+        """Return the tokens that `tokenize` writes only with `parse_special`."""
+        yield from (token for token in self._split_tokens if not token.is_user_defined)
 
-        Looks through the vocabulary as it goes: a microsecond a token.
+    def split_tokens(self) -> Iterator[SpecialToken]:
+        """Return all tokens that `tokenize` splits a text at before it does anything else.
+
+        The first use looks through the vocabulary: a microsecond a token.
         """
+        yield from self._split_tokens
+
+    @cached_property
+    def _split_tokens(self) -> tuple[SpecialToken, ...]:
+        vocab, found = self._vocab, []
         for token in range(self.n_vocab):
-            attributes = lib.llama_vocab_get_attr(self._vocab, token)
-            if attributes & (_CONTROL | _UNKNOWN):
-                text = self._render_piece(token, special=True).decode("utf-8", "replace")
+            attributes = lib.llama_vocab_get_attr(vocab, token)
+            if attributes & (_CONTROL | _UNKNOWN | _USER_DEFINED):
+                text = lib.llama_vocab_get_text(vocab, token).decode("utf-8", "replace")
                 strips = bool(attributes & _LSTRIP), bool(attributes & _RSTRIP)
-                yield SpecialToken(text, *strips)
+                is_user_defined = not attributes & (_CONTROL | _UNKNOWN)
+                found.append(SpecialToken(text, *strips, is_user_defined))
+        return tuple(found)
 
     def token_of(self, text: str) -> int | None:
         """Return the token that a tag is; None where it is several."""

@@ -6,7 +6,6 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
 
 from app.base.json_types import JsonObject
 from app.base.special_token import SpecialToken
@@ -26,9 +25,11 @@ from app.engine.prompt.generated_turns import GeneratedTurns
 from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History, goes_on
 from app.engine.prompt.meaning import Meaning, meaning_of
 from app.engine.prompt.places import ANSWER, find, shared
-from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
+from app.engine.prompt.raw_prompt import raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
+from app.engine.prompt.token_memo import Tokenizer as Tokenizer
+from app.engine.prompt.token_memo import TokenMemo
 from app.errors import (
     ContextOverflow,
     InvalidRequest,
@@ -38,18 +39,6 @@ from app.errors import (
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
 
 _ASKING_ROLES = ("user", "tool")
-
-
-class Tokenizer(RawTokenizer, Protocol):
-    """What prompts need of a model."""
-
-    @property
-    def eos_text(self) -> str:
-        """Text of the end-of-sequence token."""
-
-    @property
-    def end_texts(self) -> tuple[str, ...]:
-        """Texts of the tokens that usually end an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +75,7 @@ class PromptBuilder:
         special_tokens: those that are text in what clients write, instructions excepted.
         finds_places: whether to look for places, which takes up to two more renderings of each
             prompt: of use where a sequence goes on from saved states only.
+        split_tokens: all that the tokeniser splits texts at; None where they are not known.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -108,9 +98,11 @@ class PromptBuilder:
         tool_format: str | None = None,
         special_tokens: Iterable[SpecialToken] = (),
         finds_places: bool = False,
+        split_tokens: Iterable[SpecialToken] | None = None,
     ) -> None:
         source = CHATML if template_source is None else template_source
-        self._tokenizer = tokenizer
+        written = (source, tokenizer.bos_text, tokenizer.eos_text, *tokenizer.end_texts)
+        self._tokenizer = TokenMemo(tokenizer, split_tokens, written)
         self._n_ctx = n_ctx
         self._bos_text = tokenizer.bos_text
         self._template = ChatTemplate(
@@ -140,6 +132,7 @@ class PromptBuilder:
     def prepare(self) -> None:
         """Look through the special tokens, which otherwise waits for the first conversation."""
         self._special_texts.prepare()
+        self._tokenizer.prepare()
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -227,7 +220,8 @@ class PromptBuilder:
         return len(self._tokens(self._rendered(command)))
 
     def forget(self) -> None:
-        """Forget heads and dates, which cost little to find out anew."""
+        """Forget heads, dates and tokens of texts, which cost little to find out anew."""
+        self._tokenizer.forget()
         self._system_prefixes.forget()
         self._dates.forget()
 

@@ -195,6 +195,7 @@ class CommandHandler:
 
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
+        self._prompts.forget()
         self._heads.forget()
         self._save_policy.forget()
         entries, n_bytes = self._kv_cache.forget()
