@@ -19,7 +19,7 @@ def write(kind: str, path: Path) -> Path:
     """Write the vocabulary of a kind, one of `KINDS`, and return its path."""
     model = {"spm": "llama", "ugm": "t5", "wpm": "bert", "rwkv": "rwkv"}[kind.split("-")[0]]
     user = (*_USER, *(_NEWLINES if kind == "spm-newlines" else ()))
-    plain = _plain(model)
+    plain = [text for text in dict.fromkeys(_plain(model)) if text not in user]
     tokens = [*_CONTROLS, *user, *plain]
     types = [_UNKNOWN, *[_CONTROL] * (len(_CONTROLS) - 1), *[_USER_DEFINED] * len(user)]
     types += [_BYTE if len(text) == 6 and text[:3] == "<0x" else _NORMAL for text in plain]
