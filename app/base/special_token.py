@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +24,21 @@ class SpecialToken:
     strips_before: bool = False
     strips_after: bool = False
     is_user_defined: bool = False
+
+
+Newline = Literal["joined", "single", "any"]
+"""Which newlines before an ASCII letter are not merged with it: none, a single one, any."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitRules:
+    """Where a tokeniser splits texts before it merges anything.
+
+    Args:
+        tokens: all whose text is looked for.
+        newline: what is known of newlines outside such texts; a single one follows a printable
+            ASCII character.
+    """
+
+    tokens: Iterable[SpecialToken]
+    newline: Newline = "joined"

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from app.base.special_token import SpecialToken
+from app.base.special_token import Newline, SpecialToken, SplitRules
 from app.engine.llama.bindings import lib
 from app.engine.llama.dry import DryPrototypes
 from app.engine.llama.library import because, forget_errors
@@ -17,6 +17,11 @@ from app.errors import ModelLoadFailed
 from app.parameters.rollback import n_rollback
 from app.protocol import LoadParams
 
+# Pre-tokenisers of byte-level BPE; these take newlines and letters for different words.
+_NEWLINES: dict[str, Newline] = {
+    **dict.fromkeys(("llama3", "llama-v3", "llama-bpe", "lfm2", "qwen2", "qwen35"), "any"),
+    **dict.fromkeys(("gpt-2", "smollm", "refact", "starcoder"), "single"),
+}
 _UNKNOWN = 1 << 0
 _CONTROL = 1 << 3
 _USER_DEFINED = 1 << 4
@@ -238,6 +243,12 @@ class Model:
         The first use looks through the vocabulary: a microsecond a token.
         """
         yield from self._split_tokens
+
+    def split_rules(self) -> SplitRules:
+        """Return where `tokenize` splits texts before it merges anything."""
+        is_bpe = self._meta("tokenizer.ggml.model") == "gpt2"
+        newline = _NEWLINES.get(self._meta("tokenizer.ggml.pre"), "joined") if is_bpe else "joined"
+        return SplitRules(self.split_tokens(), newline)
 
     @cached_property
     def _split_tokens(self) -> tuple[SpecialToken, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from app.base.json_types import JsonObject
-from app.base.special_token import SpecialToken
+from app.base.special_token import SpecialToken, SplitRules
 from app.chat.parsing.reasoning_tags import ReasoningTags, detect_reasoning
 from app.chat.parsing.stream_parser import StreamParser
 from app.chat.parsing.wrappers import AnswerMarks, detect_marks
@@ -75,7 +75,7 @@ class PromptBuilder:
         special_tokens: those that are text in what clients write, instructions excepted.
         finds_places: whether to look for places, which takes up to two more renderings of each
             prompt: of use where a sequence goes on from saved states only.
-        split_tokens: all that the tokeniser splits texts at; None where they are not known.
+        split_rules: where the tokeniser splits texts; None where that is not known.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -98,11 +98,11 @@ class PromptBuilder:
         tool_format: str | None = None,
         special_tokens: Iterable[SpecialToken] = (),
         finds_places: bool = False,
-        split_tokens: Iterable[SpecialToken] | None = None,
+        split_rules: SplitRules | None = None,
     ) -> None:
         source = CHATML if template_source is None else template_source
         written = (source, tokenizer.bos_text, tokenizer.eos_text, *tokenizer.end_texts)
-        self._tokenizer = TokenMemo(tokenizer, split_tokens, written)
+        self._tokenizer = TokenMemo(tokenizer, split_rules, written)
         self._n_ctx = n_ctx
         self._bos_text = tokenizer.bos_text
         self._template = ChatTemplate(

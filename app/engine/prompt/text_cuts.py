@@ -2,7 +2,8 @@
 
 llama.cpp splits a text at its special tokens, the longest text first, and tokenises what stands
 between them by itself. So a text may be cut before a special token that is certainly found there,
-whatever surrounds it: no other one overlaps its text, and none contains it.
+whatever surrounds it: no other one overlaps its text, and none contains it. It may also be cut
+between lines where the tokeniser is known to merge nothing across.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
-from app.base.special_token import SpecialToken
+from app.base.special_token import Newline, SpecialToken, SplitRules
 
 _GAP = "\ufffd"  # between texts; no text has it where all of them are UTF-8
 _MIN_CHARS = 3
 _BEFORE = ("a b", "A. ", "\u00e9  \t", "1")
 _AFTER = ("a b", " a\n", "  1", "\u00e9", "")
+_LINE_END = re.compile(r"\n(?=[A-Za-z])")
+_LINE_ENDS = ("a\n", ".\n", "a.\n", "1\n", "a \n", "a\n\n", "\u00e9\n\n")
+_LINE_BEGINS = ("a", "The b\n", "It's", "e\u0301")
 
 IsExact = Callable[[str, str], bool]
 """Returns whether two texts have the tokens of both together."""
@@ -25,18 +29,17 @@ class TextCuts:
     """The places before those special tokens that prompts usually have.
 
     Some vocabularies have runs of newlines as tokens that are always split at; then texts are cut
-    before such runs, too.
+    before such runs, too. With others they may be cut behind newlines that a letter follows.
 
     Args:
-        tokens: all that the tokeniser splits texts at.
+        rules: where the tokeniser splits texts.
         written: what prompts are made of; only special tokens in it are looked for.
         is_exact: tries a cut; one that fails is not made.
     """
 
-    def __init__(
-        self, tokens: Iterable[SpecialToken], written: Iterable[str], is_exact: IsExact
-    ) -> None:
-        known = [token for token in tokens if token.text]
+    def __init__(self, rules: SplitRules, written: Iterable[str], is_exact: IsExact) -> None:
+        known = [token for token in rules.tokens if token.text]
+        self._newline: Newline = "joined"
         wanted = "\n".join(written)
         joined = _GAP.join(["", *dict.fromkeys(token.text for token in known), ""])
         ways = []
@@ -51,6 +54,9 @@ class TextCuts:
             run = _shortest_run(known)
             if run and _is_proven(run, is_exact):
                 ways.append(f"{run}\n*")
+            elif not run and _ends_lines(known, rules.newline, is_exact):
+                ways.append("\n(?=[A-Za-z])")
+                self._newline = rules.newline
         self._begin = re.compile("|".join(ways)) if ways else None
 
     def pieces(self, text: str, min_chars: int) -> Iterator[str]:
@@ -76,7 +82,12 @@ class TextCuts:
 
     def _cuts(self, text: str) -> Iterator[int]:
         if self._begin is not None:
-            yield from (match.start() for match in self._begin.finditer(text))
+            for match in self._begin.finditer(text):
+                cut = match.start()
+                if self._newline == "joined" or text[cut] != "\n":
+                    yield cut
+                elif cut and (self._newline == "any" or "!" <= text[cut - 1] <= "~"):
+                    yield cut + 1
         yield len(text)
 
 
@@ -107,11 +118,22 @@ def _is_certain(text: str, joined: str) -> bool:
 def _shortest_run(tokens: list[SpecialToken]) -> str:
     """Return the shortest run of newlines that is always split at; "" where none is certainly."""
     having = [token for token in tokens if "\n" in token.text]
-    if any(token.text.strip("\n") for token in having):
-        return ""
-    if any(token.strips_before or token.strips_after for token in tokens):
+    if _drop_space(tokens) or any(token.text.strip("\n") for token in having):
         return ""
     return min((token.text for token in having if token.is_user_defined), key=len, default="")
+
+
+def _ends_lines(tokens: list[SpecialToken], newline: Newline, is_exact: IsExact) -> bool:
+    """Return whether nothing is merged across a newline that a letter follows."""
+    is_within = any(_LINE_END.search(token.text) for token in tokens)
+    if newline == "joined" or is_within or _drop_space(tokens):
+        return False
+    ends = _LINE_ENDS if newline == "any" else _LINE_ENDS[:4]
+    return all(is_exact(end, begin) for end in ends for begin in _LINE_BEGINS)
+
+
+def _drop_space(tokens: list[SpecialToken]) -> bool:
+    return any(token.strips_before or token.strips_after for token in tokens)
 
 
 def _is_proven(text: str, is_exact: IsExact) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Protocol
 
-from app.base.special_token import SpecialToken
+from app.base.special_token import SplitRules
 from app.engine.prompt.raw_prompt import RawTokenizer
 from app.engine.prompt.text_cuts import TextCuts
 
@@ -40,8 +40,8 @@ class TokenMemo:
 
     Args:
         tokenizer: asked for what is not known.
-        split_tokens: all tokens that it splits texts at; None where they are not known, and then
-            a text is remembered as a whole.
+        split_rules: where it splits texts; None where that is not known, and then a text is
+            remembered as a whole.
         written: what prompts are made of (see `TextCuts`).
         max_bytes: what texts and tokens may take together; texts of less than `MIN_CHARS`
             characters are not remembered.
@@ -50,13 +50,13 @@ class TokenMemo:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        split_tokens: Iterable[SpecialToken] | None,
+        split_rules: SplitRules | None,
         written: Iterable[str],
         *,
         max_bytes: int = _MAX_BYTES,
     ) -> None:
         self._inner = tokenizer
-        self._split_tokens = split_tokens
+        self._split_rules = split_rules
         self._written = written
         self._max_bytes = max_bytes
         self._known: OrderedDict[tuple[str, bool], array[int]] = OrderedDict()
@@ -121,9 +121,9 @@ class TokenMemo:
 
     @cached_property
     def _cuts(self) -> TextCuts | None:
-        if self._split_tokens is None:
+        if self._split_rules is None:
             return None
-        return TextCuts(self._split_tokens, self._written, self._is_exact)
+        return TextCuts(self._split_rules, self._written, self._is_exact)
 
     def _is_exact(self, before: str, after: str) -> bool:
         return self._plain(before + after) == [*self._plain(before), *self._plain(after)]

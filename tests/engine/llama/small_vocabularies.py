@@ -6,18 +6,39 @@ import string
 from pathlib import Path
 
 from scripts.benchmark.gguf_writer import GgufWriter, Value
+from scripts.benchmark.vocabulary import make_vocabulary
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 1, 2, 3, 4, 6
 _CONTROLS = ("<unk>", "<s>", "</s>", "<|user|>", "<|end|>", "<|end|>x")
 _USER = ("<think>", "</think>", "<b", "[X]")
 _NEWLINES = tuple("\n" * n for n in range(1, 9))
 _WORDS = ("the", "an", "in", "er", "on", "th", "he", "re", "of", "ing", "1", "12", "it is")
-KINDS = ("spm", "spm-newlines", "spm-prefix", "ugm", "ugm-suffix", "wpm", "rwkv")
+PRE_TOKENISERS = (
+    "llama3",
+    "llama-bpe",
+    "lfm2",
+    "qwen2",
+    "qwen35",
+    "gpt-2",
+    "smollm",
+    "refact",
+    "starcoder",
+    "default",
+    "tekken",
+    "deepseek-v3",
+)
+_MODELS = {"bpe": "gpt2", "spm": "llama", "ugm": "t5", "wpm": "bert", "rwkv": "rwkv"}
+_OTHERS = ("spm", "spm-newlines", "spm-prefix", "ugm", "ugm-suffix", "wpm", "rwkv")
+KINDS = (*_OTHERS, *(f"bpe-{name}" for name in PRE_TOKENISERS))
+# Merges across newlines: they come about only where a pre-tokeniser lets them.
+_MERGES = ("Ċ Ċ", "Ċ t", "Ċ T", ". Ċ", "e Ċ", ".Ċ I", "Ġ Ċ", "Ġ Ġ", "Ċ O", "t h", "T h", "č Ċ")
 
 
 def write(kind: str, path: Path) -> Path:
     """Write the vocabulary of a kind, one of `KINDS`, and return its path."""
-    model = {"spm": "llama", "ugm": "t5", "wpm": "bert", "rwkv": "rwkv"}[kind.split("-")[0]]
+    model = {"bpe": "gpt2", "spm": "llama", "ugm": "t5", "wpm": "bert", "rwkv": "rwkv"}[
+        kind.split("-")[0]
+    ]
     user = (*_USER, *(_NEWLINES if kind == "spm-newlines" else ()))
     plain = [text for text in dict.fromkeys(_plain(model)) if text not in user]
     tokens = [*_CONTROLS, *user, *plain]
@@ -29,6 +50,8 @@ def write(kind: str, path: Path) -> Path:
         "tokenizer.ggml.model": model,
         "tokenizer.ggml.tokens": tokens,
         "tokenizer.ggml.token_type": types,
+        "tokenizer.ggml.pre": kind.partition("-")[2],
+        "tokenizer.ggml.merges": _MERGES,
         "tokenizer.ggml.unknown_token_id": 0,
         "tokenizer.ggml.bos_token_id": 1,
         "tokenizer.ggml.eos_token_id": 2,
@@ -46,6 +69,9 @@ def write(kind: str, path: Path) -> Path:
 
 def _plain(model: str) -> list[str]:
     letters = [*string.ascii_letters, *string.digits, *"<|>/[].,!?é"]
+    if model == "gpt2":
+        merged = [merge.replace(" ", "") for merge in _MERGES]
+        return [*make_vocabulary(259).tokens[:256], *merged]
     if model == "bert":
         return ["[UNK]", *letters, *("▁" + text for text in (*letters, *_WORDS[:-1]))]
     if model == "rwkv":

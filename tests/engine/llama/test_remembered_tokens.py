@@ -37,6 +37,12 @@ PLAIN = (
     "\0",
     "12345",
     "it's",
+    "\nThe",
+    ".\nIt",
+    " \nthe",
+    "\r\nOn",
+    "\n\nthe",
+    "x\u1680\nin",
     "a" * 40,
     "<",
     "|>",
@@ -76,8 +82,8 @@ def text(dice: random.Random, marks: list[str]) -> str:
 def test_remembered_tokens_are_those_of_the_whole_text(vocabulary: Model, seed: int) -> None:
     dice = random.Random(seed)
     marks = specials(vocabulary, dice)
-    memo = TokenMemo(vocabulary, vocabulary.split_tokens(), marks, max_bytes=1 << 17)
-    texts = [text(dice, marks) for _ in range(24)]
+    memo = TokenMemo(vocabulary, vocabulary.split_rules(), marks, max_bytes=1 << 17)
+    texts = [text(dice, marks) for _ in range(16)]
     for _ in range(2):
         for each in texts:
             for flags in ({"add_special": True}, {"add_special": False}):
@@ -90,14 +96,31 @@ def test_remembered_tokens_are_those_of_the_whole_text(vocabulary: Model, seed: 
 
 def test_a_text_that_goes_on_from_a_known_one_costs_little(vocabulary: Model) -> None:
     end = vocabulary.end_texts[0]
-    memo = TokenMemo(vocabulary, vocabulary.split_tokens(), [CHATML, end])
+    memo = TokenMemo(vocabulary, vocabulary.split_rules(), [CHATML, end])
     head = "Be brief, be kind. " * MIN_CHARS + end
-    for question in ("Why?", "Who?"):
-        memo.tokenize(head + question, add_special=False, parse_special=True)
-        first = memo.n_bytes
-    again = head + question * (MIN_CHARS // 4)
+    memo.tokenize(head + "Why?", add_special=False, parse_special=True)
+    first = memo.n_bytes
+    again = head + "Why?" * (MIN_CHARS // 4)
     memo.tokenize(again, add_special=False, parse_special=True)
     assert memo.n_bytes - first < first / 4, "the head was kept once"
+
+
+def test_lines_that_are_known_cost_nothing_where_the_vocabulary_splits_there(
+    vocabulary: Model,
+) -> None:
+    rules = vocabulary.split_rules()
+    texts = {token.text for token in rules.tokens if token.is_user_defined}
+    splits = "\n" in texts or rules.newline != "joined"
+    memo = TokenMemo(vocabulary, vocabulary.split_rules(), [CHATML])
+    head = "Be brief.\nBe kind.\n" * MIN_CHARS
+    memo.tokenize(f"{head}Why?", add_special=False, parse_special=True)
+    first = memo.n_bytes
+    memo.tokenize(f"{head}Who?", add_special=False, parse_special=True)
+    assert (memo.n_bytes - first < first / 4) == (splits and not strips(vocabulary))
+
+
+def strips(vocabulary: Model) -> bool:
+    return any(token.strips_after or token.strips_before for token in vocabulary.split_tokens())
 
 
 def test_split_tokens_are_those_that_no_text_around_them_merges_with(vocabulary: Model) -> None:

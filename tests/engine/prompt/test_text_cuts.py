@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 
 import pytest
 
-from app.base.special_token import SpecialToken
+from app.base.special_token import Newline, SpecialToken, SplitRules
 from app.engine.prompt.text_cuts import TextCuts
 
 Part = str | SpecialToken
@@ -38,7 +39,7 @@ def _split_at(part: Part, token: SpecialToken) -> list[Part]:
 def cuts(texts: Iterable[str], *more: SpecialToken, written: Sequence[str] = ()) -> TextCuts:
     tokens = [*map(SpecialToken, texts), *more]
     texts = written or [token.text for token in tokens]
-    return TextCuts(tokens, texts, lambda _before, _after: True)
+    return TextCuts(SplitRules(tokens), texts, lambda _before, _after: True)
 
 
 def pieces(text: str, *texts: str) -> list[str]:
@@ -84,9 +85,31 @@ def test_a_text_is_cut_before_runs_of_newlines_that_are_user_defined() -> None:
     assert pieces("a\n\nb", "\n\n") == ["a\n\nb"], "a control token is not always parsed"
 
 
+@pytest.mark.parametrize(
+    ("newline", "wanted"),
+    [
+        ("joined", ["a\nb \nc\n\nd\n1"]),
+        ("single", ["a\n", "b \nc\n\nd\n1"]),
+        ("any", ["a\n", "b \n", "c\n\n", "d\n1"]),
+    ],
+)
+def test_a_text_is_cut_between_lines_where_nothing_is_merged_across(
+    newline: Newline, wanted: list[str]
+) -> None:
+    def found(*tokens: SpecialToken) -> list[str]:
+        made = TextCuts(SplitRules(tokens, newline), ["<s>"], lambda _before, _after: True)
+        return list(made.pieces("a\nb \nc\n\nd\n1", 1))
+
+    assert found() == found(SpecialToken("\n\n\n")) == found(SpecialToken("a\n")) == wanted
+    assert len(found(SpecialToken("\na"))) == 1
+    assert len(found(SpecialToken("<s>", strips_before=True))) == 1
+    run = found(SpecialToken("\n\n", is_user_defined=True))
+    assert run == ["a\nb \nc", "\n\nd\n1"]
+
+
 def test_a_cut_that_fails_when_it_is_tried_is_not_made() -> None:
     tokens = [SpecialToken("<s>"), SpecialToken("\n", is_user_defined=True)]
-    found = TextCuts(tokens, ["<s>"], lambda _before, _after: False)
+    found = TextCuts(SplitRules(tokens), ["<s>"], lambda _before, _after: False)
     assert list(found.pieces("a<s>b\nc", 1)) == ["a<s>b\nc"]
 
 
@@ -116,24 +139,47 @@ def random_tokens(dice: random.Random) -> list[SpecialToken]:
     made |= {text for text in ("<a>", "<ab>", "<|b|>", "\n", "\n\n") if dice.random() < 0.5}
     strips = dice.random() < 0.3
     return [
-        SpecialToken(text, *(strips and dice.random() < 0.3 for _ in range(2)), dice.random() < 0.5)
+        SpecialToken(
+            text,
+            strips_before=strips and dice.random() < 0.3,
+            strips_after=strips and dice.random() < 0.3,
+            is_user_defined=dice.random() < 0.5,
+        )
         for text in sorted(made)
     ]
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_parts_are_split_as_the_whole_is(seed: int) -> None:
+WORDS: dict[Newline, re.Pattern[str]] = {
+    "joined": re.compile(r".+", re.DOTALL),
+    "single": re.compile(r" ?[^\W\d_]+| ?[^\s\w]+|\s+(?!\S)|\s+"),
+    "any": re.compile(r"[^\n\w]?[^\W\d_]+| ?[^\s\w]+\n*|\s*\n+|\s+(?!\S)|\s+"),
+}
+
+
+def words(text: str, tokens: list[SpecialToken], newline: Newline) -> list[Part]:
+    """Return what no merge goes beyond: special tokens, and words as a pre-tokeniser makes them."""
+    return [
+        word
+        for part in split(text, tokens)
+        for word in (WORDS[newline].findall(part) if isinstance(part, str) else [part])
+    ]
+
+
+@pytest.mark.parametrize("newline", WORDS)
+@pytest.mark.parametrize("seed", range(8))
+def test_parts_are_split_as_the_whole_is(seed: int, newline: Newline) -> None:
     dice = random.Random(seed)
     n_cuts = 0
     for _ in range(100):
         tokens = random_tokens(dice)
-        found = cuts([], *tokens)
-        some = [token.text for token in tokens] + ["<", "|", ">", "a", "b", "\n", " ", "<a", "b>"]
+        texts = [token.text for token in tokens]
+        found = TextCuts(SplitRules(tokens, newline), texts, lambda _before, _after: True)
+        some = [*texts, "<", "|", ">", "a", "b", "\n", " ", "<a", "b>", ".\nA", "b\na"]
         for _ in range(20):
             text = "".join(dice.choice(some) for _ in range(dice.randint(1, 12)))
             parts = list(found.pieces(text, dice.choice([1, 1, 4])))
             assert "".join(parts) == text
-            joined = [each for part in parts for each in split(part, tokens)]
-            assert joined == split(text, tokens), (tokens, text, parts)
+            joined = [word for part in parts for word in words(part, tokens, newline)]
+            assert joined == words(text, tokens, newline), (tokens, text, parts)
             n_cuts += len(parts) - 1
     assert n_cuts > 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.base.special_token import SpecialToken
+from app.base.special_token import SpecialToken, SplitRules
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.prompt.token_memo import MIN_CHARS, TokenMemo
 from tests.engine.prompt.marks import Marks, generate
@@ -29,7 +29,7 @@ class Counting(Marks):
 
 
 def memo(vocabulary: Marks, **more: int) -> TokenMemo:
-    made = TokenMemo(vocabulary, [SpecialToken(END)], [END], **more)
+    made = TokenMemo(vocabulary, SplitRules([SpecialToken(END)]), [END], **more)
     made.prepare()
     return made
 
@@ -140,7 +140,7 @@ def test_instructions_are_tokenised_once_for_all_prompts_until_they_are_forgotte
         n_ctx=10**6,
         finds_places=finds_places,
         special_tokens=[SpecialToken(END)],
-        split_tokens=[SpecialToken(END)],
+        split_rules=SplitRules([SpecialToken(END)]),
     )
     prompts.prepare()
     head = {"role": "system", "content": LONG * 10}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from app.base.special_token import SpecialToken
+from app.base.special_token import SpecialToken, SplitRules
 from app.engine.prompt.builder import PromptBuilder
 from tests.engine.prompt.marks import Marks, generate, offered, said
 from tests.engine.prompt.test_special_texts_in_templates import TEMPLATES, special_texts
@@ -14,9 +14,16 @@ from tests.engine.prompt.test_special_texts_in_templates import TEMPLATES, speci
 pytestmark = pytest.mark.usefixtures("one_moment")
 
 HEAD = "Be brief and kind, and say what is so and what is not. " * 100
-# They write instructions and the user's text with no special token between them.
+# They write instructions and the user's text with no special token between them, or with one that
+# `special_texts` does not find.
 JOINED = {
+    "MiniMax-M2",
+    "MiniMax-M3",
+    "NVIDIA-Nemotron-Nano-v2",
+    "google-gemma-2-2b-it",
     "llama-cpp-rwkv-world",
+    "mistralai-Mistral-Nemo-Instruct-2407",
+    "tencent-Hy3",
 }
 
 
@@ -38,7 +45,7 @@ def test_a_new_question_behind_known_instructions_costs_little(name: str) -> Non
     vocabulary = Counting(special_texts(source))
     tokens = [SpecialToken(text) for text in vocabulary.texts]
     prompts = PromptBuilder(
-        vocabulary, source, n_ctx=10**7, special_tokens=tokens, split_tokens=tokens
+        vocabulary, source, n_ctx=10**7, special_tokens=tokens, split_rules=SplitRules(tokens)
     )
 
     def costs(question: str) -> int:
