@@ -27,7 +27,7 @@ class SpecialToken:
 
 
 Newline = Literal["joined", "single", "any"]
-"""Which newlines before an ASCII letter are not merged with it: none, a single one, any."""
+"""Which newlines before an ASCII letter or digit are not merged with it: none, one, any number."""
 
 
 @dataclass(frozen=True, slots=True)

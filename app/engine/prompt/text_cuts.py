@@ -17,9 +17,9 @@ _GAP = "\ufffd"  # between texts; no text has it where all of them are UTF-8
 _MIN_CHARS = 3
 _BEFORE = ("a b", "A. ", "\u00e9  \t", "1")
 _AFTER = ("a b", " a\n", "  1", "\u00e9", "")
-_LINE_END = re.compile(r"\n(?=[A-Za-z])")
+_LINE_END = re.compile(r"\n(?=[A-Za-z0-9])")
 _LINE_ENDS = ("a\n", ".\n", "a.\n", "1\n", "a \n", "a\n\n", "\u00e9\n\n")
-_LINE_BEGINS = ("a", "The b\n", "It's", "e\u0301")
+_LINE_BEGINS = ("a", "1", "12 b", "The b\n", "It's", "e\u0301")
 
 IsExact = Callable[[str, str], bool]
 """Returns whether two texts have the tokens of both together."""
@@ -29,7 +29,8 @@ class TextCuts:
     """The places before those special tokens that prompts usually have.
 
     Some vocabularies have runs of newlines as tokens that are always split at; then texts are cut
-    before such runs, too. With others they may be cut behind newlines that a letter follows.
+    before such runs, too. With others they may be cut behind newlines that a letter or
+    digit follows.
 
     Args:
         rules: where the tokeniser splits texts.
@@ -124,7 +125,7 @@ def _shortest_run(tokens: list[SpecialToken]) -> str:
 
 
 def _ends_lines(tokens: list[SpecialToken], newline: Newline, is_exact: IsExact) -> bool:
-    """Return whether nothing is merged across a newline that a letter follows."""
+    """Return whether nothing is merged across a newline that a letter or digit follows."""
     is_within = any(_LINE_END.search(token.text) for token in tokens)
     if newline == "joined" or is_within or _drop_space(tokens):
         return False

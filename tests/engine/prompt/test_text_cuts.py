@@ -88,9 +88,9 @@ def test_a_text_is_cut_before_runs_of_newlines_that_are_user_defined() -> None:
 @pytest.mark.parametrize(
     ("newline", "wanted"),
     [
-        ("joined", ["a\nb \nc\n\nd\n1"]),
-        ("single", ["a\n", "b \nc\n\nd\n1"]),
-        ("any", ["a\n", "b \n", "c\n\n", "d\n1"]),
+        ("joined", ["a\nb \nc\n\nd\n-"]),
+        ("single", ["a\n", "b \nc\n\nd\n-"]),
+        ("any", ["a\n", "b \n", "c\n\n", "d\n-"]),
     ],
 )
 def test_a_text_is_cut_between_lines_where_nothing_is_merged_across(
@@ -98,13 +98,13 @@ def test_a_text_is_cut_between_lines_where_nothing_is_merged_across(
 ) -> None:
     def found(*tokens: SpecialToken) -> list[str]:
         made = TextCuts(SplitRules(tokens, newline), ["<s>"], lambda _before, _after: True)
-        return list(made.pieces("a\nb \nc\n\nd\n1", 1))
+        return list(made.pieces("a\nb \nc\n\nd\n-", 1))
 
     assert found() == found(SpecialToken("\n\n\n")) == found(SpecialToken("a\n")) == wanted
     assert len(found(SpecialToken("\na"))) == 1
     assert len(found(SpecialToken("<s>", strips_before=True))) == 1
     run = found(SpecialToken("\n\n", is_user_defined=True))
-    assert run == ["a\nb \nc", "\n\nd\n1"]
+    assert run == ["a\nb \nc", "\n\nd\n-"]
 
 
 def test_a_cut_that_fails_when_it_is_tried_is_not_made() -> None:
@@ -136,7 +136,11 @@ def random_tokens(dice: random.Random) -> list[SpecialToken]:
         "".join(dice.choice("<|>ab\n ") for _ in range(dice.randint(1, 4)))
         for _ in range(dice.randint(1, 4))
     }
-    made |= {text for text in ("<a>", "<ab>", "<|b|>", "\n", "\n\n") if dice.random() < 0.5}
+    made |= {
+        text
+        for text in ("<a>", "<ab>", "<a>b", "|<a>", "<|b|>", "\n", "\n\n")
+        if dice.random() < 0.5
+    }
     strips = dice.random() < 0.3
     return [
         SpecialToken(
@@ -151,8 +155,8 @@ def random_tokens(dice: random.Random) -> list[SpecialToken]:
 
 WORDS: dict[Newline, re.Pattern[str]] = {
     "joined": re.compile(r".+", re.DOTALL),
-    "single": re.compile(r" ?[^\W\d_]+| ?[^\s\w]+|\s+(?!\S)|\s+"),
-    "any": re.compile(r"[^\n\w]?[^\W\d_]+| ?[^\s\w]+\n*|\s*\n+|\s+(?!\S)|\s+"),
+    "single": re.compile(r" ?[^\W\d_]+| ?\d+| ?[^\s\w]+|\s+(?!\S)|\s+"),
+    "any": re.compile(r"[^\n\w]?[^\W\d_]+|\d| ?[^\s\w]+\n*|\s*\n+|\s+(?!\S)|\s+"),
 }
 
 
@@ -174,7 +178,7 @@ def test_parts_are_split_as_the_whole_is(seed: int, newline: Newline) -> None:
         tokens = random_tokens(dice)
         texts = [token.text for token in tokens]
         found = TextCuts(SplitRules(tokens, newline), texts, lambda _before, _after: True)
-        some = [*texts, "<", "|", ">", "a", "b", "\n", " ", "<a", "b>", ".\nA", "b\na"]
+        some = [*texts, "<", "|", ">", "a", "b", "\n", " ", "<a", "b>", ".\nA", "b\na", "1", "\n1"]
         for _ in range(20):
             text = "".join(dice.choice(some) for _ in range(dice.randint(1, 12)))
             parts = list(found.pieces(text, dice.choice([1, 1, 4])))

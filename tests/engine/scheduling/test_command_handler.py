@@ -192,6 +192,16 @@ def test_the_cache_is_described_cleared_and_trimmed() -> None:
     assert len(engine.prompts.turns) == 0
 
 
+@pytest.mark.parametrize("command", [ClearCache(request_id="c"), TrimMemory(request_id="t")])
+def test_what_is_known_of_prompts_is_forgotten_with_the_cache_and_where_memory_is_short(
+    command: ClearCache | TrimMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, forgotten = Engine([]), []
+    monkeypatch.setattr(engine.prompts, "forget", lambda: forgotten.append(command))
+    answered(command, engine)
+    assert forgotten == [command]
+
+
 def test_profiles_that_are_kept_are_named_to_the_disk() -> None:
     on_disk, store = disk()
     engine = Engine([], disk=on_disk)
