@@ -15,8 +15,8 @@ from app.base.special_token import Newline, SpecialToken, SplitRules
 
 _GAP = "\ufffd"  # between texts; no text has it where all of them are UTF-8
 _MIN_CHARS = 3
-_BEFORE = ("a b", "A. ", "\u00e9  \t", "1")
-_AFTER = ("a b", " a\n", "  1", "\u00e9", "")
+_BEFORE = ("a b", "\u00e9.  \t")
+_AFTER = ("a", " b\n", "")
 _LINE_END = re.compile(r"\n(?=[A-Za-z0-9])")
 _LINE_ENDS = ("a\n", ".\n", "a.\n", "1\n", "a \n", "a\n\n", "\u00e9\n\n")
 _LINE_BEGINS = ("a", "1", "12 b", "The b\n", "It's", "e\u0301")
@@ -29,8 +29,8 @@ class TextCuts:
     """The places before those special tokens that prompts usually have.
 
     Some vocabularies have runs of newlines as tokens that are always split at; then texts are cut
-    before such runs, too. With others they may be cut behind newlines that a letter or
-    digit follows.
+    before such runs, too. With others they may be cut behind newlines that a letter or digit
+    follows.
 
     Args:
         rules: where the tokeniser splits texts.
@@ -56,7 +56,7 @@ class TextCuts:
             if run and _is_proven(run, is_exact):
                 ways.append(f"{run}\n*")
             elif not run and _ends_lines(known, rules.newline, is_exact):
-                ways.append("\n(?=[A-Za-z])")
+                ways.append(_LINE_END.pattern)
                 self._newline = rules.newline
         self._begin = re.compile("|".join(ways)) if ways else None
 
