@@ -53,6 +53,7 @@ def build_loop(
         n_ctx=n_ctx,
         can_cut=shape.can_cut,
         n_cached=lambda tokens: kv_cache.n_in_memory(tokens),
+        read_ahead=lambda tokens, n_live: kv_cache.read_ahead(tokens, n_live),
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
