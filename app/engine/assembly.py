@@ -26,7 +26,7 @@ from app.engine.scheduling.scheduler import Scheduler
 from app.engine.scheduling.stats import StatsReporter
 from app.engine.scheduling.undo import Undo, undo_of
 from app.engine.system.throughput import Throughput
-from app.protocol import Load
+from app.protocol import Load, LogLine
 
 _MIB = 1024 * 1024
 
@@ -45,6 +45,8 @@ def build_loop(
     can_cut = not model.is_recurrent
     shape = _shape(context.layout, context.layout_error)
     store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
+    if shortage := shape.shortage(store.capacity_bytes):
+        channel.post(LogLine(level="info", source="engine", text=shortage))
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
