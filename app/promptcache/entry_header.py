@@ -3,10 +3,11 @@
 All numbers are little-endian:
 
     magic 8 bytes | u32 length of header | header (msgpack) | u32 CRC-32 of all before
-    | tokens (int32 each) | extra | rows | window rows | state
+    | tokens (stored form) | extra | rows | window rows | state
 
-The CRC guards the header, and SHA-256 sums in the header guard the five parts, so no bit can
-change unseen. A block has rows and no state, a state entry has a state and no rows.
+The CRC guards the header, and SHA-256 sums in the header guard the five parts as the file has
+them, so no bit can change unseen. A block has rows and no state, a state entry has a state and no
+rows.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
 
 from app.promptcache.page_index import PAGE_TOKENS
 from app.promptcache.snapshot import Bytes
-from app.promptcache.token_bytes import TOKEN_BYTES
+from app.promptcache.token_bytes import TOKEN_BYTES, is_stored_size, to_stored
 
-VERSION = 2
+VERSION = 3
 MAX_HEADER_BYTES = 64 * 1024
 MAX_EXTRA_BYTES = 4 * 1024 * 1024
 MAX_TOKENS = 4 * 1024 * 1024
@@ -82,6 +84,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     n_tokens: _NTokens
     start: _Position
     window_start: _Position
+    n_tokens_bytes: _NBodyBytes
     n_extra_bytes: _NExtraBytes
     n_rows_bytes: _NBodyBytes
     n_window_bytes: _NBodyBytes
@@ -95,12 +98,14 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def n_body_bytes(self) -> int:
         """Bytes after the header."""
-        n_front_bytes = self.n_tokens * TOKEN_BYTES + self.n_extra_bytes
+        n_front_bytes = self.n_tokens_bytes + self.n_extra_bytes
         return n_front_bytes + self.n_rows_bytes + self.n_window_bytes + self.n_state_bytes
 
     @property
     def is_consistent(self) -> bool:
         """Whether the positions and sizes fit together."""
+        if not is_stored_size(self.n_tokens_bytes, self.n_tokens):
+            return False
         if self.kind == "state":
             has_rows = self.n_rows_bytes or self.n_window_bytes
             return self.start in (0, self.n_tokens) and not has_rows
@@ -157,7 +162,7 @@ class EntryBody:
         return self.rows, self.window_rows, self.state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class EntryDraft:
     """An entry to be written; see `Header`.
 
@@ -177,6 +182,11 @@ class EntryDraft:
     role: Role
     profile: str
     created_s: float
+
+    @cached_property
+    def stored_tokens(self) -> bytes:
+        """The tokens as the file has them."""
+        return to_stored(self.tokens)
 
     def header(self, sums: Sequence[bytes] = (_NO_SUM, _NO_SUM, _NO_SUM)) -> Header:
         """Return the header.
@@ -198,11 +208,12 @@ class EntryDraft:
             n_tokens=n_tokens,
             start=self.start,
             window_start=n_tokens if self.window_start is None else self.window_start,
+            n_tokens_bytes=len(self.stored_tokens),
             n_extra_bytes=len(self.extra),
             n_rows_bytes=n_rows_bytes,
             n_window_bytes=n_window_bytes,
             n_state_bytes=n_state_bytes,
-            tokens_sha256=hashlib.sha256(self.tokens).digest(),
+            tokens_sha256=hashlib.sha256(self.stored_tokens).digest(),
             extra_sha256=hashlib.sha256(self.extra).digest(),
             rows_sha256=rows_sha256,
             window_sha256=window_sha256,

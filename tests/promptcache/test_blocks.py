@@ -359,7 +359,7 @@ def test_a_clear_in_the_middle_of_a_chain_leaves_nothing(bench: Bench) -> None:
 
 
 def test_what_the_day_or_the_space_does_not_allow_is_not_begun(bench: Bench) -> None:
-    store = bench.open(daily_write_bytes=9000, max_block_bytes=32 * TOKEN_ROW_BYTES)
+    store = bench.open(daily_write_bytes=8000, max_block_bytes=32 * TOKEN_ROW_BYTES)
     assert keep(store, HEAD[:40])
     assert not keep(store, NEXT, state=b"s")
     assert store.status().n_blocks == 2

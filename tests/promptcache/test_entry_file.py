@@ -5,7 +5,9 @@ Covers `app.promptcache.entry_header` and `app.promptcache.files`.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +22,18 @@ from app.promptcache.entry_header import (
     MAGIC,
     MAX_EXTRA_BYTES,
     MAX_HEADER_BYTES,
+    VERSION,
     BadEntry,
     EntryBody,
     EntryDraft,
 )
 from app.promptcache.files import Files
-from app.promptcache.token_bytes import pack
+from app.promptcache.token_bytes import TOKEN_BYTES, pack, to_stored
+from tests.promptcache.test_token_bytes import HOSTILE, MIXED, STORED, deflated
 
 FILES = Files()
 TOKENS = list(range(40))
+STORED_TOKENS = to_stored(pack(TOKENS))
 
 
 def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> EntryDraft:
@@ -129,13 +134,14 @@ def test_the_head_says_nothing_of_the_state(path: Path) -> None:
 
 def test_each_fault_has_its_reason(path: Path) -> None:
     content = path.read_bytes()
-    tokens_at = content.index(pack(TOKENS))
+    tokens_at = content.index(STORED_TOKENS)
     for at, expected in [
         (0, "wrong magic"),
         (len(MAGIC) + 3, "header too long"),
         (len(MAGIC) + LENGTH.size, "checksum of header"),
         (tokens_at, "checksum of tokens"),
-        (tokens_at + 4 * len(TOKENS), "checksum of extra"),
+        (tokens_at + len(STORED_TOKENS) - 1, "checksum of tokens"),
+        (tokens_at + len(STORED_TOKENS), "checksum of extra"),
     ]:
         damaged = bytearray(content)
         damaged[at] ^= 1
@@ -146,10 +152,11 @@ def test_each_fault_has_its_reason(path: Path) -> None:
 def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
     with pytest.raises(BadEntry, match="foreign fingerprint"):
         read_entry(path, "other", FILES)
-    assert reason(with_header(path, lambda header: header.update(version=3))) == "wrong version"
-    assert (
-        reason(with_header(path, lambda header: header.update(version=1))) == "in an older format"
-    )
+    for version, expected in [(VERSION + 1, "wrong version"), (0, "wrong version")] + [
+        (older, "in an older format") for older in range(1, VERSION)
+    ]:
+        with_header(path, lambda header, number=version: header.update(version=number))  # type: ignore[misc]
+        assert reason(path) == expected
 
 
 @pytest.mark.parametrize(
@@ -158,8 +165,18 @@ def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
         ("n_tokens", 2**31, "broken header"),
         ("n_tokens", -1, "broken header"),
         ("n_tokens", 0, "broken header"),
-        ("n_tokens", 4_000_000, "truncated"),
-        ("n_tokens", 39, "too long"),
+        ("n_tokens", 4_000_000, "broken header"),
+        ("n_tokens", 39, "broken tokens"),
+        ("n_tokens", 41, "broken tokens"),
+        ("n_tokens_bytes", 0, "broken header"),
+        ("n_tokens_bytes", -1, "broken header"),
+        ("n_tokens_bytes", 9, "broken header"),
+        ("n_tokens_bytes", 10, "too long"),
+        ("n_tokens_bytes", 160, "truncated"),
+        ("n_tokens_bytes", 161, "broken header"),
+        ("n_tokens_bytes", 2**61, "broken header"),
+        ("n_tokens_bytes", 2**63, "broken header"),
+        ("n_tokens_bytes", "60", "broken header"),
         ("n_extra_bytes", MAX_EXTRA_BYTES + 1, "broken header"),
         ("n_extra_bytes", MAX_EXTRA_BYTES, "truncated"),
         ("n_state_bytes", 2**63, "broken header"),
@@ -187,10 +204,55 @@ def test_a_header_that_is_no_header_is_refused(path: Path, packed: bytes) -> Non
 
 def test_lengths_that_cancel_out_are_seen(path: Path) -> None:
     def shift(header: dict[str, Any]) -> None:
-        header["n_tokens"] += 1
+        header["n_tokens_bytes"] += 4
         header["n_state_bytes"] -= 4
 
     assert reason(with_header(path, shift)) == "checksum of tokens"
+
+
+def with_tokens(path: Path, stored: bytes, n_tokens: int) -> None:
+    """Put other stored tokens into a file, with sizes and sums that fit."""
+    content = path.read_bytes()
+    at = content.index(STORED_TOKENS)
+    path.write_bytes(content[:at] + stored + content[at + len(STORED_TOKENS) :])
+
+    def change(header: dict[str, Any]) -> None:
+        header["n_tokens"] = n_tokens
+        header["n_tokens_bytes"] = len(stored)
+        header["tokens_sha256"] = hashlib.sha256(stored).digest()
+
+    with_header(path, change)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_tokens_that_are_none_are_refused_even_with_fitting_checksums(
+    path: Path, name: str
+) -> None:
+    n_tokens = len(MIXED) // TOKEN_BYTES
+    with_tokens(path, STORED, n_tokens)
+    assert read_metadata(path, "mine", FILES).tokens == MIXED
+    path.unlink()
+    write_temporary(path, draft(), FILES, lambda _: None)
+    with_tokens(path, HOSTILE[name], n_tokens)
+    with pytest.raises(BadEntry) as caught:
+        read_metadata(path, "mine", FILES)
+    assert caught.value.reason in ("broken tokens", "broken header")
+
+
+@pytest.mark.parametrize("n_inflated", [2**16, 2**20, 2**24, 2**26])
+def test_no_file_takes_more_memory_for_tokens_than_a_few_times_its_size(
+    path: Path, n_inflated: int
+) -> None:
+    bomb = deflated(bytes(n_inflated))
+    for n_tokens in (40, len(bomb), 4 * len(bomb), min(n_inflated // TOKEN_BYTES, 2**22)):
+        with_tokens(path, bomb, n_tokens)
+        tracemalloc.start()
+        assert reason(path) in ("broken tokens", "broken header")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64 * len(bomb) + 256 * 1024
+        path.unlink()
+        write_temporary(path, draft(), FILES, lambda _: None)
 
 
 @pytest.mark.parametrize("length", [MAX_HEADER_BYTES, MAX_HEADER_BYTES + 1, 2**32 - 1])
