@@ -1,9 +1,9 @@
-"""Owns two forms of token lists: packed, which is compared, and stored, which files hold.
+"""Owns the forms of token lists and extras: packed tokens in memory, compressed bytes in files.
 
-Packed are little-endian int32, 4 bytes a token. Stored are the same bytes compressed: first all
-lowest bytes, then all second ones and so on, deflated. Where that takes more bytes, or fewer than
-`1 / MAX_RATIO`, the stored form is the packed one. So its size says which one it is, and a file
-cannot make the reader take much more memory than it has bytes.
+Packed tokens are little-endian int32, 4 bytes a token. Bytes are compressed with zlib, and kept as
+they are where that makes them longer, or shorter than `1 / MAX_RATIO`. So the size tells which it
+is, and no file can make its reader take many times as much memory as it has bytes. Of tokens, all
+first bytes come before all second ones and so on, which compresses better.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 TOKEN_BYTES = 4
 MAX_RATIO = 16
-"""A stored form is no shorter than this part of the packed one."""
+"""Bytes are compressed to no less than this part of them."""
 
 _FAST = 1
 
@@ -40,40 +40,51 @@ def _swapped(tokens: array[int]) -> array[int]:
     return tokens
 
 
-def is_stored_size(n_bytes: int, n_tokens: int) -> bool:
-    """Whether the stored form of so many tokens can have this size."""
-    n_packed_bytes = n_tokens * TOKEN_BYTES
-    return n_bytes <= n_packed_bytes <= n_bytes * MAX_RATIO
+def is_compressed_size(n_compressed: int, n_bytes: int) -> bool:
+    """Whether so many bytes can have this size in a file."""
+    return n_compressed <= n_bytes <= n_compressed * MAX_RATIO
 
 
-def to_stored(packed: bytes) -> bytes:
-    """Return the stored form of packed tokens."""
-    planes = b"".join(packed[place::TOKEN_BYTES] for place in range(TOKEN_BYTES))
-    deflated = zlib.compress(planes, _FAST)
-    is_shorter = len(deflated) < len(packed)
-    fits = is_shorter and is_stored_size(len(deflated), len(packed) // TOKEN_BYTES)
-    return deflated if fits else packed
+def compress(data: bytes) -> bytes:
+    """Return bytes as files have them, which may be as they are."""
+    deflated = zlib.compress(data, _FAST)
+    is_of_use = len(deflated) < len(data) and is_compressed_size(len(deflated), len(data))
+    return deflated if is_of_use else data
 
 
-def from_stored(stored: bytes, n_tokens: int) -> bytes:
-    """Return the packed form of stored tokens; memory is taken for `n_tokens` at most.
+def decompress(compressed: bytes, n_bytes: int) -> bytes:
+    """Return what `compress` was given; memory is taken for no more than `n_bytes`.
 
     Raises:
-        ValueError: they are not the stored form of so many tokens.
+        ValueError: it is not of this size, or not compressed.
     """
-    n_bytes = n_tokens * TOKEN_BYTES
-    if not is_stored_size(len(stored), n_tokens):
-        raise ValueError(f"{len(stored)} bytes for {n_tokens} tokens")
-    if len(stored) == n_bytes:
-        return stored
+    if not is_compressed_size(len(compressed), n_bytes):
+        raise ValueError(f"{len(compressed)} bytes cannot be {n_bytes}")
+    if len(compressed) == n_bytes:
+        return compressed
     inflater = zlib.decompressobj()
     try:
-        planes = inflater.decompress(stored, n_bytes + 1)  # one more shows what is too long
+        data = inflater.decompress(compressed, n_bytes + 1)  # one more shows what is too long
     except zlib.error as error:
         raise ValueError(str(error)) from None
-    if len(planes) != n_bytes or not inflater.eof or inflater.unused_data:
-        raise ValueError(f"the bytes are not those of {n_tokens} tokens")
-    packed = bytearray(n_bytes)
+    if len(data) != n_bytes or not inflater.eof or inflater.unused_data:
+        raise ValueError(f"{len(compressed)} bytes are not {n_bytes}")
+    return data
+
+
+def compress_tokens(packed: bytes) -> bytes:
+    """Return packed tokens as files have them."""
+    return compress(b"".join(packed[place::TOKEN_BYTES] for place in range(TOKEN_BYTES)))
+
+
+def decompress_tokens(compressed: bytes, n_tokens: int) -> bytes:
+    """Return the packed tokens that `compress_tokens` was given.
+
+    Raises:
+        ValueError: they are not so many, or not compressed.
+    """
+    planes = decompress(compressed, n_tokens * TOKEN_BYTES)
+    packed = bytearray(len(planes))
     for place in range(TOKEN_BYTES):
         packed[place::TOKEN_BYTES] = planes[place * n_tokens : (place + 1) * n_tokens]
     return bytes(packed)

@@ -5,6 +5,7 @@ Covers `app.promptcache.entry_header` and `app.promptcache.files`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tracemalloc
@@ -28,12 +29,12 @@ from app.promptcache.entry_header import (
     EntryDraft,
 )
 from app.promptcache.files import Files
-from app.promptcache.token_bytes import TOKEN_BYTES, pack, to_stored
-from tests.promptcache.test_token_bytes import HOSTILE, MIXED, STORED, deflated
+from app.promptcache.token_bytes import TOKEN_BYTES, compress_tokens, pack
+from tests.promptcache.test_token_bytes import COMPRESSED, HOSTILE, MIXED, deflated
 
 FILES = Files()
 TOKENS = list(range(40))
-STORED_TOKENS = to_stored(pack(TOKENS))
+COMPRESSED_TOKENS = compress_tokens(pack(TOKENS))
 
 
 def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> EntryDraft:
@@ -134,14 +135,14 @@ def test_the_head_says_nothing_of_the_state(path: Path) -> None:
 
 def test_each_fault_has_its_reason(path: Path) -> None:
     content = path.read_bytes()
-    tokens_at = content.index(STORED_TOKENS)
+    tokens_at = content.index(COMPRESSED_TOKENS)
     for at, expected in [
         (0, "wrong magic"),
         (len(MAGIC) + 3, "header too long"),
         (len(MAGIC) + LENGTH.size, "checksum of header"),
         (tokens_at, "checksum of tokens"),
-        (tokens_at + len(STORED_TOKENS) - 1, "checksum of tokens"),
-        (tokens_at + len(STORED_TOKENS), "checksum of extra"),
+        (tokens_at + len(COMPRESSED_TOKENS) - 1, "checksum of tokens"),
+        (tokens_at + len(COMPRESSED_TOKENS), "checksum of extra"),
     ]:
         damaged = bytearray(content)
         damaged[at] ^= 1
@@ -166,8 +167,8 @@ def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
         ("n_tokens", -1, "broken header"),
         ("n_tokens", 0, "broken header"),
         ("n_tokens", 4_000_000, "broken header"),
-        ("n_tokens", 39, "broken tokens"),
-        ("n_tokens", 41, "broken tokens"),
+        ("n_tokens", 39, "broken tokens or extra"),
+        ("n_tokens", 41, "broken tokens or extra"),
         ("n_tokens_bytes", 0, "broken header"),
         ("n_tokens_bytes", -1, "broken header"),
         ("n_tokens_bytes", 9, "broken header"),
@@ -177,8 +178,15 @@ def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
         ("n_tokens_bytes", 2**61, "broken header"),
         ("n_tokens_bytes", 2**63, "broken header"),
         ("n_tokens_bytes", "60", "broken header"),
-        ("n_extra_bytes", MAX_EXTRA_BYTES + 1, "broken header"),
-        ("n_extra_bytes", MAX_EXTRA_BYTES, "truncated"),
+        ("n_extra", MAX_EXTRA_BYTES + 1, "broken header"),
+        ("n_extra", MAX_EXTRA_BYTES, "broken header"),
+        ("n_extra", 4, "broken header"),
+        ("n_extra", 6, "broken tokens or extra"),
+        ("n_extra", -1, "broken header"),
+        ("n_extra_bytes", 4, "too long"),
+        ("n_extra_bytes", 6, "broken header"),
+        ("n_extra_bytes", MAX_EXTRA_BYTES, "broken header"),
+        ("n_extra_bytes", -1, "broken header"),
         ("n_state_bytes", 2**63, "broken header"),
         ("n_state_bytes", 2**61, "truncated"),
         ("n_state_bytes", -1, "broken header"),
@@ -210,49 +218,52 @@ def test_lengths_that_cancel_out_are_seen(path: Path) -> None:
     assert reason(with_header(path, shift)) == "checksum of tokens"
 
 
-def with_tokens(path: Path, stored: bytes, n_tokens: int) -> None:
-    """Put other stored tokens into a file, with sizes and sums that fit."""
+PARTS = {"tokens": COMPRESSED_TOKENS, "extra": b"extra"}
+
+
+def with_part(path: Path, part: str, compressed: bytes, size: int) -> None:
+    """Write an entry with other compressed tokens or another extra; all sizes and sums fit."""
+    path.unlink(missing_ok=True)
+    write_temporary(path, draft(), FILES, lambda _: None)
     content = path.read_bytes()
-    at = content.index(STORED_TOKENS)
-    path.write_bytes(content[:at] + stored + content[at + len(STORED_TOKENS) :])
+    tokens_at = content.index(COMPRESSED_TOKENS)
+    at = tokens_at if part == "tokens" else tokens_at + len(COMPRESSED_TOKENS)
+    path.write_bytes(content[:at] + compressed + content[at + len(PARTS[part]) :])
 
     def change(header: dict[str, Any]) -> None:
-        header["n_tokens"] = n_tokens
-        header["n_tokens_bytes"] = len(stored)
-        header["tokens_sha256"] = hashlib.sha256(stored).digest()
+        header["n_tokens" if part == "tokens" else "n_extra"] = size
+        header[f"n_{part}_bytes"] = len(compressed)
+        header[f"{part}_sha256"] = hashlib.sha256(compressed).digest()
 
     with_header(path, change)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_tokens_that_are_none_are_refused_even_with_fitting_checksums(
+def test_what_is_not_compressed_is_refused_even_with_fitting_checksums(
     path: Path, name: str
 ) -> None:
-    n_tokens = len(MIXED) // TOKEN_BYTES
-    with_tokens(path, STORED, n_tokens)
-    assert read_metadata(path, "mine", FILES).tokens == MIXED
-    path.unlink()
-    write_temporary(path, draft(), FILES, lambda _: None)
-    with_tokens(path, HOSTILE[name], n_tokens)
-    with pytest.raises(BadEntry) as caught:
-        read_metadata(path, "mine", FILES)
-    assert caught.value.reason in ("broken tokens", "broken header")
+    for part, size in (("tokens", len(MIXED) // TOKEN_BYTES), ("extra", len(MIXED))):
+        with_part(path, part, COMPRESSED, size)
+        assert read_metadata(path, "mine", FILES).n_bytes == path.stat().st_size
+        with_part(path, part, HOSTILE[name], size)
+        assert reason(path) in ("broken tokens or extra", "broken header")
 
 
-@pytest.mark.parametrize("n_inflated", [2**16, 2**20, 2**24, 2**26])
-def test_no_file_takes_more_memory_for_tokens_than_a_few_times_its_size(
-    path: Path, n_inflated: int
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("n_inflated", [2**16, 2**20, 2**22, 2**24, 2**26])
+def test_no_file_takes_more_memory_than_a_few_times_its_size(
+    path: Path, part: str, n_inflated: int
 ) -> None:
     bomb = deflated(bytes(n_inflated))
-    for n_tokens in (40, len(bomb), 4 * len(bomb), min(n_inflated // TOKEN_BYTES, 2**22)):
-        with_tokens(path, bomb, n_tokens)
+    for size in (40, len(bomb) + 1, 4 * len(bomb), 16 * len(bomb), min(n_inflated, 2**22)):
+        with_part(path, part, bomb, size)
+        assert reason(path) in ("broken tokens or extra", "broken header")
         tracemalloc.start()
-        assert reason(path) in ("broken tokens", "broken header")
+        with contextlib.suppress(BadEntry):
+            read_metadata(path, "mine", FILES)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 64 * len(bomb) + 256 * 1024
-        path.unlink()
-        write_temporary(path, draft(), FILES, lambda _: None)
 
 
 @pytest.mark.parametrize("length", [MAX_HEADER_BYTES, MAX_HEADER_BYTES + 1, 2**32 - 1])

@@ -170,6 +170,7 @@ def with_header(content: bytes, change: Callable[[dict[str, Any]], None]) -> byt
 
 SIZES = (
     "n_tokens",
+    "n_extra",
     "n_tokens_bytes",
     "n_extra_bytes",
     "n_rows_bytes",

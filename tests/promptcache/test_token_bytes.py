@@ -1,4 +1,4 @@
-"""The stored form of tokens: the same tokens come back, and no bytes make the reader take memory.
+"""Compressed tokens: the same come back, and no bytes make their reader take much memory.
 
 Covers `app.promptcache.token_bytes`.
 """
@@ -15,9 +15,11 @@ import pytest
 from app.promptcache.token_bytes import (
     MAX_RATIO,
     TOKEN_BYTES,
-    from_stored,
+    compress,
+    compress_tokens,
+    decompress,
+    decompress_tokens,
     pack,
-    to_stored,
     unpack,
 )
 
@@ -38,25 +40,31 @@ def noise(n_tokens: int = N_TOKENS, bits: int = 32) -> bytes:
 
 @pytest.mark.parametrize("n_tokens", [1, 2, 31, 32, 33, 1000, N_TOKENS])
 @pytest.mark.parametrize("make", [prose, noise, lambda n: pack([7] * n), lambda n: pack(range(n))])
-def test_what_is_stored_comes_back(make: object, n_tokens: int) -> None:
+def test_what_is_compressed_comes_back(make: object, n_tokens: int) -> None:
     assert callable(make)
     packed = make(n_tokens)
-    stored = to_stored(packed)
-    assert len(packed) / MAX_RATIO <= len(stored) <= len(packed)
-    assert from_stored(stored, n_tokens) == packed
+    compressed = compress_tokens(packed)
+    assert len(packed) / MAX_RATIO <= len(compressed) <= len(packed)
+    assert decompress_tokens(compressed, n_tokens) == packed
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"some words " * 9, b"a" * 5000, noise()])
+def test_an_extra_comes_back(data: bytes) -> None:
+    compressed = compress(data)
+    assert len(data) / MAX_RATIO <= len(compressed) <= len(data)
+    assert decompress(compressed, len(data)) == data
 
 
 def test_the_tokens_of_a_text_take_less_than_half() -> None:
-    assert len(to_stored(prose())) < len(prose()) / 2
+    assert len(compress_tokens(prose())) < len(prose()) / 2
 
 
 def test_tokens_that_cannot_be_compressed_take_no_more_than_they_are() -> None:
-    assert to_stored(noise()) == noise()
+    assert len(compress_tokens(noise())) == len(noise())
 
 
 def test_tokens_that_would_grow_too_much_in_memory_are_not_compressed() -> None:
-    packed = pack([7] * N_TOKENS)
-    assert to_stored(packed) == packed
+    assert len(compress_tokens(pack([7] * N_TOKENS))) == N_TOKENS * TOKEN_BYTES
 
 
 def deflated(data: bytes) -> bytes:
@@ -74,14 +82,14 @@ def unfinished(data: bytes) -> bytes:
 
 
 MIXED = noise(400, bits=12)
-STORED = to_stored(MIXED)
+COMPRESSED = compress_tokens(MIXED)
 HOSTILE = {
     "nothing": b"",
     "zeros": bytes(400),
-    "truncated": STORED[:-1],
-    "its half": STORED[: len(STORED) // 2],
-    "a byte after it": STORED + b"\0",
-    "two in one": STORED + STORED[:-1],
+    "truncated": COMPRESSED[:-1],
+    "its half": COMPRESSED[: len(COMPRESSED) // 2],
+    "a byte after it": COMPRESSED + b"\0",
+    "two in one": COMPRESSED + COMPRESSED[:-1],
     "one token less": deflated(MIXED[:-TOKEN_BYTES]),
     "one token more": deflated(MIXED + MIXED[:TOKEN_BYTES]),
     "a byte less": deflated(MIXED[:-1]),
@@ -93,15 +101,16 @@ HOSTILE = {
     "inflates to megabytes": deflated(bytes(512 * 1024)),
     "inflates to megabytes from a kilobyte": deflated(bytes(1024 * 1024)),
     "longer than the tokens": MIXED + b"\0",
-    "shorter than a sixteenth": STORED[: len(MIXED) // MAX_RATIO - 1],
+    "shorter than a sixteenth": COMPRESSED[: len(MIXED) // MAX_RATIO - 1],
 }
 
 
-@pytest.mark.parametrize("stored", HOSTILE.values(), ids=HOSTILE.keys())
-def test_other_bytes_are_refused(stored: bytes) -> None:
-    with pytest.raises(ValueError, match=r".") as caught:
-        from_stored(stored, len(MIXED) // TOKEN_BYTES)
-    assert type(caught.value) is ValueError
+@pytest.mark.parametrize("compressed", HOSTILE.values(), ids=HOSTILE.keys())
+def test_other_bytes_are_refused(compressed: bytes) -> None:
+    for read, size in ((decompress_tokens, len(MIXED) // TOKEN_BYTES), (decompress, len(MIXED))):
+        with pytest.raises(ValueError, match=r".") as caught:
+            read(compressed, size)
+        assert type(caught.value) is ValueError
 
 
 def test_any_damage_gives_other_tokens_or_none() -> None:
@@ -109,11 +118,11 @@ def test_any_damage_gives_other_tokens_or_none() -> None:
     n_tokens = len(MIXED) // TOKEN_BYTES
     rng = random.Random(3)
     for _ in range(2000):
-        damaged = bytearray(STORED)
+        damaged = bytearray(COMPRESSED)
         for _ in range(rng.randint(1, 4)):
             damaged[rng.randrange(len(damaged))] = rng.getrandbits(8)
         with contextlib.suppress(ValueError):
-            assert len(unpack(from_stored(bytes(damaged), n_tokens))) == n_tokens
+            assert len(unpack(decompress_tokens(bytes(damaged), n_tokens))) == n_tokens
 
 
 def test_a_bomb_takes_no_memory() -> None:
@@ -122,7 +131,7 @@ def test_a_bomb_takes_no_memory() -> None:
     for bomb in bombs:
         for n_tokens in (32, len(bomb) // TOKEN_BYTES + 1, 4 * len(bomb), 2**20, 2**40):
             with pytest.raises(ValueError, match=r"."):
-                from_stored(bomb, n_tokens)
+                decompress_tokens(bomb, n_tokens)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3 * MAX_RATIO * max(map(len, bombs))
