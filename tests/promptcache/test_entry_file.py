@@ -29,7 +29,7 @@ from app.promptcache.entry_header import (
     EntryDraft,
 )
 from app.promptcache.files import Files
-from app.promptcache.token_bytes import TOKEN_BYTES, compress_tokens, pack
+from app.promptcache.token_bytes import TOKEN_BYTES, compress, compress_tokens, pack
 from tests.promptcache.test_token_bytes import COMPRESSED, HOSTILE, MIXED, deflated
 
 FILES = Files()
@@ -282,6 +282,25 @@ def test_only_regular_files_are_read(path: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo.kv"
     os.mkfifo(fifo)
     assert {reason(link), reason(folder), reason(fifo)} == {"not a regular file"}
+
+
+def test_what_is_written_is_compressed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bytes] = []
+
+    def counted(data: bytes) -> bytes:
+        calls.append(data)
+        return compress(data)
+
+    monkeypatch.setattr("app.promptcache.entry_header.compress", counted)
+    monkeypatch.setattr("app.promptcache.token_bytes.compress", counted)
+    one = draft(extra=bytes(range(200)) * 3)
+    n_bytes = one.n_bytes()
+    write_temporary(tmp_path / "x", one, FILES, lambda _: None)
+    assert one.n_bytes() == n_bytes == (tmp_path / "x").stat().st_size
+    assert len(calls) == 2
+    assert n_bytes - len(COMPRESSED_TOKENS) < 800
 
 
 def test_nothing_is_left_of_a_write_that_failed(tmp_path: Path) -> None:
