@@ -58,10 +58,12 @@ class StateCopier:
             with_state: whether a state is wanted where the model has any; only at `n_held`.
 
         Returns:
-            None where there is no memory for it, or no state after `end`.
+            None where there is no memory for it, no state after `end`, or the sequence is not what
+            it is taken for: what is kept under the name of some tokens is theirs.
         """
         wants_state = with_state and self._shape.needs_state
-        if wants_state and end != n_held:
+        n_there = self._context.n_held(seq_id)
+        if end > n_there or (wants_state and not end == n_held == n_there):
             return None
         if self._shape.is_whole:
             return _only_state(end, self._context.save_state(seq_id) if wants_state else b"")

@@ -11,15 +11,7 @@ from app.promptcache import DiskStore, DiskWriter
 from app.protocol import Generate, Prefill
 from tests.engine.fake_disk import FakeStore, FakeWriter
 from tests.engine.fake_engine import Engine, generate, prefill
-from tests.engine.fake_llama import solo
-
-KINDS: dict[str, dict[str, Any]] = {
-    "can be cut": {},
-    "slides a window": {"n_window": 8},
-    "is recurrent": {"can_cut": False},
-    "is both": {"can_cut": False, "n_window": 8},
-    "is kept as a whole": {"can_cut": False, "is_whole": True},
-}
+from tests.engine.fake_llama import KINDS, solo
 
 
 def cached_of(
