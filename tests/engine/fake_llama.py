@@ -283,6 +283,7 @@ class CellCache:
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         held = self.sequences[seq_id]
+        assert n_keep <= len(held), "only what is there can be kept"
         reached = held[max(0, n_keep - self.n_window) : n_keep] if self.n_window else []
         is_cut = n_keep < len(held)
         if is_cut and (not self.can_cut or not all(cell.in_window for cell in reached)):
