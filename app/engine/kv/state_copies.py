@@ -12,7 +12,7 @@ from app.engine.kv.lookup import Plan
 from app.engine.kv.memory_store import MemoryState, MemoryStore
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
-from app.promptcache import Bytes, Link, PrefixMatch, Snapshot
+from app.promptcache import BlockContent, Bytes, Link, PrefixMatch, Snapshot
 
 _Rows = npt.NDArray[np.uint8]
 
@@ -172,9 +172,16 @@ class StateCopier:
             block = self._store.block(link.block_id)
             return block.start, block.window_start, block.rows, block.window_rows
         content = self._disk.read_block(link.block_id)
-        if content is None:
+        if content is None or not self._has_its_rows(content):
             raise Unreadable
         return content.start, content.window_start, content.rows, content.window_rows
+
+    def _has_its_rows(self, content: BlockContent) -> bool:
+        """Whether a block has as many bytes for each token as the model keeps."""
+        shape, end = self._shape, content.end
+        expected = (end - content.start) * shape.token_bytes
+        windows = (end - content.window_start) * shape.window_token_bytes
+        return (len(content.rows), len(content.window_rows)) == (expected, windows)
 
     def _state(self, state: MemoryState | PrefixMatch | None) -> Bytes:
         if state is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -141,3 +142,30 @@ def test_a_block_that_left_memory_while_room_was_made_is_told() -> None:
     with pytest.raises(Unreadable):
         setting.copier.load(1, plan)
     setting.store.mark_used(plan.links)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "is_whole" not in KINDS[kind]])
+@pytest.mark.parametrize("part", ["rows", "window_rows", "state"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.995, 1.5, 2])
+def test_parts_of_another_size_are_told_like_damaged_ones(
+    kind: str, part: str, share: float
+) -> None:
+    setting = Setting(**KINDS[kind])
+    setting.prefill(A)
+    snapshot = setting.copier.take(0, 100, 0, 100, with_state=True)
+    assert snapshot is not None
+    data = bytes(getattr(snapshot, part) or b"")
+    other = (2 * data)[: int(share * len(data))]
+    setting.on_disk.put(A, snapshot)
+    plan = setting.look_up.anywhere(A)
+    blocks, at_ends = setting.on_disk.blocks, setting.on_disk.at_ends
+    if part == "state" and at_ends:
+        at_ends.update(dict.fromkeys(at_ends, (pack(A), other)))
+    else:
+        blocks.update(dict.fromkeys(blocks, (pack(A), replace(snapshot, **{part: other}))))
+    if data:
+        with pytest.raises(Unreadable):
+            setting.copier.load(1, plan)
+        assert setting.cells.tokens(1) == []
+    else:
+        assert setting.copier.load(1, plan), "this kind has no such part"
