@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.engine.kv.keeper import Keeper
 from app.engine.llama import BatchPart
 from app.promptcache import pack
-from tests.engine.fake_llama import state_after
+from tests.engine.fake_llama import KINDS, state_after
 from tests.engine.kv.snapshots import snapshot_of
 from tests.engine.kv.test_kv_cache import Bench
 
@@ -124,3 +126,31 @@ def test_a_conversation_too_short_for_the_disk_does_not_wait() -> None:
     bench.run(A[:20])
     bench.save_idle()
     assert len(keeper_of(bench).ends) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_a_conversation_that_memory_has_no_room_for_the_disk_gets_what_lasts(kind: str) -> None:
+    """Later prompts begin with the first of the two, and a state after both is of no use."""
+    bench = Bench(n_sequences=1, memory_bytes=0, **KINDS[kind])
+    _, slot = bench.begin([*A, *B])
+    slot.n_kept = len(A)
+    bench.pool.release(slot)
+    bench.run([3] * 50)
+    written = [job.tokens for job in bench.on_disk.written]
+    if bench.shape.is_whole:
+        assert written == [[*A, *B]], "it cannot be known what of it is of use"
+    else:
+        assert written == ([] if bench.shape.needs_state else [A])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_the_kv_cache_has_is_told_as_far_as_it_lasts(kind: str) -> None:
+    bench = Bench(n_sequences=1, memory_bytes=0, **KINDS[kind])
+    _, slot = bench.begin([*A, *B])
+    slot.n_kept = len(A)
+    bench.pool.release(slot)
+    told = bench.kv_cache.unsaved()
+    if bench.shape.is_whole:
+        assert told == [[*A, *B]]
+    else:
+        assert told == ([] if bench.shape.needs_state else [A])
