@@ -154,3 +154,42 @@ def test_what_only_the_kv_cache_has_is_told_as_far_as_it_lasts(kind: str) -> Non
         assert told == [[*A, *B]]
     else:
         assert told == ([] if bench.shape.needs_state else [A])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("capacity_bytes", [1500, 2000, 2600, 3300, 4000])
+def test_a_state_that_its_conversation_left_behind_is_not_written(
+    kind: str, capacity_bytes: int
+) -> None:
+    bench = Bench(n_sequences=1, memory_bytes=capacity_bytes, **KINDS[kind])
+    tokens = [1] * 40
+    for turn in range(5, 10):
+        bench.run(tokens)
+        bench.save_idle()
+        tokens += [turn] * 20
+    states = [job.tokens for job in bench.on_disk.written if job.snapshot.state is not None]
+    assert [len(each) for each in states if len(each) < 120] == []
+    bench.run(B)
+    bench.save_idle()
+    bench.kv_cache.drop_saved()
+    assert bench.run([*tokens, 3]).n_tokens >= 120, "nothing is lost for that"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_leaves_memory_before_the_end_of_its_rows_is_written_up_to_its_state(
+    kind: str,
+) -> None:
+    bench = Bench(n_sequences=1, **KINDS[kind])
+    _, slot = bench.begin(A)
+    bench.kv_cache.save_now(slot, to_disk=False)
+    bench.cells.decode([BatchPart(slot.seq_id, len(A), B, 1)])
+    slot.tokens += B
+    slot.n_kept = len(A)
+    bench.pool.release(slot)
+    bench.save_idle()
+    store = bench.kv_cache.store
+    store.capacity_bytes = store.n_bytes
+    bench.run([3] * 60)
+    bench.save_idle()
+    bench.kv_cache.drop_saved()
+    assert bench.run([*A, 4, 4]).n_tokens == len(A)
