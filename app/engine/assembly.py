@@ -26,7 +26,7 @@ from app.engine.scheduling.scheduler import Scheduler
 from app.engine.scheduling.stats import StatsReporter
 from app.engine.scheduling.undo import Undo, undo_of
 from app.engine.system.throughput import Throughput
-from app.protocol import Load
+from app.protocol import Load, LogLine
 
 _MIB = 1024 * 1024
 
@@ -45,6 +45,8 @@ def build_loop(
     can_cut = not model.is_recurrent
     shape = _shape(context.layout, context.layout_error)
     store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
+    if shortage := shape.shortage(store.capacity_bytes):
+        channel.post(LogLine(level="info", source="engine", text=shortage))
     scheduler = Scheduler(
         pool,
         parallel=queue.parallel,
@@ -53,6 +55,7 @@ def build_loop(
         n_ctx=n_ctx,
         can_cut=shape.can_cut,
         n_cached=lambda tokens: kv_cache.n_in_memory(tokens),
+        read_ahead=lambda tokens, n_live: kv_cache.read_ahead(tokens, n_live),
     )
     throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
     disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import msgspec
 import pytest
 
 from app.base.json_types import as_json
@@ -30,6 +31,7 @@ from app.protocol import (
     LoadParams,
     LoadProgress,
     LogLine,
+    QueueParams,
     SamplingParams,
     Shutdown,
     TextDelta,
@@ -192,6 +194,15 @@ def test_a_format_of_states_that_is_not_understood_is_said_once(
     said = [event.text for event in posted if isinstance(event, LogLine)]
     (line,) = (text for text in said if "whole states" in text)
     assert line == "the prompt cache keeps whole states of this model: all layers are recurrent"
+
+
+def test_too_little_memory_for_idle_conversations_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: list[Event] = []
+    channel = cast(Channel, SimpleNamespace(post=posted.append, flush=lambda: None))
+    small = msgspec.structs.replace(LOAD, queue=QueueParams(idle_cache_mb=1))
+    assert engine_main._load(small, channel) is not None
+    said = [event.text for event in posted if isinstance(event, LogLine)]
+    assert sum("idle_cache_mb is too small for this model" in text for text in said) == 1
 
 
 def test_commands_that_come_with_the_load_are_not_lost(engine: EngineProcess) -> None:

@@ -1,4 +1,4 @@
-"""Owns what is in the KV cache: restores cached prefixes, moves idle sequences out.
+"""Owns what is in the KV cache: moves idle sequences out, and has prefixes restored.
 
 The KV cache holds what running requests need. Idle sequences are copied to memory while the
 engine has nothing to do, and leave the KV cache when the next request starts; a later prompt
@@ -7,26 +7,25 @@ brings them back, or blocks on disk where those have more of it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
-from app.engine.kv.hit_counts import Hit, HitCounter, miss_reason, why_not_restored
+from app.engine.kv.hit_counts import Hit, HitCounter
 from app.engine.kv.keeper import Keeper
-from app.engine.kv.lookup import LookUp, Plan
-from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
+from app.engine.kv.lookup import LookUp
+from app.engine.kv.memory_store import MemoryStore
+from app.engine.kv.read_ahead import Reading
+from app.engine.kv.restorer import Restorer
 from app.engine.kv.sequences import Lease, SequencePool, Slot
-from app.engine.kv.state_copies import StateCopier, Unreadable
+from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput
-from app.promptcache import PrefixMatch, unpack
+from app.promptcache import unpack
 
-_MAX_TRIES = 8
 _PROGRESS_S = 8.0
 _MIN_PROGRESS_TOKENS = 512
-_READ_BYTES_PER_S = 150e6  # of flash memory on such devices; checking included
 
 
 class KvCache:
@@ -62,8 +61,19 @@ class KvCache:
         self.disk = disk
         self.hits = HitCounter()
         self._look_up = LookUp(shape, store, disk)
-        self._copier = StateCopier(context, shape, len(pool.slots), store, disk)
-        self.keeper = Keeper(pool, store, disk, self._look_up, self._copier, shape, can_cut=can_cut)
+        copier = StateCopier(context, shape, len(pool.slots), store, disk)
+        self.keeper = Keeper(pool, store, disk, self._look_up, copier, shape, can_cut=can_cut)
+        self._restorer = Restorer(
+            context,
+            shape,
+            store,
+            disk,
+            self._look_up,
+            copier,
+            throughput,
+            self.make_room,
+            can_cut=can_cut,
+        )
 
     @property
     def kv_tokens(self) -> int:
@@ -88,27 +98,22 @@ class KvCache:
         """Return how many leading tokens of a prompt memory can restore."""
         return self._look_up.in_memory(tokens).n_tokens
 
-    def restore_prefix(self, lease: Lease, tokens: Sequence[int]) -> Hit:
+    def read_ahead(self, tokens: Sequence[int], n_live: int) -> Reading | None:
+        """Begin to read what a prompt needs from the disk; see `Restorer.read_ahead`."""
+        return self._restorer.read_ahead(tokens, n_live)
+
+    def restore_prefix(
+        self, lease: Lease, tokens: Sequence[int], reading: Reading | None = None
+    ) -> Hit:
         """Make a leased sequence hold the longest cached prefix of a prompt.
+
+        Args:
+            reading: has what was read of it ahead.
 
         Returns:
             How many they are, never more than `tokens`, and where they were.
         """
-        lease = self._prepare(lease)
-        began_s = time.monotonic()
-        n_live = self._n_shared(lease)
-        known = self._look_up.anywhere(tokens)
-        n_matched = max(n_live, known.n_matched, self._n_held(lease, tokens))
-        n_tokens, tier, failure = self._restore(lease, tokens, n_live)
-        restore_ms = round((time.monotonic() - began_s) * 1000.0, 3)
-        miss = miss_reason(len(tokens), n_tokens, n_matched, self._has_entries)
-        why = why_not_restored(self.shape, n_tokens, known.n_tokens, n_matched, failure)
-        if n_tokens:
-            return Hit(n_tokens, tier, restore_ms, n_matched, miss, why)
-        return Hit(0, "none", 0.0, n_matched, miss, why)
-
-    def _has_entries(self) -> bool:
-        return len(self.store) > 0 or self.disk.has_entries
+        return self._restorer.restore(self._prepare(lease), tokens, reading)
 
     def _prepare(self, lease: Lease) -> Lease:
         """Save what the lease displaces and compact the cells; return the lease as it is then."""
@@ -124,92 +129,6 @@ class KvCache:
         lease = self._compact(lease)
         slot.is_clean = not self._pool.idle()
         return lease
-
-    def _restore(self, lease: Lease, tokens: Sequence[int], n_live: int) -> tuple[int, str, str]:
-        """Restore what memory and disk have, where that is more than the KV cache has.
-
-        Returns:
-            How many tokens the sequence holds then, the tier they came from, and why they are
-            fewer than was planned: `corrupt`, `no_room` or empty.
-        """
-        skip: set[str] = set()
-        failure = ""
-        plan = self._plan(tokens, n_live, skip)
-        if plan.n_tokens < n_live + MIN_USEFUL_TOKENS and n_live:
-            n_kept = self._keep_live(lease, n_live)
-            if n_kept:
-                return n_kept, "memory", failure
-            n_live = self._lose_live(lease)
-            plan = self._plan(tokens, n_live, skip)
-        for _ in range(_MAX_TRIES):
-            if plan.n_tokens < n_live + MIN_USEFUL_TOKENS:
-                break
-            if lease.source is None:
-                n_live = self._lose_live(lease)  # in either case what it held is gone
-            try:
-                if self._load(lease.slot, plan):
-                    return plan.n_tokens, plan.tier, failure
-                failure = "no_room"
-                n_live = self._n_shared(lease)  # making room may have moved out what held it
-                break
-            except Unreadable:
-                failure = "corrupt"
-                if isinstance(plan.state, PrefixMatch):
-                    skip.add(plan.state.entry_id)
-                if lease.source is not None:
-                    n_live = self._n_shared(lease)
-                plan = self._plan(tokens, n_live, skip)
-        return self._keep_live(lease, n_live), "memory", failure
-
-    def _lose_live(self, lease: Lease) -> int:
-        """Note that the leased sequence holds nothing any more; return how much that is."""
-        lease.slot.tokens = []
-        return 0
-
-    def _plan(self, tokens: Sequence[int], n_live: int, skip: set[str]) -> Plan:
-        """Return what to restore, where the disk is worth reading from it too."""
-        best = self._look_up.anywhere(tokens, skip)
-        if best.tier == "memory":
-            return best
-        in_memory = self._look_up.in_memory(tokens)
-        n_known = max(n_live, in_memory.n_tokens)
-        saved_s = (best.n_tokens - n_known) / self._throughput.prefill_tokens_per_s
-        is_worth_it = best.n_disk_bytes / _READ_BYTES_PER_S < saved_s
-        is_longer = best.n_tokens >= n_known + MIN_USEFUL_TOKENS
-        return best if is_worth_it and is_longer else in_memory
-
-    def _load(self, slot: Slot, plan: Plan) -> bool:
-        if plan.n_tokens > self._context.n_ctx:
-            return False
-        while not self._copier.load(slot.seq_id, plan):
-            if not self.make_room():
-                return False
-        self.store.mark_used(plan.links, plan.state)
-        self.disk.mark_used(plan.links)
-        return True
-
-    def _keep_live(self, lease: Lease, n_keep: int) -> int:
-        """Let the leased sequence go on from what the KV cache holds; return how much that is."""
-        if lease.source is None:
-            return self._context.keep_prefix(lease.slot.seq_id, n_keep)
-        return self._context.copy_prefix(lease.source.seq_id, lease.slot.seq_id, n_keep)
-
-    def _n_held(self, lease: Lease, tokens: Sequence[int]) -> int:
-        """Return how many tokens a prompt shares with the sequence that is leased to it."""
-        held: Sequence[int] = lease.displaced or lease.slot.tokens
-        if lease.source is not None:
-            held = lease.source.tokens
-        return common_prefix(list(held), list(tokens))
-
-    def _n_shared(self, lease: Lease) -> int:
-        """Return the tokens a lease promises that are still in the KV cache.
-
-        What held them may have moved out since. Memory that cannot be cut gives all or nothing.
-        """
-        held = lease.displaced if lease.source is None else lease.source.tokens
-        if not self.can_cut and len(held) > lease.n_keep:
-            return 0
-        return min(lease.n_keep, len((lease.source or lease.slot).tokens))
 
     # ------------------------------------------------------------ moving sequences out
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from app.engine.kv.disk_tier import DISK, DiskCacheTier
 from app.engine.kv.lookup import Plan
 from app.engine.kv.memory_store import MemoryState, MemoryStore
+from app.engine.kv.read_ahead import Reading
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
 from app.promptcache import BlockContent, Bytes, Link, PrefixMatch, Snapshot
@@ -128,8 +129,11 @@ class StateCopier:
                 break
         return first, found[::-1]
 
-    def load(self, seq_id: int, plan: Plan) -> bool:
+    def load(self, seq_id: int, plan: Plan, reading: Reading | None = None) -> bool:
         """Make a sequence hold what a plan restores.
+
+        Args:
+            reading: has what was read ahead from the disk.
 
         Returns:
             False where the KV cache has no room for it; the sequence is clear then.
@@ -139,39 +143,41 @@ class StateCopier:
         """
         self._context.clear(seq_id)
         try:
-            return self._load(seq_id, plan)
+            return self._load(seq_id, plan, reading or Reading(self._disk))
         except (ValueError, KeyError) as error:  # of another size, or evicted while room was made
             raise Unreadable from error
 
-    def _load(self, seq_id: int, plan: Plan) -> bool:
-        state = self._state(plan.state)
+    def _load(self, seq_id: int, plan: Plan, reading: Reading) -> bool:
+        state = self._state(plan.state, reading)
         if self._shape.is_whole:
             whole = state if isinstance(state, bytearray) else bytearray(state)
             return self._context.load_state(seq_id, whole, plan.n_tokens)
         rows: list[_Rows] = []
         windows: list[_Rows] = []
         window_from = max(0, plan.n_tokens - self._shape.n_window)
-        for held, window_rows in self._parts(plan, window_from):
+        for held, window_rows in self._parts(plan, window_from, reading):
             rows.append(held)
             if window_rows.size:
                 windows.append(window_rows)
         return self._context.load_parts(seq_id, plan.n_tokens, rows, windows, bytes(state))
 
-    def _parts(self, plan: Plan, window_from: int) -> Iterator[tuple[_Rows, _Rows]]:
+    def _parts(
+        self, plan: Plan, window_from: int, reading: Reading
+    ) -> Iterator[tuple[_Rows, _Rows]]:
         size, window_size = self._shape.token_bytes, self._shape.window_token_bytes
         for link in plan.links:
-            start, window_start, rows, window_rows = self._block(link)
+            start, window_start, rows, window_rows = self._block(link, reading)
             held = _rows(rows, size)[link.start - start : link.end - start]
             first = min(max(link.start, window_from), link.end)
             has_window = bool(window_size) and link.end > window_from
             kept = _rows(window_rows, window_size) if has_window else _rows(b"", window_size)
             yield held, kept[max(0, first - window_start) : max(0, link.end - window_start)]
 
-    def _block(self, link: Link) -> tuple[int, int, Bytes, Bytes]:
+    def _block(self, link: Link, reading: Reading) -> tuple[int, int, Bytes, Bytes]:
         if link.tier != DISK:
             block = self._store.block(link.block_id)
             return block.start, block.window_start, block.rows, block.window_rows
-        content = self._disk.read_block(link.block_id)
+        content = reading.block(link.block_id)
         if content is None or not self._has_its_rows(content):
             raise Unreadable
         return content.start, content.window_start, content.rows, content.window_rows
@@ -183,12 +189,12 @@ class StateCopier:
         windows = (end - content.window_start) * shape.window_token_bytes
         return (len(content.rows), len(content.window_rows)) == (expected, windows)
 
-    def _state(self, state: MemoryState | PrefixMatch | None) -> Bytes:
+    def _state(self, state: MemoryState | PrefixMatch | None, reading: Reading) -> Bytes:
         if state is None:
             return b""
         if isinstance(state, MemoryState):
             return state.data
-        content = self._disk.read_state(state)
+        content = reading.state(state)
         is_whole, expected = self._shape.is_whole, self._shape.state_bytes
         if content is None or not (is_whole or len(content.state) == expected):
             raise Unreadable

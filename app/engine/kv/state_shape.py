@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_HEAD_TOKENS = 1000
+_MIB = 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class StateShape:
@@ -46,6 +49,18 @@ class StateShape:
     def row_bytes(self, n_tokens: int) -> int:
         """Return what the rows of so many tokens take, at most."""
         return n_tokens * self.token_bytes + min(n_tokens, self.n_window) * self.window_token_bytes
+
+    def shortage(self, capacity_bytes: int) -> str:
+        """Return why so much memory for idle sequences is too little; empty where it is not.
+
+        The head of a conversation and two states have to fit, or what the next prompt could go on
+        from leaves memory before it comes. 0 bytes keep nothing, and that is meant.
+        """
+        needed = self.row_bytes(_HEAD_TOKENS) + 2 * self.state_bytes
+        if not 0 < capacity_bytes < needed:
+            return ""
+        parts = f"{_HEAD_TOKENS:,} tokens" + (" and two states" if self.state_bytes else "")
+        return f"idle_cache_mb is too small for this model: {parts} take {-(-needed // _MIB)} MiB"
 
 
 NO_STATE = StateShape(0)

@@ -73,7 +73,8 @@ class Admission:
         if request.explains and is_first:
             detokenize = self._model.detokenize
             request.miss = cache_miss(self._kv_cache, lease, request.tokens, detokenize)
-        hit = self._kv_cache.restore_prefix(lease, known)
+        hit = self._kv_cache.restore_prefix(lease, known, request.reading)
+        request.reading = None
         if request.explains and is_first:
             request.match = CacheMatch(tokens=hit.n_matched, not_restored=hit.not_restored)
         request.n_past = hit.n_tokens

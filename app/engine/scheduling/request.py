@@ -11,6 +11,7 @@ from app.engine.constrain import Guide
 from app.engine.decode.answer import Answer
 from app.engine.decode.prompt_echo import ROWS_PER_STEP, Echo
 from app.engine.decode.speculation import Speculator
+from app.engine.kv.read_ahead import Reading
 from app.engine.kv.sequences import Slot
 from app.engine.prompt.history import NO_HISTORY, History
 from app.protocol import CacheMatch, CacheMiss, SamplingParams, Timings, Usage
@@ -62,6 +63,7 @@ class Request:
         profile: the profile that a prefill belongs to.
         explains: whether the client wants to know where the prompt parts from the cached ones.
         miss: where that is, as the request found them when it started.
+        reading: what is read ahead of it from the disk, until it starts.
         n_past: tokens whose keys and values are in the KV cache.
         n_cached: prompt tokens that were there before the request came.
         tier: where these were.
@@ -101,6 +103,7 @@ class Request:
     explains: bool = False
     match: CacheMatch | None = None
     miss: CacheMiss | None = None
+    reading: Reading | None = None
     n_past: int = 0
     n_cached: int = 0
     tier: str = "none"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.base.prefix import common_prefix
+from app.engine.kv.read_ahead import Reading
 from app.engine.kv.sequences import Lease, SequencePool
 from app.engine.scheduling.request import Request
 
@@ -50,6 +51,8 @@ class Scheduler:
         n_ctx: tokens all running requests may hold together.
         can_cut: whether a sequence may lose its end, so that any part of one can be shared.
         n_cached: returns how much of a prompt lies in memory outside of the pool.
+        read_ahead: begins to read from the disk what a prompt needs, of which a sequence has some
+            tokens; returns what to wait for, None where that is to be asked again.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Scheduler:
         n_ctx: int,
         can_cut: bool = True,
         n_cached: Callable[[Sequence[int]], int] = lambda _: 0,
+        read_ahead: Callable[[Sequence[int], int], Reading | None] | None = None,
     ) -> None:
         self._pool = pool
         self._parallel = max(1, min(parallel, n_batch // 2))
@@ -70,6 +74,7 @@ class Scheduler:
         self._n_ctx = n_ctx
         self._can_cut = can_cut
         self._n_cached = n_cached
+        self._read_ahead = read_ahead
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
 
@@ -100,8 +105,9 @@ class Scheduler:
 
         A request whose tokens do not fit beside the running ones waits, and those behind it
         wait too: skipping it could starve it. One that begins with what a running request still
-        prefills is passed over until that is there, and then shares it. So is one whose prompt
-        is scored beside another such: a step has rows of logits for one.
+        prefills is passed over until that is there, and then shares it. So is one that is still
+        read from the disk while others run, and one whose prompt is scored beside another such: a
+        step has rows of logits for one.
         """
         for request in list(self.waiting):
             if len(self.running) >= self._parallel or not self._fits(request):
@@ -110,7 +116,7 @@ class Scheduler:
                 continue
             if request.is_scored and any(other.is_scored for other in self.running):
                 continue
-            if self._waits_for_leader(request):
+            if self._waits_for_leader(request) or self._waits_for_disk(request):
                 continue
             lease = self._pool.lease(request.reusable)
             if lease is None:
@@ -133,6 +139,15 @@ class Scheduler:
             return True
         request.leader, request.n_shared = self._leader_for(request) or (None, 0)
         return request.leader is not None
+
+    def _waits_for_disk(self, request: Request) -> bool:
+        """Whether a request waits until what it needs is read, so that those that run go on."""
+        if self._read_ahead is None or not self.running:
+            return False
+        if request.reading is None:
+            tokens = request.reusable
+            request.reading = self._read_ahead(tokens, self._n_there(tokens))
+        return request.reading is None or not request.reading.is_done
 
     def _leader_for(self, request: Request) -> tuple[Request, int] | None:
         """Return the running request that prefills the most of a prompt, and how much that is.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from app.engine.kv.state_shape import StateShape
 
 
@@ -27,3 +29,19 @@ def test_how_a_state_is_kept_has_a_name() -> None:
     assert StateShape(8).layout == StateShape(8, 4, 512).layout == "blocks"
     assert StateShape(8, state_bytes=100).layout == "blocks_and_states"
     assert StateShape(0, is_whole=True, whole_reason="unknown").layout == "whole_states"
+
+
+@pytest.mark.parametrize(
+    ("shape", "needed"),
+    [
+        (StateShape(1_048_576), 1000),
+        (StateShape(1_048_576, 2_097_152, 100), 1200),
+        (StateShape(1_048_576, state_bytes=50_000_000), 1096),
+    ],
+)
+def test_memory_for_less_than_a_head_and_two_states_is_too_little(
+    shape: StateShape, needed: int
+) -> None:
+    assert f" take {needed} MiB" in shape.shortage((needed - 1) * 1_048_576)
+    assert ("two states" in shape.shortage(1)) == shape.needs_state
+    assert shape.shortage(needed * 1_048_576) == shape.shortage(0) == ""

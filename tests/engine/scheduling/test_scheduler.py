@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -590,3 +594,71 @@ def test_generating_requests_do_not_count_against_the_prefill_budget() -> None:
 
 def test_nothing_runs_nothing_is_planned() -> None:
     assert scheduler(request("a", prompt(3))).plan(prefill_budget=64) == []
+
+
+# ---------------------------------------------------------------- what is read from the disk
+
+
+class Readings:
+    """What is read ahead, and until when."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[int]] = []
+        self.answers: dict[int, Any] = {}
+
+    def __call__(self, tokens: Sequence[int], _n_live: int) -> Any:
+        self.asked.append(list(tokens))
+        return self.answers[tokens[0]]
+
+
+def reading_scheduler(readings: Readings, *requests: Request) -> Scheduler:
+    queue = Scheduler(
+        SequencePool(8),
+        parallel=4,
+        max_queue=9,
+        n_batch=512,
+        n_ctx=9999,
+        read_ahead=readings,
+    )
+    for item in requests:
+        queue.submit(item)
+    return queue
+
+
+def test_while_a_prompt_is_read_others_run_and_those_behind_it_start() -> None:
+    first, slow, quick = (request(str(at), prompt(50, at)) for at in (1, 100, 200))
+    readings = Readings()
+    readings.answers = {100: SimpleNamespace(is_done=False), 200: SimpleNamespace(is_done=True)}
+    queue = reading_scheduler(readings, first, slow, quick)
+    assert admit(queue) == [first, quick]
+    assert admit(queue) == []
+    readings.answers[100].is_done = True
+    assert admit(queue) == [slow]
+    assert readings.asked == [slow.reusable, quick.reusable]
+
+
+def test_a_prompt_that_runs_alone_is_not_waited_for() -> None:
+    only = request("a", prompt(50))
+    assert admit(reading_scheduler(Readings(), only)) == [only]
+
+
+def test_a_prompt_that_is_read_starts_when_nothing_runs_any_more() -> None:
+    first, slow = request("a", prompt(50, 1)), request("b", prompt(50, 100))
+    readings = Readings()
+    readings.answers = {100: SimpleNamespace(is_done=False)}
+    queue = reading_scheduler(readings, first, slow)
+    assert admit(queue) == [first]
+    queue.remove(first)
+    assert admit(queue) == [slow]
+
+
+def test_where_another_prompt_is_being_read_it_is_asked_again() -> None:
+    first, slow = request("a", prompt(50, 1)), request("b", prompt(50, 100))
+    readings = Readings()
+    readings.answers = {100: None}
+    queue = reading_scheduler(readings, first, slow)
+    assert admit(queue) == [first]
+    assert admit(queue) == []
+    readings.answers = {100: SimpleNamespace(is_done=True)}
+    assert admit(queue) == [slow]
+    assert len(readings.asked) == 3

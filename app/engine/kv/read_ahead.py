@@ -1,0 +1,67 @@
+"""Owns reading from the disk what a waiting request needs, while the others are decoded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Sequence
+
+from app.engine.kv.disk_tier import DISK, DiskCacheTier
+from app.engine.kv.lookup import Plan
+from app.promptcache import BlockContent, EntryContent, Link, PrefixMatch
+
+_NICENESS = 5  # the steps of those that run come first
+
+
+class Reading:
+    """The blocks and the state of a plan that lie on the disk, as they are read.
+
+    What is asked for before it is read is waited for; what could not be read is tried once more.
+
+    Args:
+        disk: where they are.
+        plan: what is to be restored; None reads nothing ahead.
+    """
+
+    def __init__(self, disk: DiskCacheTier, plan: Plan | None = None) -> None:
+        self._disk = disk
+        self._found: dict[str, BlockContent | EntryContent | None] = {}
+        self._thread: threading.Thread | None = None
+        if plan is None:
+            return
+        links = [link for link in plan.links if link.tier == DISK]
+        state = plan.state if isinstance(plan.state, PrefixMatch) else None
+        self._thread = threading.Thread(
+            target=self._read, args=(links, state), name="cache-read", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self._thread is None or not self._thread.is_alive()
+
+    def block(self, block_id: str) -> BlockContent | None:
+        """Return a block; None where it was bad or is gone."""
+        found = self._read_ahead(block_id)
+        return found if isinstance(found, BlockContent) else self._disk.read_block(block_id)
+
+    def state(self, match: PrefixMatch) -> EntryContent | None:
+        """Return a state; None where it was bad or is gone."""
+        found = self._read_ahead(match.entry_id)
+        return found if isinstance(found, EntryContent) else self._disk.read_state(match)
+
+    def _read_ahead(self, entry_id: str) -> BlockContent | EntryContent | None:
+        if self._thread is not None:
+            self._thread.join()
+        return self._found.get(entry_id)
+
+    def _read(self, links: Sequence[Link], state: PrefixMatch | None) -> None:
+        with contextlib.suppress(OSError):  # on Linux a thread has a niceness of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        with contextlib.suppress(MemoryError):
+            if state is not None:
+                self._found[state.entry_id] = self._disk.read_state(state)
+            for link in links:
+                self._found[link.block_id] = self._disk.read_block(link.block_id)

@@ -1,0 +1,120 @@
+"""What a plan needs from the disk is read on a thread, and waited for where it is asked for."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from app.engine.kv.disk_tier import DiskCacheTier
+from app.engine.kv.lookup import LookUp, Plan
+from app.engine.kv.memory_store import MemoryStore
+from app.engine.kv.read_ahead import Reading
+from app.promptcache import BlockContent, EntryContent, PrefixMatch
+from tests.engine.fake_disk import FakeStore, fake_disk
+from tests.engine.fake_llama import shape_of, state_after
+from tests.engine.kv.snapshots import snapshot_of
+
+A = [number % 200 for number in range(100)]
+
+
+class GatedTier(DiskCacheTier):
+    """A disk that reads nothing before its gate is opened, and counts what it reads."""
+
+    error: type[Exception] | None = None
+
+    def __init__(self, store: FakeStore, tier: DiskCacheTier) -> None:
+        super().__init__(tier._disk, tier._shape)
+        self.gate = threading.Event()
+        self.n_read = 0
+
+    def _pass(self) -> None:
+        assert self.gate.wait(60)
+        self.n_read += 1
+        if self.error is not None and threading.current_thread() is not threading.main_thread():
+            raise self.error
+
+    def read_block(self, block_id: str) -> BlockContent | None:
+        self._pass()
+        return super().read_block(block_id)
+
+    def read_state(self, found: PrefixMatch) -> EntryContent | None:
+        self._pass()
+        return super().read_state(found)
+
+
+class Setting:
+    """A conversation on a disk, in two blocks and a state."""
+
+    def __init__(self) -> None:
+        shape = shape_of(can_cut=False)
+        disk, self.store = fake_disk()
+        self.tier = GatedTier(self.store, DiskCacheTier(disk, shape))
+        self.store.put(A[:64], snapshot_of(A[:64]))
+        self.store.put(A, snapshot_of(A, 64, with_state=True))
+        self.plan = LookUp(shape, MemoryStore(0, shape), self.tier).anywhere(A)
+        assert self.plan.n_tokens == len(A)
+
+    def given(self, reading: Reading) -> list[bytes]:
+        """Return all that a reading gives of the plan."""
+        assert isinstance(self.plan.state, PrefixMatch)
+        blocks = [reading.block(link.block_id) for link in self.plan.links]
+        state = reading.state(self.plan.state)
+        return [bytes(each.rows) for each in blocks if each] + (
+            [bytes(state.state)] if state else []
+        )
+
+
+ALL = [bytes(A[:64]), bytes(A[64:]), state_after(A)]
+
+
+def test_what_is_read_ahead_is_not_read_again() -> None:
+    setting = Setting()
+    reading = Reading(setting.tier, setting.plan)
+    was_done = reading.is_done
+    setting.tier.gate.set()
+    assert setting.given(reading) == ALL
+    assert (was_done, reading.is_done) == (False, True)
+    setting.store.clear()
+    assert setting.given(reading) == ALL
+    assert setting.tier.n_read == len(ALL)
+
+
+def test_what_is_asked_for_before_it_is_read_is_waited_for() -> None:
+    setting = Setting()
+    reading = Reading(setting.tier, setting.plan)
+    opener = threading.Timer(0.05, setting.tier.gate.set)
+    opener.start()
+    assert setting.given(reading) == ALL
+    opener.join()
+
+
+def test_without_a_plan_all_is_read_when_it_is_asked_for() -> None:
+    setting = Setting()
+    reading = Reading(setting.tier)
+    assert reading.is_done
+    setting.tier.gate.set()
+    assert setting.given(reading) == ALL
+
+
+def test_a_plan_of_memory_reads_nothing() -> None:
+    setting = Setting()
+    setting.tier.gate.set()
+    reading = Reading(setting.tier, Plan(5))
+    assert reading.block("none") is None
+    assert setting.tier.n_read == 1
+
+
+def test_what_is_bad_is_not_there() -> None:
+    setting = Setting()
+    setting.store.is_broken = True
+    setting.tier.gate.set()
+    assert [link for link in setting.plan.links if Reading(setting.tier).block(link.block_id)] == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_memory_does_not_suffice_for_is_tried_once_more() -> None:
+    setting = Setting()
+    setting.tier.error = MemoryError
+    setting.tier.gate.set()
+    assert setting.given(Reading(setting.tier, setting.plan)) == ALL
