@@ -158,7 +158,7 @@ class Keeper:
     # ------------------------------------------------------------ to the disk
 
     def _offer_evicted(
-        self, evicted: Sequence[MemoryBlock | MemoryState], saved: Sequence[int]
+        self, evicted: Sequence[MemoryBlock | MemoryState], saved: list[int]
     ) -> None:
         """Have written what is about to leave memory, unless the disk has it.
 
@@ -186,9 +186,11 @@ class Keeper:
             return not each.is_head and not self._shape.is_whole
         return each.window_start >= each.end
 
-    def _goes_on(self, tokens: list[int], saved: Sequence[int]) -> bool:
+    def _goes_on(self, tokens: list[int], saved: list[int]) -> bool:
         """Whether a conversation is known that begins with these tokens and has a newer state."""
-        is_begun = len(saved) > len(tokens) and common_prefix(tokens, list(saved)) == len(tokens)
+        if not self._shape.needs_state:
+            return False
+        is_begun = len(saved) > len(tokens) and common_prefix(tokens, saved) == len(tokens)
         return is_begun or self.ends.go_on_from(tokens)
 
     def _restorable(self, block: MemoryBlock, tokens: list[int]) -> list[int]:
