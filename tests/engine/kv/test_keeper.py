@@ -175,21 +175,64 @@ def test_a_state_that_its_conversation_left_behind_is_not_written(
     assert bench.run([*tokens, 3]).n_tokens >= 120, "nothing is lost for that"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_leaves_memory_before_the_end_of_its_rows_is_written_up_to_its_state(
-    kind: str,
-) -> None:
-    bench = Bench(n_sequences=1, **KINDS[kind])
+def left_memory(bench: Bench, *, n_head: int, n_kept: int | None) -> None:
+    """Save a conversation after its first part and at its end, and let all of it leave memory."""
     _, slot = bench.begin(A)
+    slot.n_head = n_head
     bench.kv_cache.save_now(slot, to_disk=False)
     bench.cells.decode([BatchPart(slot.seq_id, len(A), B, 1)])
     slot.tokens += B
-    slot.n_kept = len(A)
+    slot.n_kept = n_kept
     bench.pool.release(slot)
     bench.save_idle()
+    bench.kv_cache.drop_saved()
     store = bench.kv_cache.store
-    store.capacity_bytes = store.n_bytes
-    bench.run([3] * 60)
+    for state in store.states():
+        store.mark_used(store.chain([*A, *B]), state)
+    other = [3] * 60
+    shape, n_copies = bench.shape, 3 if bench.shape.state_bytes else 2
+    n_bytes = shape.row_bytes(60) + shape.state_bytes if not shape.is_whole else len(other)
+    store.capacity_bytes = n_bytes + n_copies * 4 * len(other)  # nothing stays beside it
+    bench.run(other)
     bench.save_idle()
     bench.kv_cache.drop_saved()
+    assert not bench.kv_cache.keeper.is_restorable(A)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_conversation_that_leaves_memory_is_on_the_disk_up_to_its_lasting_end(kind: str) -> None:
+    bench = Bench(n_sequences=1, **KINDS[kind])
+    left_memory(bench, n_head=0, n_kept=len(A))
+    assert bench.run([*A, 4, 4]).n_tokens == len(A)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_head_that_leaves_memory_with_a_conversation_is_on_the_disk_too(kind: str) -> None:
+    bench = Bench(n_sequences=1, **KINDS[kind])
+    left_memory(bench, n_head=len(A), n_kept=None)
+    assert bench.run([*A, 4, 4]).n_tokens == len(A)
+    bench.save_idle()
+    bench.kv_cache.drop_saved()
+    assert bench.run([*A, *B, 4, 4]).n_tokens == len(A) + len(B)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_a_shorter_conversation_needs_are_written_where_they_leave_memory(
+    kind: str,
+) -> None:
+    """Its state is all that was saved of it: a longer one had the rows."""
+    bench = Bench(n_sequences=1, **KINDS[kind])
+    _, slot = bench.begin([*A, *B])
+    slot.n_kept = 36
+    bench.pool.release(slot)
+    for tokens in (A, [3] * 60, [4] * 60):
+        bench.save_idle()
+        bench.kv_cache.drop_saved()
+        store = bench.kv_cache.store
+        if tokens != A:
+            store.capacity_bytes = store.n_bytes + 250  # something has to go each time
+        bench.run(tokens)
+    bench.save_idle()
+    bench.kv_cache.drop_saved()
+    assert not keeper_of(bench).is_restorable(A)
     assert bench.run([*A, 4, 4]).n_tokens == len(A)

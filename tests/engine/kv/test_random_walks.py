@@ -7,6 +7,7 @@ The fakes of llama.cpp and of the disk compare all that is taken and loaded with
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -40,7 +41,13 @@ class Walk:
         return [self.dice.randrange(1, 5)] * self.dice.randrange(least, most)
 
     def run(self) -> None:
-        deeds = [self.start, self.end, self.rest, self.policy.submit_due, self.policy.trim]
+        deeds: list[Callable[[], object]] = [
+            self.start,
+            self.end,
+            self.rest,
+            self.policy.submit_due,
+            self.policy.trim,
+        ]
         deeds += [self.kv_cache.forget, self.policy.next_work_s, self.kv_cache.unsaved]
         for _ in range(N_DEEDS):
             (deed,) = self.dice.choices(deeds, [50, 40, 4, 4, 1, 1, 1, 1])
@@ -99,8 +106,9 @@ class Walk:
         for slot in self.bench.pool.slots:
             assert self.bench.cells.tokens(slot.seq_id) == slot.tokens
         store = self.kv_cache.store
-        held = [each.n_bytes for each in [*store.blocks(), *store.states()]]
-        assert store.n_bytes == sum(held) <= store.capacity_bytes
+        n_bytes = sum(block.n_bytes for block in store.blocks())
+        n_bytes += sum(state.n_bytes for state in store.states())
+        assert store.n_bytes == n_bytes <= store.capacity_bytes
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -155,14 +155,15 @@ def test_parts_of_another_size_are_told_like_damaged_ones(
     snapshot = setting.copier.take(0, 100, 0, 100, with_state=True)
     assert snapshot is not None
     data = bytes(getattr(snapshot, part) or b"")
-    other = (2 * data)[: int(share * len(data))]
+    other: Any = (2 * data)[: int(share * len(data))]
+    changed = replace(snapshot, **{part: other})
     setting.on_disk.put(A, snapshot)
     plan = setting.look_up.anywhere(A)
     blocks, at_ends = setting.on_disk.blocks, setting.on_disk.at_ends
     if part == "state" and at_ends:
         at_ends.update(dict.fromkeys(at_ends, (pack(A), other)))
     else:
-        blocks.update(dict.fromkeys(blocks, (pack(A), replace(snapshot, **{part: other}))))
+        blocks.update(dict.fromkeys(blocks, (pack(A), changed)))
     if data:
         with pytest.raises(Unreadable):
             setting.copier.load(1, plan)
