@@ -129,7 +129,8 @@ class DiskStore(StateStore):
             tokens: all that the snapshot stands at the end of, from position 0.
             snapshot: not to be changed while this runs. A state without rows counts as a whole one
                 where there are no blocks of its tokens.
-            extra: opaque bytes, up to `entry_header.MAX_EXTRA_BYTES`; kept with the last file.
+            extra: opaque bytes, up to `entry_header.MAX_EXTRA_BYTES`; kept with the
+                last block, or with the state where no new block ends with the tokens.
             role: what the tokens are.
             profile: pins all blocks and states of the tokens: they are not evicted.
             form: what kind of state it is; kinds never meet.

@@ -30,7 +30,7 @@ from app.promptcache.entry_header import (
 )
 from app.promptcache.files import Files
 from app.promptcache.snapshot import Bytes
-from app.promptcache.token_bytes import TOKEN_BYTES
+from app.promptcache.token_bytes import decompress, decompress_tokens
 
 PIECE_BYTES = 256 * 1024
 MAX_FILE_BYTES = 1 << 62
@@ -97,12 +97,17 @@ def _metadata(file: FileIO, fingerprint: str, most_bytes: int) -> EntryMetadata:
     expected = n_front_bytes + header.n_body_bytes
     if size != expected:
         raise BadEntry("truncated" if size < expected else "too long")
-    tokens = _exactly(file, header.n_tokens * TOKEN_BYTES)
+    tokens = _exactly(file, header.n_tokens_bytes)
     extra = _exactly(file, header.n_extra_bytes)
     if hashlib.sha256(tokens).digest() != header.tokens_sha256:
         raise BadEntry("checksum of tokens")
     if hashlib.sha256(extra).digest() != header.extra_sha256:
         raise BadEntry("checksum of extra")
+    try:
+        tokens = decompress_tokens(tokens, header.n_tokens)
+        extra = decompress(extra, header.n_extra)
+    except ValueError:
+        raise BadEntry("broken tokens or extra") from None
     return EntryMetadata(header, tokens, extra, size)
 
 
@@ -171,7 +176,10 @@ def write_temporary(
     descriptor = files.create(path)
     try:
         try:
-            for part in (front + draft.tokens + draft.extra, *draft.body.parts):
+            for part in (
+                front + draft.compressed_tokens + draft.compressed_extra,
+                *draft.body.parts,
+            ):
                 for piece in _pieces(part):
                     files.write(descriptor, piece)
                     on_piece(len(piece))

@@ -3,10 +3,11 @@
 All numbers are little-endian:
 
     magic 8 bytes | u32 length of header | header (msgpack) | u32 CRC-32 of all before
-    | tokens (int32 each) | extra | rows | window rows | state
+    | tokens | extra | rows | window rows | state
 
-The CRC guards the header, and SHA-256 sums in the header guard the five parts, so no bit can
-change unseen. A block has rows and no state, a state entry has a state and no rows.
+The CRC guards the header, and SHA-256 sums in the header guard the five parts as the file has
+them, so no bit can change unseen. A block has rows and no state, a state entry has a state and no
+rows. Tokens and extra are compressed.
 """
 
 from __future__ import annotations
@@ -16,15 +17,21 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
 
 from app.promptcache.page_index import PAGE_TOKENS
 from app.promptcache.snapshot import Bytes
-from app.promptcache.token_bytes import TOKEN_BYTES
+from app.promptcache.token_bytes import (
+    TOKEN_BYTES,
+    compress,
+    compress_tokens,
+    is_compressed_size,
+)
 
-VERSION = 2
+VERSION = 3
 MAX_HEADER_BYTES = 64 * 1024
 MAX_EXTRA_BYTES = 4 * 1024 * 1024
 MAX_TOKENS = 4 * 1024 * 1024
@@ -38,7 +45,7 @@ Role = Literal["boundary", "turn", "profile"]
 
 _NO_SUM = bytes(hashlib.sha256().digest_size)
 _NTokens = Annotated[int, msgspec.Meta(ge=1, le=MAX_TOKENS)]
-_NExtraBytes = Annotated[int, msgspec.Meta(ge=0, le=MAX_EXTRA_BYTES)]
+_NExtra = Annotated[int, msgspec.Meta(ge=0, le=MAX_EXTRA_BYTES)]
 _Position = Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)]
 _NBodyBytes = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 _Sum = Annotated[bytes, msgspec.Meta(min_length=len(_NO_SUM), max_length=len(_NO_SUM))]
@@ -70,6 +77,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         start: position from which on it holds all: of the first row; of a state 0 where it needs
             no rows, and `n_tokens` where it needs those of all its tokens.
         window_start: position of the first window row; `n_tokens` for none.
+        n_extra: size of the extra; `n_extra_bytes` is the size that it has in the file.
     """
 
     version: int
@@ -82,7 +90,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     n_tokens: _NTokens
     start: _Position
     window_start: _Position
-    n_extra_bytes: _NExtraBytes
+    n_tokens_bytes: _NBodyBytes
+    n_extra: _NExtra
+    n_extra_bytes: _NBodyBytes
     n_rows_bytes: _NBodyBytes
     n_window_bytes: _NBodyBytes
     n_state_bytes: _NBodyBytes
@@ -95,12 +105,15 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def n_body_bytes(self) -> int:
         """Bytes after the header."""
-        n_front_bytes = self.n_tokens * TOKEN_BYTES + self.n_extra_bytes
+        n_front_bytes = self.n_tokens_bytes + self.n_extra_bytes
         return n_front_bytes + self.n_rows_bytes + self.n_window_bytes + self.n_state_bytes
 
     @property
     def is_consistent(self) -> bool:
         """Whether the positions and sizes fit together."""
+        has_tokens = is_compressed_size(self.n_tokens_bytes, self.n_tokens * TOKEN_BYTES)
+        if not has_tokens or not is_compressed_size(self.n_extra_bytes, self.n_extra):
+            return False
         if self.kind == "state":
             has_rows = self.n_rows_bytes or self.n_window_bytes
             return self.start in (0, self.n_tokens) and not has_rows
@@ -157,7 +170,7 @@ class EntryBody:
         return self.rows, self.window_rows, self.state
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class EntryDraft:
     """An entry to be written; see `Header`.
 
@@ -177,6 +190,16 @@ class EntryDraft:
     role: Role
     profile: str
     created_s: float
+
+    @cached_property
+    def compressed_tokens(self) -> bytes:
+        """The tokens as the file has them."""
+        return compress_tokens(self.tokens)
+
+    @cached_property
+    def compressed_extra(self) -> bytes:
+        """The extra as the file has it."""
+        return compress(self.extra)
 
     def header(self, sums: Sequence[bytes] = (_NO_SUM, _NO_SUM, _NO_SUM)) -> Header:
         """Return the header.
@@ -198,12 +221,14 @@ class EntryDraft:
             n_tokens=n_tokens,
             start=self.start,
             window_start=n_tokens if self.window_start is None else self.window_start,
-            n_extra_bytes=len(self.extra),
+            n_tokens_bytes=len(self.compressed_tokens),
+            n_extra=len(self.extra),
+            n_extra_bytes=len(self.compressed_extra),
             n_rows_bytes=n_rows_bytes,
             n_window_bytes=n_window_bytes,
             n_state_bytes=n_state_bytes,
-            tokens_sha256=hashlib.sha256(self.tokens).digest(),
-            extra_sha256=hashlib.sha256(self.extra).digest(),
+            tokens_sha256=hashlib.sha256(self.compressed_tokens).digest(),
+            extra_sha256=hashlib.sha256(self.compressed_extra).digest(),
             rows_sha256=rows_sha256,
             window_sha256=window_sha256,
             state_sha256=state_sha256,
@@ -217,7 +242,7 @@ class EntryDraft:
         """
         header = self.header()
         n_front_bytes = len(encode_front(header))
-        fits = 1 <= header.n_tokens <= MAX_TOKENS and header.n_extra_bytes <= MAX_EXTRA_BYTES
+        fits = 1 <= header.n_tokens <= MAX_TOKENS and header.n_extra <= MAX_EXTRA_BYTES
         if not fits or n_front_bytes > MAX_HEADER_BYTES:
             raise ValueError("too many tokens, too much extra or too long a name for one entry")
         if not header.is_consistent:

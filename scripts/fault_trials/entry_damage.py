@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import msgspec
 from app.promptcache.entry_file import read_entry
 from app.promptcache.entry_header import PREAMBLE_BYTES, encode_front
 from app.promptcache.files import Files
+from app.promptcache.token_bytes import compress, compress_tokens
 from scripts.fault_trials.bytes_damage import flip_bits, insert_or_remove, overwrite, put_number
 
-_FRONT_BYTES = 400
+_FRONT_BYTES = 1500  # header, tokens and extra of a short conversation
+_FORGED_FRONT = 0.2
 
 
 def damaged(data: bytes, rng: random.Random) -> bytes:
@@ -48,22 +51,41 @@ def _damage(data: bytearray, rng: random.Random) -> None:
 
 
 def forge(path: Path, fingerprint: str, rng: random.Random) -> None:
-    """Damage the rows or the state in an entry and make sizes and checksums fit."""
+    """Damage the rows or the state in an entry, or its tokens or extra; make all sums fit."""
     metadata, body = read_entry(path, fingerprint, Files())
+    tokens, extra = compress_tokens(metadata.tokens), compress(metadata.extra)
     rows, window_rows, state = map(bytearray, body.parts)
-    if metadata.header.kind == "block":
+    if rng.random() < _FORGED_FRONT:
+        tokens, extra = rng.choice(((_forged(tokens, rng), extra), (tokens, _forged(extra, rng))))
+    elif metadata.header.kind == "block":
         _forge_rows(rows, metadata.header.n_tokens - metadata.header.start, rng)
     elif state:
         _forge_state(state, rng)
     header = msgspec.structs.replace(
         metadata.header,
+        n_tokens_bytes=len(tokens),
+        n_extra_bytes=len(extra),
         n_rows_bytes=len(rows),
         n_state_bytes=len(state),
+        tokens_sha256=hashlib.sha256(tokens).digest(),
+        extra_sha256=hashlib.sha256(extra).digest(),
         rows_sha256=hashlib.sha256(rows).digest(),
         state_sha256=hashlib.sha256(state).digest(),
     )
-    parts = (metadata.tokens, metadata.extra, rows, window_rows, state)
+    parts = (tokens, extra, rows, window_rows, state)
     path.write_bytes(encode_front(header) + b"".join(parts))
+
+
+def _forged(compressed: bytes, rng: random.Random) -> bytes:
+    """Return compressed bytes with a damage, or others that inflate to a lot."""
+    if not compressed or rng.random() < 0.2:
+        return zlib.compress(bytes(rng.choice((1, 1000, 2**20, 2**26))))
+    data = bytearray(compressed)
+    if rng.random() < 0.5:
+        flip_bits(data, rng, 0, len(data))
+    else:
+        insert_or_remove(data, rng, rng.randrange(len(data)))
+    return bytes(data)
 
 
 def _forge_rows(rows: bytearray, n_rows: int, rng: random.Random) -> None:

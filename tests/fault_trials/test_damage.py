@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
+from app.promptcache.entry_file import read_entry, write_temporary
+from app.promptcache.entry_header import BadEntry, EntryBody, EntryDraft
+from app.promptcache.files import Files
+from app.promptcache.token_bytes import pack
 from scripts.fault_trials import entry_damage, gguf_damage, json_damage
 from scripts.fault_trials.gguf_fields import layout_of
 from scripts.fault_trials.raw_requests import KINDS
@@ -70,3 +75,32 @@ def test_many_losses_are_not_all_told() -> None:
     lines = tally.loss_lines()
     assert len(lines) < 30
     assert lines[-1].endswith(f"and {1000 - len(lines) + 1} more")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_forged_entries_have_fitting_sums(seed: int, tmp_path: Path) -> None:
+    """What is wrong with them is seen behind the sums, or by nobody."""
+    path = tmp_path / "forged.kv"
+    draft = EntryDraft(
+        tokens=pack(random.Random(seed).choices(range(1000), k=200)),
+        body=EntryBody(state=random.Random(seed).randbytes(500)),
+        extra=b"words of an answer " * 20,
+        fingerprint="mine",
+        form="",
+        role="turn",
+        profile="",
+        created_s=1.5,
+    )
+    write_temporary(path, draft, Files(), lambda _: None)
+    whole = path.read_bytes()
+    entry_damage.forge(path, "mine", random.Random(seed))
+    assert path.read_bytes() != whole
+    assert reason(path) in ("", "broken tokens or extra", "broken header")
+
+
+def reason(path: Path) -> str:
+    try:
+        read_entry(path, "mine", Files())
+    except BadEntry as bad:
+        return bad.reason
+    return ""

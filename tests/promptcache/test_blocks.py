@@ -153,6 +153,22 @@ def test_the_extra_goes_with_the_last_file_and_comes_back_with_all_tokens(bench:
         assert each.newest_tokens() == NEXT
 
 
+def test_the_extra_outlives_a_state_that_a_later_turn_replaces(bench: Bench) -> None:
+    store = bench.open()
+    keep(store, TURN, state=b"s", extra=b"turn", drops_older=True)
+    keep(store, NEXT, state=b"t", extra=b"next", drops_older=True)
+    for each in (store, bench.open()):
+        assert [found.n_tokens for found in each.states(NEXT)] == [len(NEXT)]
+        assert sorted(each.extras(9)) == sorted([(TURN, b"turn"), (NEXT, b"next")])
+
+
+def test_without_a_block_of_its_own_a_state_has_the_extra(bench: Bench) -> None:
+    store = bench.open()
+    keep(store, TURN)
+    keep(store, TURN, state=b"s", start=len(TURN), extra=b"turn")
+    assert store.extras(9) == [(TURN, b"turn")]
+
+
 # ---------------------------------------------------------------- window rows
 
 
@@ -359,7 +375,7 @@ def test_a_clear_in_the_middle_of_a_chain_leaves_nothing(bench: Bench) -> None:
 
 
 def test_what_the_day_or_the_space_does_not_allow_is_not_begun(bench: Bench) -> None:
-    store = bench.open(daily_write_bytes=9000, max_block_bytes=32 * TOKEN_ROW_BYTES)
+    store = bench.open(daily_write_bytes=8000, max_block_bytes=32 * TOKEN_ROW_BYTES)
     assert keep(store, HEAD[:40])
     assert not keep(store, NEXT, state=b"s")
     assert store.status().n_blocks == 2

@@ -5,7 +5,10 @@ Covers `app.promptcache.entry_header` and `app.promptcache.files`.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +23,18 @@ from app.promptcache.entry_header import (
     MAGIC,
     MAX_EXTRA_BYTES,
     MAX_HEADER_BYTES,
+    VERSION,
     BadEntry,
     EntryBody,
     EntryDraft,
 )
 from app.promptcache.files import Files
-from app.promptcache.token_bytes import pack
+from app.promptcache.token_bytes import TOKEN_BYTES, compress, compress_tokens, pack
+from tests.promptcache.test_token_bytes import COMPRESSED, HOSTILE, MIXED, deflated
 
 FILES = Files()
 TOKENS = list(range(40))
+COMPRESSED_TOKENS = compress_tokens(pack(TOKENS))
 
 
 def draft(state: bytes = b"state of things", extra: bytes = b"extra") -> EntryDraft:
@@ -129,13 +135,14 @@ def test_the_head_says_nothing_of_the_state(path: Path) -> None:
 
 def test_each_fault_has_its_reason(path: Path) -> None:
     content = path.read_bytes()
-    tokens_at = content.index(pack(TOKENS))
+    tokens_at = content.index(COMPRESSED_TOKENS)
     for at, expected in [
         (0, "wrong magic"),
         (len(MAGIC) + 3, "header too long"),
         (len(MAGIC) + LENGTH.size, "checksum of header"),
         (tokens_at, "checksum of tokens"),
-        (tokens_at + 4 * len(TOKENS), "checksum of extra"),
+        (tokens_at + len(COMPRESSED_TOKENS) - 1, "checksum of tokens"),
+        (tokens_at + len(COMPRESSED_TOKENS), "checksum of extra"),
     ]:
         damaged = bytearray(content)
         damaged[at] ^= 1
@@ -146,10 +153,11 @@ def test_each_fault_has_its_reason(path: Path) -> None:
 def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
     with pytest.raises(BadEntry, match="foreign fingerprint"):
         read_entry(path, "other", FILES)
-    assert reason(with_header(path, lambda header: header.update(version=3))) == "wrong version"
-    assert (
-        reason(with_header(path, lambda header: header.update(version=1))) == "in an older format"
-    )
+    for version, expected in [(VERSION + 1, "wrong version"), (0, "wrong version")] + [
+        (older, "in an older format") for older in range(1, VERSION)
+    ]:
+        with_header(path, lambda header, number=version: header.update(version=number))  # type: ignore[misc]
+        assert reason(path) == expected
 
 
 @pytest.mark.parametrize(
@@ -158,10 +166,27 @@ def test_an_entry_of_another_model_or_version_is_refused(path: Path) -> None:
         ("n_tokens", 2**31, "broken header"),
         ("n_tokens", -1, "broken header"),
         ("n_tokens", 0, "broken header"),
-        ("n_tokens", 4_000_000, "truncated"),
-        ("n_tokens", 39, "too long"),
-        ("n_extra_bytes", MAX_EXTRA_BYTES + 1, "broken header"),
-        ("n_extra_bytes", MAX_EXTRA_BYTES, "truncated"),
+        ("n_tokens", 4_000_000, "broken header"),
+        ("n_tokens", 39, "broken tokens or extra"),
+        ("n_tokens", 41, "broken tokens or extra"),
+        ("n_tokens_bytes", 0, "broken header"),
+        ("n_tokens_bytes", -1, "broken header"),
+        ("n_tokens_bytes", 9, "broken header"),
+        ("n_tokens_bytes", 10, "too long"),
+        ("n_tokens_bytes", 160, "truncated"),
+        ("n_tokens_bytes", 161, "broken header"),
+        ("n_tokens_bytes", 2**61, "broken header"),
+        ("n_tokens_bytes", 2**63, "broken header"),
+        ("n_tokens_bytes", "60", "broken header"),
+        ("n_extra", MAX_EXTRA_BYTES + 1, "broken header"),
+        ("n_extra", MAX_EXTRA_BYTES, "broken header"),
+        ("n_extra", 4, "broken header"),
+        ("n_extra", 6, "broken tokens or extra"),
+        ("n_extra", -1, "broken header"),
+        ("n_extra_bytes", 4, "too long"),
+        ("n_extra_bytes", 6, "broken header"),
+        ("n_extra_bytes", MAX_EXTRA_BYTES, "broken header"),
+        ("n_extra_bytes", -1, "broken header"),
         ("n_state_bytes", 2**63, "broken header"),
         ("n_state_bytes", 2**61, "truncated"),
         ("n_state_bytes", -1, "broken header"),
@@ -187,10 +212,58 @@ def test_a_header_that_is_no_header_is_refused(path: Path, packed: bytes) -> Non
 
 def test_lengths_that_cancel_out_are_seen(path: Path) -> None:
     def shift(header: dict[str, Any]) -> None:
-        header["n_tokens"] += 1
+        header["n_tokens_bytes"] += 4
         header["n_state_bytes"] -= 4
 
     assert reason(with_header(path, shift)) == "checksum of tokens"
+
+
+PARTS = {"tokens": COMPRESSED_TOKENS, "extra": b"extra"}
+
+
+def with_part(path: Path, part: str, compressed: bytes, size: int) -> None:
+    """Write an entry with other compressed tokens or another extra; all sizes and sums fit."""
+    path.unlink(missing_ok=True)
+    write_temporary(path, draft(), FILES, lambda _: None)
+    content = path.read_bytes()
+    tokens_at = content.index(COMPRESSED_TOKENS)
+    at = tokens_at if part == "tokens" else tokens_at + len(COMPRESSED_TOKENS)
+    path.write_bytes(content[:at] + compressed + content[at + len(PARTS[part]) :])
+
+    def change(header: dict[str, Any]) -> None:
+        header["n_tokens" if part == "tokens" else "n_extra"] = size
+        header[f"n_{part}_bytes"] = len(compressed)
+        header[f"{part}_sha256"] = hashlib.sha256(compressed).digest()
+
+    with_header(path, change)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_not_compressed_is_refused_even_with_fitting_checksums(
+    path: Path, name: str
+) -> None:
+    for part, size in (("tokens", len(MIXED) // TOKEN_BYTES), ("extra", len(MIXED))):
+        with_part(path, part, COMPRESSED, size)
+        assert read_metadata(path, "mine", FILES).n_bytes == path.stat().st_size
+        with_part(path, part, HOSTILE[name], size)
+        assert reason(path) in ("broken tokens or extra", "broken header")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("n_inflated", [2**16, 2**20, 2**22, 2**24, 2**26])
+def test_no_file_takes_more_memory_than_a_few_times_its_size(
+    path: Path, part: str, n_inflated: int
+) -> None:
+    bomb = deflated(bytes(n_inflated))
+    for size in (40, len(bomb) + 1, 4 * len(bomb), 16 * len(bomb), min(n_inflated, 2**22)):
+        with_part(path, part, bomb, size)
+        assert reason(path) in ("broken tokens or extra", "broken header")
+        tracemalloc.start()
+        with contextlib.suppress(BadEntry):
+            read_metadata(path, "mine", FILES)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64 * len(bomb) + 256 * 1024
 
 
 @pytest.mark.parametrize("length", [MAX_HEADER_BYTES, MAX_HEADER_BYTES + 1, 2**32 - 1])
@@ -209,6 +282,25 @@ def test_only_regular_files_are_read(path: Path, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo.kv"
     os.mkfifo(fifo)
     assert {reason(link), reason(folder), reason(fifo)} == {"not a regular file"}
+
+
+def test_what_is_written_is_compressed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[bytes] = []
+
+    def counted(data: bytes) -> bytes:
+        calls.append(data)
+        return compress(data)
+
+    monkeypatch.setattr("app.promptcache.entry_header.compress", counted)
+    monkeypatch.setattr("app.promptcache.token_bytes.compress", counted)
+    one = draft(extra=bytes(range(200)) * 3)
+    n_bytes = one.n_bytes()
+    write_temporary(tmp_path / "x", one, FILES, lambda _: None)
+    assert one.n_bytes() == n_bytes == (tmp_path / "x").stat().st_size
+    assert len(calls) == 2
+    assert n_bytes - len(COMPRESSED_TOKENS) < 800
 
 
 def test_nothing_is_left_of_a_write_that_failed(tmp_path: Path) -> None:

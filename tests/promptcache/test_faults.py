@@ -58,8 +58,8 @@ def regions(content: bytes) -> dict[str, range]:
     """Return where each part of a file lies; a part that it does not have is empty."""
     (length,) = LENGTH.unpack_from(content, len(MAGIC))
     header = msgspec.msgpack.decode(content[PREAMBLE_BYTES : PREAMBLE_BYTES + length])
-    sizes = [len(MAGIC), LENGTH.size, length, LENGTH.size, 4 * header["n_tokens"]]
-    sizes += [header[f"n_{part}_bytes"] for part in ("extra", "rows", "window", "state")]
+    sizes = [len(MAGIC), LENGTH.size, length, LENGTH.size]
+    sizes += [header[f"n_{part}_bytes"] for part in ("tokens", "extra", "rows", "window", "state")]
     found, at = {}, 0
     for name, size in zip(PARTS, sizes, strict=True):
         found[name], at = range(at, at + size), at + size
@@ -168,7 +168,15 @@ def with_header(content: bytes, change: Callable[[dict[str, Any]], None]) -> byt
     return front + LENGTH.pack(zlib.crc32(front)) + rest
 
 
-SIZES = ("n_tokens", "n_extra_bytes", "n_rows_bytes", "n_window_bytes", "n_state_bytes")
+SIZES = (
+    "n_tokens",
+    "n_extra",
+    "n_tokens_bytes",
+    "n_extra_bytes",
+    "n_rows_bytes",
+    "n_window_bytes",
+    "n_state_bytes",
+)
 
 
 VALUES = (-1, 0, 1, 31, 32, 2**20, 2**31, 2**40, 2**61, 2**63, "9", None)

@@ -86,7 +86,7 @@ def entry_of(metadata: EntryMetadata, *, is_pinned: bool, used_s: float) -> Entr
         start=header.start,
         window_start=header.window_start,
         n_bytes=metadata.n_bytes,
-        n_extra_bytes=header.n_extra_bytes,
+        n_extra_bytes=header.n_extra,
         created_s=header.created_s,
         last_used_s=used_s,
         touched_s=used_s,

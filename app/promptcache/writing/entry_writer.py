@@ -171,7 +171,9 @@ class EntryWriter:
         if draft.profile and table.get(id_of(draft.packed, PIN_FORM)) is None:
             entries.append(self._pin(draft))
         if entries:
-            entries[-1] = replace(entries[-1], extra=draft.extra)
+            at = max(0, len(spans or ()) - 1)  # the last block: later turns replace states
+            at = at if entries[at].tokens == draft.packed else -1
+            entries[at] = replace(entries[at], extra=draft.extra)
         return entries
 
     def _is_whole(self, draft: SnapshotDraft) -> bool:
