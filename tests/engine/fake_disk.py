@@ -42,11 +42,13 @@ class FakeStore:
 
     Attributes:
         is_broken: whether all are.
+        written: what was to be written, in its order.
     """
 
     def __init__(self, *, dice: random.Random | None) -> None:
         self._dice = dice
         self.is_broken = False
+        self.written: list[WriteJob] = []
         self._ids = map(str, itertools.count(1))
         self.clear()
         self.profiles: set[str] = set()
@@ -210,6 +212,7 @@ class FakeWriter:
         self._dice = dice
 
     def submit(self, job: WriteJob) -> bool:
+        self._store.written.append(job)
         if len(job.tokens) >= MIN_TOKENS:
             self._store.put(job.tokens, job.snapshot)
         return True

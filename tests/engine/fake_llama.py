@@ -144,6 +144,16 @@ def state_after(tokens: Sequence[int]) -> bytes:
     return hashlib.blake2b(bytes(tokens)).digest()
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "can be cut": {},
+    "slides a window": {"n_window": 8},
+    "is recurrent": {"can_cut": False},
+    "is both": {"can_cut": False, "n_window": 8},
+    "is kept as a whole": {"can_cut": False, "is_whole": True},
+}
+"""What a model can be whose sequences are kept: arguments of `CellCache` and `shape_of`."""
+
+
 def shape_of(*, can_cut: bool = True, n_window: int = 0, is_whole: bool = False) -> StateShape:
     """Return what of a state in `CellCache` is kept how."""
     if is_whole:
@@ -273,6 +283,7 @@ class CellCache:
 
     def keep_prefix(self, seq_id: int, n_keep: int) -> int:
         held = self.sequences[seq_id]
+        assert n_keep <= len(held), "only what is there can be kept"
         reached = held[max(0, n_keep - self.n_window) : n_keep] if self.n_window else []
         is_cut = n_keep < len(held)
         if is_cut and (not self.can_cut or not all(cell.in_window for cell in reached)):

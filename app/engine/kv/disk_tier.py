@@ -188,12 +188,19 @@ class DiskCacheTier:
     # ------------------------------------------------------------ writing
 
     def save(
-        self, tokens: Sequence[int], snapshot: Snapshot | None, role: Role, profile: str = ""
+        self,
+        tokens: Sequence[int],
+        snapshot: Snapshot | None,
+        role: Role,
+        profile: str = "",
+        *,
+        with_state: bool = True,
     ) -> Save | None:
         """Have tokens written soon.
 
         Args:
             snapshot: what the disk lacks of them; None where it has all, or nobody else has.
+            with_state: whether a state after them has to be there, where the model has any.
 
         Returns:
             The write to follow; None where there is no disk.
@@ -214,7 +221,8 @@ class DiskCacheTier:
             )
             self._disk.writer.submit(job)
             job = job.without_bytes()
-        has_rows, has_state = not self._shape.is_whole, self._shape.needs_state
+        has_rows = not self._shape.is_whole
+        has_state = with_state and self._shape.needs_state
         save = Save(self._disk, tokens, job, has_rows, has_state, bool(profile))
         if job is not None:
             self._saves.append(save)

@@ -127,7 +127,7 @@ class Keeper:
         victims = self._store.victims(self._store.cost(snapshot), kept)
         if victims is None:
             return False
-        self._offer_evicted(victims)
+        self._offer_evicted(victims, tokens if keeps_end else [])
         self._store.drop(victims)
         self._store.put(pack(tokens), snapshot, slot.n_head)
         return True
@@ -157,33 +157,88 @@ class Keeper:
 
     # ------------------------------------------------------------ to the disk
 
-    def _offer_evicted(self, evicted: Sequence[MemoryBlock | MemoryState]) -> None:
-        """Have written what is about to leave memory, unless the disk has it."""
+    def _offer_evicted(
+        self, evicted: Sequence[MemoryBlock | MemoryState], saved: list[int]
+    ) -> None:
+        """Have written what is about to leave memory, unless the disk has it.
+
+        Args:
+            saved: tokens whose state takes its place; [] for none.
+        """
         offered: list[bytes] = []
         for each in sorted(evicted, key=lambda each: -each.end) if self._disk.is_on else ():
             tokens = unpack(each.packed)
-            is_passing = isinstance(each, MemoryState) and not each.is_head
-            if is_passing and self.ends.go_on_from(tokens):
-                continue  # the disk has, or gets, a newer state of the conversation
-            if not any(longer.startswith(each.packed) for longer in offered):
-                offered.append(each.packed)
-                self.write(tokens, _role(each.is_head))
+            goes_on = not each.is_head and self._goes_on(tokens, saved)
+            if isinstance(each, MemoryBlock):
+                tokens = tokens if goes_on else self._restorable(each, tokens)
+            elif goes_on:
+                tokens = []  # the disk has, or gets, a newer state of the conversation
+            packed = pack(tokens)
+            is_covered = any(longer.startswith(packed) for longer in offered)
+            if tokens and not (is_covered and self._can_be_covered(each)):
+                save = self.write(tokens, _role(each.is_head), with_state=not goes_on)
+                if save is not None and save.job is not None:
+                    offered.append(packed)
 
-    def is_on_disk(self, tokens: Sequence[int]) -> bool:
-        """Whether the disk can restore all of some tokens; so without a disk, too."""
-        return not self._disk.is_on or self._look_up.on_disk(tokens).n_tokens == len(tokens)
+    def _can_be_covered(self, each: MemoryBlock | MemoryState) -> bool:
+        """Whether what is written of longer prompts stands for it, too."""
+        if isinstance(each, MemoryState):
+            return not each.is_head and not self._shape.is_whole
+        return each.window_start >= each.end
 
-    def write(self, tokens: Sequence[int], role: Role, profile: str = "") -> Save | None:
+    def _goes_on(self, tokens: list[int], saved: list[int]) -> bool:
+        """Whether a conversation is known that begins with these tokens and has a newer state."""
+        if not self._shape.needs_state:
+            return False
+        is_begun = len(saved) > len(tokens) and common_prefix(tokens, saved) == len(tokens)
+        return is_begun or self.ends.go_on_from(tokens)
+
+    def _restorable(self, block: MemoryBlock, tokens: list[int]) -> list[int]:
+        """Return the part of a block's tokens that prompts can go on after; all without memory's.
+
+        Without a state, or window rows, after the last of them it is less; [] where this block is
+        of no use to it.
+        """
+        n_tokens = self._look_up.in_memory(tokens).n_tokens or len(tokens)
+        return tokens[:n_tokens] if n_tokens > block.start else []
+
+    def is_on_disk(self, tokens: Sequence[int], *, with_state: bool = True) -> bool:
+        """Whether the disk can restore all of some tokens; so without a disk, too.
+
+        Args:
+            with_state: whether a state after them is needed; else their rows are all.
+        """
+        if not self._disk.is_on:
+            return True
+        plan = self._look_up.on_disk(tokens)
+        return (plan.n_tokens if with_state else plan.n_matched) == len(tokens)
+
+    def write(
+        self, tokens: Sequence[int], role: Role, profile: str = "", *, with_state: bool = True
+    ) -> Save | None:
         """Have tokens written that memory or a sequence holds.
+
+        Args:
+            with_state: whether a state after them is needed; else their rows are all.
 
         Returns:
             The write to follow; None where there is no disk.
         """
         if not self._disk.is_on:
             return None
-        if not profile and self.is_on_disk(tokens):
+        if not profile and self.is_on_disk(tokens, with_state=with_state):
             return self._disk.save(tokens, None, role, profile)
-        return self._disk.save(tokens, self.snapshot(tokens), role, profile)
+        snapshot = self.snapshot(tokens) if with_state else self._rows(tokens)
+        return self._disk.save(tokens, snapshot, role, profile, with_state=with_state)
+
+    def _rows(self, tokens: Sequence[int]) -> Snapshot | None:
+        """Return the rows that the disk lacks of tokens, where memory has them all."""
+        links = tuple(self._store.chain(tokens))
+        plan = Plan(links[-1].end if links else 0, links)
+        if plan.n_tokens < len(tokens):
+            return None
+        start = self._first_missing(self._look_up.on_disk(tokens), len(tokens))
+        return self._copier.gather(plan, start)
 
     def snapshot(self, tokens: Sequence[int]) -> Snapshot | None:
         """Return what the disk lacks of exactly these tokens.

@@ -257,7 +257,7 @@ class MemoryStore:
     ) -> list[MemoryBlock | MemoryState] | None:
         """Return what to drop until so much fits: what was not used longest, heads last.
 
-        Of what was used at once, ends go before beginnings.
+        Of what was used at once, ends go before the beginnings that they need.
 
         Args:
             kept: blocks that stay.
@@ -274,7 +274,7 @@ class MemoryStore:
             *self._blocks.values(),
             *self._states.values(),
         ]
-        for each in sorted(everything, key=lambda each: (each.is_head, each.used, -each.end)):
+        for each in sorted(everything, key=_order_of_leaving):
             if excess <= 0:
                 break
             if each not in stays:
@@ -309,6 +309,12 @@ class MemoryStore:
             yield self._blocks[links[-1].block_id].packed
         elif self._blocks:
             yield max(self._blocks.values(), key=lambda block: (block.used, block.end)).packed
+
+
+def _order_of_leaving(each: MemoryBlock | MemoryState) -> tuple[bool, int, int]:
+    """Return what to sort by: rows leave after all that is of no use without them."""
+    needs_rows_before = each.end if isinstance(each, MemoryState) else each.start
+    return each.is_head, each.used, -needs_rows_before
 
 
 def snapshot_part(shape: StateShape, snapshot: Snapshot, start: int, end: int) -> Snapshot:

@@ -13,7 +13,7 @@ from app.engine.kv.memory_store import MemoryState, MemoryStore
 from app.engine.kv.read_ahead import Reading
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
-from app.promptcache import Bytes, Link, PrefixMatch, Snapshot
+from app.promptcache import BlockContent, Bytes, Link, PrefixMatch, Snapshot
 
 _Rows = npt.NDArray[np.uint8]
 
@@ -59,10 +59,12 @@ class StateCopier:
             with_state: whether a state is wanted where the model has any; only at `n_held`.
 
         Returns:
-            None where there is no memory for it, or no state after `end`.
+            None where there is no memory for it, no state after `end`, or the sequence is not what
+            it is taken for: what is kept under the name of some tokens is theirs.
         """
         wants_state = with_state and self._shape.needs_state
-        if wants_state and end != n_held:
+        n_there = self._context.n_held(seq_id)
+        if end > n_there or (wants_state and not end == n_held == n_there):
             return None
         if self._shape.is_whole:
             return _only_state(end, self._context.save_state(seq_id) if wants_state else b"")
@@ -176,9 +178,16 @@ class StateCopier:
             block = self._store.block(link.block_id)
             return block.start, block.window_start, block.rows, block.window_rows
         content = reading.block(link.block_id)
-        if content is None:
+        if content is None or not self._has_its_rows(content):
             raise Unreadable
         return content.start, content.window_start, content.rows, content.window_rows
+
+    def _has_its_rows(self, content: BlockContent) -> bool:
+        """Whether a block has as many bytes for each token as the model keeps."""
+        shape, end = self._shape, content.end
+        expected = (end - content.start) * shape.token_bytes
+        windows = (end - content.window_start) * shape.window_token_bytes
+        return (len(content.rows), len(content.window_rows)) == (expected, windows)
 
     def _state(self, state: MemoryState | PrefixMatch | None, reading: Reading) -> Bytes:
         if state is None:

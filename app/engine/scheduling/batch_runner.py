@@ -134,6 +134,7 @@ class BatchRunner:
                 ready.append((item.request, row))
             row += len(item.request.draft)
             self._record_tokens(item)
+        self._save_at_checkpoints(work)
         # draft tokens are in the KV cache too, until they are accepted or removed
         return sorted(ready, key=lambda found: not found[0].draft)
 
@@ -143,11 +144,20 @@ class BatchRunner:
         request.n_past = start + item.n_tokens
         if slot is not None:
             slot.tokens += request.tokens[start : request.n_past]
-            to_disk = request.checkpoints.pop(request.n_past, None)
-            if to_disk is not None:
-                self._kv_cache.save_now(slot, to_disk=to_disk)
         if request.report_progress and not request.clock.first_token_s:
             self._outbox.post(_progress(request))
+
+    def _save_at_checkpoints(self, work: Sequence[Work]) -> None:
+        """Save the sequences that have come to a checkpoint.
+
+        To be called once the tokens of all sequences are what they hold: what is saved may take
+        the room of others in memory, and these are then written from the sequences.
+        """
+        for item in work:
+            request = item.request
+            to_disk = request.checkpoints.pop(request.n_past, None)
+            if to_disk is not None and request.slot is not None:
+                self._kv_cache.save_now(request.slot, to_disk=to_disk)
 
     def _abort_callback(self, work: Sequence[Work]) -> Callable[[], bool] | None:
         """Return what may abort the step; None for a step that is soon over.
@@ -163,6 +173,7 @@ class BatchRunner:
 
     def _roll_back(self, work: Sequence[Work]) -> None:
         """Keep what an aborted step has finished of prompts; cut the others to where they were."""
+        done = []
         for item in work:
             request, slot = item.request, item.request.slot
             if slot is None:
@@ -171,9 +182,11 @@ class BatchRunner:
             n_kept = self._context.keep_prefix(slot.seq_id, request.n_past + n_done)
             if n_done and n_kept == request.n_past + n_done:
                 self._record_tokens(Work(request, n_done, is_prefill=True))
+                done.append(item)
             else:
                 request.n_past = n_kept
                 slot.tokens = request.tokens[:n_kept]
+        self._save_at_checkpoints(done)
 
     def _n_done(self, item: Work, slot: Slot) -> int:
         """Return how many tokens of an aborted step are there and need no logits of it."""

@@ -26,3 +26,12 @@ def test_no_more_than_a_few_hundred_wait() -> None:
     assert len(ends) == 256
     ends.clear()
     assert len(ends) == 0
+
+
+def test_whether_a_conversation_goes_on_is_known() -> None:
+    ends = ConversationEnds()
+    ends.add([1, 2, 3])
+    assert ends.go_on_from([1, 2])
+    assert not ends.go_on_from([1, 2, 3]), "it ends there"
+    assert not ends.go_on_from([1, 3])
+    assert not ends.go_on_from([1, 2, 3, 4])

@@ -138,3 +138,36 @@ def test_log_lines_are_taken_once_and_the_oldest_make_room() -> None:
     assert lines[-1] == LogLine(level="warning", source="prompt cache", text="39")
     assert len(lines) == 32
     assert tier.take_log_lines() == []
+
+
+def test_a_profile_is_there_once_it_is_pinned(tmp_path: Path) -> None:
+    store = DiskStore(
+        tmp_path, "a.gguf", "f" * 32, capacity_bytes=2**20, can_cut=False, notify=lambda *_: None
+    )
+    tokens = [1] * 40
+    assert store.write_snapshot(tokens, snapshot_of(tokens), role="turn")
+    writer = LossyWriter(FakeStore(dice=None), None)
+    tier = DiskCacheTier(Disk(store, cast(DiskWriter, writer)), shape_of())
+    asked = snapshot_of(tokens, len(tokens))
+    turn = tier.save(tokens, None, "turn")
+    profile = tier.save(tokens, asked, "profile", "kitchen")
+    assert turn is not None
+    assert profile is not None
+    assert (turn.is_there, profile.is_there) == (True, False), "a profile could be evicted"
+    assert store.write_snapshot(tokens, asked, role="profile", profile="kitchen")
+    assert profile.is_there
+
+
+def test_what_a_profile_needs_is_listed_as_the_profiles(tmp_path: Path) -> None:
+    store = DiskStore(
+        tmp_path, "a.gguf", "f" * 32, capacity_bytes=2**20, can_cut=False, notify=lambda *_: None
+    )
+    tokens = [1] * 40
+    assert store.write_snapshot(tokens, snapshot_of(tokens), role="boundary")
+    asked = snapshot_of(tokens, len(tokens))
+    assert store.write_snapshot(tokens, asked, role="profile", profile="kitchen")
+    other = [2] * 40
+    assert store.write_snapshot(other, snapshot_of(other), role="boundary")
+    tier = DiskCacheTier(Disk(store, cast(DiskWriter, FakeWriter(FakeStore(dice=None), None))))
+    told = {(entry.role, entry.profile) for entry in tier.entries()}
+    assert told == {("profile", "kitchen"), ("boundary", "")}

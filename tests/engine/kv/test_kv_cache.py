@@ -33,12 +33,13 @@ class Bench:
         memory_bytes: int = 10_000,
         can_cut: bool = True,
         n_window: int = 0,
+        is_whole: bool = False,
         step_s: float = SLOW,
     ) -> None:
         disk, self.on_disk = fake_disk()
         self.cells = CellCache(n_cells, 1000, can_cut=can_cut, n_window=n_window)
         self.pool = SequencePool(n_sequences)
-        self.shape = shape_of(can_cut=can_cut, n_window=n_window)
+        self.shape = shape_of(can_cut=can_cut, n_window=n_window, is_whole=is_whole)
         self.kv_cache = KvCache(
             cast(Context, self.cells),
             self.pool,

@@ -149,3 +149,17 @@ def test_the_prompt_that_is_most_alike_is_told() -> None:
     put(store, [1] * 50)
     assert list(store.like([*A[:50], 9])) == [pack(A)]
     assert list(store.like([9])) == [pack([1] * 50)], "the latest where none is"
+
+
+def test_rows_leave_after_what_is_of_no_use_without_them() -> None:
+    """A longer block holds the beginning of a shorter prompt, whose end is kept of its own."""
+    store = MemoryStore(100_000, StateShape(1, 2, n_window=8, state_bytes=64))
+    store.put(pack(A), snapshot_of(A))
+    store.put(pack(A[:40]), snapshot_of(A[:40], 32, n_window=8, with_state=True))
+    victims = store.victims(store.capacity_bytes) or []
+    assert [type(each).__name__ for each in victims] == [
+        "MemoryState",
+        "MemoryBlock",
+        "MemoryBlock",
+    ]
+    assert [each.end for each in victims] == [40, 40, 100]

@@ -11,6 +11,7 @@ from app.engine.kv.open_disk_tier import fingerprint, open_disk
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Model
 from app.engine.prompt.generated_turns import GeneratedTurn, GeneratedTurns
+from app.promptcache import DiskStore, Snapshot
 from app.protocol import CacheParams, Load, LoadParams
 from tests.engine.kv.snapshots import snapshot_of
 from tests.engine.llama.nano import NANO, load_model
@@ -97,3 +98,21 @@ def test_the_size_of_the_context_is_no_part_of_the_fingerprint(model: Model) -> 
 def test_states_that_are_kept_as_a_whole_have_another_fingerprint(model: Model) -> None:
     params, whole = LoadParams(n_ctx=256), StateShape(0, is_whole=True)
     assert fingerprint(NANO, model, SHAPE, params) != fingerprint(NANO, model, whole, params)
+
+
+def test_blocks_whose_rows_have_another_size_are_removed(tmp_path: Path, model: Model) -> None:
+    turns, params = GeneratedTurns(str), LoadParams(n_ctx=256)
+    store = DiskStore(
+        tmp_path,
+        NANO.name,
+        fingerprint(NANO, model, SHAPE, params),
+        capacity_bytes=2**20,
+        can_cut=False,
+        notify=lambda *_: None,
+    )
+    rows = bytes(2 * len(TOKENS))  # two bytes a token, and the model has one
+    wider = Snapshot(len(TOKENS), 0, rows, len(TOKENS), b"", None)
+    assert store.write_snapshot(TOKENS, wider, role="turn")
+    tier = opened(tmp_path, model, turns)
+    assert not tier.has_entries
+    tier.close(timeout_s=30.0)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from itertools import pairwise
 from typing import cast
+
+import pytest
 
 from app.engine.kv.disk_tier import Disk, DiskCacheTier
 from app.engine.kv.kv_cache import KvCache
@@ -13,7 +17,7 @@ from app.engine.llama import BatchPart, Context
 from app.engine.system.throughput import Throughput
 from app.promptcache import DiskStore, DiskWriter
 from tests.engine.fake_disk import FakeStore, fake_disk
-from tests.engine.fake_llama import CellCache, shape_of
+from tests.engine.fake_llama import KINDS, CellCache, shape_of
 from tests.engine.kv.snapshots import snapshot_of
 from tests.engine.kv.test_kv_cache import Bench
 
@@ -91,3 +95,51 @@ def test_at_the_end_conversations_are_written_where_later_prompts_go_on() -> Non
     bench.pool.release(slot)
     SavePolicy(bench.kv_cache, save_after_s=60.0, min_boundary_tokens=4).save_all()
     assert bench.on_disk.has_state([1] * 40)
+
+
+class LateClock:
+    """A monotonic clock that is set."""
+
+    def __init__(self) -> None:
+        self.now_s = float(round(time.monotonic()))
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+def test_what_the_disk_does_not_take_is_offered_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = LateClock()
+    monkeypatch.setattr("app.engine.kv.save_policy.time", clock)
+    monkeypatch.setattr("tests.engine.fake_disk.MIN_TOKENS", 1000)  # nothing is long enough
+    bench = Bench(n_sequences=1)
+    bench.run([1] * 40)
+    bench.save_idle()
+    policy = SavePolicy(bench.kv_cache, save_after_s=0.0)
+    offered_s: list[float] = []
+    for _ in range(2 * 24 * 360):
+        clock.now_s += 10.0
+        n_before = len(bench.on_disk.written)
+        policy.submit_due()
+        offered_s += [clock.now_s] * (len(bench.on_disk.written) - n_before)
+    waits = [later - earlier for earlier, later in pairwise(offered_s)]
+    assert 30 <= waits[0] <= 60
+    assert all(later >= earlier for earlier, later in pairwise(waits))
+    assert waits[-1] >= 3600
+    assert len(offered_s) < 2 * 24 + 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_conversation_is_written_as_far_as_later_prompts_contain_it(kind: str) -> None:
+    bench = Bench(n_sequences=1, memory_bytes=0, **KINDS[kind])
+    _, slot = bench.begin([1] * 80)
+    slot.n_kept = 40
+    bench.pool.release(slot)
+    policy = SavePolicy(bench.kv_cache, save_after_s=0.0, min_boundary_tokens=4)
+    while policy.save_next():
+        pass
+    policy.save_all()
+    written = {len(job.tokens) for job in bench.on_disk.written}
+    lasting = {80} if bench.shape.is_whole else set() if bench.shape.needs_state else {40}
+    assert written == lasting

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -13,7 +14,7 @@ from app.engine.kv.state_copies import StateCopier, Unreadable
 from app.engine.llama import BatchPart, Context
 from app.promptcache import pack
 from tests.engine.fake_disk import fake_disk
-from tests.engine.fake_llama import CellCache, shape_of, state_after
+from tests.engine.fake_llama import KINDS, CellCache, shape_of, state_after
 from tests.engine.kv.snapshots import snapshot_of
 
 A = [number % 200 for number in range(100)]
@@ -23,8 +24,8 @@ SPARE = 2
 class Setting:
     """A context of three sequences, and empty tiers."""
 
-    def __init__(self, *, can_cut: bool = True, n_window: int = 0) -> None:
-        self.shape = shape_of(can_cut=can_cut, n_window=n_window)
+    def __init__(self, *, can_cut: bool = True, n_window: int = 0, is_whole: bool = False) -> None:
+        self.shape = shape_of(can_cut=can_cut, n_window=n_window, is_whole=is_whole)
         self.cells = CellCache(1000, 1000, can_cut=can_cut, n_window=n_window, n_vocab=256)
         self.store = MemoryStore(100_000, self.shape)
         disk, self.on_disk = fake_disk()
@@ -65,6 +66,29 @@ def test_a_state_is_taken_only_at_the_end_of_a_sequence() -> None:
     state = setting.copier.take(0, 100, 100, 100, with_state=True)
     assert state is not None
     assert (state.start, bytes(state.rows), state.state) == (100, b"", state_after(A))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_sequence_does_not_hold_is_not_taken(kind: str) -> None:
+    setting = Setting(**KINDS[kind])
+    setting.prefill(A[:70])
+    start = 70 if setting.shape.is_whole else 0
+    assert setting.copier.take(0, 100, 100, 100, with_state=True) is None
+    assert setting.copier.take(0, 100, 64, 100, with_state=False) is None
+    assert setting.copier.take(0, 70, start, 70, with_state=True) is not None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sequence_that_holds_more_than_is_known_has_rows_but_no_state(kind: str) -> None:
+    setting = Setting(**KINDS[kind])
+    setting.prefill(A)
+    for start in (0, 70):
+        taken = setting.copier.take(0, 70, start, 70, with_state=True)
+        if setting.shape.needs_state:
+            assert taken is None
+        else:
+            assert taken is not None
+            assert bytes(taken.rows) == bytes(A[start:70])
 
 
 def test_what_is_gathered_from_memory_is_what_was_put_there() -> None:
@@ -118,3 +142,31 @@ def test_a_block_that_left_memory_while_room_was_made_is_told() -> None:
     with pytest.raises(Unreadable):
         setting.copier.load(1, plan)
     setting.store.mark_used(plan.links)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "is_whole" not in KINDS[kind]])
+@pytest.mark.parametrize("part", ["rows", "window_rows", "state"])
+@pytest.mark.parametrize("share", [0, 0.5, 0.995, 1.5, 2])
+def test_parts_of_another_size_are_told_like_damaged_ones(
+    kind: str, part: str, share: float
+) -> None:
+    setting = Setting(**KINDS[kind])
+    setting.prefill(A)
+    snapshot = setting.copier.take(0, 100, 0, 100, with_state=True)
+    assert snapshot is not None
+    data = bytes(getattr(snapshot, part) or b"")
+    other: Any = (2 * data)[: int(share * len(data))]
+    changed = replace(snapshot, **{part: other})
+    setting.on_disk.put(A, snapshot)
+    plan = setting.look_up.anywhere(A)
+    blocks, at_ends = setting.on_disk.blocks, setting.on_disk.at_ends
+    if part == "state" and at_ends:
+        at_ends.update(dict.fromkeys(at_ends, (pack(A), other)))
+    else:
+        blocks.update(dict.fromkeys(blocks, (pack(A), changed)))
+    if data:
+        with pytest.raises(Unreadable):
+            setting.copier.load(1, plan)
+        assert setting.cells.tokens(1) == []
+    else:
+        assert setting.copier.load(1, plan), "this kind has no such part"

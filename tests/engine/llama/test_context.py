@@ -70,6 +70,15 @@ def test_a_kept_prefix_goes_on_as_if_the_rest_had_never_been(
     assert np.array_equal(last_logits(context, tokens[:9], seq_id=1), expected)
 
 
+def test_more_than_a_sequence_holds_cannot_be_kept(context: Context, tokens: list[int]) -> None:
+    """Whoever asks for it takes the sequence for another one."""
+    prefill(context, 0, tokens)
+    assert context.keep_prefix(0, len(tokens) + 1) == 0
+    assert context.n_held(0) == 0
+    assert context.copy_prefix(0, 1, 5) == 0
+    prefill(context, 0, tokens)  # positions begin at 0 again
+
+
 def test_nothing_of_a_sequence_may_be_kept(context: Context, tokens: list[int]) -> None:
     prefill(context, 0, tokens)
     assert context.keep_prefix(0, 0) == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from app.engine.kv.sequences import Slot
 from app.engine.scheduling.batch_runner import BatchRunner
 from app.engine.scheduling.scheduler import Work
 from app.protocol import Cancel, Command, PromptProgress
 from tests.engine.fake_engine import Engine, endless, generate, prefill
-from tests.engine.fake_llama import FORGETFUL
+from tests.engine.fake_llama import FORGETFUL, KINDS
 
 
 def runner_of(engine: Engine) -> BatchRunner:
@@ -122,6 +123,53 @@ def test_an_aborted_step_keeps_the_whole_physical_batches_of_prompts(n_window: i
     assert cancelled.n_past == n_cached + 96
     assert (answering.n_past, answering.n_generated) == (n_past, n_generated)
     engine.check()
+
+
+def watch_saves(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Check the books of all sequences wherever one is saved; return what is at checkpoints."""
+    saved: list[int] = []
+    save_now = engine.kv_cache.save_now
+
+    def checked(slot: Slot, *, to_disk: bool) -> None:
+        engine.check()
+        saved.append(len(slot.tokens))
+        save_now(slot, to_disk=to_disk)
+
+    monkeypatch.setattr(engine.kv_cache, "save_now", checked)
+    return saved
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_checkpoint_is_saved_once_all_of_the_step_is_recorded(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine([], n_batch=256, **KINDS[kind])
+    saved = watch_saves(engine, monkeypatch)
+    batches = admitted(engine, generate("a", [1] * 80), generate("b", [2] * 90))
+    first, second = engine.scheduler.running
+    first.checkpoints, second.checkpoints = {40: False}, {50: True}
+    work = [Work(first, 40, is_prefill=True), Work(second, 50, is_prefill=True)]
+    batches.take_in(batches.decode(work), began_s=0.0)
+    assert saved == [40, 50]
+    assert first.checkpoints == second.checkpoints == {}
+
+
+@pytest.mark.parametrize("n_window", [0, 8])
+def test_a_checkpoint_in_an_aborted_step_is_saved_once_all_is_rolled_back(
+    n_window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine([], n_batch=256, n_ubatch=32, n_window=n_window)
+    saved = watch_saves(engine, monkeypatch)
+    batches = admitted(engine, generate("a", [1] * 300), generate("b", [2] * 300))
+    batches._throughput.prefill_tokens_per_s = 10.0  # a step that is worth watching
+    first, second = engine.scheduler.running
+    first.checkpoints, second.checkpoints = {96: False}, {100: False}
+    engine._script = [[Cancel(request_id="a")]]
+    work = [Work(first, 96, is_prefill=True), Work(second, 100, is_prefill=True)]
+    assert batches.decode(work) == []
+    assert saved == [96]
+    assert (first.n_past, second.n_past) == (96, 96)
+    assert second.checkpoints == {100: False}
 
 
 def test_progress_is_posted_for_prompts_whose_clients_ask() -> None:

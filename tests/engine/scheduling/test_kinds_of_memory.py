@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any, cast
 
 import pytest
 
 from app.engine.kv.disk_tier import Disk
 from app.promptcache import DiskStore, DiskWriter
-from app.protocol import Generate, Prefill
-from tests.engine.fake_disk import FakeStore, FakeWriter
+from app.protocol import Cancel, Command, Generate, Prefill
+from tests.engine.fake_disk import FakeStore, FakeWriter, fake_disk
 from tests.engine.fake_engine import Engine, generate, prefill
-from tests.engine.fake_llama import solo
-
-KINDS: dict[str, dict[str, Any]] = {
-    "can be cut": {},
-    "slides a window": {"n_window": 8},
-    "is recurrent": {"can_cut": False},
-    "is both": {"can_cut": False, "n_window": 8},
-    "is kept as a whole": {"can_cut": False, "is_whole": True},
-}
+from tests.engine.fake_llama import KINDS, solo
 
 
 def cached_of(
@@ -91,3 +84,50 @@ def test_all_chats_after_a_prefill_find_it(kind: str, idle_bytes: int) -> None:
     chats = [generate(str(number), [*head, number, *[4] * 9]) for number in range(2, 5)]
     _, *found = cached_of(kind, store_of(), prefill("p", head), *chats, idle_bytes=idle_bytes)
     assert min(found) >= len(head), found
+
+
+def any_talks(dice: random.Random, n_ctx: int) -> list[list[Command]]:
+    """Return what clients ask for whose conversations share heads, go on, part and are dropped."""
+    heads = [[number] * dice.randrange(20, n_ctx // 3) for number in (1, 2)]
+    asked = [list(head) for head in heads]
+    script: list[list[Command]] = []
+    for number in range(dice.randrange(6, 14)):
+        stem = dice.choice(asked)
+        stem = stem[: dice.choice([len(stem), len(stem), dice.randint(1, len(stem))])]
+        prompt = [*stem, *([dice.randrange(1, 5)] * dice.randrange(1, n_ctx // 4))][: n_ctx - 12]
+        command: Generate | Prefill = prefill(str(number), prompt)
+        if dice.random() < 0.9:
+            command = generate(str(number), prompt, dice.randrange(1, 10), seed=dice.randrange(9))
+            asked.append([*prompt, *solo(prompt, command.sampling.seed or 0, 4)])
+        script.append([command])
+        if dice.random() < 0.15:
+            script.append([Cancel(request_id=str(number))])
+        script += [[] for _ in range(dice.choice([0, 0, 1, 5, 30]))]
+    return script
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("has_disk", [True, False])
+def test_answers_to_any_talks_are_those_of_cold_runs(kind: str, has_disk: bool) -> None:
+    n_found = 0
+    for seed in range(25):
+        dice = random.Random(f"{kind}/{has_disk}/{seed}")
+        n_ctx = dice.choice([130, 200, 400])
+        script = any_talks(dice, n_ctx)
+        engine = Engine(
+            script,
+            n_ctx=n_ctx,
+            n_batch=dice.choice([16, 64]),
+            parallel=dice.randint(1, 4),
+            idle_bytes=dice.choice([0, 500, 1000, 2000, 20_000]),
+            disk=fake_disk(dice=dice)[0] if has_disk else None,
+            dice=dice,
+            **KINDS[kind],
+        ).run()
+        commands = [command for commands in script for command in commands]
+        cancelled = {each.request_id for each in commands if isinstance(each, Cancel)}
+        for command in commands:
+            if isinstance(command, Generate) and command.request_id not in cancelled:
+                engine.assert_answered(command)
+                n_found += engine.finished(command.request_id)[0].usage.cached_tokens > 0
+    assert n_found > 50, "it is the cache that is compared"
