@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from app.base.prefix import common_prefix
 from app.engine.kv.conversation_ends import ConversationEnds
 from app.engine.kv.disk_tier import DiskCacheTier, Save
-from app.engine.kv.lookup import LookUp, Plan
 from app.engine.kv.memory_store import (
     MIN_USEFUL_TOKENS,
     MemoryBlock,
     MemoryState,
     MemoryStore,
 )
+from app.engine.kv.restoring.lookup import LookUp, Plan
 from app.engine.kv.sequences import SequencePool, Slot
 from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape

@@ -13,10 +13,10 @@ from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.hit_counts import Hit, HitCounter
 from app.engine.kv.keeper import Keeper
-from app.engine.kv.lookup import LookUp
 from app.engine.kv.memory_store import MemoryStore
-from app.engine.kv.read_ahead import Reading
-from app.engine.kv.restorer import Restorer
+from app.engine.kv.restoring.lookup import LookUp
+from app.engine.kv.restoring.read_ahead import Reading
+from app.engine.kv.restoring.restorer import Restorer
 from app.engine.kv.sequences import Lease, SequencePool, Slot
 from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from app.engine.kv.disk_tier import DISK, DiskCacheTier
-from app.engine.kv.lookup import Plan
 from app.engine.kv.memory_store import MemoryState, MemoryStore
-from app.engine.kv.read_ahead import Reading
+from app.engine.kv.restoring.lookup import Plan
+from app.engine.kv.restoring.read_ahead import Reading
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
 from app.promptcache import BlockContent, Bytes, Link, PrefixMatch, Snapshot

@@ -11,7 +11,7 @@ from app.engine.constrain import Guide
 from app.engine.decode.answer import Answer
 from app.engine.decode.prompt_echo import ROWS_PER_STEP, Echo
 from app.engine.decode.speculation import Speculator
-from app.engine.kv.read_ahead import Reading
+from app.engine.kv.restoring.read_ahead import Reading
 from app.engine.kv.sequences import Slot
 from app.engine.prompt.history import NO_HISTORY, History
 from app.protocol import CacheMatch, CacheMiss, SamplingParams, Timings, Usage

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.base.prefix import common_prefix
-from app.engine.kv.read_ahead import Reading
+from app.engine.kv.restoring.read_ahead import Reading
 from app.engine.kv.sequences import Lease, SequencePool
 from app.engine.scheduling.request import Request
 

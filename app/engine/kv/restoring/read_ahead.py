@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from app.engine.kv.disk_tier import DISK, DiskCacheTier
-from app.engine.kv.lookup import Plan
+from app.engine.kv.restoring.lookup import Plan
 from app.promptcache import BlockContent, EntryContent, Link, PrefixMatch
 
 _NICENESS = 5  # the steps of those that run come first

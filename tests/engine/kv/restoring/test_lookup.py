@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from app.engine.kv.disk_tier import DISK, DiskCacheTier
-from app.engine.kv.lookup import LookUp
 from app.engine.kv.memory_store import MemoryState, MemoryStore
+from app.engine.kv.restoring.lookup import LookUp
 from app.promptcache import PrefixMatch, pack
 from tests.engine.fake_disk import FakeStore, fake_disk
 from tests.engine.fake_llama import shape_of

@@ -7,9 +7,9 @@ import threading
 import pytest
 
 from app.engine.kv.disk_tier import DiskCacheTier
-from app.engine.kv.lookup import LookUp, Plan
 from app.engine.kv.memory_store import MemoryStore
-from app.engine.kv.read_ahead import Reading
+from app.engine.kv.restoring.lookup import LookUp, Plan
+from app.engine.kv.restoring.read_ahead import Reading
 from app.promptcache import BlockContent, EntryContent, PrefixMatch
 from tests.engine.fake_disk import FakeStore, fake_disk
 from tests.engine.fake_llama import shape_of, state_after

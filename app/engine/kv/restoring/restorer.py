@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection, Sequence
 from app.base.prefix import common_prefix
 from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.hit_counts import Hit, miss_reason, why_not_restored
-from app.engine.kv.lookup import LookUp, Plan
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
-from app.engine.kv.read_ahead import Reading
+from app.engine.kv.restoring.lookup import LookUp, Plan
+from app.engine.kv.restoring.read_ahead import Reading
 from app.engine.kv.sequences import Lease, Slot
 from app.engine.kv.state_copies import StateCopier, Unreadable
 from app.engine.kv.state_shape import StateShape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.engine.kv import restorer
+from app.engine.kv.restoring import restorer
 from tests.engine.kv.test_kv_cache import Bench
 
 A, B = [1] * 40, [2] * 40
