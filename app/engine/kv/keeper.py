@@ -14,8 +14,8 @@ from app.engine.kv.memory_store import (
     MemoryStore,
 )
 from app.engine.kv.restoring.lookup import LookUp, Plan
+from app.engine.kv.restoring.state_copies import StateCopier
 from app.engine.kv.sequences import SequencePool, Slot
-from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape
 from app.promptcache import PAGE_TOKENS, Role, Snapshot, pack, unpack
 

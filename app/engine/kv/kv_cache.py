@@ -17,8 +17,8 @@ from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.restoring.lookup import LookUp
 from app.engine.kv.restoring.read_ahead import Reading
 from app.engine.kv.restoring.restorer import Restorer
+from app.engine.kv.restoring.state_copies import StateCopier
 from app.engine.kv.sequences import Lease, SequencePool, Slot
-from app.engine.kv.state_copies import StateCopier
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput

@@ -12,8 +12,8 @@ from app.engine.kv.hit_counts import Hit, miss_reason, why_not_restored
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
 from app.engine.kv.restoring.lookup import LookUp, Plan
 from app.engine.kv.restoring.read_ahead import Reading
+from app.engine.kv.restoring.state_copies import StateCopier, Unreadable
 from app.engine.kv.sequences import Lease, Slot
-from app.engine.kv.state_copies import StateCopier, Unreadable
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import Context
 from app.engine.system.throughput import Throughput

@@ -10,7 +10,7 @@ import pytest
 from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.restoring.lookup import LookUp
-from app.engine.kv.state_copies import StateCopier, Unreadable
+from app.engine.kv.restoring.state_copies import StateCopier, Unreadable
 from app.engine.llama import BatchPart, Context
 from app.promptcache import pack
 from tests.engine.fake_disk import fake_disk
