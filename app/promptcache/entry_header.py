@@ -77,6 +77,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         start: position from which on it holds all: of the first row; of a state 0 where it needs
             no rows, and `n_tokens` where it needs those of all its tokens.
         window_start: position of the first window row; `n_tokens` for none.
+        n_tokens_bytes: size that the tokens have in the file.
         n_extra: size of the extra; `n_extra_bytes` is the size that it has in the file.
     """
 

@@ -221,6 +221,12 @@ class StateStore:
         """
         return self._model_folder.clear()
 
+    @property
+    def has_entries(self) -> bool:
+        """Whether there are any."""
+        with self._model_folder.lock:
+            return len(self._model_folder.table) > 0
+
     def list_entries(self) -> list[Entry]:
         """Return all entries, the most recently used one first."""
         with self._model_folder.lock:

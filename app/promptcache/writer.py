@@ -60,6 +60,13 @@ class WriteJob:
         has_state = mine.state is not None or others.state is None
         return self._has_rows_of(other) and has_window and has_state
 
+    def brings_rows_of(self, other: WriteJob) -> bool:
+        """Whether it brings all of a turn that has rows of its beginning, and nothing else."""
+        has_rows_only = other.snapshot.state is None and not other.profile and other.role == "turn"
+        has_window = other.snapshot.window_start < other.snapshot.n_tokens
+        is_longer = self.form == other.form and self.packed.startswith(other.packed)
+        return has_rows_only and not has_window and is_longer and self._has_rows_of(other)
+
     def _has_rows_of(self, other: WriteJob) -> bool:
         has_none = other.snapshot.start == other.snapshot.n_tokens
         return has_none or self.snapshot.start <= other.snapshot.start
@@ -153,6 +160,8 @@ class DiskWriter:
                 return False
             same = [other for other in self._pending() if job.is_same(other)]
             if any(other.brings_all_of(job) for other in same):
+                return True
+            if any(other.brings_rows_of(job) for other in self._pending()):
                 return True
             kept = [older for older in self._queue if not job.makes_needless(older)]
             while kept and not self._has_room(kept, job):

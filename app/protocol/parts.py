@@ -103,7 +103,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """Timings of one request, in milliseconds; names are llama-server's.
 
     `tier` is where the cached prefix was: `memory`, `disk` or `none`; `restore_ms` is the time to
-    restore it.
+    restore it, without what was read ahead while other requests ran.
     """
 
     queue_ms: float

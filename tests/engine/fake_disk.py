@@ -60,6 +60,10 @@ class FakeStore:
         self.index, self.end_index = PageIndex(), EndIndex()
         return n_entries, n_entries
 
+    @property
+    def has_entries(self) -> bool:
+        return bool(self.blocks or self.at_ends)
+
     def held(self) -> list[list[int]]:
         """Return the tokens of all blocks and states, from their beginning."""
         return [unpack(packed) for packed, _ in [*self.blocks.values(), *self.at_ends.values()]]

@@ -16,6 +16,7 @@ from app.promptcache.writer import MAX_PAUSE_S
 from tests.promptcache.stores import Bench, Notices, is_kept, put, snapshot_of, whole, words
 
 FIRST = words(0)
+LONGER = list(range(150))
 
 
 @dataclass
@@ -311,3 +312,36 @@ def test_a_writer_passes_all_arguments_on(bench: Bench) -> None:
         ("f", "boundary", 64),
         ("pin", "profile", 64),
     ]
+
+
+def snapshot_job(
+    tokens: list[int], start: int = 0, *, role: Role = "turn", **parts: int | bytes | None
+) -> WriteJob:
+    return WriteJob(
+        tokens=tokens,
+        snapshot=snapshot_of(tokens, start, **parts),  # type: ignore[arg-type]
+        role=role,
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "is_brought"),
+    [
+        (snapshot_job(LONGER[:100]), True),
+        (snapshot_job(LONGER[:100], 64), True),
+        (snapshot_job(LONGER[:100], state=b"s"), False),
+        (snapshot_job(LONGER[:100], window_start=70), False),
+        (snapshot_job(LONGER[:100], role="boundary"), False),
+        (snapshot_job([*LONGER[:99], 7]), False),
+        (snapshot_job(LONGER[:32]), False),
+    ],
+)
+def test_rows_that_a_waiting_job_brings_are_not_written_twice(
+    job: WriteJob, is_brought: bool
+) -> None:
+    start = 64 if len(job.tokens) == 32 else 0
+    with desk() as held:
+        held.hold()
+        held.writer.submit(snapshot_job(LONGER, start, state=b"s"))
+        assert held.writer.submit(job)
+        assert held.writer.pending == (2 if is_brought else 3)

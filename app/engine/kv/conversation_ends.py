@@ -7,8 +7,6 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from app.base.prefix import common_prefix
-
 _MAX_ENDS = 256
 
 
@@ -61,4 +59,5 @@ class ConversationEnds:
 
 
 def _begins(longer: array[int], shorter: array[int]) -> bool:
-    return len(shorter) <= len(longer) and common_prefix(shorter, longer) == len(shorter)
+    end = len(shorter)
+    return not end or (longer[end - 1 : end] == shorter[-1:] and longer[:end] == shorter)

@@ -142,7 +142,7 @@ class DiskCacheTier:
     @property
     def has_entries(self) -> bool:
         """Whether there is anything to be found."""
-        return self._disk is not None and self._disk.store.status().n_entries > 0
+        return self._disk is not None and self._disk.store.has_entries
 
     # ------------------------------------------------------------ look-up
 
@@ -217,7 +217,7 @@ class DiskCacheTier:
                 extra=self._extra_of(tokens),
                 role=role,
                 profile=profile,
-                drops_older=role == "turn",
+                drops_older=role == "turn" and with_state,
             )
             self._disk.writer.submit(job)
             job = job.without_bytes()

@@ -87,7 +87,7 @@ class Keeper:
             return
         keeps_end = self._keeps_end(slot, tokens)
         is_kept = self._is_kept(tokens, with_state=keeps_end)
-        is_kept = is_kept or self._copy_to_memory(slot, tokens, keeps_end=keeps_end)
+        is_kept = is_kept or self._copy_to_memory(slot, tokens, keeps_end=keeps_end, is_end=is_end)
         if is_end and self._disk.is_on:
             self._note_end(slot, tokens)
         lasting = [] if is_kept or not is_leaving else self.lasting(slot, tokens)
@@ -113,7 +113,9 @@ class Keeper:
         if len(end) >= PAGE_TOKENS:  # the disk takes nothing shorter
             self.ends.add(end)
 
-    def _copy_to_memory(self, slot: Slot, tokens: list[int], *, keeps_end: bool) -> bool:
+    def _copy_to_memory(
+        self, slot: Slot, tokens: list[int], *, keeps_end: bool, is_end: bool
+    ) -> bool:
         """Copy what memory lacks of a sequence; say whether there was room."""
         start = self._first_missing(self._look_up.in_memory(tokens), len(tokens))
         n_rows = len(tokens) - start
@@ -127,7 +129,7 @@ class Keeper:
         victims = self._store.victims(self._store.cost(snapshot), kept)
         if victims is None:
             return False
-        self._offer_evicted(victims, tokens if keeps_end else [])
+        self._offer_evicted(victims, tokens if keeps_end and is_end else [])
         self._store.drop(victims)
         self._store.put(pack(tokens), snapshot, slot.n_head)
         return True
@@ -194,10 +196,10 @@ class Keeper:
         return is_begun or self.ends.go_on_from(tokens)
 
     def _restorable(self, block: MemoryBlock, tokens: list[int]) -> list[int]:
-        """Return the part of a block's tokens that prompts can go on after; all without memory's.
+        """Return the part of a block's tokens that prompts can go on after.
 
         Without a state, or window rows, after the last of them it is less; [] where this block is
-        of no use to it.
+        of no use to it. All of them where memory can restore nothing of it.
         """
         n_tokens = self._look_up.in_memory(tokens).n_tokens or len(tokens)
         return tokens[:n_tokens] if n_tokens > block.start else []

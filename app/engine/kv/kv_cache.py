@@ -98,8 +98,8 @@ class KvCache:
         """Return how many leading tokens of a prompt memory can restore."""
         return self._look_up.in_memory(tokens).n_tokens
 
-    def read_ahead(self, tokens: Sequence[int], n_live: int) -> Reading | None:
-        """Begin to read what a prompt needs from the disk; see `Restorer.read_ahead`."""
+    def read_ahead(self, tokens: Sequence[int], n_live: int) -> Reading:
+        """Return what reads what a prompt needs from the disk; see `Restorer.read_ahead`."""
         return self._restorer.read_ahead(tokens, n_live)
 
     def restore_prefix(

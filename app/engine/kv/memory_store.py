@@ -180,7 +180,7 @@ class MemoryStore:
     # ------------------------------------------------------------ changes
 
     def put(self, packed: bytes, snapshot: Snapshot, n_head: int = 0) -> None:
-        """Take in what `make_room` made room for.
+        """Take in what `victims` and `drop` made room for.
 
         Args:
             packed: all tokens up to the end of the snapshot.

@@ -1,8 +1,8 @@
 """Owns the tokens of texts that were tokenised lately; must not know templates or llama.cpp.
 
 A prompt is rendered several times with small differences, and the next one begins like it. So a
-prompt is cut at special tokens (see `app.engine.prompt.text_cuts`), and a part that is known is not
-tokenised again.
+prompt is cut at special tokens and between lines (see `app.engine.prompt.text_cuts`), and a part
+that is known is not tokenised again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class TokenMemo:
         self._split_rules = split_rules
         self._written = written
         self._max_bytes = max_bytes
-        self._known: OrderedDict[tuple[str, bool], array[int]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, bool], tuple[array[int], int]] = OrderedDict()
         self._n_bytes = 0
 
     @property
@@ -139,7 +139,7 @@ class TokenMemo:
         known = self._known.get(key)
         if known is not None:
             self._known.move_to_end(key)
-            return known
+            return known[0]
         tokens = self._inner.tokenize(piece, add_special=False, parse_special=parse_special)
         if len(piece) >= MIN_CHARS:
             self._keep(key, array("i", tokens))
@@ -147,14 +147,10 @@ class TokenMemo:
 
     def _keep(self, key: tuple[str, bool], tokens: array[int]) -> None:
         """Keep the tokens of a text as the latest ones; drop the least recently used."""
-        n_bytes = _n_bytes(key, tokens)
+        n_bytes = sys.getsizeof(key[0]) + sys.getsizeof(tokens) + _ENTRY_BYTES
         if n_bytes > self._max_bytes:
             return
-        self._known[key] = tokens
+        self._known[key] = tokens, n_bytes  # the text may have grown when it leaves
         self._n_bytes += n_bytes
         while self._n_bytes > self._max_bytes:
-            self._n_bytes -= _n_bytes(*self._known.popitem(last=False))
-
-
-def _n_bytes(key: tuple[str, bool], tokens: array[int]) -> int:
-    return sys.getsizeof(key[0]) + sys.getsizeof(tokens) + _ENTRY_BYTES
+            self._n_bytes -= self._known.popitem(last=False)[1][1]

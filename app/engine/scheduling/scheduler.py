@@ -51,8 +51,8 @@ class Scheduler:
         n_ctx: tokens all running requests may hold together.
         can_cut: whether a sequence may lose its end, so that any part of one can be shared.
         n_cached: returns how much of a prompt lies in memory outside of the pool.
-        read_ahead: begins to read from the disk what a prompt needs, of which a sequence has some
-            tokens; returns what to wait for, None where that is to be asked again.
+        read_ahead: returns what reads from the disk what a prompt needs, of which a sequence has
+            so many tokens.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Scheduler:
         n_ctx: int,
         can_cut: bool = True,
         n_cached: Callable[[Sequence[int]], int] = lambda _: 0,
-        read_ahead: Callable[[Sequence[int], int], Reading | None] | None = None,
+        read_ahead: Callable[[Sequence[int], int], Reading] | None = None,
     ) -> None:
         self._pool = pool
         self._parallel = max(1, min(parallel, n_batch // 2))
@@ -109,14 +109,21 @@ class Scheduler:
         read from the disk while others run, and one whose prompt is scored beside another such: a
         step has rows of logits for one.
         """
+        reading: list[Request] = []  # their places are kept for them
         for request in list(self.waiting):
-            if len(self.running) >= self._parallel or not self._fits(request):
+            if len(self.running) + len(reading) >= self._parallel:
+                break
+            if not self._fits(request, reading):
                 break
             if request not in self.waiting:  # the answer before it failed, and so did the command
                 continue
             if request.is_scored and any(other.is_scored for other in self.running):
                 continue
-            if self._waits_for_leader(request) or self._waits_for_disk(request):
+            if self._waits_for_leader(request):
+                request.reading = None  # by then the KV cache has what the leader prefills
+                continue
+            if self._waits_for_disk(request):
+                reading.append(request)
                 continue
             lease = self._pool.lease(request.reusable)
             if lease is None:
@@ -126,8 +133,9 @@ class Scheduler:
             self.running.append(request)
             yield request, lease
 
-    def _fits(self, request: Request) -> bool:
-        return not self.running or _n_cells([*self.running, request]) < self._n_ctx
+    def _fits(self, request: Request, reading: Sequence[Request]) -> bool:
+        others = [*self.running, *reading]
+        return not others or _n_cells([*others, request]) < self._n_ctx
 
     def _waits_for_leader(self, request: Request) -> bool:
         """Whether a request waits for its leader; one that lost it, or has none, may get one."""
@@ -147,7 +155,7 @@ class Scheduler:
         if request.reading is None:
             tokens = request.reusable
             request.reading = self._read_ahead(tokens, self._n_there(tokens))
-        return request.reading is None or not request.reading.is_done
+        return not request.reading.poll()
 
     def _leader_for(self, request: Request) -> tuple[Request, int] | None:
         """Return the running request that prefills the most of a prompt, and how much that is.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from app.base.special_token import SpecialToken, SplitRules
@@ -97,6 +98,17 @@ def test_the_least_recently_used_texts_go_first_and_all_take_no_more_than_allowe
         assert asked(vocabulary, made, texts[0]) == 0, "it is used all the time"
         assert 0 < made.n_bytes <= 6 * MIN_CHARS * 5
     assert [asked(vocabulary, made, text) > 0 for text in (texts[-1], texts[1])] == [False, True]
+
+
+def test_texts_that_grow_while_they_are_kept_do_not_spoil_the_count() -> None:
+    vocabulary, n_bytes = Counting(), 0
+    made = memo(vocabulary, max_bytes=6 * MIN_CHARS * 5)
+    for number in range(50):
+        text = f"{number:03}" + "\u00e9" * MIN_CHARS
+        asked(vocabulary, made, text)
+        msgspec.json.encode(text)  # CPython keeps the UTF-8 form with the text
+        n_bytes = max(n_bytes, made.n_bytes)
+    assert made.n_bytes == n_bytes > MIN_CHARS
 
 
 def test_a_text_that_has_no_room_pushes_none_out() -> None:

@@ -600,24 +600,26 @@ def test_nothing_runs_nothing_is_planned() -> None:
 
 
 class Readings:
-    """What is read ahead, and until when."""
+    """What is read ahead, and which of it is read."""
 
-    def __init__(self) -> None:
-        self.asked: list[list[int]] = []
-        self.answers: dict[int, Any] = {}
+    def __init__(self, *done: int) -> None:
+        self.done = set(done)
+        self.asked: list[int] = []
 
     def __call__(self, tokens: Sequence[int], _n_live: int) -> Any:
-        self.asked.append(list(tokens))
-        return self.answers[tokens[0]]
+        self.asked.append(tokens[0])
+        return SimpleNamespace(poll=lambda: tokens[0] in self.done)
 
 
-def reading_scheduler(readings: Readings, *requests: Request) -> Scheduler:
+def reading_scheduler(
+    readings: Readings, *requests: Request, parallel: int = 4, n_ctx: int = 9999
+) -> Scheduler:
     queue = Scheduler(
         SequencePool(8),
-        parallel=4,
+        parallel=parallel,
         max_queue=9,
         n_batch=512,
-        n_ctx=9999,
+        n_ctx=n_ctx,
         read_ahead=readings,
     )
     for item in requests:
@@ -625,16 +627,30 @@ def reading_scheduler(readings: Readings, *requests: Request) -> Scheduler:
     return queue
 
 
-def test_while_a_prompt_is_read_others_run_and_those_behind_it_start() -> None:
+def three() -> tuple[Request, Request, Request]:
     first, slow, quick = (request(str(at), prompt(50, at)) for at in (1, 100, 200))
-    readings = Readings()
-    readings.answers = {100: SimpleNamespace(is_done=False), 200: SimpleNamespace(is_done=True)}
+    return first, slow, quick
+
+
+def test_while_a_prompt_is_read_others_run_and_those_behind_it_start() -> None:
+    first, slow, quick = three()
+    readings = Readings(200)
     queue = reading_scheduler(readings, first, slow, quick)
     assert admit(queue) == [first, quick]
     assert admit(queue) == []
-    readings.answers[100].is_done = True
+    readings.done.add(100)
     assert admit(queue) == [slow]
-    assert readings.asked == [slow.reusable, quick.reusable]
+    assert readings.asked == [100, 200]
+
+
+@pytest.mark.parametrize("limit", [{"parallel": 2}, {"n_ctx": 150}])
+def test_the_place_of_a_prompt_that_is_read_is_kept_for_it(limit: dict[str, int]) -> None:
+    first, slow, quick = three()
+    readings = Readings(200)
+    queue = reading_scheduler(readings, first, slow, quick, **limit)
+    assert admit(queue) == [first]
+    readings.done.add(100)
+    assert admit(queue) == [slow]
 
 
 def test_a_prompt_that_runs_alone_is_not_waited_for() -> None:
@@ -643,22 +659,18 @@ def test_a_prompt_that_runs_alone_is_not_waited_for() -> None:
 
 
 def test_a_prompt_that_is_read_starts_when_nothing_runs_any_more() -> None:
-    first, slow = request("a", prompt(50, 1)), request("b", prompt(50, 100))
-    readings = Readings()
-    readings.answers = {100: SimpleNamespace(is_done=False)}
-    queue = reading_scheduler(readings, first, slow)
+    first, slow, _ = three()
+    queue = reading_scheduler(Readings(), first, slow)
     assert admit(queue) == [first]
     queue.remove(first)
     assert admit(queue) == [slow]
 
 
-def test_where_another_prompt_is_being_read_it_is_asked_again() -> None:
-    first, slow = request("a", prompt(50, 1)), request("b", prompt(50, 100))
+def test_nothing_is_read_for_a_prompt_that_waits_for_a_leader() -> None:
+    head = prompt(200)
+    first, slow, follower = request("a", head), request("b", prompt(50, 900)), request("c", head)
     readings = Readings()
-    readings.answers = {100: None}
-    queue = reading_scheduler(readings, first, slow)
+    queue = reading_scheduler(readings, first, slow, follower)
     assert admit(queue) == [first]
-    assert admit(queue) == []
-    readings.answers = {100: SimpleNamespace(is_done=True)}
-    assert admit(queue) == [slow]
-    assert len(readings.asked) == 3
+    assert readings.asked == [900]
+    assert follower.reading is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 
 from app.engine.kv.disk_tier import DISK, DiskCacheTier
@@ -22,24 +23,25 @@ class Reading:
     Args:
         disk: where they are.
         plan: what is to be restored; None reads nothing ahead.
+        turns: lets one reading begin after the other.
     """
 
-    def __init__(self, disk: DiskCacheTier, plan: Plan | None = None) -> None:
+    def __init__(
+        self, disk: DiskCacheTier, plan: Plan | None = None, turns: ReadingTurns | None = None
+    ) -> None:
         self._disk = disk
+        self._plan = plan
+        self._turns = turns or ReadingTurns()
         self._found: dict[str, BlockContent | EntryContent | None] = {}
         self._thread: threading.Thread | None = None
-        if plan is None:
-            return
-        links = [link for link in plan.links if link.tier == DISK]
-        state = plan.state if isinstance(plan.state, PrefixMatch) else None
-        self._thread = threading.Thread(
-            target=self._read, args=(links, state), name="cache-read", daemon=True
-        )
-        self._thread.start()
 
-    @property
-    def is_done(self) -> bool:
-        """Whether there is nothing to wait for."""
+    def poll(self) -> bool:
+        """Begin to read, if it is its turn and nothing is read yet; whether all is read."""
+        if self._plan is not None and self._turns.take(self):
+            self._start(self._plan)
+            self._plan = None
+        if self._plan is not None:
+            return False
         return self._thread is None or not self._thread.is_alive()
 
     def block(self, block_id: str) -> BlockContent | None:
@@ -55,7 +57,17 @@ class Reading:
     def _read_ahead(self, entry_id: str) -> BlockContent | EntryContent | None:
         if self._thread is not None:
             self._thread.join()
-        return self._found.get(entry_id)
+        return self._found.pop(entry_id, None)
+
+    def _start(self, plan: Plan) -> None:
+        links = [link for link in plan.links if link.tier == DISK]
+        state = plan.state if isinstance(plan.state, PrefixMatch) else None
+        thread = threading.Thread(
+            target=self._read, args=(links, state), name="cache-read", daemon=True
+        )
+        with contextlib.suppress(RuntimeError):  # no more threads: it is read when it is asked for
+            thread.start()
+            self._thread = thread
 
     def _read(self, links: Sequence[Link], state: PrefixMatch | None) -> None:
         with contextlib.suppress(OSError):  # on Linux a thread has a niceness of its own
@@ -65,3 +77,17 @@ class Reading:
                 self._found[state.entry_id] = self._disk.read_state(state)
             for link in links:
                 self._found[link.block_id] = self._disk.read_block(link.block_id)
+
+
+class ReadingTurns:
+    """Lets one prompt be read for at a time: what is read takes memory until it is restored."""
+
+    def __init__(self) -> None:
+        self._current: weakref.ref[Reading] | None = None
+
+    def take(self, reading: Reading) -> bool:
+        """Return whether it is a reading's turn: the one before is done with and forgotten."""
+        if self._current is not None and self._current() not in (None, reading):
+            return False
+        self._current = weakref.ref(reading)
+        return True

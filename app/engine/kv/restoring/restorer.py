@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable, Collection, Sequence
 
 from app.base.prefix import common_prefix
@@ -11,7 +10,7 @@ from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.hit_counts import Hit, miss_reason, why_not_restored
 from app.engine.kv.memory_store import MIN_USEFUL_TOKENS, MemoryStore
 from app.engine.kv.restoring.lookup import LookUp, Plan
-from app.engine.kv.restoring.read_ahead import Reading
+from app.engine.kv.restoring.read_ahead import Reading, ReadingTurns
 from app.engine.kv.restoring.state_copies import StateCopier, Unreadable
 from app.engine.kv.sequences import Lease, Slot
 from app.engine.kv.state_shape import StateShape
@@ -61,7 +60,7 @@ class Restorer:
         self._throughput = throughput
         self._make_room = make_room
         self._can_cut = can_cut
-        self._current: weakref.ref[Reading] | None = None
+        self._turns = ReadingTurns()
 
     def restore(self, lease: Lease, tokens: Sequence[int], reading: Reading | None = None) -> Hit:
         """Make a leased sequence hold the longest cached prefix of a prompt.
@@ -85,16 +84,13 @@ class Restorer:
             return Hit(n_tokens, tier, restore_ms, n_matched, miss, why)
         return Hit(0, "none", 0.0, n_matched, miss, why)
 
-    def read_ahead(self, tokens: Sequence[int], n_live: int) -> Reading | None:
-        """Begin to read what a prompt needs from the disk, if that takes longer than a moment.
+    def read_ahead(self, tokens: Sequence[int], n_live: int) -> Reading:
+        """Return what to poll until it has read what a prompt needs from the disk.
 
-        One prompt is read for at a time: what is read takes memory until it is restored.
+        What takes a moment only is read when the prompt is restored.
 
         Args:
             n_live: tokens of it that a sequence in the KV cache has.
-
-        Returns:
-            What to wait for; None where another prompt is being read for.
         """
         if not self._disk.has_entries:
             return Reading(self._disk)
@@ -102,11 +98,7 @@ class Restorer:
         is_worth_it = plan.n_disk_bytes >= AHEAD_BYTES
         if not is_worth_it or plan.n_tokens < n_live + MIN_USEFUL_TOKENS:
             return Reading(self._disk)
-        if self._current is not None and self._current() is not None:
-            return None
-        reading = Reading(self._disk, plan)
-        self._current = weakref.ref(reading)
-        return reading
+        return Reading(self._disk, plan, self._turns)
 
     def _has_entries(self) -> bool:
         return len(self._store) > 0 or self._disk.has_entries

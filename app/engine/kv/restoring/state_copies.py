@@ -178,6 +178,9 @@ class StateCopier:
             block = self._store.block(link.block_id)
             return block.start, block.window_start, block.rows, block.window_rows
         content = reading.block(link.block_id)
+        known = self._disk.block(link.block_id)
+        if content is not None and known is not None and content.window_start > known.window_start:
+            content = self._disk.read_block(link.block_id)  # it was written anew since
         if content is None or not self._has_its_rows(content):
             raise Unreadable
         return content.start, content.window_start, content.rows, content.window_rows

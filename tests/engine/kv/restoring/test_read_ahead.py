@@ -9,7 +9,7 @@ import pytest
 from app.engine.kv.disk_tier import DiskCacheTier
 from app.engine.kv.memory_store import MemoryStore
 from app.engine.kv.restoring.lookup import LookUp, Plan
-from app.engine.kv.restoring.read_ahead import Reading
+from app.engine.kv.restoring.read_ahead import Reading, ReadingTurns
 from app.promptcache import BlockContent, EntryContent, PrefixMatch
 from tests.engine.fake_disk import FakeStore, fake_disk
 from tests.engine.fake_llama import shape_of, state_after
@@ -65,24 +65,30 @@ class Setting:
         )
 
 
+def begun(setting: Setting, plan: Plan | None = None) -> Reading:
+    reading = Reading(setting.tier, plan or setting.plan)
+    reading.poll()
+    return reading
+
+
 ALL = [bytes(A[:64]), bytes(A[64:]), state_after(A)]
 
 
 def test_what_is_read_ahead_is_not_read_again() -> None:
     setting = Setting()
-    reading = Reading(setting.tier, setting.plan)
-    was_done = reading.is_done
+    reading = begun(setting)
     setting.tier.gate.set()
-    assert setting.given(reading) == ALL
-    assert (was_done, reading.is_done) == (False, True)
+    while not reading.poll():
+        pass
     setting.store.clear()
     assert setting.given(reading) == ALL
     assert setting.tier.n_read == len(ALL)
+    assert reading.poll()
 
 
 def test_what_is_asked_for_before_it_is_read_is_waited_for() -> None:
     setting = Setting()
-    reading = Reading(setting.tier, setting.plan)
+    reading = begun(setting)
     opener = threading.Timer(0.05, setting.tier.gate.set)
     opener.start()
     assert setting.given(reading) == ALL
@@ -92,7 +98,7 @@ def test_what_is_asked_for_before_it_is_read_is_waited_for() -> None:
 def test_without_a_plan_all_is_read_when_it_is_asked_for() -> None:
     setting = Setting()
     reading = Reading(setting.tier)
-    assert reading.is_done
+    assert reading.poll()
     setting.tier.gate.set()
     assert setting.given(reading) == ALL
 
@@ -100,7 +106,7 @@ def test_without_a_plan_all_is_read_when_it_is_asked_for() -> None:
 def test_a_plan_of_memory_reads_nothing() -> None:
     setting = Setting()
     setting.tier.gate.set()
-    reading = Reading(setting.tier, Plan(5))
+    reading = begun(setting, Plan(5))
     assert reading.block("none") is None
     assert setting.tier.n_read == 1
 
@@ -117,4 +123,34 @@ def test_what_memory_does_not_suffice_for_is_tried_once_more() -> None:
     setting = Setting()
     setting.tier.error = MemoryError
     setting.tier.gate.set()
-    assert setting.given(Reading(setting.tier, setting.plan)) == ALL
+    assert setting.given(begun(setting)) == ALL
+
+
+def test_where_there_is_no_thread_all_is_read_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    setting = Setting()
+    setting.tier.gate.set()
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    reading = Reading(setting.tier, setting.plan)
+    assert reading.poll()
+    assert setting.given(reading) == ALL
+
+
+def test_one_is_read_after_the_other() -> None:
+    setting = Setting()
+    turns = ReadingTurns()
+    first, second = (Reading(setting.tier, setting.plan, turns) for _ in range(2))
+    assert not first.poll()
+    setting.tier.gate.set()
+    while not first.poll():
+        pass
+    assert not second.poll()
+    assert setting.tier.n_read == len(ALL), "it has not begun"
+    del first
+    while not second.poll():
+        pass
+    assert setting.tier.n_read == 2 * len(ALL)
