@@ -23,7 +23,7 @@ from scripts.benchmark.streamed import percentile
 _LONG_TOKENS = 4000
 _STREAM_TOKENS = 3000
 _QUIET_PIECES = 150
-_N_READS = 5
+_N_TIMES = 3
 _CANCELLED_TOKENS = 2000
 _CANCELLED_AT = 0.55
 # What a context weighs in Gemma-3-1B; the other widths do not matter for that.
@@ -36,32 +36,29 @@ Gaps = tuple[list[float], list[float]]
 def gap(bench: Bench, shape: str) -> list[Row]:
     """Pauses of a stream while a conversation of 4,000 tokens is written, and while it is read.
 
-    It is read once after a start, beside a few dozen pauses, so the median of some starts is taken.
+    Each happens once, beside a few dozen pauses, so the median of several times is taken.
     """
     model = bench.model(shape, **TIMED_SIZES)
-    shares, known = [], []
+    written, read = [], []
     with service(bench, model) as running:
-        talk = Talk(running.talker, Texts(running.server.client).text(_LONG_TOKENS))
-        inside, outside = _while_written(running, model, talk)
-        for _ in range(_N_READS):
+        texts = Texts(running.server.client)
+        for _ in range(_N_TIMES):
+            talk = Talk(running.talker, texts.text(_LONG_TOKENS))
+            written.append(_p99_share(_while_written(running, model, talk)))
             running.restart()
-            read, asked = _while_read(running, model, talk)
-            shares.append(_p99_share(read))
-            known.append(str(asked))
-    told = f"{len(inside)} pauses against {len(outside)}"
-    each = " ".join(f"{share:.2f} ({found})" for share, found in zip(shares, known, strict=True))
-    found = (("written", _p99_share((inside, outside)), told), ("read", median(shares), each))
+            read.append(_p99_share(_while_read(running, model, talk)))
+    found = (("written", written), ("read", read))
     return [
         Row(
             shape,
             f"p99 gap while 4,000 tokens are {name}",
             "of others",
-            share,
+            median(shares),
             None,
             [targets.GAP],
-            details,
+            "median of " + " ".join(f"{share:.2f}" for share in shares),
         )
-        for name, share, details in found
+        for name, shares in found
     ]
 
 
@@ -82,26 +79,25 @@ def _while_written(running: Service, model: Path, talk: Talk) -> Gaps:
     return _not_empty(gaps)
 
 
-def _while_read(running: Service, model: Path, talk: Talk) -> tuple[Gaps, Asked]:
+def _while_read(running: Service, model: Path, talk: Talk) -> Gaps:
     """Return the pauses while a request is answered from disk, those of one from memory."""
     warm_up(running.talker)
     stream = _stream(running, model)
     receive([stream], until=lambda: len(stream.arrivals) > _QUIET_PIECES // 3)
     spans: list[Span] = []
-    asked: list[Asked] = []
-    for _ in range(2):
+    for number in range(2):
         began_s = time.perf_counter()
         other = Talk(running.talker, talk.system)
-        other.messages.append({"role": "user", "content": f"Hello, {len(asked)}"})
+        other.messages.append({"role": "user", "content": f"{number}: hello"})
         beside = running.talker.open(other.messages, (), max_tokens=32, ignore_eos=True)
         receive([stream, beside], until=_ended(beside))
         spans.append((began_s, time.perf_counter()))
-        asked.append(running.talker.counted(other.messages, (), beside.answer()))
+        running.talker.counted(other.messages, (), beside.answer())
     stream.cut()
     times = stream.answer().text_times_s
     read, _ = split_gaps_ms(times, spans[:1])
     known, _ = split_gaps_ms(times, spans[1:])
-    return _not_empty((read, known)), asked[0]
+    return _not_empty((read, known))
 
 
 def _ended(stream: OpenStream) -> Callable[[], bool]:
