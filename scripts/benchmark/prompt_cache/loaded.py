@@ -41,9 +41,8 @@ def gap(bench: Bench, shape: str) -> list[Row]:
     model = bench.model(shape, **TIMED_SIZES)
     written, read = [], []
     with service(bench, model) as running:
-        texts = Texts(running.server.client)
         for _ in range(_N_TIMES):
-            talk = Talk(running.talker, texts.text(_LONG_TOKENS))
+            talk = Talk(running.talker, Texts(running.server.client).text(_LONG_TOKENS))
             written.append(_p99_share(_while_written(running, model, talk)))
             running.restart()
             read.append(_p99_share(_while_read(running, model, talk)))
@@ -92,7 +91,6 @@ def _while_read(running: Service, model: Path, talk: Talk) -> Gaps:
         beside = running.talker.open(other.messages, (), max_tokens=32, ignore_eos=True)
         receive([stream, beside], until=_ended(beside))
         spans.append((began_s, time.perf_counter()))
-        running.talker.counted(other.messages, (), beside.answer())
     stream.cut()
     times = stream.answer().text_times_s
     read, _ = split_gaps_ms(times, spans[:1])
