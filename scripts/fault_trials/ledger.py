@@ -6,6 +6,7 @@ import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scripts.fault_trials.tally import Tally
 from scripts.fault_trials.target import Target
@@ -65,7 +66,10 @@ class Ledger:
 
     def _look_at_tiers(self, tally: Tally) -> float:
         """Note a tier that holds more than it may; return the MB of the one in memory."""
-        tiers = self._target.http.get("/cache").json()["tiers"]
+        tiers = self._tiers()
+        if not tiers:
+            tally.lose("no engine says what it keeps")
+            return 0.0
         for name, tier in tiers.items():
             if tier["bytes"] > tier["capacity_bytes"]:
                 tally.lose(f"{name} holds {tier['bytes']} bytes of {tier['capacity_bytes']}")
@@ -109,10 +113,15 @@ class Ledger:
         deadline = time.monotonic() + _SETTLE_S
         while time.monotonic() < deadline:
             health = self._target.http.get("/health").json()
-            if health["status"] == "ok" and health["engine"].get("requests") == 0:
+            is_idle = health["status"] == "ok" and health["engine"].get("requests") == 0
+            if is_idle and self._tiers():  # one that was just killed still counts as serving
                 return True
             time.sleep(0.1)
         return False
+
+    def _tiers(self) -> dict[str, Any]:
+        """Return what the engine says of its cache; {} where none answers."""
+        return self._target.http.get("/cache").json().get("tiers") or {}
 
 
 def _compare(tally: Tally, unit: str, first: float, last: float, limit: float) -> None:

@@ -26,13 +26,17 @@ class Server:
         self.engine_mb = 100.0
         self.in_memory = self.on_disk = self.in_files = 0
         self.engine = {"requests": 0}
+        self.n_silent = 0
         self.http = SimpleNamespace(get=self._get)
 
     def _get(self, path: str) -> Any:
         health = {"status": "ok", "engine": self.engine, "current_model": self.model}
         memory = {"bytes": self.in_memory, "capacity_bytes": 8 * MB}
         disk = {"bytes": self.on_disk, "capacity_bytes": 64 * MB}
-        cache = {"tiers": {"memory": memory, "disk": disk}}
+        cache: dict[str, Any] = {"tiers": {"memory": memory, "disk": disk}}
+        if path == "/cache" and self.n_silent:
+            self.n_silent -= 1
+            cache = {"tiers": None} if self.n_silent % 2 else {"error": "no model"}
         return SimpleNamespace(json=lambda: cache if path == "/cache" else health)
 
     def n_engines(self) -> int:
@@ -67,6 +71,16 @@ def _nothing_is_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_server_that_stays_as_it_was_loses_nothing() -> None:
     assert looked({}, {}, {}, {}) == []
+
+
+def test_an_engine_that_was_killed_in_the_last_moment_is_waited_for() -> None:
+    assert looked({}, {"n_silent": 2}, {}) == []
+
+
+def test_an_engine_that_stays_silent_is_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "_SETTLE_S", 0.0)
+    losses = looked({"n_silent": 9})
+    assert "no engine says what it keeps" in losses[1]
 
 
 def test_an_engine_that_grows_is_a_loss() -> None:
