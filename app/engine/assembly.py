@@ -40,26 +40,8 @@ def build_loop(
     compiler: Compiler | None,
 ) -> EngineLoop:
     """Return a loop that is ready to run."""
-    queue, n_ctx = command.queue, context.n_ctx
-    pool = SequencePool(queue.parallel)
-    can_cut = not model.is_recurrent
-    shape = _shape(context.layout, context.layout_error)
-    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
-    if shortage := shape.shortage(store.capacity_bytes):
-        channel.post(LogLine(level="info", source="engine", text=shortage))
-    scheduler = Scheduler(
-        pool,
-        parallel=queue.parallel,
-        max_queue=queue.max_queue,
-        n_batch=context.n_batch,
-        n_ctx=n_ctx,
-        can_cut=shape.can_cut,
-        n_cached=lambda tokens: kv_cache.n_in_memory(tokens),
-        read_ahead=lambda tokens, n_live: kv_cache.read_ahead(tokens, n_live),
-    )
-    throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
-    disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
-    kv_cache = KvCache(context, pool, store, disk, throughput, shape=shape, can_cut=can_cut)
+    queue = command.queue
+    scheduler, kv_cache, throughput = _memory(command, channel, model, context, prompts)
     save_policy = SavePolicy(kv_cache, save_after_s=command.cache.disk_save_after_s)
     planner = ConstraintPlanner(
         model, compiler, prompts.tool_format, prompts.reasoning, prompts.marks
@@ -77,7 +59,7 @@ def build_loop(
         kv_cache,
         save_policy,
         heads,
-        n_ctx=n_ctx,
+        n_ctx=context.n_ctx,
     )
     completion = RequestCompletion(
         model,
@@ -104,6 +86,33 @@ def build_loop(
         save_policy,
         StatsReporter(scheduler, kv_cache, throughput, outbox, heads),
     )
+
+
+def _memory(
+    command: Load, channel: Channel, model: Model, context: Context, prompts: PromptBuilder
+) -> tuple[Scheduler, KvCache, Throughput]:
+    """Return who gets sequences of the KV cache, what they hold, and what filling them costs."""
+    queue = command.queue
+    pool = SequencePool(queue.parallel)
+    can_cut = not model.is_recurrent
+    shape = _shape(context.layout, context.layout_error)
+    store = MemoryStore(queue.idle_cache_mb * _MIB, shape)
+    if shortage := shape.shortage(store.capacity_bytes):
+        channel.post(LogLine(level="info", source="engine", text=shortage))
+    scheduler = Scheduler(
+        pool,
+        parallel=queue.parallel,
+        max_queue=queue.max_queue,
+        n_batch=context.n_batch,
+        n_ctx=context.n_ctx,
+        can_cut=shape.can_cut,
+        n_cached=lambda tokens: kv_cache.n_in_memory(tokens),
+        read_ahead=lambda tokens, n_live: kv_cache.read_ahead(tokens, n_live),
+    )
+    throughput = Throughput(target_s=queue.step_target_ms / 1000.0, n_batch=context.n_batch)
+    disk = open_disk(command, model, shape, prompts.turns, is_busy=lambda: not scheduler.is_idle)
+    kv_cache = KvCache(context, pool, store, disk, throughput, shape=shape, can_cut=can_cut)
+    return scheduler, kv_cache, throughput
 
 
 def undo(model: Model, context: Context) -> Undo:

@@ -192,7 +192,7 @@ class Keeper:
         """Whether a conversation is known that begins with these tokens and has a newer state."""
         if not self._shape.needs_state:
             return False
-        is_begun = len(saved) > len(tokens) and common_prefix(tokens, saved) == len(tokens)
+        is_begun = len(saved) > len(tokens) and saved[: len(tokens)] == tokens
         return is_begun or self.ends.go_on_from(tokens)
 
     def _restorable(self, block: MemoryBlock, tokens: list[int]) -> list[int]:
