@@ -29,18 +29,25 @@ class ServedModel:
         name: its file name.
         info: as reported by the engine.
         defaults: values of fields that a request does not set.
+        asked: the name that the request gave it, which the answer repeats; empty for none.
     """
 
     name: str
     info: ModelInfo
     defaults: Defaults
+    asked: str = ""
+
+    @property
+    def reply_name(self) -> str:
+        """The name of the model in the answer."""
+        return self.asked or self.name
 
 
 class Writer(ABC):
     """Writes the answer to one request, either whole or as a stream.
 
-    Events have the number of the prompt they belong to: its index in `Ask.commands`' list. `Failed`
-    is never among them.
+    Events have the number of the prompt they belong to: its index in `Ask.commands`' list.
+    `Accepted` and `Failed` are never among them.
     """
 
     content_type = JSON
@@ -54,6 +61,13 @@ class Writer(ABC):
     @abstractmethod
     def whole(self, outcome: Outcome) -> bytes:
         """Return the body of an answer that is not streamed, after its last event."""
+
+    def begin(self) -> bytes:
+        """Return what a stream sends once the engine has accepted the request, before any event.
+
+        Where it is not empty, all errors after it are events of the stream.
+        """
+        return b""
 
     @abstractmethod
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:

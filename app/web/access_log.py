@@ -68,6 +68,7 @@ async def _end(request: Request, response: BaseHTTPResponse) -> None:
     if request_id is None:
         return
     response.headers["X-Request-ID"] = request_id
+    response.headers["request-id"] = request_id  # Anthropic's name
     if not getattr(request.ctx, "streams", False):
         write(request, response.status)
 

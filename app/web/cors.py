@@ -13,7 +13,7 @@ from app.config.access import ANY_ORIGIN
 from app.errors import OriginRefused
 
 _METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
-_EXPOSED_HEADERS = "X-Request-ID, Retry-After"
+_EXPOSED_HEADERS = "X-Request-ID, Request-ID, Retry-After"
 _MAX_AGE_S = "600"
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_\-, ]{1,2000}")
 _DEFAULT_HEADERS = "Authorization, Content-Type, X-API-Key, X-Request-ID"

@@ -6,6 +6,7 @@ A dialect may have a body of its own; `error_body` is the default.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -80,12 +81,14 @@ class Fault:
     Args:
         param: dotted name of the invalid request field or setting, if any.
         code: short machine-readable name.
+        request_id: that of the request, where it has one.
     """
 
     status: int
     message: str
     param: str | None
     code: str | None
+    request_id: str = ""
 
 
 ErrorShape = Callable[[Fault], Mapping[str, Any]]
@@ -176,7 +179,9 @@ class JsonErrorHandler(ErrorHandler):
             log.error("unhandled_error", exc_info=exception)
         config = request.app.config
         limits = Limits(config.REQUEST_MAX_SIZE, config.REQUEST_MAX_HEADER_SIZE)
-        body = self._shape_of(request.path)(fault_of(exception, limits))
+        request_id = str(getattr(request.ctx, "request_id", ""))
+        fault = dataclasses.replace(fault_of(exception, limits), request_id=request_id)
+        body = self._shape_of(request.path)(fault)
         note_error(request, exception)
         return HTTPResponse(
             msgspec.json.encode(body),

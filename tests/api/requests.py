@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from app.api.chat.commands import to_generate
 from app.api.defaults import Defaults
 from app.api.dialect import ServedModel
-from app.api.dialects.chat_completions.reader import to_generate
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.schemas.chat import ChatRequest
 from app.errors import InvalidRequest
 from app.protocol import Generate, ReasoningParams, SamplingParams
 from app.web.json_body import parse

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.schemas.chat import ChatRequest
 from app.api.schemas.sampling import InferenceConfigs
 from app.errors import InvalidRequest
 from tests.api.requests import command
@@ -301,7 +301,7 @@ WALKS: dict[str, Walk | str] = {
     "guided_json": json_schema,
     "guided_regex": regex,
     "ignore_eos": ignore_eos,
-    "inference_configs": "the sampling fields once more: tests/api/test_sampling_request.py",
+    "inference_configs": "the sampling fields once more: tests/api/chat/test_sampling.py",
     "json_schema": json_schema,
     "load_model_configs": "how the model is loaded: tests/live/test_service.py",
     "logprobs": logprobs,

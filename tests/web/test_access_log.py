@@ -67,4 +67,4 @@ async def test_an_id_that_a_client_offers_is_taken_where_it_is_one(
     request = await app.begin(x_request_id=offered)
     response = await app.end(request, 200)
     assert (response.headers["X-Request-ID"] == offered) is is_taken
-    assert response.headers["X-Request-ID"]
+    assert response.headers["X-Request-ID"] == response.headers["request-id"]

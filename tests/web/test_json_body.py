@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.dialects.completions.schemas import CompletionRequest
+from app.api.schemas.chat import ChatRequest
 from app.api.schemas.common import LoadModelConfigs
 from app.api.schemas.sampling import InferenceConfigs
 from app.api.schemas.service import DetokenizeRequest, SetModelRequest, TokenizeRequest

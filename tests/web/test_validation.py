@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.schemas.chat import ChatRequest
 from app.errors import InvalidRequest
 from app.web.validation import explain
 

@@ -21,6 +21,7 @@ from app.api.outcome import Outcome
 from app.api.route import Handler
 from app.api.service import service_of
 from app.host.serving import Serving
+from app.protocol import Accepted
 from app.web import access_log
 
 
@@ -64,7 +65,8 @@ async def _whole(
         for prompt_no, events in together:
             raise_if_failed(events[-1])
             for event in events:
-                writer.collect(prompt_no, event)
+                if type(event) is not Accepted:
+                    writer.collect(prompt_no, event)
             outcome.note(prompt_no, events)
     note_answer(request, outcome.usage, outcome.timings, outcome.finish_reason)
     return HTTPResponse(writer.whole(outcome), content_type=writer.content_type)

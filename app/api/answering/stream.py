@@ -16,6 +16,7 @@ from app.api.outcome import Outcome
 from app.errors import DistillerError
 from app.host.process.idle_timer import IdleTimer
 from app.logs import get_logger
+from app.protocol import Accepted
 from app.web import access_log
 from app.web.errors import note_error, status_of
 
@@ -25,8 +26,8 @@ log = get_logger("api")
 class Stream:
     """One streamed answer.
 
-    Headers are sent with the first event, so that an earlier error has its own HTTP status, or
-    with the first ping. Later errors are events of the dialect.
+    Headers are sent with the first bytes, or with the first ping, so that an earlier error has its
+    own HTTP status. Later errors are events of the dialect.
 
     Args:
         writer: encodes events for the dialect.
@@ -40,6 +41,7 @@ class Stream:
         self._response: HTTPResponse | None = None
         self._status = 200
         self._is_sending = False
+        self._has_begun = False
         self._write_timer = IdleTimer(request.app.config.REQUEST_TIMEOUT, self._abort_if_stalled)
 
     async def send(self, arrived: Arrivals) -> None:
@@ -64,7 +66,9 @@ class Stream:
     async def _send_events(self, arrived: Arrivals) -> None:
         try:
             async for batch in arrived:
-                await self._write(self._encoded(batch) if batch else self._writer.ping())
+                data = self._encoded(batch) if batch else self._writer.ping()
+                if data:
+                    await self._write(data)
         except Exception as error:
             if self._response is None:
                 raise
@@ -82,11 +86,21 @@ class Stream:
         parts: list[bytes] = []
         for prompt_no, events in batch:
             raise_if_failed(events[-1])
+            if type(events[0]) is Accepted:
+                parts += self._begin()
+                events = events[1:]
             parts += map(partial(self._writer.feed, prompt_no), events)
             self._outcome.note(prompt_no, events)
         if self._outcome.is_complete:
             parts.append(self._end())
         return b"".join(parts)
+
+    def _begin(self) -> list[bytes]:
+        """Return the beginning of the stream; only the first of several prompts has one."""
+        if self._has_begun:
+            return []
+        self._has_begun = True
+        return [self._writer.begin()]
 
     def _end(self) -> bytes:
         outcome = self._outcome

@@ -14,7 +14,7 @@ from sanic.exceptions import ServiceUnavailable
 
 from app.api.answering.answer_log import note_answer
 from app.api.cache_status import disk_state, tiers_body
-from app.api.conversation_request import to_prefill
+from app.api.chat.conversation import to_prefill
 from app.api.engine_errors import raise_if_failed
 from app.api.route import GUARDED, QUEUES, Route
 from app.api.schemas.cache import CacheResponse, ClearCacheResponse, RestoreCacheResponse

@@ -52,6 +52,7 @@ class DeliveredEvents:
         self._to_skip: Counter[Hashable] = Counter()
         self._is_queued = False
         self._had_output = False
+        self._is_accepted = False
         self._n_chosen_batches = 0
 
     @property
@@ -83,6 +84,9 @@ class DeliveredEvents:
             match event:
                 case Accepted():
                     self._is_queued = True
+                    if not self._is_accepted:
+                        self._is_accepted = True
+                        found.append(event)
                 case Chosen():
                     self._chosen[event.choice] += event.tokens
                     has_chosen = True
@@ -95,7 +99,7 @@ class DeliveredEvents:
         if self._to_skip:
             found = list(self._skip_delivered(found))
         for event in found:
-            if not isinstance(event, PromptProgress):
+            if not isinstance(event, Accepted | PromptProgress):
                 self._delivered[_kind(event)] += _size(event)
         return found
 

@@ -48,8 +48,13 @@ class LinesWriter(Writer):
     stream_content_type = "application/x-ndjson"
     stream_headers: Mapping[str, str] = {"X-Lines": "yes"}
 
-    def __init__(self) -> None:
+    def __init__(self, begin: bytes = b"") -> None:
+        self._begin = begin
         self._texts: dict[str, str] = {}
+
+    def begin(self) -> bytes:
+        """Return what it was made with."""
+        return self._begin
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:
         """Keep text."""

@@ -15,13 +15,22 @@ from app.api.answering.arrivals import Arrival
 from app.api.answering.stream import Stream
 from app.api.outcome import Outcome
 from app.errors import ServiceStopping, TemplateRefused
-from app.protocol import Failed, Finished, Generate, RequestEvent, SamplingParams, TextDelta
+from app.protocol import (
+    Accepted,
+    Failed,
+    Finished,
+    Generate,
+    RequestEvent,
+    SamplingParams,
+    TextDelta,
+)
 from tests.api.answering.lines_dialect import LinesWriter
 from tests.host.fake_engine import TIMINGS, USAGE
 
 COMMAND = Generate(request_id="r", sampling=SamplingParams())
 HI = TextDelta(request_id="r", text="Hi")
 END = Finished(request_id="r", reason="stop", usage=USAGE, timings=TIMINGS)
+ACCEPTED = Accepted(request_id="r")
 FAILED = Failed(request_id="r", kind=TemplateRefused.__name__, message="no")
 
 
@@ -68,8 +77,8 @@ class Connection:
             self.writes.append(data)
         self.has_ended = self.has_ended or bool(end_stream)
 
-    async def stream(self, *batches: list[Arrival] | Exception) -> None:
-        writer, outcome = LinesWriter(), Outcome([COMMAND])
+    async def stream(self, *batches: list[Arrival] | Exception, begin: bytes = b"") -> None:
+        writer, outcome = LinesWriter(begin), Outcome([COMMAND])
         await Stream(cast(Request, self.request), writer, outcome).send(arrived(*batches))
 
 
@@ -112,6 +121,20 @@ async def test_an_idle_period_is_a_ping_which_sends_the_headers_too() -> None:
     await connection.stream([], events(HI, END))
     assert connection.writes[0] == b"\n"
     assert connection.headers is not None
+
+
+async def test_what_a_stream_begins_with_leaves_once_the_request_is_accepted() -> None:
+    connection = Connection()
+    await connection.stream(events(ACCEPTED), events(HI, END), begin=b"begun\n")
+    assert connection.writes[0] == b"begun\n"
+    assert line(connection.writes[1]) == {"done": USAGE.completion_tokens}
+
+
+async def test_an_accepted_request_may_be_refused_where_a_stream_begins_with_nothing() -> None:
+    connection = Connection()
+    with pytest.raises(TemplateRefused):
+        await connection.stream(events(ACCEPTED), events(FAILED))
+    assert connection.headers is None
 
 
 @pytest.mark.parametrize("first", [events(FAILED), RuntimeError("broken")])

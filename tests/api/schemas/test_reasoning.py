@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.api.conversation_request import to_prefill
-from app.api.dialects.chat_completions.reader import to_render
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.chat.commands import to_render
+from app.api.chat.conversation import to_prefill
+from app.api.schemas.chat import ChatRequest
 from app.api.schemas.conversation import RestoreCacheRequest
 from app.base.json_types import as_json
 from app.protocol import ReasoningParams

@@ -66,15 +66,22 @@ def start(index: int, call_id: str) -> ToolCallStart:
     return ToolCallStart(request_id="r", index=index, id=call_id, name="f")
 
 
-def test_the_notes_of_the_engine_are_not_for_the_client() -> None:
+def test_chosen_tokens_are_not_for_the_client() -> None:
     delivered = DeliveredEvents(command())
-    assert delivered.new_events([ACCEPTED, STARTED, text("a"), chosen(7)]) == [STARTED, text("a")]
+    assert delivered.new_events([STARTED, text("a"), chosen(7)]) == [STARTED, text("a")]
     assert delivered.command.resumes == [[7]]
+
+
+def test_a_request_is_accepted_once() -> None:
+    delivered = DeliveredEvents(command())
+    assert delivered.new_events([ACCEPTED]) == [ACCEPTED]
+    delivered.start_attempt()
+    assert delivered.new_events([ACCEPTED, STARTED]) == [STARTED]
 
 
 def test_the_second_engine_tells_what_the_first_did_not() -> None:
     delivered = DeliveredEvents(command())
-    delivered.new_events([STARTED, text("ab"), text("c"), chosen(1, 2)])
+    delivered.new_events([ACCEPTED, STARTED, text("ab"), text("c"), chosen(1, 2)])
     delivered.start_attempt()
     assert delivered.new_events([ACCEPTED, STARTED, text("a"), text("bcd")]) == [text("d")]
     assert delivered.new_events([text("e"), chosen(3), finished()]) == [text("e"), finished()]

@@ -6,9 +6,9 @@ from app.api.answering.driver import answers
 from app.api.dialect import Dialect
 from app.api.dialects.chat_completions.answer_schemas import ApplyTemplateResponse, ChatResponse
 from app.api.dialects.chat_completions.reader import read
-from app.api.dialects.chat_completions.schemas import ChatRequest
 from app.api.dialects.chat_completions.template import apply_template
 from app.api.route import LOADS, QUEUES, Route
+from app.api.schemas.chat import ChatRequest
 
 DIALECT = Dialect(
     name="chat_completions",

@@ -6,9 +6,9 @@ import secrets
 
 from sanic import HTTPResponse, Request
 
-from app.api.dialects.chat_completions.reader import to_render
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.chat.commands import to_render
 from app.api.engine_errors import raise_if_failed
+from app.api.schemas.chat import ChatRequest
 from app.api.service import service_of
 from app.protocol import Text
 from app.web.json_body import json_response, parse

@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 
+from app.api.chat.sampling import read_sampling
 from app.api.dialect import Ask, ServedModel
 from app.api.dialects.completions.schemas import DEFAULT_MAX_TOKENS, CompletionRequest
 from app.api.dialects.completions.writer import CompletionWriter
-from app.api.sampling_request import read_sampling
 from app.api.schemas.raw_prompt import raw_prompts
 from app.protocol import Generate
 from app.web.json_body import parse

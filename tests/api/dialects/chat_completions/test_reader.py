@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.api.conversation_request import to_prefill
+from app.api.chat.commands import to_generate, to_render
+from app.api.chat.conversation import to_prefill
 from app.api.defaults import Defaults
-from app.api.dialects.chat_completions.reader import read, to_generate, to_render
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.dialects.chat_completions.reader import read
+from app.api.schemas.chat import ChatRequest
 from app.api.schemas.conversation import RestoreCacheRequest
 from app.base.json_types import as_json
 from app.errors import InvalidRequest

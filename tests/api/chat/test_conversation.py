@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from app.api.conversation_request import ConversationText, conversation_text
+from app.api.chat.conversation import ConversationText, conversation_text
 from app.api.schemas.conversation import ConversationFields
 
 MESSAGE = b'{"content" : "Gr\\u00fc\xc3\x9fe", "role":"user", "more": {"b": 1, "a": [null]}}'

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from app.api.chat.sampling import read_sampling
 from app.api.defaults import Defaults
-from app.api.sampling_request import read_sampling
 from app.api.schemas.sampling import InferenceConfigs, SamplingFields
 from app.errors import InvalidRequest
 from app.protocol import SamplingParams

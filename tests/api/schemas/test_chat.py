@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.dialects.chat_completions.schemas import ChatRequest
+from app.api.schemas.chat import ChatRequest
 from app.errors import InvalidRequest
 from app.protocol import encode
 from app.web.json_body import parse

@@ -1,0 +1,1 @@
+"""Owns the chat core that dialects map to: the engine commands of a conversation."""
