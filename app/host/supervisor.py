@@ -196,6 +196,8 @@ class Supervisor:
     async def use(self, model_name: str | None, overrides: Mapping[str, Any]) -> Serving:
         """Return the model that serves; switch to `model_name` first if that is another one.
 
+        None, and an unknown name where that means the default model, is the model that serves.
+
         Args:
             overrides: load parameters; used only if a load is needed.
 
@@ -205,7 +207,7 @@ class Supervisor:
             NoModelLoaded, EngineUnavailable, ServiceStopping: no model serves or will soon.
             QueueFull: too many requests wait for a restart.
         """
-        file = await asyncio.to_thread(self._catalog.find, model_name) if model_name else None
+        file = await asyncio.to_thread(self._catalog.asked, model_name) if model_name else None
         if self.status.name == "stopping":
             raise self.status.refusal()
         serving = self.serving
