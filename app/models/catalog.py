@@ -116,6 +116,12 @@ class Catalog:
         """Return whether a file has that name or alias."""
         return bool(self._meant(name, self.files()))
 
+    def aliases(self) -> dict[str, list[str]]:
+        """Return the aliases of every file that has some."""
+        names = [file.name for file in self.files()] if self.naming.aliases else []
+        found = {name: self.naming.aliases_of(name, names) for name in names}
+        return {name: aliases for name, aliases in found.items() if aliases}
+
     def alias_faults(self) -> list[str]:
         """Return a sentence for each configured alias that has no effect."""
         return self.naming.faults([file.name for file in self.files()])
@@ -226,8 +232,8 @@ class Catalog:
         if not able:
             return "the models folder holds no model that can serve"
         listing = f"the models folder holds {_enumerated(able)}"
-        every = [file.name for file in files]
-        aliases = [alias for name in able for alias in self.naming.aliases_of(name, every)]
+        known = self.aliases()
+        aliases = [alias for name in able for alias in known.get(name, ())]
         return f"{listing}, with the aliases {_enumerated(aliases)}" if aliases else listing
 
     def _scan(self) -> dict[str, os.stat_result]:
