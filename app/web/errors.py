@@ -36,6 +36,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.ModelLoadFailed: 500,
     errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,
+    errors.NotSupported: 501,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
     errors.RequestQuarantined: 500,
