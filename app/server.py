@@ -39,7 +39,7 @@ from app.logs import get_logger
 from app.models.catalog import Catalog
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
-from app.reload import Reloader
+from app.reload import Reloader, log_alias_faults
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
 from app.systemd.watchdog import SupervisorHealth
@@ -52,7 +52,9 @@ from app.wiring import (
     access_policy,
     answer_defaults,
     cache_params,
+    client_limits,
     load_params,
+    naming,
     sanic_config,
 )
 
@@ -191,7 +193,8 @@ def _abort(spawned: SpawnedEngine | None, status: int) -> int:
 
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
-    catalog = Catalog(settings.models_dir)
+    catalog = Catalog(settings.models_dir, naming(settings))
+    log_alias_faults(catalog)
     timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
@@ -208,6 +211,7 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         metrics=Metrics(supervisor, device),
         device=device,
         defaults=answer_defaults(settings),
+        client_limits=client_limits(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
         version=__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sanic import Request
@@ -24,6 +25,8 @@ class Service:
     Args:
         defaults: values of fields that a request does not set.
         timeouts: those of the HTTP process.
+        client_limits: limits on generated tokens that clients have of their own, by the names of
+            their keys.
         device: provides the readings of the device.
         access_policy: the access rules.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
@@ -36,6 +39,7 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
+    client_limits: Mapping[str, int] = field(default_factory=dict)
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     started_s: float = field(default_factory=time.monotonic)

@@ -1,0 +1,49 @@
+"""Owns finding the model that answers a request, for every endpoint that takes a model's name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from sanic import Request
+
+from app.api.defaults import Defaults
+from app.api.dialect import ServedModel
+from app.api.service import service_of
+from app.host.serving import Serving
+
+
+async def serving_for(
+    request: Request, name: str | None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Serving, ServedModel]:
+    """Return the model that answers a request, loaded if it has to be.
+
+    Args:
+        name: the model's name as asked for; None is the model that serves.
+        overrides: load parameters, used if it has to be loaded.
+
+    Raises:
+        DistillerError: as `Supervisor.use`.
+    """
+    service = service_of(request)
+    serving = await service.supervisor.use(name, overrides or {})
+    defaults = service.defaults
+    client: str | None = getattr(request.ctx, "key_name", None)
+    if client and client in service.client_limits:
+        limit = service.client_limits[client]
+        defaults = dataclasses.replace(defaults, max_tokens_limit=limit)
+    return serving, served_model(serving, defaults, name)
+
+
+def served_model(serving: Serving, defaults: Defaults, asked: str | None = None) -> ServedModel:
+    """Return the model as readers see it; the seed it was loaded with is the default.
+
+    Args:
+        asked: the name that the request gave it.
+    """
+    if (seed := serving.plan.params.seed) is not None:
+        sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
+        defaults = dataclasses.replace(defaults, sampling=sampling)
+    return ServedModel(serving.name, serving.info, defaults, asked or "")
