@@ -258,6 +258,7 @@ def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> 
         prompt_text=prompt.text,
         n_system=prompt.n_system,
         places=prompt.places,
+        marks=prompt.marks,
         history=prompt.history,
         max_new=0,
         sampling=SamplingParams(),
