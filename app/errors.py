@@ -74,10 +74,12 @@ class ContextOverflow(CallerError):
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int, *, param: str = "messages") -> None:
+    def __init__(self, requested: int, n_ctx: int, *, param: str | None = "messages") -> None:
         super().__init__(
             f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
         )
+        self.requested = requested
+        self.n_ctx = n_ctx
 
 
 class TemplateRefused(CallerError):

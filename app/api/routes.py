@@ -11,11 +11,18 @@ from app.api.dialects.chat_completions.routes import DIALECT as CHAT_COMPLETIONS
 from app.api.dialects.completions.routes import DIALECT as COMPLETIONS
 from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
 from app.api.dialects.ollama.routes import DIALECT as OLLAMA
+from app.api.dialects.responses.routes import DIALECT as RESPONSES
 from app.api.endpoints import cache, documentation, health, metrics, models, tokens
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
 
-DIALECTS: tuple[Dialect, ...] = (CHAT_COMPLETIONS, COMPLETIONS, LLAMA_COMPLETION, OLLAMA)
+DIALECTS: tuple[Dialect, ...] = (
+    CHAT_COMPLETIONS,
+    COMPLETIONS,
+    LLAMA_COMPLETION,
+    OLLAMA,
+    RESPONSES,
+)
 
 
 class RouteTable:

@@ -83,6 +83,8 @@ class Fault:
         param: dotted name of the invalid request field or setting, if any.
         code: short machine-readable name.
         request_id: that of the request, where it has one.
+        requested: tokens of a prompt that is too long, in other errors 0.
+        n_ctx: tokens of the context window that it exceeds.
     """
 
     status: int
@@ -90,6 +92,8 @@ class Fault:
     param: str | None
     code: str | None
     request_id: str = ""
+    requested: int = 0
+    n_ctx: int = 0
 
 
 ErrorShape = Callable[[Fault], Mapping[str, Any]]
@@ -124,6 +128,8 @@ def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
     elif status == STATUS_CLIENT_GONE:
         message, code = "The client closed the connection", "client_closed_request"
     message = message.encode(errors="backslashreplace").decode()  # may quote lone surrogates
+    if isinstance(error, errors.ContextOverflow):
+        return Fault(status, message, param, code, requested=error.requested, n_ctx=error.n_ctx)
     return Fault(status, message, param, code)
 
 
