@@ -59,7 +59,7 @@ class Host:
 
     @property
     def expires_in_s(self) -> float:
-        return self.service.keep_alive.expires_s("m.gguf") - NOW_S
+        return float(self.service.keep_alive.expires_s("m.gguf") - NOW_S)
 
 
 @pytest.mark.parametrize("messages", [None, []])
