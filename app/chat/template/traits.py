@@ -40,6 +40,7 @@ class TemplateTraits:
         shows_tools: the tools that are offered are written.
         shows_calls: calls in the history are written.
         knows_system_role: a `system` message is written, and not refused.
+        keeps_late_system: one that follows a question is written where it stands.
         shows_calls_beside_text: they are written where the message has text too.
         takes_text_arguments: arguments that are text are shown too.
         refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
@@ -55,6 +56,7 @@ class TemplateTraits:
     knows_system_role: bool = True
     takes_text_arguments: bool = True
     refuses_thinking_beside_calls: bool = False
+    keeps_late_system: bool = field(default=True, compare=False)
     shows_calls_beside_text: bool = field(default=True, compare=False)
     refused_gaps: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -72,6 +74,7 @@ def probe(attempt: Attempt, source: str) -> TemplateTraits:
         shows_tools=_TOLD in written or _ASKED not in written,
         shows_calls=shows_calls,
         knows_system_role=_knows_system_role(attempt),
+        keeps_late_system=_keeps_late_system(attempt),
         takes_text_arguments=calls.takes_text,
         refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
         shows_calls_beside_text=not calls.written or _shows_calls_beside_text(attempt, calls),
@@ -107,6 +110,24 @@ def _knows_system_role(attempt: Attempt) -> bool:
     if _MARK in (attempt([{"role": "system", "content": _MARK}, asked], None) or ""):
         return True
     return _ASKED not in (attempt([asked], None) or "")
+
+
+def _keeps_late_system(attempt: Attempt) -> bool:
+    """Say whether instructions after a question follow it in the prompt; doubt counts as if so."""
+
+    def turn(role: str, content: str) -> JsonObject:
+        return {"role": role, "content": content}
+
+    asked, late = turn("user", _ASKED), turn("system", _MARK)
+    goes_on = [turn("assistant", "So"), turn("user", "And?")]
+    if _ASKED not in (attempt([asked, *goes_on], None) or ""):
+        return True
+    told = turn("system", _TOLD)
+    for conversation in ([asked, late], [told, asked, late], [told, asked, late, *goes_on]):
+        before, found, _ = (attempt(conversation, None) or "").partition(_MARK)
+        if not found or _ASKED not in before:
+            return False
+    return True
 
 
 def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:
