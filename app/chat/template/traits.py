@@ -118,16 +118,13 @@ def _keeps_late_system(attempt: Attempt) -> bool:
     def turn(role: str, content: str) -> JsonObject:
         return {"role": role, "content": content}
 
-    asked, late = turn("user", _ASKED), turn("system", _MARK)
-    goes_on = [turn("assistant", "So"), turn("user", "And?")]
-    if _ASKED not in (attempt([asked, *goes_on], None) or ""):
+    asked, goes_on = turn("user", _ASKED), [turn("assistant", "So"), turn("user", "And?")]
+    told = [turn("system", _TOLD), asked, turn("system", _MARK), *goes_on, turn("system", _KEY)]
+    written = attempt(told, None) or ""
+    places = [written.find(text) for text in (_ASKED, _MARK, _KEY)]
+    if -1 < places[0] < places[1] < places[2]:
         return True
-    told = turn("system", _TOLD)
-    for conversation in ([asked, late], [told, asked, late], [told, asked, late, *goes_on]):
-        before, found, _ = (attempt(conversation, None) or "").partition(_MARK)
-        if not found or _ASKED not in before:
-            return False
-    return True
+    return _ASKED not in (attempt([asked, *goes_on], None) or "")
 
 
 def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:

@@ -154,7 +154,7 @@ def test_probing_takes_few_renderings() -> None:
         n_rendered += 1
 
     probe(attempt, "'developer'")
-    assert n_rendered <= 10
+    assert n_rendered <= 12
 
 
 @pytest.mark.parametrize(
