@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import os
@@ -34,17 +33,17 @@ class SecretKey:
     def of(self, purpose: str) -> bytes:
         """Return the key of one purpose, from which no other one's can be told."""
         if not self._key:
-            self._key = self._kept() if self._folder else secrets.token_bytes(_N_BYTES)
+            self._key = _kept(self._folder) if self._folder else secrets.token_bytes(_N_BYTES)
         return hmac.digest(self._key, purpose.encode(), hashlib.sha256)
 
-    def _kept(self) -> bytes:
-        assert self._folder is not None
-        path = self._folder / FILE_NAME
-        try:
-            return _read(path) or _made(path)
-        except OSError as error:
-            log.warning("secret_key_not_kept", file=str(path), error=str(error))
-            return secrets.token_bytes(_N_BYTES)
+
+def _kept(folder: Path) -> bytes:
+    path = folder / FILE_NAME
+    try:
+        return _read(path) or _made(path)
+    except OSError as error:
+        log.warning("secret_key_not_kept", file=str(path), error=str(error))
+        return secrets.token_bytes(_N_BYTES)
 
 
 def _read(path: Path) -> bytes:
@@ -53,7 +52,7 @@ def _read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return b""
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         key = file.read(_N_BYTES + 1)
     return key if len(key) == _N_BYTES else b""
 
@@ -65,17 +64,16 @@ def _made(path: Path) -> bytes:
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(key)
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(new, path)
+            path.hardlink_to(new)
         except FileExistsError:
             if other := _read(path):
                 return other
-            os.replace(new, path)
+            new.replace(path)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
+        new.unlink(missing_ok=True)
     return key

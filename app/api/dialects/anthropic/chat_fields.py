@@ -22,6 +22,7 @@ from app.protocol import Generate
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = {"xhigh": "high", "max": "high"}  # names that chat templates do not know
 _PLACE = re.compile(r"(messages|tools)\[(\d+)\](.*)")
+_FORM = "output_config.format"
 _SCHEMA = "response_format.json_schema.schema"
 _RENAMED = {
     "stop": "stop_sequences",
@@ -40,12 +41,12 @@ class Names:
     Args:
         messages: those of its messages.
         tools: the places of its tools in the request.
-        format: that of the answer's form.
+        form: that of the answer's form.
     """
 
     messages: Sequence[str] = ()
     tools: Sequence[int] = ()
-    format: str = "output_config.format"
+    form: str = _FORM
 
     def of(self, param: str) -> str:
         """Return the name of a field."""
@@ -58,8 +59,8 @@ class Names:
                 return f"tools[{self.tools[number]}]{rest}"
             return kind
         if param.startswith("response_format"):
-            return param.replace(_SCHEMA, f"{self.format}.schema", 1).replace(
-                "response_format", self.format, 1
+            return param.replace(_SCHEMA, f"{self.form}.schema", 1).replace(
+                "response_format", self.form, 1
             )
         head, dot, rest = param.partition("[")
         return _RENAMED.get(head, head) + dot + rest
@@ -102,7 +103,7 @@ def mapped(body: MessagesRequest, signer: Signer) -> Mapped:
     names = Names(
         messages=[turn.origin for turn in conversation.turns],
         tools=[number for number, _ in _own_tools(body)],
-        format=form[0] if form else Names.format,
+        form=form[0] if form else _FORM,
     )
     fields = {
         **_sampling(body),
@@ -134,7 +135,7 @@ def _refuse_threads(body: MessagesRequest) -> None:
 
 def _sampling(body: MessagesRequest) -> JsonObject:
     given = body.model_dump(include=set(InferenceConfigs.model_fields), exclude_none=True)
-    if given.get("max_tokens") == 0:  # prefill only: the one token is not shown
+    if body.is_prefill:  # the one token is not shown
         given["max_tokens"] = 1
     return given
 

@@ -35,7 +35,11 @@ def anthropic_error_body(fault: Fault) -> dict[str, Any]:
     message = fault.message
     if fault.code == ContextOverflow.code and fault.n_ctx:
         message = f"prompt is too long: {fault.requested} tokens > {fault.n_ctx} maximum"
-    error = {"type": _TYPES.get(fault.status, kind), "message": message, "param": fault.param}
+    error: dict[str, Any] = {
+        "type": _TYPES.get(fault.status, kind),
+        "message": message,
+        "param": fault.param,
+    }
     if details := _DETAILS.get(fault.code or ""):
         error["details"] = details
     return {"type": "error", "error": error, "request_id": fault.request_id or None}

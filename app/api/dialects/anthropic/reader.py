@@ -49,7 +49,7 @@ def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
             request_id=request_id,
             max_tokens=commands[0].max_tokens,
             marks=_MARK in data,
-            is_empty=body.max_tokens == 0,
+            is_empty=body.is_prefill,
             param_of=request.names.of,
         )
         return MessageWriter(reply, signer)
@@ -59,9 +59,7 @@ def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
         model=body.model,
         overrides={},
         stream=bool(body.stream),
-        commands=lambda model: [
-            request.named(to_generate(chat.data, chat.body, reply_id, model))
-        ],
+        commands=lambda model: [request.named(to_generate(chat.data, chat.body, reply_id, model))],
         writer=writer,
     )
     return ask, request

@@ -132,6 +132,11 @@ class MessagesRequest(Lenient):
         return value
 
     @property
+    def is_prefill(self) -> bool:
+        """Whether nothing is to be generated: `max_tokens` is 0."""
+        return getattr(self, "max_tokens", None) == 0
+
+    @property
     def format(self) -> tuple[str, OutputFormat] | None:
         """The form of the answer with the name of its field; None is free text."""
         if self.output_config and self.output_config.format:
