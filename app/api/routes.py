@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sanic import Blueprint
 
 from app.api.dialect import Dialect
+from app.api.dialects.anthropic.routes import DIALECT as ANTHROPIC
 from app.api.dialects.chat_completions.routes import DIALECT as CHAT_COMPLETIONS
 from app.api.dialects.completions.routes import DIALECT as COMPLETIONS
 from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
@@ -20,6 +21,7 @@ DIALECTS: tuple[Dialect, ...] = (
     CHAT_COMPLETIONS,
     COMPLETIONS,
     LLAMA_COMPLETION,
+    ANTHROPIC,
     OLLAMA,
     RESPONSES,
 )
