@@ -34,6 +34,7 @@ from app.errors import SettingsInvalid
 from app.host.cache_folder import CacheFolder
 from app.host.memory_relief import MemoryRelief, PressureWatch
 from app.host.process.spawn import SpawnedEngine
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
@@ -90,7 +91,7 @@ def compose(
     app: HttpApp = Sanic(
         "distiller-llm",
         config=sanic_config(settings),
-        error_handler=JsonErrorHandler(table.error_shape),
+        error_handler=JsonErrorHandler(table.error_shape, table.error_statuses),
         configure_logging=False,
     )
     app.ctx.service = service
@@ -214,5 +215,6 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         client_limits=client_limits(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
+        secret_key=SecretKey(settings.cache_dir),
         version=__version__,
     )

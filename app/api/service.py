@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from sanic import Request
 
 from app.api.defaults import Defaults
+from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
 from app.device.watch import DeviceWatch
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
 from app.parameters.timeouts import Timeouts
@@ -28,6 +30,8 @@ class Service:
             their keys.
         device: provides the readings of the device.
         access_policy: the access rules.
+        keep_alive: how long models are kept, as Ollama's clients ask for it.
+        secret_key: signs what clients send back.
     """
 
     catalog: Catalog
@@ -39,6 +43,8 @@ class Service:
     device: DeviceWatch
     client_limits: Mapping[str, int] = field(default_factory=dict)
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
+    keep_alive: KeepAlive = field(default_factory=KeepAlive)
+    secret_key: SecretKey = field(default_factory=SecretKey)
     started_s: float = field(default_factory=time.monotonic)
 
 
