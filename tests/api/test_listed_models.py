@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -36,6 +37,10 @@ def described(status: Status, fraction: float | None = None) -> dict[str, Any]:
     return found
 
 
+def page_of(query: dict[str, str], models: Sequence[Listed] = MODELS) -> dict[str, Any]:
+    return anthropic_page(models, query, supervisor_in(Status()))
+
+
 def test_an_entry_tells_what_the_header_tells(tmp_path: Path) -> None:
     write_llama(tmp_path / "m.gguf")
     catalog = Catalog(tmp_path)
@@ -65,9 +70,9 @@ def test_the_status_is_that_of_the_load() -> None:
 
 def test_the_first_page_has_twenty_entries() -> None:
     many = [listed(f"{number:02}.gguf") for number in range(21)]
-    page = anthropic_page(many, {})
+    page = page_of({}, many)
     assert (len(page["data"]), page["has_more"], page["last_id"]) == (20, True, "19.gguf")
-    assert not anthropic_page(many[:20], {})["has_more"]
+    assert not page_of({}, many[:20])["has_more"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_the_first_page_has_twenty_entries() -> None:
     ],
 )
 def test_pages_follow_one_another(query: dict[str, str], ids: list[str], more: bool) -> None:
-    page = anthropic_page(MODELS, query)
+    page = page_of(query)
     assert ([model["id"] for model in page["data"]], page["has_more"]) == (ids, more)
     ends = (ids[0], ids[-1]) if ids else (None, None)
     assert (page["first_id"], page["last_id"]) == ends
@@ -95,7 +100,7 @@ def test_pages_follow_one_another(query: dict[str, str], ids: list[str], more: b
 def test_all_pages_together_are_all_models() -> None:
     found: list[str] = []
     query = {"limit": "1"}
-    while (page := anthropic_page(MODELS, query))["data"]:
+    while (page := page_of(query))["data"]:
         found.append(page["last_id"])
         query["after_id"] = page["last_id"]
     assert found == IDS
@@ -104,23 +109,26 @@ def test_all_pages_together_are_all_models() -> None:
 @pytest.mark.parametrize("limit", ["0", "-1", "1.5", "x", "1e3", "٣", "99999999999", "00000"])
 def test_a_wrong_limit_is_refused(limit: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        anthropic_page(MODELS, {"limit": limit})
+        page_of({"limit": limit})
     assert refused.value.param == "limit"
 
 
 @pytest.mark.parametrize("param", ["after_id", "before_id"])
 def test_a_page_beside_an_unknown_model_is_refused(param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        anthropic_page(MODELS, {param: "nope"})
+        page_of({param: "nope"})
     assert refused.value.param == param
 
 
 def test_a_model_has_a_name_for_people_and_a_time() -> None:
-    first, alias, *_ = anthropic_page(MODELS, {})["data"]
+    first, alias, *_ = page_of({})["data"]
     assert first == {
         "type": "model",
         "id": "a.gguf",
         "display_name": "a",
         "created_at": "2023-11-14T22:13:20Z",
+        "lifecycle": "active",
+        "max_input_tokens": None,
+        "max_tokens": None,
     }
     assert alias["display_name"] == "x"
