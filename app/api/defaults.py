@@ -14,9 +14,11 @@ class Defaults:
     Args:
         max_tokens: maximum number of generated tokens; None is no limit.
         speculate: whether speculative decoding is used.
+        stop: strings that end an answer.
     """
 
     sampling: SamplingParams
     max_tokens: int | None = None
     reasoning: ReasoningParams = field(default_factory=ReasoningParams)
     speculate: bool = True
+    stop: tuple[str, ...] = ()

@@ -51,10 +51,20 @@ async def _answer(request: Request, ask: Ask) -> HTTPResponse | None:
 
 
 def served_model(serving: Serving, defaults: Defaults) -> ServedModel:
-    """Return the model as readers see it; the seed it was loaded with is the default."""
-    if (seed := serving.plan.params.seed) is not None:
-        sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
-        defaults = dataclasses.replace(defaults, sampling=sampling)
+    """Return the model as readers see it.
+
+    The settings beside its file override the service's, the seed it was loaded with both.
+    """
+    plan = serving.plan
+    changed = plan.settings.sampling
+    if plan.params.seed is not None:
+        changed["seed"] = plan.params.seed
+    defaults = dataclasses.replace(
+        defaults,
+        sampling=msgspec.structs.replace(defaults.sampling, **changed),
+        max_tokens=plan.settings.max_tokens(defaults.max_tokens),
+        stop=plan.settings.stop,
+    )
     return ServedModel(serving.name, serving.info, defaults)
 
 
