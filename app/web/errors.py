@@ -166,11 +166,17 @@ class JsonErrorHandler(ErrorHandler):
 
     Args:
         shape_of: returns the shape of the errors of a path.
+        statuses_of: returns the statuses that differ at a path, by error code.
     """
 
-    def __init__(self, shape_of: Callable[[str], ErrorShape] = lambda _path: error_body) -> None:
+    def __init__(
+        self,
+        shape_of: Callable[[str], ErrorShape] = lambda _path: error_body,
+        statuses_of: Callable[[str], Mapping[str, int]] = lambda _path: {},
+    ) -> None:
         super().__init__()
         self._shape_of = shape_of
+        self._statuses_of = statuses_of
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Return the response for any exception a handler or Sanic itself raised."""
@@ -181,6 +187,8 @@ class JsonErrorHandler(ErrorHandler):
         limits = Limits(config.REQUEST_MAX_SIZE, config.REQUEST_MAX_HEADER_SIZE)
         request_id = str(getattr(request.ctx, "request_id", ""))
         fault = dataclasses.replace(fault_of(exception, limits), request_id=request_id)
+        status = self._statuses_of(request.path).get(fault.code or "", status)
+        fault = dataclasses.replace(fault, status=status)
         body = self._shape_of(request.path)(fault)
         note_error(request, exception)
         return HTTPResponse(
