@@ -36,6 +36,7 @@ class Route:
         error: the shape of its errors.
         brief: the response to unauthenticated clients, if it differs.
         has_head: whether HEAD is answered as well.
+        reads_body: whether the handler reads the body itself, piece by piece.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Route:
     streams: bool = False
     brief: type[BaseModel] | None = None
     has_head: bool = False
+    reads_body: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -80,5 +82,6 @@ def blueprint_of(name: str, routes: Iterable[Route]) -> Blueprint:
                 methods=methods,
                 name=f"{route.method}_{path}",
                 unquote=bool(route.parameters),
+                stream=route.reads_body,
             )
     return blueprint

@@ -13,6 +13,7 @@ from app.api.metric_registry import Metrics
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.models.content.digests import FileDigests
 from app.parameters.timeouts import Timeouts
 from app.web.access_control import AccessPolicy
 
@@ -27,6 +28,7 @@ class Service:
         device: provides the readings of the device.
         access_policy: the access rules.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
+        digests: those of the model files.
     """
 
     catalog: Catalog
@@ -38,6 +40,7 @@ class Service:
     device: DeviceWatch
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
+    digests: FileDigests = field(default_factory=FileDigests)
     started_s: float = field(default_factory=time.monotonic)
 
 

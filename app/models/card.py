@@ -26,12 +26,12 @@ _GAP_KEYS = (
 )
 # Texts that llama.cpp takes for these tokens where no key names them (src/llama-vocab.cpp).
 _GAP_TEXTS = (
-    ("<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>",
-     "<|code_prefix|>", "<|prefix|>"),
-    ("<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>",
-     "<|code_suffix|>", "<|suffix|>"),
-    ("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>",
-     "<|code_middle|>", "<|middle|>"),
+    ("<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "<|code_prefix|>", "<|prefix|>",
+     "<\uff5cfim\u2581begin\uff5c>", "\u2581<PRE>"),
+    ("<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>", "<|code_suffix|>", "<|suffix|>",
+     "<\uff5cfim\u2581hole\uff5c>", "\u2581<SUF>"),
+    ("<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "<|code_middle|>", "<|middle|>",
+     "<\uff5cfim\u2581end\uff5c>", "\u2581<MID>"),
 )  # fmt: skip
 
 

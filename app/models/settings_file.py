@@ -99,6 +99,20 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, rename={"parent":
 NO_SETTINGS = ModelSettings()
 
 
+def checked_settings(settings: ModelSettings) -> ModelSettings:
+    """Return settings with their parameters checked.
+
+    Raises:
+        SettingsFileError: one has the wrong type, is out of range or too long.
+    """
+    try:
+        found = msgspec.convert(msgspec.to_builtins(settings), ModelSettings)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        raise SettingsFileError(where.rstrip("`") or "settings", reason) from None
+    return msgspec.structs.replace(found, parameters=checked_parameters(found.parameters))
+
+
 def checked_parameters(given: Mapping[str, Any]) -> dict[str, Parameter]:
     """Return parameters by Ollama's names, with numbers for numbers written as text.
 
@@ -117,13 +131,14 @@ def _checked(name: str, value: Any) -> Parameter:
         if name == "stop":
             return _stops(value)
         if name in ("num_ctx", "num_predict"):
-            return _number(value, int)
+            return int(_number(value, int))
         if name in _SAMPLING:
             return _sampling_value(_row(SamplingParams, name), value)
-        return msgspec.convert(value, Parameter)
+        kept: Parameter = msgspec.convert(value, Parameter)
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).partition(" - at `$")[0]
         raise SettingsFileError(f"parameters.{name}", reason) from None
+    return kept
 
 
 def _stops(value: Any) -> list[Plain]:
@@ -177,11 +192,9 @@ def read_settings(model: Path) -> ModelSettings:
     if len(data) > _MAX_FILE_BYTES:
         raise SettingsFileError(path.name, f"is larger than {_MAX_FILE_BYTES} bytes")
     try:
-        found = msgspec.json.decode(data, type=ModelSettings)
-        parameters = checked_parameters(found.parameters)
+        return checked_settings(msgspec.json.decode(data, type=ModelSettings))
     except (msgspec.DecodeError, SettingsFileError, RecursionError) as error:
         raise SettingsFileError(path.name, f"is invalid: {error}") from error
-    return msgspec.structs.replace(found, parameters=parameters)
 
 
 def write_settings(model: Path, settings: ModelSettings) -> None:

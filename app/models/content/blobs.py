@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +113,8 @@ class Upload:
         self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}{_PART}")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(self._part, flags, 0o600)
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +122,9 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        with self._lock:  # a thread may still be writing for a client that is gone
+            self._is_closed = True
+            os.close(self._descriptor)
         with contextlib.suppress(OSError):
             self._part.unlink(missing_ok=True)
 
@@ -133,9 +138,10 @@ class Upload:
         check_free_space(self._path.parent, len(data))
         self._hash.update(data)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            with self._lock:
+                view = memoryview(data)
+                while view and not self._is_closed:
+                    view = view[os.write(self._descriptor, view) :]
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -148,11 +154,16 @@ class Upload:
         """
         found = self._hash.hexdigest()
         if found != self._digest:
-            raise WrongDigest(f"digest mismatch, expected sha256:{self._digest}, got sha256:{found}")
+            raise WrongDigest(
+                f"digest mismatch, expected sha256:{self._digest}, got sha256:{found}"
+            )
         try:
-            os.fchmod(self._descriptor, _MODE)
-            os.fsync(self._descriptor)
-            self._part.replace(self._path)
+            with self._lock:
+                if self._is_closed:
+                    raise FolderUnwritable("the upload was given up")
+                os.fchmod(self._descriptor, _MODE)
+                os.fsync(self._descriptor)
+                self._part.replace(self._path)
             sync_folder(self._path.parent)
         except OSError as error:
             raise self._unwritable(error) from error

@@ -72,11 +72,6 @@ class FileDigests:
         with contextlib.suppress(OSError):
             self._keep(_key([path]), digest)
 
-    def has(self, digest: str) -> str | None:
-        """Return the key of the file that has this digest, if one is known."""
-        with self._lock:
-            return next((key for key, known in self._kept().items() if known == digest), None)
-
     def knows(self, path: Path, digest: str) -> bool:
         """Return whether a file is known to have this digest."""
         with self._lock, contextlib.suppress(OSError):
@@ -128,9 +123,7 @@ class FileDigests:
                 digest.update(block)
                 # What others have not mapped leaves the page cache again.
                 with contextlib.suppress(OSError):
-                    os.posix_fadvise(
-                        file.fileno(), position, len(block), os.POSIX_FADV_DONTNEED
-                    )
+                    os.posix_fadvise(file.fileno(), position, len(block), os.POSIX_FADV_DONTNEED)
                 position += len(block)
                 if self._closed.wait(len(block) / _BYTES_PER_S):
                     return False
