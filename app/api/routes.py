@@ -12,6 +12,7 @@ from app.api.dialects.chat_completions.routes import DIALECT as CHAT_COMPLETIONS
 from app.api.dialects.completions.routes import DIALECT as COMPLETIONS
 from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
 from app.api.dialects.ollama.routes import DIALECT as OLLAMA
+from app.api.dialects.ollama_catalogue.routes import DIALECT as OLLAMA_CATALOGUE
 from app.api.dialects.responses.routes import DIALECT as RESPONSES
 from app.api.endpoints import cache, documentation, health, metrics, models, tokens
 from app.api.route import Route, blueprint_of
@@ -24,6 +25,7 @@ DIALECTS: tuple[Dialect, ...] = (
     ANTHROPIC,
     OLLAMA,
     RESPONSES,
+    OLLAMA_CATALOGUE,
 )
 
 

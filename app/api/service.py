@@ -15,6 +15,7 @@ from app.device.watch import DeviceWatch
 from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.models.content.digests import FileDigests
 from app.parameters.timeouts import Timeouts
 from app.web.access_control import AccessPolicy
 
@@ -32,6 +33,7 @@ class Service:
         access_policy: the access rules.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
         secret_key: signs what clients send back.
+        digests: those of the model files.
     """
 
     catalog: Catalog
@@ -45,6 +47,7 @@ class Service:
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     secret_key: SecretKey = field(default_factory=SecretKey)
+    digests: FileDigests = field(default_factory=FileDigests)
     started_s: float = field(default_factory=time.monotonic)
 
 
