@@ -107,6 +107,12 @@ class ModelNotFound(CallerError):
     code = "model_not_found"
 
 
+class AnswerNotFound(CallerError):
+    """There is no such stream or stored answer, or not any more."""
+
+    code = "not_found"
+
+
 class LoadParamsRefused(CallerError):
     """A load parameter, such as a chat template, makes the model unloadable."""
 

@@ -10,7 +10,7 @@ from app.api.dialect import Dialect
 from app.api.dialects.chat_completions.routes import DIALECT as CHAT_COMPLETIONS
 from app.api.dialects.completions.routes import DIALECT as COMPLETIONS
 from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
-from app.api.endpoints import cache, documentation, health, metrics, models, tokens
+from app.api.endpoints import cache, documentation, health, metrics, models, streams, tokens
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
 
@@ -30,6 +30,7 @@ class RouteTable:
             "metrics": metrics.ROUTES,
             "models": models.ROUTES,
             **{dialect.name: dialect.routes for dialect in dialects},
+            "streams": streams.ROUTES,
             "cache": cache.ROUTES,
             "tokens": tokens.ROUTES,
         }

@@ -9,6 +9,7 @@ from sanic import Request
 
 from app.api.defaults import Defaults
 from app.api.metric_registry import Metrics
+from app.api.streaming.detached import DetachedAnswers
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
@@ -25,6 +26,7 @@ class Service:
         timeouts: those of the HTTP process.
         device: provides the readings of the device.
         access_policy: the access rules.
+        detached: the answers that go on without their clients.
     """
 
     catalog: Catalog
@@ -36,6 +38,11 @@ class Service:
     device: DeviceWatch
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     started_s: float = field(default_factory=time.monotonic)
+    detached: DetachedAnswers = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Have the answers that outlive their clients follow the current settings."""
+        self.detached = DetachedAnswers(lambda: self.timeouts.resume_window_s)
 
 
 def service_of(request: Request) -> Service:

@@ -26,6 +26,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.TemplateTooSlow: 400,
     errors.GrammarFailed: 400,
     errors.ModelNotFound: 404,
+    errors.AnswerNotFound: 404,
     errors.LoadParamsRefused: 400,
     errors.KeyRefused: 401,
     errors.HostRefused: 403,
