@@ -10,11 +10,12 @@ from app.api.dialect import Dialect
 from app.api.dialects.chat_completions.routes import DIALECT as CHAT_COMPLETIONS
 from app.api.dialects.completions.routes import DIALECT as COMPLETIONS
 from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
+from app.api.dialects.responses.routes import DIALECT as RESPONSES
 from app.api.endpoints import cache, documentation, health, metrics, models, streams, tokens
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
 
-DIALECTS: tuple[Dialect, ...] = (CHAT_COMPLETIONS, COMPLETIONS, LLAMA_COMPLETION)
+DIALECTS: tuple[Dialect, ...] = (CHAT_COMPLETIONS, COMPLETIONS, LLAMA_COMPLETION, RESPONSES)
 
 
 class RouteTable:
