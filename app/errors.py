@@ -127,6 +127,12 @@ class ModelInUse(CallerError):
     code = "model_in_use"
 
 
+class AnswerNotFound(CallerError):
+    """There is no such stream or stored answer, or not any more."""
+
+    code = "not_found"
+
+
 class LoadParamsRefused(CallerError):
     """A load parameter, such as a chat template, makes the model unloadable."""
 

@@ -98,7 +98,11 @@ def compose(
     app.ctx.service = service
     pressure = PressureWatch(lambda: find_source(os.environ), MemoryRelief(service.supervisor))
     access_log.install(app, service.metrics.count_request)
-    access_control.install(app, lambda: service.access_policy, open_requests)
+    access_control.install(
+        app,
+        lambda: service.access_policy,
+        lambda: [*open_requests(), *service.detached.requests()],
+    )
     for blueprint in table.blueprints():
         app.blueprint(blueprint)
     for route in app.router.routes:
@@ -116,6 +120,7 @@ def compose(
 
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
+        await service.detached.stop()
         await pressure.stop()
         await service.device.stop()
         await service.supervisor.stop()

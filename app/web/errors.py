@@ -28,6 +28,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.ModelNotFound: 404,
     errors.ModelFileRefused: 400,
     errors.ModelInUse: 409,
+    errors.AnswerNotFound: 404,
     errors.LoadParamsRefused: 400,
     errors.KeyRefused: 401,
     errors.HostRefused: 403,
