@@ -1,0 +1,20 @@
+"""Drives `langchain-ollama`."""
+
+from __future__ import annotations
+
+from langchain_ollama import ChatOllama, OllamaLLM
+from langchain_steps import run
+from steps import MAX_TOKENS, MODEL, QUESTION, URL, answer, step
+
+FIELDS = {"base_url": URL, "model": MODEL, "temperature": 0, "num_predict": MAX_TOKENS}
+run(ChatOllama(**FIELDS), forced=None)
+
+
+@step
+def generate():
+    return answer(OllamaLLM(**FIELDS).invoke(QUESTION))
+
+
+@step
+def generate_streamed():
+    return answer("".join(OllamaLLM(**FIELDS).stream(QUESTION)))
