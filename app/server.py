@@ -88,7 +88,7 @@ def compose(
     app: HttpApp = Sanic(
         "distiller-llm",
         config=sanic_config(settings),
-        error_handler=JsonErrorHandler(table.error_shape),
+        error_handler=JsonErrorHandler(table.error_shape, table.error_statuses),
         configure_logging=False,
     )
     app.ctx.service = service

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.api.defaults import Defaults
@@ -122,8 +122,12 @@ class Dialect:
             `app.api.answering.driver`.
         error_body: the body of its errors outside of streams, including those of access control and
             the transport on its paths.
+        prefix: paths below it are the dialect's too, also those without a route; empty for none.
+        statuses: HTTP statuses of errors that differ from the service's, by error code.
     """
 
     name: str
     routes: tuple[Route, ...]
     error_body: ErrorShape = error_body
+    prefix: str = ""
+    statuses: Mapping[str, int] = field(default_factory=dict)

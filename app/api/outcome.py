@@ -52,6 +52,7 @@ class Outcome:
             prompt_tokens=sum(max(usage.prompt_tokens for usage in each) for each in prompts),
             cached_tokens=sum(min(usage.cached_tokens for usage in each) for each in prompts),
             completion_tokens=sum(usage.completion_tokens for each in prompts for usage in each),
+            reasoning_tokens=sum(usage.reasoning_tokens for each in prompts for usage in each),
         )
 
 

@@ -34,6 +34,7 @@ class Route:
         query: descriptions of the query parameters, all optional.
         errors: statuses of error responses.
         error: the shape of its errors.
+        stream_type: the content type of its streams.
         brief: the response to unauthenticated clients, if it differs.
         has_head: whether HEAD is answered as well.
     """
@@ -49,6 +50,7 @@ class Route:
     errors: tuple[int, ...] = GUARDED
     error: type[BaseModel] = ErrorBody
     streams: bool = False
+    stream_type: str = "text/event-stream"
     brief: type[BaseModel] | None = None
     has_head: bool = False
 

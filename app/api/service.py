@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sanic import Request
 
 from app.api.defaults import Defaults
+from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
@@ -25,6 +26,7 @@ class Service:
         timeouts: those of the HTTP process.
         device: provides the readings of the device.
         access_policy: the access rules.
+        keep_alive: how long models are kept, as Ollama's clients ask for it.
     """
 
     catalog: Catalog
@@ -35,6 +37,7 @@ class Service:
     metrics: Metrics
     device: DeviceWatch
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
+    keep_alive: KeepAlive = field(default_factory=KeepAlive)
     started_s: float = field(default_factory=time.monotonic)
 
 

@@ -92,11 +92,15 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts of one request."""
+    """Token counts of one request.
+
+    `reasoning_tokens` are those of the answer's thoughts, without the tag that closes them.
+    """
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    reasoning_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

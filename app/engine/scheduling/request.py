@@ -184,6 +184,7 @@ class Request:
             prompt_tokens=self.n_prompt,
             cached_tokens=self.n_cached,
             completion_tokens=self.n_generated,
+            reasoning_tokens=self.answer.n_reasoning if self.answer is not None else 0,
         )
 
     def timings(self, now_s: float) -> Timings:
