@@ -23,7 +23,7 @@ def test_generate_answers_whole_and_streamed(tell: Tell, program: str) -> None:
 
 @each_package
 def test_it_lists_and_shows_models(tell: Tell, program: str) -> None:
-    told = tell(program, "ollama")
+    told = tell(program, "catalogue")
     name = NANO.removesuffix(".gguf")
     assert any(model.startswith(name) for model in told.result("models"))
     assert any(model.startswith(name) for model in told.result("running"))

@@ -31,7 +31,7 @@ def test_a_streamed_completion_is_the_whole_one(tell: Tell, program: str) -> Non
 
 
 def test_a_response_goes_on_from_the_one_that_called(tell: Tell, program: str) -> None:
-    told = tell(program, "responses").result("response_continued")
+    told = tell(program, "store").result("response_continued")
     assert told["previous"]
     assert told["status"] in ("completed", "incomplete")
     assert told["grown"], "the second prompt holds the first one"

@@ -7,7 +7,8 @@ from langchain_steps import run
 from steps import MAX_TOKENS, MODEL, QUESTION, URL, answer, step
 
 FIELDS = {"base_url": URL, "model": MODEL, "temperature": 0, "num_predict": MAX_TOKENS}
-run(ChatOllama(**FIELDS), forced=None)
+# Its calls are the model's choice: it sends no tool_choice.
+run(ChatOllama(**FIELDS), forced=None, structured=("json_schema",))
 
 
 @step
