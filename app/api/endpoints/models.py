@@ -54,11 +54,11 @@ def _listed(catalog: Catalog) -> list[Listed]:
 
 
 def _described(catalog: Catalog, file: ModelFile, aliases: Mapping[str, Sequence[str]]) -> Listed:
+    known = aliases.get(file.name, ())
     try:
-        facts = catalog.facts(file)
+        return Listed(file, known, catalog.facts(file), catalog.card(file).n_params)
     except GgufError:  # replaced meanwhile
-        facts = None
-    return Listed(file, aliases.get(file.name, ()), facts)
+        return Listed(file, known, None)
 
 
 def _offered(service: Service, model_id: str) -> Listed:

