@@ -7,6 +7,7 @@ from typing import Any
 
 from sanic import HTTPResponse, Request
 
+from app.api.answering.served import asked_file
 from app.api.dialects.ollama_catalogue.described import Described, describe, timestamp, untagged
 from app.api.dialects.ollama_catalogue.schemas import ShowRequest
 from app.api.dialects.ollama_catalogue.shown import shown
@@ -55,7 +56,7 @@ async def show(request: Request) -> HTTPResponse:
 
 
 def _shown(service: Service, name: str, *, verbose: bool) -> dict[str, Any]:
-    file = found(service.catalog, name)
+    file = described_file(service, name)
     try:
         described = describe(service.catalog, service.digests, file)
         values = service.catalog.header(file).values
@@ -71,6 +72,20 @@ def _n_ctx(service: Service, described: Described) -> int:
             return serving.info.n_ctx
     wanted = described.settings.load_params.get("n_ctx", service.supervisor.load_defaults.n_ctx)
     return min(int(wanted), described.facts.n_ctx_train or int(wanted))
+
+
+def described_file(service: Service, name: str) -> ModelFile:
+    """Return the model that would answer to a name.
+
+    Raises:
+        ModelNotFound: none would.
+    """
+    try:
+        return found(service.catalog, name)
+    except ModelNotFound:
+        if service.catalog.naming.unknown_model == "refuse":
+            raise
+        return asked_file(service, name)
 
 
 def found(catalog: Catalog, name: str) -> ModelFile:
