@@ -92,7 +92,6 @@ DIALECT = Dialect(
             response=StatusResponse,
             errors=(*LOADS, 409, 501),
             error=OllamaError,
-            streams=True,
         ),
         Route(
             method="head",
@@ -120,7 +119,6 @@ DIALECT = Dialect(
             response=StatusResponse,
             errors=(*GUARDED, 501),
             error=OllamaError,
-            streams=True,
         ),
         Route(
             method="post",
