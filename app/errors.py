@@ -20,8 +20,8 @@
         ├── SettingsInvalid         a setting is invalid; the service does not start
         ├── ModelsFolderFailed      the models folder does not take a change
         │   └── ModelsFolderFull    there is no space for a model
-        ├── NotOffered              the service does not offer this (yet)
         ├── NoModelLoaded           no model is loaded and the request names none
+        ├── NotSupported            the service, or its model, lacks what is asked for
         ├── ModelLoadFailed         llama.cpp cannot load the file
         │   └── ModelTooLarge       it does not fit into memory even with the shortest context
         ├── EngineUnavailable       the engine is loading or restarting; retry later
@@ -78,10 +78,12 @@ class ContextOverflow(CallerError):
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int, *, param: str = "messages") -> None:
+    def __init__(self, requested: int, n_ctx: int, *, param: str | None = "messages") -> None:
         super().__init__(
             f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
         )
+        self.requested = requested
+        self.n_ctx = n_ctx
 
 
 class TemplateRefused(CallerError):
@@ -235,16 +237,16 @@ class ModelsFolderFull(ModelsFolderFailed):
     code = "insufficient_storage"
 
 
-class NotOffered(EnvironmentFailure):
-    """The service does not offer this (yet)."""
-
-    code = "not_offered"
-
-
 class NoModelLoaded(EnvironmentFailure):
     """No model is loaded and the request names none."""
 
     code = "no_model"
+
+
+class NotSupported(EnvironmentFailure):
+    """The service, or the model that would answer, lacks what the request asks for."""
+
+    code = "not_supported"
 
 
 class ModelLoadFailed(EnvironmentFailure):

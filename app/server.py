@@ -34,13 +34,14 @@ from app.errors import SettingsInvalid
 from app.host.cache_folder import CacheFolder
 from app.host.memory_relief import MemoryRelief, PressureWatch
 from app.host.process.spawn import SpawnedEngine
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
 from app.models.content.digests import FileDigests
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
-from app.reload import Reloader
+from app.reload import Reloader, log_alias_faults
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
 from app.systemd.watchdog import SupervisorHealth
@@ -53,7 +54,9 @@ from app.wiring import (
     access_policy,
     answer_defaults,
     cache_params,
+    client_limits,
     load_params,
+    naming,
     sanic_config,
 )
 
@@ -193,7 +196,8 @@ def _abort(spawned: SpawnedEngine | None, status: int) -> int:
 
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
-    catalog = Catalog(settings.models_dir)
+    catalog = Catalog(settings.models_dir, naming(settings))
+    log_alias_faults(catalog)
     timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
@@ -210,9 +214,11 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         metrics=Metrics(supervisor, device),
         device=device,
         defaults=answer_defaults(settings),
+        client_limits=client_limits(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
         digests=FileDigests(settings.cache_dir, lambda: _has_work(supervisor)),
+        secret_key=SecretKey(settings.cache_dir),
         version=__version__,
     )
 

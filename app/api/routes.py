@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from sanic import Blueprint
 
 from app.api.dialect import Dialect
+from app.api.dialects.anthropic.routes import DIALECT as ANTHROPIC
 from app.api.dialects.chat_completions.routes import DIALECT as CHAT_COMPLETIONS
 from app.api.dialects.completions.routes import DIALECT as COMPLETIONS
 from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
+from app.api.dialects.ollama.routes import DIALECT as OLLAMA
 from app.api.dialects.ollama_catalogue.routes import DIALECT as OLLAMA_CATALOGUE
+from app.api.dialects.responses.routes import DIALECT as RESPONSES
 from app.api.endpoints import cache, documentation, health, metrics, models, tokens
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
@@ -20,6 +23,9 @@ DIALECTS: tuple[Dialect, ...] = (
     COMPLETIONS,
     LLAMA_COMPLETION,
     OLLAMA_CATALOGUE,
+    ANTHROPIC,
+    OLLAMA,
+    RESPONSES,
 )
 
 

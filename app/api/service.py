@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sanic import Request
@@ -11,6 +12,7 @@ from app.api.defaults import Defaults
 from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
 from app.device.watch import DeviceWatch
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
 from app.models.content.digests import FileDigests
@@ -25,10 +27,13 @@ class Service:
     Args:
         defaults: values of fields that a request does not set.
         timeouts: those of the HTTP process.
+        client_limits: limits on generated tokens that clients have of their own, by the names of
+            their keys.
         device: provides the readings of the device.
         access_policy: the access rules.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
         digests: those of the model files.
+        secret_key: signs what clients send back.
     """
 
     catalog: Catalog
@@ -38,9 +43,11 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
+    client_limits: Mapping[str, int] = field(default_factory=dict)
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     digests: FileDigests = field(default_factory=FileDigests)
+    secret_key: SecretKey = field(default_factory=SecretKey)
     started_s: float = field(default_factory=time.monotonic)
 
 

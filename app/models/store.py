@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import ModelNotFound
-from app.models.catalog import Catalog, composed_name, is_model_name, part_names
+from app.models.catalog import Catalog, is_model_name, part_names
 from app.models.facts import model_facts
 from app.models.gguf import GgufError, read_header
 from app.models.kinds import file_kind
+from app.models.names import composed_name
 from app.models.settings_file import settings_path
 
 _MODE = 0o644

@@ -18,7 +18,7 @@ from app.logs import get_logger
 from app.web.content_encoding import receive_body
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-_QUIET_PATHS = ("/health", "/health/live")
+_QUIET_PATHS = ("/health", "/v1/health", "/health/live")
 
 log = get_logger("access")
 

@@ -37,10 +37,10 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.SettingsInvalid: 500,
     errors.ModelsFolderFailed: 500,
     errors.ModelsFolderFull: 507,
-    errors.NotOffered: 501,
     errors.ModelLoadFailed: 500,
     errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,
+    errors.NotSupported: 501,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
     errors.RequestQuarantined: 500,
@@ -87,6 +87,8 @@ class Fault:
         param: dotted name of the invalid request field or setting, if any.
         code: short machine-readable name.
         request_id: that of the request, where it has one.
+        requested: tokens of a prompt that is too long, in other errors 0.
+        n_ctx: tokens of the context window that it exceeds.
     """
 
     status: int
@@ -94,6 +96,8 @@ class Fault:
     param: str | None
     code: str | None
     request_id: str = ""
+    requested: int = 0
+    n_ctx: int = 0
 
 
 ErrorShape = Callable[[Fault], Mapping[str, Any]]
@@ -128,6 +132,8 @@ def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
     elif status == STATUS_CLIENT_GONE:
         message, code = "The client closed the connection", "client_closed_request"
     message = message.encode(errors="backslashreplace").decode()  # may quote lone surrogates
+    if isinstance(error, errors.ContextOverflow):
+        return Fault(status, message, param, code, requested=error.requested, n_ctx=error.n_ctx)
     return Fault(status, message, param, code)
 
 

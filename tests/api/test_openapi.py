@@ -17,6 +17,7 @@ UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
 QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache")
 OF_LLAMA_SERVER = {"/completion", "/completions"}
 CHANGES_MODELS = {"/api/copy", "/api/delete", "/api/create", "/api/blobs/{digest}"}
+OF_OLLAMA = {"/api/chat", "/api/generate"}
 TABLE = RouteTable(DIALECTS)
 
 
@@ -98,7 +99,7 @@ def test_every_error_is_described_with_the_error_body_of_its_dialect(
         error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
             schema = response["content"].get("application/json", {}).get("schema")
-            is_error = status != "200" and (path, status) != ("/health", "503")
+            is_error = status != "200" and (path.removeprefix("/v1"), status) != ("/health", "503")
             assert (schema == error) == is_error
 
 
@@ -131,8 +132,8 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
         if "507" in operation["responses"]
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
-    found = {path.removeprefix("/v1") for path in loading}
-    assert found == loads | OF_LLAMA_SERVER | CHANGES_MODELS
+    loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"} | CHANGES_MODELS
+    assert {path.removeprefix("/v1") for path in loading} == loads
 
 
 def test_every_path_parameter_is_described(described: dict[str, Any]) -> None:
@@ -159,6 +160,12 @@ def test_only_completions_stream(described: dict[str, Any]) -> None:
     assert streaming == openai | OF_LLAMA_SERVER
 
 
+def test_ollamas_streams_are_lines_of_json(described: dict[str, Any]) -> None:
+    for path in OF_OLLAMA:
+        content = described["paths"][path]["post"]["responses"]["200"]["content"]
+        assert set(content) == {"application/json", "application/x-ndjson"}
+
+
 def test_the_document_names_its_version(described: dict[str, Any]) -> None:
     assert described["openapi"] == "3.1.0"
     assert described["info"]["version"] == "1.2.3"
@@ -170,7 +177,7 @@ def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, An
     assert schemes["bearerAuth"]["scheme"] == "bearer"
     assert (schemes["apiKeyAuth"]["in"], schemes["apiKeyAuth"]["name"]) == ("header", "x-api-key")
     open_paths = {path for (_, path), found in operations(described).items() if "security" in found}
-    assert open_paths == {"/health", "/health/live"}
+    assert open_paths == {"/health", "/v1/health", "/health/live"}
     for (_, path), operation in operations(described).items():
         assert ("401" in operation["responses"]) == (path not in open_paths)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.models.settings_file import (
@@ -128,9 +129,10 @@ def test_a_parameter_of_the_wrong_type_or_out_of_range_is_named(given: dict[str,
 
 def test_texts_have_bounds() -> None:
     for name, size in {"system": 512 * 1024, "template": 2**20}.items():
-        checked_settings(ModelSettings(**{name: "x" * size}))
+        longest, longer = ({name: "x" * length} for length in (size, size + 1))
+        checked_settings(msgspec.structs.replace(NO_SETTINGS, **longest))
         with pytest.raises(SettingsFileError) as refused:
-            checked_settings(ModelSettings(**{name: "x" * (size + 1)}))
+            checked_settings(msgspec.structs.replace(NO_SETTINGS, **longer))
         assert refused.value.name == name
     with pytest.raises(SettingsFileError, match="more than 64"):
         checked_parameters({f"p{n}": n for n in range(65)})
@@ -140,7 +142,13 @@ def test_what_a_load_and_a_request_use_of_them() -> None:
     empty = ModelSettings()
     assert (empty.load_params, empty.sampling, empty.stop) == ({}, {}, ())
     assert (empty.max_tokens(7), empty.max_tokens(None)) == (7, None)
-    parameters = {"top_k": 3, "num_gpu": 1, "stop": ["x"], "num_ctx": 10, "num_predict": -2}
+    parameters: dict[str, Any] = {
+        "top_k": 3,
+        "num_gpu": 1,
+        "stop": ["x"],
+        "num_ctx": 10,
+        "num_predict": -2,
+    }
     full = ModelSettings(system="s", template="t", parameters=parameters)
     assert full.load_params == {"system_prompt": "s", "chat_template": "t", "n_ctx": 256}
     assert (full.sampling, full.stop, full.max_tokens(7)) == ({"top_k": 3}, ("x",), None)

@@ -24,19 +24,14 @@ from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns
 from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History, goes_on
 from app.engine.prompt.meaning import Meaning, meaning_of
-from app.engine.prompt.places import ANSWER, find, shared
+from app.engine.prompt.places import ANSWER, find, marked, shared, with_marks
 from app.engine.prompt.raw_prompt import raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.engine.prompt.token_memo import Tokenizer as Tokenizer
 from app.engine.prompt.token_memo import TokenMemo
-from app.errors import (
-    ContextOverflow,
-    InvalidRequest,
-    LoadParamsRefused,
-    TemplateRefused,
-)
-from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
+from app.errors import ContextOverflow, InvalidRequest, LoadParamsRefused, TemplateRefused
+from app.protocol import CacheMark, CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
 
 _ASKING_ROLES = ("user", "tool")
 
@@ -53,6 +48,7 @@ class Prompt:
         conversation: what was rendered; empty where nothing was.
         places: lengths after which other prompts may go on in another way, besides `n_system`;
             empty where they were not looked for.
+        marks: lengths at which the command's marks are.
         history: what later prompts keep of this one and of the answer to it.
     """
 
@@ -61,6 +57,7 @@ class Prompt:
     n_system: int
     conversation: Conversation = NO_CONVERSATION
     places: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
     history: History = NO_HISTORY
 
 
@@ -172,20 +169,25 @@ class PromptBuilder:
         if is_system:
             return Prompt(tokens, text, len(tokens), conversation)
         n_system = self._system_prefixes.length(conversation, tokens, began)
-        return self._with_history(Prompt(tokens, text, n_system, conversation), began)
+        marks = [] if isinstance(command, Prefill) else command.cache_marks
+        return self._with_history(Prompt(tokens, text, n_system, conversation), began, marks)
 
-    def _with_history(self, prompt: Prompt, began: datetime.datetime) -> Prompt:
-        """Return a prompt with its places, and with what later prompts keep of it."""
-        conversation, tokens = prompt.conversation, prompt.tokens
+    def _with_history(
+        self, prompt: Prompt, began: datetime.datetime, asked: list[CacheMark]
+    ) -> Prompt:
+        """Return a prompt with its places and marks, and with what later prompts keep of it."""
+        conversation, tokens, n_system = prompt.conversation, prompt.tokens, prompt.n_system
+        marks = marked(self._write, conversation, tokens, n_system, asked, began)
         answers = self._probe.answers(conversation)
         if not self._finds_places:
-            return replace(prompt, history=History(len(tokens), 0, answers))
-        found = find(self._write, conversation, tokens, prompt.n_system, began)
+            return replace(prompt, marks=marks, history=History(len(tokens), 0, answers))
+        found = find(self._write, conversation, tokens, n_system, began)
         if found.later and not conversation.is_continued:
             text = goes_on(prompt.text, found.later, ANSWER, closing=self.closing_of_thoughts)
             answers = replace(answers, text=text)
         history = History(len(tokens), found.n_history, answers)
-        return replace(prompt, places=found.places, history=history)
+        places = with_marks(found.places, n_system, marks)
+        return replace(prompt, places=places, marks=marks, history=history)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)

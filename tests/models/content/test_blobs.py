@@ -46,11 +46,11 @@ def test_an_upload_with_another_digest_leaves_nothing(tmp_path: Path) -> None:
 def test_an_upload_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     received = store.receive(DIGEST, None)
-    with pytest.raises(ConnectionError), received:
-        received.write(DATA)
-        raise ConnectionError
+    received.write(DATA[:4])
+    with received:
+        pass
     assert files(tmp_path) == []
-    received.write(DATA)  # by a thread that was late
+    received.write(DATA[4:])  # by a thread that was late
     with pytest.raises(FolderUnwritable, match="given up"):
         received.finish()
     assert files(tmp_path) == []
@@ -97,7 +97,7 @@ def test_uploads_that_nobody_used_for_a_day_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("digest", ["", "x", "../" + "a" * 61, "A" * 64])
 def test_a_name_that_is_no_digest_never_becomes_a_path(tmp_path: Path, digest: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="^" + digest):
         BlobStore(tmp_path).find(digest)
 
 

@@ -96,9 +96,7 @@ def test_a_damaged_file_of_digests_is_as_good_as_none(
     assert FileDigests(kept).find([file]) == DIGEST
 
 
-def test_a_folder_that_cannot_be_written_costs_only_the_keeping(
-    tmp_path: Path, file: Path
-) -> None:
+def test_a_folder_that_cannot_be_written_costs_only_the_keeping(tmp_path: Path, file: Path) -> None:
     assert computed(FileDigests(tmp_path / "missing"), file) == DIGEST
     assert computed(FileDigests(None), file) == DIGEST
 

@@ -6,6 +6,7 @@ from app.api.dialect import Dialect
 from app.api.dialects.ollama_catalogue.changes import copy, delete
 from app.api.dialects.ollama_catalogue.creation import create
 from app.api.dialects.ollama_catalogue.listing import running, show, tags, version
+from app.api.dialects.ollama_catalogue.progress import CONTENT_TYPE
 from app.api.dialects.ollama_catalogue.schemas import (
     CopyRequest,
     CreateRequest,
@@ -35,7 +36,6 @@ DIALECT = Dialect(
             summary="Return the version of Ollama's interface",
             response=VersionResponse,
             error=OllamaError,
-            has_head=True,
         ),
         Route(
             method="get",
@@ -44,7 +44,6 @@ DIALECT = Dialect(
             summary="List the models, as Ollama does",
             response=TagsResponse,
             error=OllamaError,
-            has_head=True,
         ),
         Route(
             method="get",
@@ -53,7 +52,6 @@ DIALECT = Dialect(
             summary="List the model that is loaded, as Ollama does",
             response=RunningResponse,
             error=OllamaError,
-            has_head=True,
         ),
         Route(
             method="post",
@@ -92,6 +90,8 @@ DIALECT = Dialect(
             response=StatusResponse,
             errors=(*LOADS, 409, 501),
             error=OllamaError,
+            streams=True,
+            stream_type=CONTENT_TYPE,
         ),
         Route(
             method="head",
@@ -119,6 +119,8 @@ DIALECT = Dialect(
             response=StatusResponse,
             errors=(*GUARDED, 501),
             error=OllamaError,
+            streams=True,
+            stream_type=CONTENT_TYPE,
         ),
         Route(
             method="post",

@@ -1,0 +1,1 @@
+"""Owns OpenAI's Responses dialect."""
