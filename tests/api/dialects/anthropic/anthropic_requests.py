@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
@@ -101,7 +102,7 @@ class Reading:
         match event["type"]:
             case "message_start":
                 assert self.message is None
-                self.message = dict(event["message"])
+                self.message = copy.deepcopy(event["message"])
                 assert self.message["content"] == []
                 assert self.message["stop_reason"] is None
             case "ping":
