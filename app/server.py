@@ -38,6 +38,7 @@ from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.models.content.digests import FileDigests
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
 from app.reload import Reloader, log_alias_faults
@@ -97,7 +98,11 @@ def compose(
     app.ctx.service = service
     pressure = PressureWatch(lambda: find_source(os.environ), MemoryRelief(service.supervisor))
     access_log.install(app, service.metrics.count_request)
-    access_control.install(app, lambda: service.access_policy, open_requests)
+    access_control.install(
+        app,
+        lambda: service.access_policy,
+        lambda: [*open_requests(), *service.detached.requests()],
+    )
     for blueprint in table.blueprints():
         app.blueprint(blueprint)
     for route in app.router.routes:
@@ -115,9 +120,11 @@ def compose(
 
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
+        await service.detached.stop()
         await pressure.stop()
         await service.device.stop()
         await service.supervisor.stop()
+        service.digests.close()
 
     return app
 
@@ -216,5 +223,11 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
         secret_key=SecretKey(settings.cache_dir),
+        digests=FileDigests(settings.cache_dir, lambda: _has_work(supervisor)),
         version=__version__,
     )
+
+
+def _has_work(supervisor: Supervisor) -> bool:
+    """Return whether a model is being loaded, or has requests."""
+    return supervisor.is_busy or any(each.engine.n_requests for each in supervisor.loaded)

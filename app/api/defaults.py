@@ -16,6 +16,7 @@ class Defaults:
         speculate: whether speculative decoding is used.
         max_tokens_limit: bound on the number of generated tokens, whatever a request asks for;
             None is none.
+        stop: strings that end an answer.
     """
 
     sampling: SamplingParams
@@ -23,6 +24,7 @@ class Defaults:
     reasoning: ReasoningParams = field(default_factory=ReasoningParams)
     speculate: bool = True
     max_tokens_limit: int | None = None
+    stop: tuple[str, ...] = ()
 
     def limited(self, max_tokens: int | None) -> int | None:
         """Return how many tokens may be generated where a request asks for `max_tokens`."""

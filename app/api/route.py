@@ -36,6 +36,7 @@ class Route:
         error: the shape of its errors.
         stream_type: the content type of its streams.
         brief: the response to unauthenticated clients, if it differs.
+        reads_body: whether the handler reads the body itself, piece by piece.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Route:
     streams: bool = False
     stream_type: str = "text/event-stream"
     brief: type[BaseModel] | None = None
+    reads_body: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -81,5 +83,6 @@ def blueprint_of(name: str, routes: Iterable[Route]) -> Blueprint:
                 methods=methods,
                 name=f"{route.method}_{path}",
                 unquote=bool(route.parameters),
+                stream=route.reads_body,
             )
     return blueprint

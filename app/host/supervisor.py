@@ -110,6 +110,11 @@ class Supervisor:
         return self._work.is_running
 
     @property
+    def load_defaults(self) -> LoadParams:
+        """The load parameters where neither a request nor a model's settings name any."""
+        return self._defaults
+
+    @property
     def profiles(self) -> Sequence[ProfileState]:
         """The profiles of the model that serves, else of the last load."""
         return self.serving.profiles if self.serving else self._loader.profile_states

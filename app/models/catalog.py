@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import logs
 from app.errors import ModelNotFound
+from app.models.card import ModelCard
 from app.models.facts import ModelFacts, model_facts
-from app.models.gguf import GgufError, read_header
+from app.models.gguf import GgufError, GgufHeader, read_header
 from app.models.headers import HeaderCache, Reading
 from app.models.kinds import FileKind
 from app.models.names import SUFFIX, Naming, meant
@@ -194,6 +195,29 @@ class Catalog:
             with entry.path.open("rb") as file:
                 size_bytes = os.fstat(file.fileno()).st_size
                 return model_facts(read_header(file, size_bytes, facts_only=True))
+        except OSError as error:
+            raise GgufError(f"the file cannot be read: {error.strerror}") from error
+
+    def card(self, entry: ModelFile) -> ModelCard:
+        """Return what clients are told of a model; parameters are those of all parts.
+
+        Raises:
+            GgufError: the file cannot be read or is not a valid GGUF file.
+        """
+        card = self._read(entry.path, "the file").card
+        others = part_names(entry.name)[1:]
+        more = sum(self._read(entry.path.with_name(n), n).card.n_params for n in others)
+        return replace(card, n_params=card.n_params + more)
+
+    def header(self, entry: ModelFile) -> GgufHeader:
+        """Return the whole header of a model, which is read anew.
+
+        Raises:
+            GgufError: the file cannot be read or is not a valid GGUF file.
+        """
+        try:
+            with entry.path.open("rb") as file:
+                return read_header(file, os.fstat(file.fileno()).st_size)
         except OSError as error:
             raise GgufError(f"the file cannot be read: {error.strerror}") from error
 

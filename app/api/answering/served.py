@@ -38,12 +38,21 @@ async def serving_for(
 
 
 def served_model(serving: Serving, defaults: Defaults, asked: str | None = None) -> ServedModel:
-    """Return the model as readers see it; the seed it was loaded with is the default.
+    """Return the model as readers see it.
+
+    The settings beside its file override the service's, the seed it was loaded with both.
 
     Args:
         asked: the name that the request gave it.
     """
-    if (seed := serving.plan.params.seed) is not None:
-        sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
-        defaults = dataclasses.replace(defaults, sampling=sampling)
+    plan = serving.plan
+    changed = plan.settings.sampling
+    if plan.params.seed is not None:
+        changed["seed"] = plan.params.seed
+    defaults = dataclasses.replace(
+        defaults,
+        sampling=msgspec.structs.replace(defaults.sampling, **changed),
+        max_tokens=plan.settings.max_tokens(defaults.max_tokens),
+        stop=plan.settings.stop,
+    )
     return ServedModel(serving.name, serving.info, defaults, asked or "")
