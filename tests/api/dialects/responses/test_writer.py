@@ -189,7 +189,7 @@ def test_a_stream_that_fails_is_in_order_and_ends_with_what_was_said(
 
 
 def test_a_response_has_all_keys_and_what_was_asked_for() -> None:
-    asked = {
+    asked: Json = {
         "instructions": "Be brief.",
         "max_output_tokens": 20,
         "max_tool_calls": 3,
@@ -239,7 +239,10 @@ def test_a_response_that_was_cut_says_why() -> None:
     assert response["completed_at"] is None
 
 
-@pytest.mark.parametrize("events", [[], [thought("hm")]])
+SILENT: list[list[RequestEvent]] = [[], [thought("hm")]]
+
+
+@pytest.mark.parametrize("events", SILENT)
 def test_an_answer_of_no_words_has_an_empty_message(events: list[RequestEvent]) -> None:
     *_, message = whole(events)["output"]
     assert message["content"][0]["text"] == ""
@@ -271,8 +274,15 @@ def test_a_call_within_a_namespace_names_both() -> None:
 
 
 def test_logprobs_belong_to_the_text_that_shows_them() -> None:
-    events = [logprobs("hm"), thought("hm"), logprobs("H"), logprobs("i"), text("Hi")]
-    response = whole([*events, logprobs("!")], include=["message.output_text.logprobs"])
+    events = [
+        logprobs("hm"),
+        thought("hm"),
+        logprobs("H"),
+        logprobs("i"),
+        text("Hi"),
+        logprobs("!"),
+    ]
+    response = whole(events, include=["message.output_text.logprobs"])
     chance = {"logprob": -0.5, "top_logprobs": [{"token": "x", "logprob": -1.5, "bytes": [120]}]}
     assert response["output"][1]["content"][0]["logprobs"] == [
         {"token": piece, "bytes": list(piece.encode()), **chance} for piece in "Hi!"
