@@ -274,15 +274,9 @@ def test_a_call_within_a_namespace_names_both() -> None:
 
 
 def test_logprobs_belong_to_the_text_that_shows_them() -> None:
-    events = [
-        logprobs("hm"),
-        thought("hm"),
-        logprobs("H"),
-        logprobs("i"),
-        text("Hi"),
-        logprobs("!"),
-    ]
-    response = whole(events, include=["message.output_text.logprobs"])
+    thoughts: list[RequestEvent] = [logprobs("hm"), thought("hm")]
+    shown: list[RequestEvent] = [logprobs("H"), logprobs("i"), text("Hi"), logprobs("!")]
+    response = whole([*thoughts, *shown], include=["message.output_text.logprobs"])
     chance = {"logprob": -0.5, "top_logprobs": [{"token": "x", "logprob": -1.5, "bytes": [120]}]}
     assert response["output"][1]["content"][0]["logprobs"] == [
         {"token": piece, "bytes": list(piece.encode()), **chance} for piece in "Hi!"
