@@ -19,6 +19,7 @@ from app.config.settings import Settings
 from app.errors import SettingsInvalid
 from app.host.profiles import Profile
 from app.logs import get_logger
+from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
 from app.web.api_keys import ApiKeys, read_api_keys
@@ -87,6 +88,7 @@ class Reloader:
         service.access_policy = access_policy(settings, keys)
         service.defaults = answer_defaults(settings)
         service.timeouts = settings.part(Timeouts)
+        service.store_params = settings.part(StoreParams)
         supervisor = service.supervisor
         supervisor.reconfigure(
             load_params(settings), settings.part(QueueParams), profiles, service.timeouts

@@ -37,6 +37,7 @@ from app.host.process.spawn import SpawnedEngine
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
 from app.reload import Reloader
@@ -97,7 +98,7 @@ def compose(
     access_control.install(
         app,
         lambda: service.access_policy,
-        lambda: [*open_requests(), *service.detached.requests()],
+        lambda: [*open_requests(), *service.detached_requests()],
     )
     for blueprint in table.blueprints():
         app.blueprint(blueprint)
@@ -107,6 +108,7 @@ def compose(
     @app.before_server_start
     async def start(_app: HttpApp) -> None:
         service.supervisor.start(settings.model_name, spawned)
+        await service.answer_store.start()
         service.device.start()
         pressure.start()
 
@@ -117,6 +119,8 @@ def compose(
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
         await service.detached.stop()
+        await service.background.stop()
+        await service.answer_store.stop()
         await pressure.stop()
         await service.device.stop()
         await service.supervisor.stop()
@@ -215,5 +219,7 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         defaults=answer_defaults(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
+        store_params=settings.part(StoreParams),
+        cache_dir=settings.cache_dir,
         version=__version__,
     )

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sanic import Request
 
+from app.answer_store.store import AnswerStore
 from app.api.defaults import Defaults
 from app.api.metric_registry import Metrics
 from app.api.streaming.detached import DetachedAnswers
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.parameters.answers import StoreParams
 from app.parameters.timeouts import Timeouts
 from app.web.access_control import AccessPolicy
 
@@ -26,7 +29,11 @@ class Service:
         timeouts: those of the HTTP process.
         device: provides the readings of the device.
         access_policy: the access rules.
-        detached: the answers that go on without their clients.
+        store_params: how much is kept of answers.
+        cache_dir: where that is.
+        answer_store: keeps answers that clients go on from.
+        detached: the answers whose clients may come back.
+        background: the answers that run without a client.
     """
 
     catalog: Catalog
@@ -36,13 +43,25 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
+    store_params: StoreParams
+    cache_dir: Path
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     started_s: float = field(default_factory=time.monotonic)
+    answer_store: AnswerStore = field(init=False)
     detached: DetachedAnswers = field(init=False)
+    background: DetachedAnswers = field(init=False)
 
     def __post_init__(self) -> None:
         """Have the answers that outlive their clients follow the current settings."""
+        self.answer_store = AnswerStore(self.cache_dir, lambda: self.store_params)
         self.detached = DetachedAnswers(lambda: self.timeouts.resume_window_s)
+        self.background = DetachedAnswers(
+            lambda: self.timeouts.resume_window_s, waits_for_readers=False
+        )
+
+    def detached_requests(self) -> list[Request]:
+        """Return the requests of running answers that nobody reads now."""
+        return [*self.detached.requests(), *self.background.requests()]
 
 
 def service_of(request: Request) -> Service:

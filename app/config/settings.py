@@ -49,6 +49,7 @@ SECTIONS = (
     "Answers",
     "Queue",
     "Prompt cache",
+    "Stored answers",
     "Profiles",
     "Timeouts",
 )
