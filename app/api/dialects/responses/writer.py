@@ -47,11 +47,6 @@ class ResponsesWriter(Writer):
         self._begun_json = msgspec.json.encode(response)
         self.response: JsonObject = response  # with its output once it has ended
 
-    @property
-    def output(self) -> list[JsonObject]:
-        """The items so far."""
-        return self._output.bodies
-
     # ------------------------------------------------------------ whole
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:

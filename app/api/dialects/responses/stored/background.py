@@ -10,7 +10,7 @@ from sanic import HTTPResponse, Request
 from app.answer_store.store import AnswerStore
 from app.api.answering.driver import answer_ask
 from app.api.dialects.responses.reader import Reading, ask_of
-from app.api.dialects.responses.stored.records import ended, to_stored, with_ids
+from app.api.dialects.responses.stored.records import to_stored, with_ids
 from app.api.dialects.responses.stored.writer import StoringWriter
 from app.api.service import Service, service_of
 from app.api.streaming.detached import MAX_ANSWERS, DetachedAnswer, Key
@@ -107,18 +107,11 @@ async def cancel(service: Service, key: Key, items: list[JsonObject]) -> JsonObj
     if found is None or not found[0].is_running:
         return None
     answer, writer = found
-    response = ended(writer.response | {"output": writer.output}, "cancelled")
-    answer.cancel()
-    await answer.ended()
-    await _stored(service.answer_store, key[0], response, items, writer.events)
     service.background.end(key)
-    return response
-
-
-async def _stored(
-    store: AnswerStore, owner: str, response: JsonObject, items: list[JsonObject], events: bytes
-) -> None:
-    await store.put(owner, to_stored(response, items, events))
+    await answer.ended()
+    if writer.response["status"] == "in_progress":
+        await service.answer_store.put(key[0], to_stored(writer.cancelled(), items))
+    return writer.response
 
 
 def refuse_without_store(reading: Reading, store: AnswerStore) -> None:

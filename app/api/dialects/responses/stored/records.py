@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -75,10 +74,5 @@ def settled(stored: StoredAnswer) -> StoredAnswer:
     if not stored.is_running:
         return stored
     error = {"code": "server_error", "message": _LOST}
-    return to_stored(ended(response_of(stored), "failed", error=error), items_of(stored))
-
-
-def ended(response: JsonObject, status: str, **fields: Any) -> JsonObject:
-    """Return a response object that has ended before it was complete."""
-    parts = [{**part, "status": "incomplete"} for part in response["output"]]
-    return {**response, "status": status, "output": parts, **fields}
+    failed = {**response_of(stored), "status": "failed", "error": error}
+    return to_stored(failed, items_of(stored))

@@ -78,6 +78,12 @@ class StoringWriter(ResponsesWriter):
             return super().whole(outcome)
         return msgspec.json.encode(self.response)
 
+    def cancelled(self) -> JsonObject:
+        """Return the response object of an answer that was cancelled, with what there is of it."""
+        self._output.end("incomplete")
+        self._set_ended("cancelled")
+        return self.response
+
     def error(self, error: Exception) -> bytes:
         """Return the events that end a stream with an error."""
         begun = self.begin()
