@@ -8,6 +8,8 @@
     │   │   └── TemplateTooSlow     it exceeded its deadline; a faster device may succeed
     │   ├── GrammarFailed           the grammar grew too large during generation
     │   ├── ModelNotFound           the models folder has no such file
+    │   ├── ModelFileRefused        a model cannot be made of what the client sent
+    │   ├── ModelInUse              a model that is loaded would be changed or removed
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
     │   ├── KeyRefused              the API key is missing or invalid
     │   ├── HostRefused             the Host header does not name this server
@@ -16,7 +18,11 @@
     │   └── QueueFull               the queue is full; retry later
     └── EnvironmentFailure          the request is valid; the service cannot serve it (now)
         ├── SettingsInvalid         a setting is invalid; the service does not start
+        ├── ModelsFolderFailed      the models folder does not take a change
+        │   └── ModelsFolderFull    there is no space for a model
+        ├── NotOffered              the service does not offer this (yet)
         ├── NoModelLoaded           no model is loaded and the request names none
+        ├── NotSupported            the service, or its model, lacks what is asked for
         ├── ModelLoadFailed         llama.cpp cannot load the file
         │   └── ModelTooLarge       it does not fit into memory even with the shortest context
         ├── EngineUnavailable       the engine is loading or restarting; retry later
@@ -73,10 +79,12 @@ class ContextOverflow(CallerError):
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int, *, param: str = "messages") -> None:
+    def __init__(self, requested: int, n_ctx: int, *, param: str | None = "messages") -> None:
         super().__init__(
             f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
         )
+        self.requested = requested
+        self.n_ctx = n_ctx
 
 
 class TemplateRefused(CallerError):
@@ -105,6 +113,18 @@ class ModelNotFound(CallerError):
     """The models folder has no model with that name."""
 
     code = "model_not_found"
+
+
+class ModelFileRefused(CallerError):
+    """A model cannot be made of what the client sent."""
+
+    code = "invalid_model"
+
+
+class ModelInUse(CallerError):
+    """A model that is loaded would be changed or removed."""
+
+    code = "model_in_use"
 
 
 class AnswerNotFound(CallerError):
@@ -226,10 +246,34 @@ class SettingsInvalid(EnvironmentFailure):
     code = "settings_invalid"
 
 
+class ModelsFolderFailed(EnvironmentFailure):
+    """The models folder does not take a change."""
+
+    code = "models_dir_not_writable"
+
+
+class ModelsFolderFull(ModelsFolderFailed):
+    """There is no space for a model."""
+
+    code = "insufficient_storage"
+
+
+class NotOffered(EnvironmentFailure):
+    """The service does not offer this (yet)."""
+
+    code = "not_offered"
+
+
 class NoModelLoaded(EnvironmentFailure):
     """No model is loaded and the request names none."""
 
     code = "no_model"
+
+
+class NotSupported(EnvironmentFailure):
+    """The service, or the model that would answer, lacks what the request asks for."""
+
+    code = "not_supported"
 
 
 class ModelLoadFailed(EnvironmentFailure):

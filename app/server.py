@@ -21,6 +21,7 @@ from typing import Any
 from sanic import Request, Sanic
 
 from app import __version__, logs
+from app.answer_store.store import AnswerStore
 from app.api import routes
 from app.api.metric_registry import Metrics
 from app.api.profiles import read_profiles
@@ -34,13 +35,15 @@ from app.errors import SettingsInvalid
 from app.host.cache_folder import CacheFolder
 from app.host.memory_relief import MemoryRelief, PressureWatch
 from app.host.process.spawn import SpawnedEngine
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.models.content.digests import FileDigests
 from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
-from app.reload import Reloader
+from app.reload import Reloader, log_alias_faults
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
 from app.systemd.watchdog import SupervisorHealth
@@ -53,7 +56,9 @@ from app.wiring import (
     access_policy,
     answer_defaults,
     cache_params,
+    client_limits,
     load_params,
+    naming,
     sanic_config,
 )
 
@@ -89,7 +94,7 @@ def compose(
     app: HttpApp = Sanic(
         "distiller-llm",
         config=sanic_config(settings),
-        error_handler=JsonErrorHandler(table.error_shape),
+        error_handler=JsonErrorHandler(table.error_shape, table.error_statuses),
         configure_logging=False,
     )
     app.ctx.service = service
@@ -124,6 +129,7 @@ def compose(
         await pressure.stop()
         await service.device.stop()
         await service.supervisor.stop()
+        service.digests.close()
 
     return app
 
@@ -200,7 +206,8 @@ def _abort(spawned: SpawnedEngine | None, status: int) -> int:
 
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
-    catalog = Catalog(settings.models_dir)
+    catalog = Catalog(settings.models_dir, naming(settings))
+    log_alias_faults(catalog)
     timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
@@ -217,9 +224,16 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         metrics=Metrics(supervisor, device),
         device=device,
         defaults=answer_defaults(settings),
+        client_limits=client_limits(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
-        store_params=settings.part(StoreParams),
-        cache_dir=settings.cache_dir,
+        answer_store=AnswerStore(settings.cache_dir, settings.part(StoreParams)),
+        secret_key=SecretKey(settings.cache_dir),
+        digests=FileDigests(settings.cache_dir, lambda: _has_work(supervisor)),
         version=__version__,
     )
+
+
+def _has_work(supervisor: Supervisor) -> bool:
+    """Return whether a model is being loaded, or has requests."""
+    return supervisor.is_busy or any(each.engine.n_requests for each in supervisor.loaded)

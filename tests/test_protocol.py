@@ -103,7 +103,14 @@ INFO = protocol.ModelInfo(
 )
 MESSAGES = '[{"role": "user", "content": "Grüße 🦙", "nested": [null, 1.5, {"a": -1}]}]'.encode()
 TOOLS = b'[{"type": "function", "function": {"name": "weather"}}]'
-USAGE = protocol.Usage(prompt_tokens=1, cached_tokens=2, completion_tokens=3)
+USAGE = protocol.Usage(
+    prompt_tokens=1,
+    cached_tokens=2,
+    completion_tokens=3,
+    reasoning_tokens=4,
+    marked_tokens=5,
+)
+MARKS = [protocol.CacheMark(messages=2, parts=1)]
 TIMINGS = protocol.Timings(
     queue_ms=1.0,
     ttft_ms=2.0,
@@ -189,6 +196,7 @@ COMMANDS: list[Command] = [
         echo=True,
         prompt_logprobs=3,
         report_tokens=True,
+        cache_marks=MARKS,
         tool_choice=protocol.ToolChoice(is_required=True, names=["weather"], parallel=False),
         constraint=protocol.Constraint(kind="regex", text="[0-9]+", param="regex", is_strict=False),
         reasoning=protocol.ReasoningParams(is_split=False, budget=64),
@@ -268,7 +276,13 @@ EVENTS: list[Event] = [
         saved=True,
     ),
     protocol.Failed(
-        request_id="r", kind="InvalidRequest", message="no", param="stop", retry_after_s=7
+        request_id="r",
+        kind="InvalidRequest",
+        message="no",
+        param="stop",
+        retry_after_s=7,
+        requested=8,
+        n_ctx=9,
     ),
     protocol.TokenIds(request_id="r", tokens=[1, 2], pieces=[b"a", b"\xff\x00"]),
     protocol.TokenCount(request_id="r", n_tokens=3),

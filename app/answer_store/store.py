@@ -19,6 +19,7 @@ from app.logs import get_logger
 from app.parameters.answers import StoreParams
 
 FILE_NAME = "answers.sqlite"
+OFF = StoreParams(responses_max_mb=0)
 _MIB = 1024 * 1024
 
 Result = TypeVar("Result")
@@ -31,12 +32,12 @@ class AnswerStore:
 
     Args:
         folder: where the file is.
-        limits: returns the current limits.
+        params: the limits, which may change; by default nothing is kept.
     """
 
-    def __init__(self, folder: Path, limits: Callable[[], StoreParams]) -> None:
+    def __init__(self, folder: Path = Path(), params: StoreParams = OFF) -> None:
         self._path = folder / FILE_NAME
-        self._limits = limits
+        self.params = params
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-store")
         self._table: AnswerTable | None = None
         self._problem = ""
@@ -44,7 +45,7 @@ class AnswerStore:
     @property
     def is_enabled(self) -> bool:
         """Whether answers are kept at all."""
-        return self._limits().responses_max_mb > 0
+        return self.params.responses_max_mb > 0
 
     async def start(self) -> None:
         """Check the file, if there is one, and delete what is too old; without room, the file."""
@@ -57,7 +58,7 @@ class AnswerStore:
 
     async def put(self, owner: str, stored: StoredAnswer) -> bool:
         """Keep an answer; return whether it is kept."""
-        limits = self._limits()
+        limits = self.params
         if not limits.responses_max_mb:
             return False
         max_bytes, max_days = limits.responses_max_mb * _MIB, limits.responses_max_days
@@ -97,7 +98,7 @@ class AnswerStore:
     # ------------------------------------------------------------ in the thread
 
     def _start(self) -> None:
-        limits = self._limits()
+        limits = self.params
         if not limits.responses_max_mb:
             try:
                 if remove(self._path):

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from app.api.defaults import Defaults
 from app.api.outcome import Outcome
@@ -95,7 +97,7 @@ class Ask:
 
     Args:
         reply_id: the id of the answer, also logged.
-        model: file name of the requested model; None is the loaded one.
+        model: the requested model's name, as asked for; None is the loaded one.
         overrides: load parameters, used if the model has to be loaded.
         stream: whether the answer is streamed.
         commands: returns one command for each prompt, each with its own `request_id`. Raises
@@ -109,6 +111,18 @@ class Ask:
     stream: bool
     commands: Callable[[ServedModel], Sequence[Generate]]
     writer: Callable[[ServedModel, Sequence[Generate]], Writer]
+
+    def limited_commands(self, model: ServedModel) -> list[Generate]:
+        """Return the commands, none of which generates more than the model's limit.
+
+        Raises:
+            InvalidRequest: as `commands`.
+        """
+        limited = model.defaults.limited
+        return [
+            msgspec.structs.replace(command, max_tokens=limited(command.max_tokens))
+            for command in self.commands(model)
+        ]
 
 
 Reader = Callable[[bytes, Mapping[str, str]], Ask]
@@ -125,8 +139,12 @@ class Dialect:
             `app.api.answering.driver`.
         error_body: the body of its errors outside of streams, including those of access control and
             the transport on its paths.
+        prefix: paths below it are the dialect's too, also those without a route; empty for none.
+        statuses: HTTP statuses of errors that differ from the service's, by error code.
     """
 
     name: str
     routes: tuple[Route, ...]
     error_body: ErrorShape = error_body
+    prefix: str = ""
+    statuses: Mapping[str, int] = field(default_factory=dict)

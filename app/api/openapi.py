@@ -24,11 +24,13 @@ _REASONS = {
     404: "No such model",
     405: "Method not allowed",
     408: "The client took too long to send the request",
+    409: "The model is loaded",
     413: "The body is too large",
     415: "The body is sent in a Content-Encoding that is not supported",
     429: "Too many queued or open requests; retry after `Retry-After` seconds",
     431: "The header is too large",
     500: "The model could not be loaded, or an internal error",
+    501: "The service or its model lacks what is asked for",
     504: "The request took longer than its deadline",
     507: "The model does not fit into memory, however short its context",
     503: "Temporarily unavailable; retry after `Retry-After` seconds",
@@ -72,7 +74,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.response:
         content = {"application/json": {"schema": _answer(route.response, route.brief)}}
     if route.streams:
-        content["text/event-stream"] = {"schema": {"type": "string"}}
+        content[route.stream_type] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
     if route.path == "/health":
         responses["503"] = {"description": _REASONS[503], "content": content}

@@ -50,8 +50,10 @@ class Outcome:
         prompts = [[end.usage for end in ends.values()] for ends in self._finished]
         return Usage(
             prompt_tokens=sum(max(usage.prompt_tokens for usage in each) for each in prompts),
+            marked_tokens=sum(max(usage.marked_tokens for usage in each) for each in prompts),
             cached_tokens=sum(min(usage.cached_tokens for usage in each) for each in prompts),
             completion_tokens=sum(usage.completion_tokens for each in prompts for usage in each),
+            reasoning_tokens=sum(usage.reasoning_tokens for each in prompts for usage in each),
         )
 
 

@@ -69,8 +69,11 @@ class DiskStore(StateStore):
                 profile=entry.profile,
             )
 
-    def read_block(self, block_id: str) -> BlockContent | None:
+    def read_block(self, block_id: str, *, with_window: bool = True) -> BlockContent | None:
         """Return the rows of a block.
+
+        Args:
+            with_window: whether window rows are wanted; without them it takes less time.
 
         Returns:
             None where it is gone or bad; a second `chain` ends before it, or goes another way.
@@ -78,14 +81,17 @@ class DiskStore(StateStore):
         """
         with self._model_folder.lock:
             entry = self._model_folder.table.get(block_id)
-        content = None if entry is None else self._model_folder.read(entry)
+        content = None
+        if entry is not None:
+            content = self._model_folder.read(entry, with_window=with_window)
         if content is None:
             return None
         with self._model_folder.lock:
             self._n_hits += 1
         header, body = content[0].header, content[1]
+        window_start = header.window_start if with_window else header.n_tokens
         return BlockContent(
-            header.start, header.n_tokens, body.rows, header.window_start, body.window_rows
+            header.start, header.n_tokens, body.rows, window_start, body.window_rows
         )
 
     def mark_used(self, block_ids: Iterable[str]) -> None:

@@ -53,12 +53,18 @@ def read_metadata(
 
 
 def read_entry(
-    path: Path, fingerprint: str, files: Files, most_bytes: int = MAX_FILE_BYTES
+    path: Path,
+    fingerprint: str,
+    files: Files,
+    most_bytes: int = MAX_FILE_BYTES,
+    *,
+    with_window: bool = True,
 ) -> tuple[EntryMetadata, EntryBody]:
     """Read and check all of an entry.
 
     Args:
         most_bytes: a larger file is refused, before memory is taken for it.
+        with_window: whether window rows are wanted; they are passed over else.
 
     Raises:
         BadEntry: it is damaged, foreign or no entry at all.
@@ -67,7 +73,7 @@ def read_entry(
     """
     with _opened(path, files) as file:
         metadata = _metadata(file, fingerprint, most_bytes)
-        return metadata, _body(file, metadata.header)
+        return metadata, _body(file, metadata.header, with_window=with_window)
 
 
 @contextmanager
@@ -125,12 +131,15 @@ def _header(file: FileIO, size: int) -> tuple[Header, int]:
     return decode_front(preamble, packed, _exactly(file, LENGTH.size)), n_front_bytes
 
 
-def _body(file: FileIO, header: Header) -> EntryBody:
-    return EntryBody(
-        rows=_part(file, header.n_rows_bytes, header.rows_sha256, "rows"),
-        window_rows=_part(file, header.n_window_bytes, header.window_sha256, "window rows"),
-        state=_part(file, header.n_state_bytes, header.state_sha256, "state"),
-    )
+def _body(file: FileIO, header: Header, *, with_window: bool) -> EntryBody:
+    rows = _part(file, header.n_rows_bytes, header.rows_sha256, "rows")
+    window_rows: Bytes = b""
+    if with_window:
+        window_rows = _part(file, header.n_window_bytes, header.window_sha256, "window rows")
+    else:
+        file.seek(header.n_window_bytes, os.SEEK_CUR)
+    state = _part(file, header.n_state_bytes, header.state_sha256, "state")
+    return EntryBody(rows, window_rows, state)
 
 
 def _part(file: FileIO, n_bytes: int, sha256: bytes, name: str) -> bytearray:

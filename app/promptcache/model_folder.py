@@ -134,13 +134,21 @@ class ModelFolder:
             return None
         return metadata
 
-    def read(self, entry: Entry) -> tuple[EntryMetadata, EntryBody] | None:
-        """Return an entry and its body; None where it is gone or bad."""
+    def read(
+        self, entry: Entry, *, with_window: bool = True
+    ) -> tuple[EntryMetadata, EntryBody] | None:
+        """Return an entry and its body; None where it is gone or bad.
+
+        Args:
+            with_window: whether window rows are wanted.
+        """
         path = self.path(entry)
         most_bytes = max(self.expected.most_bytes, entry.n_bytes)
         try:
             fingerprint = self.expected.fingerprint
-            metadata, body = read_entry(path, fingerprint, self.files, most_bytes)
+            metadata, body = read_entry(
+                path, fingerprint, self.files, most_bytes, with_window=with_window
+            )
             self._check(entry, metadata)
         except MemoryError:
             return None

@@ -67,6 +67,7 @@ from app.protocol.framing import (
 )
 from app.protocol.parts import (
     CacheCounts,
+    CacheMark,
     CacheMatch,
     CacheMiss,
     ChangingHead,
@@ -90,6 +91,7 @@ __all__ = [
     "Accepted",
     "CacheCleared",
     "CacheCounts",
+    "CacheMark",
     "CacheMatch",
     "CacheMiss",
     "CacheParams",

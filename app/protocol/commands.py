@@ -8,6 +8,7 @@ from app.parameters.load import LoadParams
 from app.parameters.queue import QueueParams
 from app.parameters.sampling import SamplingParams
 from app.protocol.parts import (
+    CacheMark,
     Constraint,
     Message,
     PromptEnd,
@@ -40,7 +41,8 @@ class Generate(Message, frozen=True, kw_only=True):
     found room before, bypasses the limit of the queue. The answer to a `prompt` is plain text, and
     its `max_tokens` may be 0. `echo` requests a `PromptEcho`, as does `prompt_logprobs`: one with
     that many of the most likely tokens at each position of the prompt, which then bypasses the
-    cache. `report_tokens` requests `TokensGenerated`.
+    cache. `report_tokens` requests `TokensGenerated`. Prompts can go on from the last four of
+    `cache_marks`, whatever the model.
     """
 
     request_id: str
@@ -59,6 +61,7 @@ class Generate(Message, frozen=True, kw_only=True):
     echo: bool = False
     prompt_logprobs: int | None = None
     report_tokens: bool = False
+    cache_marks: list[CacheMark] = []
     tool_choice: ToolChoice = ToolChoice()
     constraint: Constraint | None = None
     reasoning: ReasoningParams = ReasoningParams()

@@ -177,13 +177,18 @@ class Finished(Message, frozen=True, kw_only=True):
 
 
 class Failed(Message, frozen=True, kw_only=True):
-    """The request failed; `kind` is the name of a class in `app.errors`."""
+    """The request failed; `kind` is the name of a class in `app.errors`.
+
+    `requested` and `n_ctx` are the tokens of a prompt that is too long, and those of the window.
+    """
 
     request_id: str
     kind: str
     message: str
     param: str | None = None
     retry_after_s: int | None = None
+    requested: int | None = None
+    n_ctx: int | None = None
 
 
 class TokenIds(Message, frozen=True, kw_only=True):

@@ -68,6 +68,17 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
     budget: int | None = None
 
 
+class CacheMark(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a conversation that the client wants cached.
+
+    It is after so many whole `messages`, and so many `parts` of the next one's content. No message,
+    or instructions only, is the end of instructions and tools.
+    """
+
+    messages: int = 0
+    parts: int = 0
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Properties of the loaded model.
 
@@ -92,11 +103,17 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Token counts of one request."""
+    """Token counts of one request.
+
+    `reasoning_tokens` are those of the answer's thoughts, without the tag that closes them;
+    `marked_tokens` those of the prompt up to the last of the command's `cache_marks`.
+    """
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    reasoning_tokens: int = 0
+    marked_tokens: int = 0
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):

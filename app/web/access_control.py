@@ -22,7 +22,7 @@ from app.web.api_keys import ApiKeys
 from app.web.host_header import is_own_name, name_in
 
 # Probes: exempt from the key and from the limit on open requests.
-_OPEN_PATHS = ("/health", "/health/live")
+_OPEN_PATHS = ("/health", "/v1/health", "/health/live")
 _SCHEME = "bearer"
 _UNIX_CLIENT = "unix socket"
 

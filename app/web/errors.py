@@ -26,6 +26,8 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.TemplateTooSlow: 400,
     errors.GrammarFailed: 400,
     errors.ModelNotFound: 404,
+    errors.ModelFileRefused: 400,
+    errors.ModelInUse: 409,
     errors.AnswerNotFound: 404,
     errors.LoadParamsRefused: 400,
     errors.KeyRefused: 401,
@@ -35,9 +37,13 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.TooManyAnswers: 429,
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
+    errors.ModelsFolderFailed: 500,
+    errors.ModelsFolderFull: 507,
+    errors.NotOffered: 501,
     errors.ModelLoadFailed: 500,
     errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,
+    errors.NotSupported: 501,
     errors.EngineUnavailable: 503,
     errors.EngineDied: 503,
     errors.RequestQuarantined: 500,
@@ -84,6 +90,8 @@ class Fault:
         param: dotted name of the invalid request field or setting, if any.
         code: short machine-readable name.
         request_id: that of the request, where it has one.
+        requested: tokens of a prompt that is too long, in other errors 0.
+        n_ctx: tokens of the context window that it exceeds.
     """
 
     status: int
@@ -91,6 +99,8 @@ class Fault:
     param: str | None
     code: str | None
     request_id: str = ""
+    requested: int = 0
+    n_ctx: int = 0
 
 
 ErrorShape = Callable[[Fault], Mapping[str, Any]]
@@ -125,6 +135,8 @@ def fault_of(error: BaseException, limits: Limits | None = None) -> Fault:
     elif status == STATUS_CLIENT_GONE:
         message, code = "The client closed the connection", "client_closed_request"
     message = message.encode(errors="backslashreplace").decode()  # may quote lone surrogates
+    if isinstance(error, errors.ContextOverflow):
+        return Fault(status, message, param, code, requested=error.requested, n_ctx=error.n_ctx)
     return Fault(status, message, param, code)
 
 
@@ -168,11 +180,17 @@ class JsonErrorHandler(ErrorHandler):
 
     Args:
         shape_of: returns the shape of the errors of a path.
+        statuses_of: returns the statuses that differ at a path, by error code.
     """
 
-    def __init__(self, shape_of: Callable[[str], ErrorShape] = lambda _path: error_body) -> None:
+    def __init__(
+        self,
+        shape_of: Callable[[str], ErrorShape] = lambda _path: error_body,
+        statuses_of: Callable[[str], Mapping[str, int]] = lambda _path: {},
+    ) -> None:
         super().__init__()
         self._shape_of = shape_of
+        self._statuses_of = statuses_of
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Return the response for any exception a handler or Sanic itself raised."""
@@ -183,6 +201,8 @@ class JsonErrorHandler(ErrorHandler):
         limits = Limits(config.REQUEST_MAX_SIZE, config.REQUEST_MAX_HEADER_SIZE)
         request_id = str(getattr(request.ctx, "request_id", ""))
         fault = dataclasses.replace(fault_of(exception, limits), request_id=request_id)
+        status = self._statuses_of(request.path).get(fault.code or "", status)
+        fault = dataclasses.replace(fault, status=status)
         body = self._shape_of(request.path)(fault)
         note_error(request, exception)
         return HTTPResponse(

@@ -7,7 +7,7 @@ import json
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -25,9 +25,9 @@ PAGE_BYTES = 4096
 @asynccontextmanager
 async def opened(
     folder: Path,
-    limits: Callable[[], StoreParams] = StoreParams,
+    params: StoreParams = StoreParams(),  # noqa: B008  # it cannot change
 ) -> AsyncIterator[AnswerStore]:
-    store = AnswerStore(folder, limits)
+    store = AnswerStore(folder, params)
     await store.start()
     try:
         yield store
@@ -70,7 +70,7 @@ async def test_no_file_is_made_before_something_is_kept(tmp_path: Path) -> None:
 async def test_without_room_nothing_is_kept_and_the_file_goes(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.put(OWNER, stored(1))
-    async with opened(tmp_path, lambda: StoreParams(responses_max_mb=0)) as store:
+    async with opened(tmp_path, StoreParams(responses_max_mb=0)) as store:
         assert not store.is_enabled
         assert not await store.put(OWNER, stored(2))
         assert await store.get(OWNER, "1") is None

@@ -8,19 +8,22 @@ from app import errors
 from app.api.engine_errors import from_wire, raise_if_failed
 from app.errors import DistillerError
 from app.protocol import Failed, TextDelta
-from app.web.errors import status_of
+from app.web.errors import fault_of, status_of
 from tests.web.error_samples import OF_THE_GATE, body_of, leaves, response, sample
 
 
 def failed(error: DistillerError) -> Failed:
     """Return the event by which an engine reports an error."""
     retry_after_s = error.retry_after_s if isinstance(error, errors.QueueFull) else None
+    overflow = error if isinstance(error, errors.ContextOverflow) else None
     return Failed(
         request_id="r",
         kind=type(error).__name__,
         message=error.message,
         param=error.param,
         retry_after_s=retry_after_s,
+        requested=overflow.requested if overflow else None,
+        n_ctx=overflow.n_ctx if overflow else None,
     )
 
 
@@ -41,6 +44,15 @@ def test_a_queue_that_is_full_in_the_engine_is_429_with_its_wait() -> None:
 def test_a_full_queue_without_a_wait_is_worth_a_retry_in_a_second() -> None:
     found = from_wire(Failed(request_id="r", kind="QueueFull", message="full"))
     assert response(found)[1]["Retry-After"] == "1"
+
+
+def test_a_prompt_that_is_too_long_tells_dialects_its_tokens_and_the_window() -> None:
+    raised = errors.ContextOverflow(700, 512, param="prompt")
+    found = from_wire(failed(raised))
+    assert found.message == "Requested tokens (700) exceed context window of 512"
+    fault = fault_of(found)
+    assert (fault.requested, fault.n_ctx) == (700, 512)
+    assert (fault.status, fault.param, fault.code) == (400, "prompt", "context_length_exceeded")
 
 
 def test_a_deadline_that_passed_in_the_engine_is_504() -> None:

@@ -16,6 +16,8 @@ from app.api.routes import DIALECTS, RouteTable
 UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
 QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache")
 OF_LLAMA_SERVER = {"/completion", "/completions"}
+OF_OLLAMA = {"/api/chat", "/api/generate"}
+RESUMED = {"/v1/stream", "/v1/streams/lookup"}  # llama-server's, which has them with /v1 only
 TABLE = RouteTable(DIALECTS)
 
 
@@ -73,6 +75,7 @@ def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -
     prefixed = [path for path in paths if path.startswith("/v1/")]
     assert "/v1/chat/completions" in prefixed
     prefixed.remove("/v1/completions")  # without /v1 it is llama-server's
+    prefixed = [path for path in prefixed if path not in RESUMED]
     assert all(paths[path] == paths[path.removeprefix("/v1")] for path in prefixed)
 
 
@@ -92,10 +95,11 @@ def test_every_error_is_described_with_the_error_body_of_its_dialect(
 ) -> None:
     for (_, path), operation in operations(described).items():
         name = "NativeErrorBody" if path in OF_LLAMA_SERVER else "ErrorBody"
+        name = "OllamaError" if path.startswith("/api/") else name
         error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
             schema = response["content"].get("application/json", {}).get("schema")
-            is_error = status != "200" and (path, status) != ("/health", "503")
+            is_error = status != "200" and (path.removeprefix("/v1"), status) != ("/health", "503")
             assert (schema == error) == is_error
 
 
@@ -107,8 +111,9 @@ def test_metrics_are_plain_text(described: dict[str, Any]) -> None:
 def test_every_post_describes_its_body_and_how_a_wrong_one_is_refused(
     described: dict[str, Any],
 ) -> None:
-    for (method, _), operation in operations(described).items():
-        assert ("requestBody" in operation) == (method == "post")
+    for (method, path), operation in operations(described).items():
+        has_body = method == "post" and not path.endswith("/cancel")
+        assert ("requestBody" in operation) == has_body
         assert "400" in operation["responses"]
 
 
@@ -127,7 +132,8 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
         if "507" in operation["responses"]
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
-    assert {path.removeprefix("/v1") for path in loading} == loads | OF_LLAMA_SERVER
+    loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"}
+    assert {path.removeprefix("/v1") for path in loading} == loads
 
 
 def test_every_path_parameter_is_described(described: dict[str, Any]) -> None:
@@ -154,6 +160,12 @@ def test_only_completions_stream(described: dict[str, Any]) -> None:
     assert streaming == openai | OF_LLAMA_SERVER
 
 
+def test_ollamas_streams_are_lines_of_json(described: dict[str, Any]) -> None:
+    for path in OF_OLLAMA:
+        content = described["paths"][path]["post"]["responses"]["200"]["content"]
+        assert set(content) == {"application/json", "application/x-ndjson"}
+
+
 def test_the_document_names_its_version(described: dict[str, Any]) -> None:
     assert described["openapi"] == "3.1.0"
     assert described["info"]["version"] == "1.2.3"
@@ -165,7 +177,7 @@ def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, An
     assert schemes["bearerAuth"]["scheme"] == "bearer"
     assert (schemes["apiKeyAuth"]["in"], schemes["apiKeyAuth"]["name"]) == ("header", "x-api-key")
     open_paths = {path for (_, path), found in operations(described).items() if "security" in found}
-    assert open_paths == {"/health", "/health/live"}
+    assert open_paths == {"/health", "/v1/health", "/health/live"}
     for (_, path), operation in operations(described).items():
         assert ("401" in operation["responses"]) == (path not in open_paths)
 

@@ -11,7 +11,12 @@ from tests.host.fake_engine import TIMINGS
 
 
 def finished(choice: int, n_completion: int, *, cached: int, reason: str = "stop") -> Finished:
-    usage = Usage(prompt_tokens=10, cached_tokens=cached, completion_tokens=n_completion)
+    usage = Usage(
+        prompt_tokens=10,
+        cached_tokens=cached,
+        completion_tokens=n_completion,
+        reasoning_tokens=n_completion - 1,
+    )
     timings = msgspec.structs.replace(TIMINGS, predicted_n=n_completion)
     return Finished(request_id="r", reason=reason, usage=usage, timings=timings, choice=choice)
 
@@ -43,7 +48,9 @@ def test_usage_counts_each_prompt_once_and_the_tokens_of_all_answers() -> None:
     outcome = Outcome([command(n=3), command(n=1)])
     outcome.note(0, ENDS)
     outcome.note(1, [finished(0, 2, cached=1)])
-    assert outcome.usage == Usage(prompt_tokens=20, cached_tokens=5, completion_tokens=17)
+    assert outcome.usage == Usage(
+        prompt_tokens=20, cached_tokens=5, completion_tokens=17, reasoning_tokens=13
+    )
 
 
 def test_rates_are_missing_where_no_time_passed_or_nothing_was_done() -> None:

@@ -25,18 +25,22 @@ OWN = Dialect(
         Route(method="get", path="/own/{thing}/x", handler=_handler, summary="Look"),
     ),
     error_body=shape,
+    prefix="/own-things/",
+    statuses={"queue_full": 503},
 )
 TABLE = RouteTable([*DIALECTS, OWN])
 
 
-@pytest.mark.parametrize("path", ["/own", "/v1/own", "/own/", "/own/a/x"])
+@pytest.mark.parametrize("path", ["/own", "/v1/own", "/own/", "/own/a/x", "/own-things/unknown"])
 def test_a_dialect_has_its_own_errors_on_its_paths(path: str) -> None:
     assert TABLE.error_shape(path) is shape
+    assert TABLE.error_statuses(path) == {"queue_full": 503}
 
 
 @pytest.mark.parametrize("path", ["/", "/own/a", "/own/a/b/x", "/v1/own/x", "/models", "*"])
 def test_all_other_paths_have_the_usual_ones(path: str) -> None:
     assert TABLE.error_shape(path) is error_body
+    assert not TABLE.error_statuses(path)
 
 
 def test_no_path_is_served_twice_with_one_method() -> None:

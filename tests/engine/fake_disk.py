@@ -117,7 +117,7 @@ class FakeStore:
             start=snapshot.start,
             end=snapshot.n_tokens,
             window_start=snapshot.window_start,
-            n_bytes=len(snapshot.rows),
+            n_bytes=len(snapshot.rows) + len(snapshot.window_rows),
             role="turn",
             profile="",
         )
@@ -125,7 +125,7 @@ class FakeStore:
     def _is_bad(self) -> bool:
         return self.is_broken or (self._dice is not None and self._dice.random() < 0.2)
 
-    def read_block(self, block_id: str) -> BlockContent | None:
+    def read_block(self, block_id: str, *, with_window: bool = True) -> BlockContent | None:
         if block_id not in self.blocks:
             return None
         if self._is_bad():
@@ -133,9 +133,10 @@ class FakeStore:
             self.index.remove(block_id)
             return None
         _, kept = self.blocks[block_id]
-        return BlockContent(
-            kept.start, kept.n_tokens, kept.rows, kept.window_start, kept.window_rows
-        )
+        window_start, window_rows = kept.window_start, kept.window_rows
+        if not with_window:
+            window_start, window_rows = kept.n_tokens, b""
+        return BlockContent(kept.start, kept.n_tokens, kept.rows, window_start, window_rows)
 
     def read(self, found: PrefixMatch) -> EntryContent | None:
         if self._is_bad():

@@ -34,6 +34,7 @@ from app.engine.scheduling.scheduler import Scheduler
 from app.engine.scheduling.stats import StatsReporter
 from app.engine.system.throughput import Throughput
 from app.protocol import (
+    CacheMark,
     Command,
     Event,
     Failed,
@@ -402,6 +403,7 @@ def generate(
     seed: int = 1,
     n: int = 1,
     speculate: bool = True,
+    cache_marks: Sequence[CacheMark] = (),
 ) -> Generate:
     return Generate(
         request_id=request_id,
@@ -410,6 +412,7 @@ def generate(
         max_tokens=max_tokens,
         n=n,
         speculate=speculate,
+        cache_marks=list(cache_marks),
     )
 
 

@@ -422,7 +422,7 @@ def tokens_of(command: Generate | Prefill | CountTokens) -> list[int]:
 
 
 class TokenPrompts:
-    """A conversation is one message whose content is the prompt's tokens.
+    """A conversation is one message whose content is the prompt's tokens; marks count these.
 
     A raw prompt has token ids.
     """
@@ -435,7 +435,10 @@ class TokenPrompts:
         if isinstance(command, Generate) and command.prompt is not None:
             return Prompt(list(command.prompt.tokens or ()), "", 0)
         tokens = tokens_of(command)
-        return Prompt(tokens, shown(tokens), n_system=len(tokens) // 2)
+        asked = command.cache_marks if isinstance(command, Generate) else []
+        marks = tuple(mark.messages for mark in asked)
+        n_system = len(tokens) // 2
+        return Prompt(tokens, shown(tokens), n_system=n_system, places=marks, marks=marks)
 
     def forget(self) -> None:
         self.n_forgotten += 1

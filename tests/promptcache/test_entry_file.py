@@ -6,6 +6,7 @@ Covers `app.promptcache.entry_header` and `app.promptcache.files`.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import tracemalloc
@@ -89,6 +90,17 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert (metadata.header.role, metadata.header.created_s) == ("turn", 1.5)
     assert read_metadata(path, "mine", FILES) == metadata
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_window_rows_that_are_not_wanted_are_passed_over(tmp_path: Path) -> None:
+    n_tokens = len(TOKENS)
+    rows, window_rows = b"r" * n_tokens, b"w" * 2
+    body = EntryBody(rows=rows, window_rows=window_rows)
+    block = dataclasses.replace(draft(), kind="block", body=body, window_start=n_tokens - 2)
+    write_temporary(tmp_path / "x", block, FILES, lambda _: None)
+    read = [read_entry(tmp_path / "x", "mine", FILES, with_window=x)[1] for x in (True, False)]
+    assert [bytes(each.rows) for each in read] == [rows, rows]
+    assert [bytes(each.window_rows) for each in read] == [window_rows, b""]
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 1])

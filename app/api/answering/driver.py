@@ -5,25 +5,22 @@ A client that disconnects cancels the handler; closing `arrivals` then cancels i
 
 from __future__ import annotations
 
-import dataclasses
 from contextlib import aclosing
 from functools import partial
 
-import msgspec
 from sanic import HTTPResponse, Request
 
 from app.api.answering.answer_log import note_answer
 from app.api.answering.arrivals import Arrivals, arrivals
+from app.api.answering.served import serving_for
 from app.api.answering.stream import Stream
-from app.api.defaults import Defaults
-from app.api.dialect import Ask, Reader, ServedModel, Writer
+from app.api.dialect import Ask, Reader, Writer
 from app.api.engine_errors import raise_if_failed
 from app.api.outcome import Outcome
 from app.api.route import Handler
 from app.api.service import service_of
 from app.api.streaming.output import OutputOf, to_client
 from app.errors import InvalidRequest
-from app.host.serving import Serving
 from app.protocol import Accepted
 from app.web import access_log
 from app.web.access_control import owner_of
@@ -82,10 +79,9 @@ async def answer_ask(
         DistillerError: it failed before the first byte.
     """
     service = service_of(request)
-    serving = await service.supervisor.use(ask.model, ask.overrides)
+    serving, model = await serving_for(request, ask.model, ask.overrides)
     access_log.note(request, model=serving.name, stream=ask.stream, reply_id=ask.reply_id)
-    model = served_model(serving, service.defaults)
-    commands = ask.commands(model)
+    commands = ask.limited_commands(model)
     outcome = Outcome(commands)
     writer = ask.writer(model, commands)
     idle_s = service.timeouts.sse_ping_s if ask.stream else None
@@ -94,14 +90,6 @@ async def answer_ask(
             return await _whole(request, arrived, writer, outcome)
         await Stream(request, writer, outcome, output_of).send(arrived)
     return None
-
-
-def served_model(serving: Serving, defaults: Defaults) -> ServedModel:
-    """Return the model as readers see it; the seed it was loaded with is the default."""
-    if (seed := serving.plan.params.seed) is not None:
-        sampling = msgspec.structs.replace(defaults.sampling, seed=seed)
-        defaults = dataclasses.replace(defaults, sampling=sampling)
-    return ServedModel(serving.name, serving.info, defaults)
 
 
 async def _whole(

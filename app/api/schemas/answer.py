@@ -13,6 +13,12 @@ class PromptTokensDetails(BaseModel):
     cached_tokens: int
 
 
+class CompletionTokensDetails(BaseModel):
+    """How many generated tokens are reasoning."""
+
+    reasoning_tokens: int
+
+
 class UsageBody(BaseModel):
     """Token counts."""
 
@@ -20,6 +26,7 @@ class UsageBody(BaseModel):
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
 
 
 class TimingsBody(BaseModel):

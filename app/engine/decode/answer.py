@@ -46,11 +46,14 @@ class Answer:
             leave with the next event; a stop string has none.
         reports_tokens: whether the ids of all tokens are told.
         shown_closing: the tag that ends thoughts which stay in the text; "" where none do.
+        generated: the prompt's tokens, to which those of the answer are added before `feed` gets
+            their pieces; None where the tokens of thoughts are not counted.
 
     Attributes:
         has_tool_calls: whether a call has begun.
         has_thoughts: whether it has thoughts, in the text or not.
         tokens: generated tokens that were not told yet; None: nobody wants to know.
+        n_reasoning: how many tokens its thoughts have.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Answer:
         logprobs: HeldLogprobs | None = None,
         reports_tokens: bool = False,
         shown_closing: str = "",
+        generated: Sequence[int] | None = None,
     ) -> None:
         self._request_id = request_id
         self._choice = choice
@@ -75,6 +79,9 @@ class Answer:
         self.has_thoughts = False
         self._shown_closing = shown_closing
         self._n_open_calls = 0
+        self._generated = generated
+        self._n_seen = len(generated or ())  # tokens up to the latest event that was counted
+        self.n_reasoning = 0
 
     @property
     def has_whole_calls(self) -> bool:
@@ -124,11 +131,16 @@ class Answer:
                 yield self._take_tokens(self.tokens)
             match event:
                 case TextPiece(text=text):
-                    if self._shown_closing and self._shown_closing in text:
+                    if self._generated is not None:
+                        self._n_seen = len(self._generated)
+                    elif self._shown_closing and self._shown_closing in text:
                         self.has_thoughts = True
                     yield TextDelta(text=text, **at)
                 case ReasoningPiece(text=text):
                     self.has_thoughts = True
+                    if self._generated is not None:
+                        self.n_reasoning += len(self._generated) - self._n_seen
+                        self._n_seen = len(self._generated)
                     yield ReasoningDelta(text=text, **at)
                 case CallStart(index=index, name=name):
                     self.has_tool_calls = True
@@ -139,3 +151,4 @@ class Answer:
                     yield ToolCallDelta(index=index, arguments=json_text, **at)
                 case CallEnd():
                     self._n_open_calls -= 1
+                    self._n_seen = len(self._generated or ())

@@ -162,9 +162,11 @@ class DiskCacheTier:
         """Return a block without its rows; None where it is gone."""
         return self._disk.store.block(block_id) if self._disk else None
 
-    def read_block(self, block_id: str) -> BlockContent | None:
-        """Return a block; None where it was bad or is gone."""
-        return self._disk.store.read_block(block_id) if self._disk else None
+    def read_block(self, block_id: str, *, with_window: bool = True) -> BlockContent | None:
+        """Return a block, with its window rows or without; None where it was bad or is gone."""
+        if self._disk is None:
+            return None
+        return self._disk.store.read_block(block_id, with_window=with_window)
 
     def read_state(self, found: PrefixMatch) -> EntryContent | None:
         """Return a state; None where it was bad or is gone."""

@@ -24,19 +24,14 @@ from app.engine.prompt.conversation_date import ConversationDates
 from app.engine.prompt.generated_turns import GeneratedTurns
 from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History, goes_on
 from app.engine.prompt.meaning import Meaning, meaning_of
-from app.engine.prompt.places import ANSWER, find, shared
+from app.engine.prompt.places import ANSWER, find, marked, shared, with_marks
 from app.engine.prompt.raw_prompt import raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.engine.prompt.token_memo import Tokenizer as Tokenizer
 from app.engine.prompt.token_memo import TokenMemo
-from app.errors import (
-    ContextOverflow,
-    InvalidRequest,
-    LoadParamsRefused,
-    TemplateRefused,
-)
-from app.protocol import CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
+from app.errors import ContextOverflow, InvalidRequest, LoadParamsRefused, TemplateRefused
+from app.protocol import CacheMark, CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
 
 _ASKING_ROLES = ("user", "tool")
 
@@ -53,6 +48,7 @@ class Prompt:
         conversation: what was rendered; empty where nothing was.
         places: lengths after which other prompts may go on in another way, besides `n_system`;
             empty where they were not looked for.
+        marks: lengths at which the command's marks are.
         history: what later prompts keep of this one and of the answer to it.
     """
 
@@ -61,6 +57,7 @@ class Prompt:
     n_system: int
     conversation: Conversation = NO_CONVERSATION
     places: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
     history: History = NO_HISTORY
 
 
@@ -76,6 +73,7 @@ class PromptBuilder:
         finds_places: whether to look for places, which takes up to two more renderings of each
             prompt: of use where a sequence goes on from saved states only.
         split_rules: where the tokeniser splits texts; None where that is not known.
+        system_prompt: instructions for conversations that begin without any.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -99,11 +97,13 @@ class PromptBuilder:
         special_tokens: Iterable[SpecialToken] = (),
         finds_places: bool = False,
         split_rules: SplitRules | None = None,
+        system_prompt: str = "",
     ) -> None:
         source = CHATML if template_source is None else template_source
         written = (source, tokenizer.bos_text, tokenizer.eos_text, *tokenizer.end_texts)
         self._tokenizer = TokenMemo(tokenizer, split_rules, written)
         self._n_ctx = n_ctx
+        self._system_prompt = system_prompt
         self._bos_text = tokenizer.bos_text
         self._template = ChatTemplate(
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
@@ -155,7 +155,8 @@ class PromptBuilder:
         """
         if isinstance(command, Generate) and command.prompt is not None:
             return self._raw(command.prompt)
-        conversation, is_prefill = read_conversation(command), isinstance(command, Prefill)
+        conversation = read_conversation(command, self._system_prompt)
+        is_prefill = isinstance(command, Prefill)
         began = self._dates.of(conversation.messages)
         text, tokens = "", self._ready(conversation, began) if is_prefill else []
         is_system = bool(tokens)
@@ -168,20 +169,25 @@ class PromptBuilder:
         if is_system:
             return Prompt(tokens, text, len(tokens), conversation)
         n_system = self._system_prefixes.length(conversation, tokens, began)
-        return self._with_history(Prompt(tokens, text, n_system, conversation), began)
+        marks = [] if isinstance(command, Prefill) else command.cache_marks
+        return self._with_history(Prompt(tokens, text, n_system, conversation), began, marks)
 
-    def _with_history(self, prompt: Prompt, began: datetime.datetime) -> Prompt:
-        """Return a prompt with its places, and with what later prompts keep of it."""
-        conversation, tokens = prompt.conversation, prompt.tokens
+    def _with_history(
+        self, prompt: Prompt, began: datetime.datetime, asked: list[CacheMark]
+    ) -> Prompt:
+        """Return a prompt with its places and marks, and with what later prompts keep of it."""
+        conversation, tokens, n_system = prompt.conversation, prompt.tokens, prompt.n_system
+        marks = marked(self._write, conversation, tokens, n_system, asked, began)
         answers = self._probe.answers(conversation)
         if not self._finds_places:
-            return replace(prompt, history=History(len(tokens), 0, answers))
-        found = find(self._write, conversation, tokens, prompt.n_system, began)
+            return replace(prompt, marks=marks, history=History(len(tokens), 0, answers))
+        found = find(self._write, conversation, tokens, n_system, began)
         if found.later and not conversation.is_continued:
             text = goes_on(prompt.text, found.later, ANSWER, closing=self.closing_of_thoughts)
             answers = replace(answers, text=text)
         history = History(len(tokens), found.n_history, answers)
-        return replace(prompt, places=found.places, history=history)
+        places = with_marks(found.places, n_system, marks)
+        return replace(prompt, places=places, marks=marks, history=history)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
         tokens = raw_tokens(prompt, self._tokenizer)
@@ -203,7 +209,7 @@ class PromptBuilder:
         return rendered.stand_ins.show(rendered.text) if rendered.stand_ins else rendered.text
 
     def _rendered(self, command: Generate | Render | CountTokens) -> Rendered:
-        conversation = read_conversation(command)
+        conversation = read_conversation(command, self._system_prompt)
         began = self._dates.of(conversation.messages)
         return self._render(conversation.messages, conversation, conversation.prompt_end, began)
 

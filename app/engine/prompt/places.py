@@ -16,10 +16,11 @@ from app.base.json_types import JsonObject
 from app.base.prefix import common_prefix
 from app.engine.prompt.conversation import Conversation
 from app.errors import TemplateRefused, TemplateTooSlow
-from app.protocol import PromptEnd
+from app.protocol import CacheMark, PromptEnd
 
 ANSWER = "Well."
 MIN_APART = 16
+MAX_MARKS = 4
 _SYSTEM_ROLES = ("system", "developer")
 
 Write = Callable[
@@ -126,9 +127,70 @@ def _with_other_question(conversation: Conversation, n_system: int) -> list[Json
     is_first = all(_role(message) in _SYSTEM_ROLES for message in messages[:at])
     if at < 0 or (is_first and n_system):
         return []
-    # The other text begins in another way, and so does its first token.
-    begins_alike = _first_text(messages[at].get("content")).lstrip()[:1] in ("H", "h")
-    return [*messages[:at], {**messages[at], "content": "1" if begins_alike else "Hello"}]
+    return [*messages[:at], {**messages[at], "content": _other(messages[at].get("content"))}]
+
+
+def marked(
+    write: Write,
+    conversation: Conversation,
+    tokens: list[int],
+    n_system: int,
+    marks: Sequence[CacheMark],
+    began: datetime.datetime,
+) -> tuple[int, ...]:
+    """Return the lengths at which the last marks of a prompt are, in their order.
+
+    They are found by going on in another way from there; those at which a template takes no other
+    way are left out.
+
+    Args:
+        write: renders other conversations.
+        conversation: what the prompt shows.
+        tokens: the prompt.
+        n_system: those of them that depend on instructions and tools only.
+        began: the date that the template sees.
+    """
+    lengths = set()
+    for mark in marks[-MAX_MARKS:]:
+        others = _from_mark(conversation.messages, mark)
+        n_tokens = n_system
+        if others:
+            found = _written(write, others, conversation, began, "closed")[1]
+            n_tokens = common_prefix(found, tokens)
+        lengths.add(min(n_tokens, len(tokens) - 1))
+    return tuple(sorted(lengths - {0}))
+
+
+def with_marks(places: tuple[int, ...], n_system: int, marks: tuple[int, ...]) -> tuple[int, ...]:
+    """Return places, and the marks that are not just behind one of them or the instructions."""
+    known = (n_system, *places)
+    apart = [mark for mark in marks if not any(0 <= mark - at < MIN_APART for at in known)]
+    return tuple(sorted({*places, *apart}))
+
+
+def _from_mark(messages: list[JsonObject], mark: CacheMark) -> list[JsonObject]:
+    """Return a conversation that is another behind a mark; empty behind instructions alone."""
+    at, n_parts = max(0, mark.messages), max(0, mark.parts)
+    content = messages[at].get("content") if at < len(messages) else None
+    parts = content[: n_parts + 1] if isinstance(content, list) else []
+    if n_parts and n_parts >= len(parts):
+        at, n_parts = at + 1, 0
+    if n_parts:
+        other = {"type": "text", "text": _other(parts[n_parts:])}
+        return [*messages[:at], {**messages[at], "content": [*parts[:n_parts], other]}]
+    before = messages[:at]
+    if all(_role(message) in _SYSTEM_ROLES for message in before):
+        return []
+    if _role(before[-1]) != "assistant":
+        return before
+    following = messages[at].get("content") if at < len(messages) else ""
+    return [*before, _user(_other(following))]
+
+
+def _other(content: Any) -> str:
+    """Return a text that begins in another way than a message's content, in its first token too."""
+    begins_alike = _first_text(content).lstrip()[:1] in ("H", "h")
+    return "1" if begins_alike else "Hello"
 
 
 def _written(
@@ -136,9 +198,10 @@ def _written(
     messages: list[JsonObject],
     conversation: Conversation,
     began: datetime.datetime,
+    end: PromptEnd = "opened",
 ) -> tuple[str, list[int]]:
     try:
-        return write(messages, conversation, "opened", began)
+        return write(messages, conversation, end, began)
     except TemplateRefused:
         return "", []
 

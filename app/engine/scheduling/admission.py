@@ -100,6 +100,15 @@ class Admission:
             return {request.n_system}
         return {request.n_system, hit.n_matched}
 
+    def _shared_marks(self, request: Request, hit: Hit) -> set[int]:
+        """Return the marks of a prompt that another one had, and went on from in its own way.
+
+        So the marks that an agent moves with each turn are not written each time.
+        """
+        last = hit.n_matched if self._kv_cache.shape.can_cut else hit.n_tokens
+        parted = [mark for mark in request.marks if mark <= hit.n_matched < mark + _NEARBY_TOKENS]
+        return {min(mark, last) for mark in parted if last > mark - _NEARBY_TOKENS}
+
     def _checkpoints(self, request: Request, hit: Hit) -> dict[int, bool]:
         """Return where the sequence is saved during prefill, and whether the disk has it at once.
 
@@ -129,7 +138,8 @@ class Admission:
                 self._kv_cache.hits.count(hit)
                 self._watch_head(request, hit)
             self._save_policy.note_boundaries(
-                request.tokens[: request.n_prompt - 1], self._branches(request, hit)
+                request.tokens[: request.n_prompt - 1],
+                self._branches(request, hit) | self._shared_marks(request, hit),
             )
             self._outbox.post(
                 Started(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import msgspec
 
+from app.chat.parsing.stream_parser import PlainParser
 from app.engine.changing_heads import ChangingHeads
 from app.engine.constrain import Guide
 from app.engine.constrain.planner import ConstraintPlanner
@@ -22,7 +24,7 @@ from app.engine.scheduling.request import Clock, Request
 from app.engine.scheduling.scheduler import Scheduler
 from app.engine.system.heap import give_back_memory
 from app.engine.system.throughput import Throughput
-from app.errors import DistillerError, InvalidRequest, QueueFull
+from app.errors import ContextOverflow, DistillerError, InvalidRequest, QueueFull
 from app.protocol import (
     Accepted,
     CacheCleared,
@@ -148,7 +150,7 @@ class CommandHandler:
             if choice == 0 and (command.echo or command.prompt_logprobs is not None):
                 request.echo = self._echo(command, prompt)
             request.report_progress = command.report_progress and choice == 0
-            request.answer = self._answer(command, choice, prompt)
+            request.answer = self._answer(command, choice, prompt, request.tokens)
             request.guide = Guide(plan) if plan is not None else None
             request.speculates = command.speculate
             if command.resumes is not None:
@@ -156,7 +158,9 @@ class CommandHandler:
             requests.append(request)
         return requests
 
-    def _answer(self, command: Generate, choice: int, prompt: Prompt) -> Answer:
+    def _answer(
+        self, command: Generate, choice: int, prompt: Prompt, tokens: Sequence[int]
+    ) -> Answer:
         request_id, n_top = command.request_id, command.n_logprobs
         logprobs = None
         if n_top is not None:
@@ -168,6 +172,7 @@ class CommandHandler:
                 includes_end=command.prompt_logprobs is not None,
             )
         parser = self._prompts.parser(command, prompt)
+        is_split = command.reasoning.is_split
         return Answer(
             request_id,
             command.stop,
@@ -175,7 +180,8 @@ class CommandHandler:
             choice=choice,
             logprobs=logprobs,
             reports_tokens=command.report_tokens,
-            shown_closing="" if command.reasoning.is_split else self._prompts.closing_of_thoughts,
+            shown_closing="" if is_split else self._prompts.closing_of_thoughts,
+            generated=tokens if is_split and not isinstance(parser, PlainParser) else None,
         )
 
     def _echo(self, command: Generate, prompt: Prompt) -> Echo:
@@ -252,6 +258,7 @@ def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> 
         prompt_text=prompt.text,
         n_system=prompt.n_system,
         places=prompt.places,
+        marks=prompt.marks,
         history=prompt.history,
         max_new=0,
         sampling=SamplingParams(),
@@ -279,10 +286,13 @@ def _has_room(command: Generate | Prefill) -> bool:
 
 
 def _failed(request_id: str, error: DistillerError) -> Failed:
+    overflow = error if isinstance(error, ContextOverflow) else None
     return Failed(
         request_id=request_id,
         kind=type(error).__name__,
         message=error.message,
         param=error.param,
         retry_after_s=error.retry_after_s if isinstance(error, QueueFull) else None,
+        requested=overflow.requested if overflow is not None else None,
+        n_ctx=overflow.n_ctx if overflow is not None else None,
     )

@@ -60,6 +60,9 @@ class RequestCompletion:
 
     def finish(self, request: Request, reason: str) -> None:
         """End a request that got what it asked for."""
+        answer = request.answer
+        for event in answer.finish(cut=reason == "length") if answer is not None else ():
+            self._outbox.post(event)
         finished = Finished(
             request_id=request.request_id,
             reason=reason,
@@ -67,12 +70,9 @@ class RequestCompletion:
             timings=request.timings(time.monotonic()),
             choice=request.choice,
         )
-        answer = request.answer
         if answer is None:
             self._finish_prefill(request, finished)
             return
-        for event in answer.finish(cut=reason == "length"):
-            self._outbox.post(event)
         if reason == "stop" and (answer.has_whole_calls or answer.stopped):
             finished = msgspec.structs.replace(
                 finished,

@@ -59,6 +59,7 @@ class Request:
         prompt_text: the prompt as the template wrote it.
         n_system: leading tokens that depend on the instructions and tools only.
         places: lengths after which later prompts may go on in another way.
+        marks: lengths after which the client wants them to.
         history: what later prompts keep of the prompt and the answer.
         profile: the profile that a prefill belongs to.
         explains: whether the client wants to know where the prompt parts from the cached ones.
@@ -98,6 +99,7 @@ class Request:
     prompt_text: str = ""
     n_system: int = 0
     places: tuple[int, ...] = ()
+    marks: tuple[int, ...] = ()
     history: History = NO_HISTORY
     profile: str = ""
     explains: bool = False
@@ -184,6 +186,8 @@ class Request:
             prompt_tokens=self.n_prompt,
             cached_tokens=self.n_cached,
             completion_tokens=self.n_generated,
+            marked_tokens=max(self.marks, default=0),
+            reasoning_tokens=self.answer.n_reasoning if self.answer is not None else 0,
         )
 
     def timings(self, now_s: float) -> Timings:

@@ -297,3 +297,44 @@ def test_an_answer_tells_whether_it_has_thoughts(
         answer = Answer("r", (), shown, shown_closing=tags.closing)
     events_of(answer, one_by_one(text))
     assert answer.has_thoughts == has_thoughts
+
+
+# ---------------------------------------------------------------- tokens of thoughts
+
+
+THINK = ReasoningTags("<think>", "</think>")
+
+
+def n_reasoning(pieces: Iterable[str], *stops: str, is_open: bool = False) -> int:
+    """Return how many of the tokens with these pieces are counted as thoughts."""
+    tokens = [0] * 7  # the prompt's
+    parser = ReasoningParser(PlainParser(), THINK, is_open=is_open)
+    answer = Answer("r", stops, parser, generated=tokens)
+    for piece in pieces:
+        tokens.append(1)
+        for _ in answer.feed(piece.encode()):
+            pass
+    for _ in answer.finish(cut=True):
+        pass
+    return answer.n_reasoning
+
+
+def test_tokens_of_thoughts_are_counted_up_to_the_last_one_before_the_closing_tag() -> None:
+    assert n_reasoning(["<think>", "\n", "Let", " me", " see", "</think>", "\n\n", "Hi", "!"]) == 5
+    assert n_reasoning(["Let", " me", "</think>", "Hi"], is_open=True) == 2
+
+
+def test_an_answer_without_thoughts_has_no_tokens_of_them() -> None:
+    assert n_reasoning(["Hi", " there"]) == 0
+    assert n_reasoning(["<think>", "\n\n", "</think>", "\n\n", "Hi"]) == 0
+
+
+def test_all_tokens_of_an_answer_that_was_cut_in_its_thoughts_are_counted() -> None:
+    assert n_reasoning(["<think>", "Let", " me", " <"]) == 4
+    assert n_reasoning(["Let", " me", " ST"], "STOP", is_open=True) == 3
+
+
+def test_tokens_are_counted_only_where_thoughts_are_split_from_the_text() -> None:
+    answer = Answer("r", (), ReasoningParser(PlainParser(), THINK, is_open=True))
+    assert list(answer.feed(b"Let me"))
+    assert answer.n_reasoning == 0

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from app.engine.prompt.builder import Prompt, PromptBuilder
-from app.engine.prompt.places import MIN_APART, spread
+from app.engine.prompt.places import MIN_APART, spread, with_marks
 from app.errors import TemplateTooSlow
+from app.protocol import CacheMark
 from tests.engine.prompt.test_builder import Letters, generate, prefill, user
 
 SYSTEM = {"role": "system", "content": "Be brief and kind, and say what is so."}
@@ -148,3 +149,101 @@ def test_places_are_apart_but_for_that_of_the_history() -> None:
     assert spread(100, 20, question=50, n_history=0) == (50,)
     assert spread(100, 20, question=0, n_history=20) == ()
     assert spread(1, 0, question=0, n_history=1) == ()
+
+
+# ---------------------------------------------------------------- marks
+
+
+def marked_texts(
+    *messages: dict[str, Any], marks: list[CacheMark], template: str | None = DROPPING
+) -> list[str]:
+    """Return the texts up to the marks of a prompt."""
+    prompt = finder(template).build(generate(*messages, cache_marks=marks))
+    return [text(prompt, at) for at in prompt.marks]
+
+
+def parts(*texts: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": each} for each in texts]
+
+
+def test_a_mark_on_instructions_or_tools_is_where_the_head_ends() -> None:
+    for mark in (CacheMark(), CacheMark(messages=1)):
+        prompt = finder().build(generate(SYSTEM, user(QUESTION), cache_marks=[mark]))
+        assert prompt.marks == (prompt.n_system,)
+        assert prompt.n_system > 0
+
+
+@pytest.mark.parametrize("template", [DROPPING, KEEPING])
+def test_a_mark_is_at_the_end_of_its_message_whatever_the_template_does_later(
+    template: str,
+) -> None:
+    messages = [SYSTEM, user("Hi"), answer("Well, " * 5, "Hm."), user(QUESTION)]
+    (asked, answered, all_) = marked_texts(
+        *messages, marks=[CacheMark(messages=n) for n in (2, 3, 4)], template=template
+    )
+    assert asked.endswith("<|user|>Hi$")
+    assert answered.endswith("Well, $<|user|>"), "prompts go on with the user"
+    assert all_.endswith(f"{QUESTION}$")
+
+
+def test_a_mark_within_a_message_is_behind_its_parts() -> None:
+    message = user(parts("A long book. " * 3, "What is it about?"))
+    (book,) = marked_texts(SYSTEM, message, marks=[CacheMark(messages=1, parts=1)])
+    assert book.endswith("A long book. A long book. A long book. \n")
+
+
+@pytest.mark.parametrize("begin", ["Hello", "1", "What"])
+def test_a_mark_does_not_depend_on_what_follows(begin: str) -> None:
+    message = user(parts("A long book.", f"{begin} is it?"))
+    (book,) = marked_texts(SYSTEM, message, marks=[CacheMark(messages=1, parts=1)])
+    assert book.endswith("A long book.\n")
+    later = [SYSTEM, user("Hi"), answer("So."), user(f"{begin} is it?")]
+    (answered,) = marked_texts(*later, marks=[CacheMark(messages=3)])
+    assert answered.endswith("So.$<|user|>")
+
+
+def test_a_mark_behind_all_parts_of_a_message_is_at_its_end() -> None:
+    messages = [SYSTEM, user(parts("A", "B")), answer("So."), user("Hi")]
+    for n_parts in (2, 7):
+        (at,) = marked_texts(*messages, marks=[CacheMark(messages=1, parts=n_parts)])
+        assert at.endswith("B$")
+
+
+def test_only_the_last_four_marks_count_and_none_reaches_beyond_the_prompt() -> None:
+    messages = [user("Hi"), answer("So."), user("Hi"), answer("So."), user("Hi")]
+    marks = [CacheMark(messages=n) for n in (1, 2, 3, 4, 5)]
+    assert len(marked_texts(*messages, marks=marks)) == 4
+    prompt = finder().build(generate(*messages, cache_marks=[CacheMark(messages=10**9)]))
+    assert 0 < prompt.marks[0] < len(prompt.tokens)
+
+
+def test_a_mark_at_which_a_template_goes_on_in_no_other_way_is_left_out() -> None:
+    picky = "{% if messages|length != 2 %}{{ raise_exception('no') }}{% endif %}" + DROPPING
+    assert marked_texts(SYSTEM, user("Hi"), marks=[CacheMark(messages=5)], template=picky)
+
+
+def test_prompts_can_go_on_from_a_mark() -> None:
+    message = user(parts("A long book. " * 3, "What is it about, in a few words?"))
+    prompt = finder().build(generate(SYSTEM, message, cache_marks=[CacheMark(messages=1, parts=1)]))
+    assert set(prompt.marks) < set(prompt.places)
+
+
+def test_a_mark_just_behind_a_place_needs_none_of_its_own() -> None:
+    assert with_marks((100,), 50, (100 + MIN_APART - 1, 50, 51)) == (100,)
+    assert with_marks((100,), 50, (99, 100 + MIN_APART)) == (99, 100, 100 + MIN_APART)
+
+
+def test_without_marks_nothing_more_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = finder()
+    n_rendered: list[int] = []
+    render = prompts._template.render
+
+    def counted(*args: Any, **more: Any) -> str:
+        n_rendered[-1] += 1
+        return render(*args, **more)
+
+    monkeypatch.setattr(prompts._template, "render", counted)
+    for marks in ([], [], [CacheMark()], [CacheMark(messages=2)]):
+        n_rendered.append(0)
+        prompts.build(generate(SYSTEM, user(QUESTION), cache_marks=marks))
+    assert n_rendered[1] == n_rendered[2] == n_rendered[3] - 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from app.base.json_types import as_json
+from app.engine.kv.save_policy import SavePolicy
 from app.engine.scheduling.request import Request
 from app.protocol import (
+    CacheMark,
     CacheMatch,
     Command,
     Generate,
@@ -89,6 +91,41 @@ def test_a_model_whose_states_cannot_be_cut_is_saved_where_its_instructions_end(
     assert request.checkpoints == {20: False, 39: False}, "and where the prompt ends"
     (other,) = admitted(Engine([]), generate("a", [1] * 40))
     assert not other.checkpoints
+
+
+BOOK = [1] * 60
+
+
+def kept_of(first: list[int], later: list[int], *, can_cut: bool) -> set[int]:
+    """Return the lengths of a later prompt that the disk gets; both have a mark after the book."""
+    marks = [CacheMark(messages=len(BOOK))]
+    script = [[generate("a", first, 1, cache_marks=marks)]]
+    engine = Engine(script, idle_bytes=1_000_000, can_cut=can_cut).run()
+    noted: set[int] = set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SavePolicy, "note_boundaries", lambda _self, _, places: noted.update(places))
+        (request,) = admitted(engine, generate("b", later, cache_marks=marks))
+    assert request.n_cached >= len(BOOK)
+    assert request.usage().marked_tokens == len(BOOK)
+    return noted - {request.n_system}
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_the_disk_gets_a_mark_behind_which_another_conversation_begins(can_cut: bool) -> None:
+    assert kept_of([*BOOK, *[2] * 40], [*BOOK, *[3] * 40], can_cut=can_cut) == {len(BOOK)}
+
+
+@pytest.mark.parametrize("can_cut", [True, False])
+def test_the_disk_does_not_get_a_mark_that_a_conversation_left_behind(can_cut: bool) -> None:
+    first = [*BOOK, *[2] * 40]
+    assert not kept_of(first, [*first, *[3] * 40], can_cut=can_cut)
+
+
+def test_a_model_whose_states_cannot_be_cut_is_saved_at_marks() -> None:
+    marks = [CacheMark(messages=30)]
+    engine = Engine([], can_cut=False)
+    (request,) = admitted(engine, generate("a", [1] * 40, cache_marks=marks))
+    assert list(request.checkpoints) == [20, 30]
 
 
 def test_a_request_for_an_explanation_gets_one_with_its_start() -> None:

@@ -195,6 +195,21 @@ def test_a_sequence_tells_what_of_it_later_prompts_keep(text: str, n_kept: int |
     assert slot.n_kept == n_kept
 
 
+def test_the_tokens_of_thoughts_are_told_those_too_that_were_held_back_until_the_end() -> None:
+    prompt, seed = endless(5, 9)
+    engine = running(Engine([]), generate("a", prompt, 9, seed=seed))
+    (request,) = engine.scheduler.running
+    del request.tokens[request.n_prompt :]
+    parser = ReasoningParser(HermesParser(), ReasoningTags("<think>", "</think>"), is_open=True)
+    request.answer = Answer("a", (), parser, generated=request.tokens)
+    for piece in (b"Hm", b" <"):
+        request.tokens.append(1)
+        list(request.answer.feed(piece))
+    engine.completion.finish(request, "stop")
+    (end,) = engine.finished("a")
+    assert (end.usage.completion_tokens, end.usage.reasoning_tokens) == (2, 2)
+
+
 @pytest.mark.parametrize(("n_history", "n_kept"), [(4, 4), (0, None)])
 def test_later_prompts_do_not_have_all_of_an_answer_that_a_stop_string_ended(
     n_history: int, n_kept: int | None

@@ -25,7 +25,7 @@ def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
 
     def writer(model: ServedModel, commands: Sequence[Generate]) -> NativeWriter:
         return NativeWriter(
-            model.name,
+            model.reply_name,
             model.info.n_ctx,
             commands,
             streams=bool(asked.stream),

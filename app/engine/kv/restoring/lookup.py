@@ -28,6 +28,7 @@ class Plan:
         state: what layers without rows hold after them.
         n_matched: how many leading tokens blocks hold, whether or not it can go on there.
         n_window: how many of these it could go on after, as far as window rows are concerned.
+        window_from: position of the first row that the window reaches back to.
         n_disk_bytes: what is to be read from the disk.
     """
 
@@ -36,6 +37,7 @@ class Plan:
     state: MemoryState | PrefixMatch | None = None
     n_matched: int = 0
     n_window: int = 0
+    window_from: int = 0
     n_disk_bytes: int = 0
 
     @property
@@ -43,6 +45,10 @@ class Plan:
         """The slowest tier that it needs: `memory` or `disk`."""
         on_disk = isinstance(self.state, PrefixMatch) or any(x.tier == DISK for x in self.links)
         return "disk" if on_disk else "memory"
+
+    def needs_window(self, link: Link) -> bool:
+        """Whether window rows of one of its blocks are needed."""
+        return link.end > self.window_from
 
 
 _State = tuple[int, MemoryState | PrefixMatch]
@@ -156,11 +162,20 @@ class LookUp:
         used = tuple(
             replace(link, end=min(link.end, n_tokens)) for link in links if link.start < n_tokens
         )
-        n_bytes = state.n_bytes if isinstance(state, PrefixMatch) else 0
-        for block_id in {link.block_id for link in used if link.tier == DISK}:
-            block = self._disk.block(block_id)
-            n_bytes += block.n_bytes if block is not None else 0
-        return replace(found, n_tokens=n_tokens, links=used, state=state, n_disk_bytes=n_bytes)
+        window_from = max(0, n_tokens - self._shape.n_window)
+        plan = replace(found, n_tokens=n_tokens, links=used, state=state, window_from=window_from)
+        return replace(plan, n_disk_bytes=self._n_disk_bytes(plan))
+
+    def _n_disk_bytes(self, plan: Plan) -> int:
+        n_bytes = plan.state.n_bytes if isinstance(plan.state, PrefixMatch) else 0
+        for link in {x.block_id: x for x in plan.links if x.tier == DISK}.values():
+            block = self._disk.block(link.block_id)
+            if block is None:
+                continue
+            n_bytes += block.n_bytes
+            if not plan.needs_window(link):
+                n_bytes -= (block.end - block.window_start) * self._shape.window_token_bytes
+        return n_bytes
 
     def _window_gaps(self, links: Sequence[Link]) -> list[tuple[int, int]]:
         """Return the parts of a chain whose window rows are not kept, the last one first."""

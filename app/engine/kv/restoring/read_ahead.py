@@ -6,11 +6,10 @@ import contextlib
 import os
 import threading
 import weakref
-from collections.abc import Sequence
 
 from app.engine.kv.disk_tier import DISK, DiskCacheTier
 from app.engine.kv.restoring.lookup import Plan
-from app.promptcache import BlockContent, EntryContent, Link, PrefixMatch
+from app.promptcache import BlockContent, EntryContent, PrefixMatch
 
 _NICENESS = 5  # the steps of those that run come first
 
@@ -44,10 +43,16 @@ class Reading:
             return False
         return self._thread is None or not self._thread.is_alive()
 
-    def block(self, block_id: str) -> BlockContent | None:
-        """Return a block; None where it was bad or is gone."""
+    def block(self, block_id: str, *, with_window: bool) -> BlockContent | None:
+        """Return a block; None where it was bad or is gone.
+
+        Args:
+            with_window: whether to read window rows too, where it was not read ahead.
+        """
         found = self._read_ahead(block_id)
-        return found if isinstance(found, BlockContent) else self._disk.read_block(block_id)
+        if isinstance(found, BlockContent):
+            return found
+        return self._disk.read_block(block_id, with_window=with_window)
 
     def state(self, match: PrefixMatch) -> EntryContent | None:
         """Return a state; None where it was bad or is gone."""
@@ -60,23 +65,25 @@ class Reading:
         return self._found.pop(entry_id, None)
 
     def _start(self, plan: Plan) -> None:
-        links = [link for link in plan.links if link.tier == DISK]
         state = plan.state if isinstance(plan.state, PrefixMatch) else None
         thread = threading.Thread(
-            target=self._read, args=(links, state), name="cache-read", daemon=True
+            target=self._read, args=(plan, state), name="cache-read", daemon=True
         )
         with contextlib.suppress(RuntimeError):  # no more threads: it is read when it is asked for
             thread.start()
             self._thread = thread
 
-    def _read(self, links: Sequence[Link], state: PrefixMatch | None) -> None:
+    def _read(self, plan: Plan, state: PrefixMatch | None) -> None:
         with contextlib.suppress(OSError):  # on Linux a thread has a niceness of its own
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         with contextlib.suppress(MemoryError):
             if state is not None:
                 self._found[state.entry_id] = self._disk.read_state(state)
-            for link in links:
-                self._found[link.block_id] = self._disk.read_block(link.block_id)
+            for link in plan.links:
+                if link.tier == DISK:
+                    with_window = plan.needs_window(link)
+                    block = self._disk.read_block(link.block_id, with_window=with_window)
+                    self._found[link.block_id] = block
 
 
 class ReadingTurns:

@@ -154,33 +154,33 @@ class StateCopier:
             return self._context.load_state(seq_id, whole, plan.n_tokens)
         rows: list[_Rows] = []
         windows: list[_Rows] = []
-        window_from = max(0, plan.n_tokens - self._shape.n_window)
-        for held, window_rows in self._parts(plan, window_from, reading):
+        for held, window_rows in self._parts(plan, reading):
             rows.append(held)
             if window_rows.size:
                 windows.append(window_rows)
         return self._context.load_parts(seq_id, plan.n_tokens, rows, windows, bytes(state))
 
-    def _parts(
-        self, plan: Plan, window_from: int, reading: Reading
-    ) -> Iterator[tuple[_Rows, _Rows]]:
+    def _parts(self, plan: Plan, reading: Reading) -> Iterator[tuple[_Rows, _Rows]]:
         size, window_size = self._shape.token_bytes, self._shape.window_token_bytes
         for link in plan.links:
-            start, window_start, rows, window_rows = self._block(link, reading)
+            has_window = bool(window_size) and plan.needs_window(link)
+            block = self._block(link, reading, with_window=has_window)
+            start, window_start, rows, window_rows = block
             held = _rows(rows, size)[link.start - start : link.end - start]
-            first = min(max(link.start, window_from), link.end)
-            has_window = bool(window_size) and link.end > window_from
+            first = min(max(link.start, plan.window_from), link.end)
             kept = _rows(window_rows, window_size) if has_window else _rows(b"", window_size)
             yield held, kept[max(0, first - window_start) : max(0, link.end - window_start)]
 
-    def _block(self, link: Link, reading: Reading) -> tuple[int, int, Bytes, Bytes]:
+    def _block(
+        self, link: Link, reading: Reading, *, with_window: bool
+    ) -> tuple[int, int, Bytes, Bytes]:
         if link.tier != DISK:
             block = self._store.block(link.block_id)
             return block.start, block.window_start, block.rows, block.window_rows
-        content = reading.block(link.block_id)
-        known = self._disk.block(link.block_id)
+        content = reading.block(link.block_id, with_window=with_window)
+        known = self._disk.block(link.block_id) if with_window else None
         if content is not None and known is not None and content.window_start > known.window_start:
-            content = self._disk.read_block(link.block_id)  # it was written anew since
+            content = self._disk.read_block(link.block_id)  # written anew since, or read without
         if content is None or not self._has_its_rows(content):
             raise Unreadable
         return content.start, content.window_start, content.rows, content.window_rows

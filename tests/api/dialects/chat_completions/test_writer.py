@@ -152,6 +152,7 @@ def test_a_whole_answer_has_the_documented_shape() -> None:
         "completion_tokens": 3,
         "total_tokens": 13,
         "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
 
 
@@ -319,6 +320,7 @@ def test_usage_counts_the_prompt_once_and_the_tokens_of_all_answers() -> None:
         "completion_tokens": 15,
         "total_tokens": 25,
         "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
     assert three_answers()["usage"] == expected
     streamed = reply(3, includes_usage=True).end(outcome_of(ENDS))

@@ -51,6 +51,19 @@ def test_with_a_window_the_rows_before_the_end_have_to_be_there(n_prompt: int) -
     assert look_up.in_memory([*A[:59], 255]).n_matched == 59
 
 
+def test_window_rows_are_read_only_where_the_window_reaches() -> None:
+    look_up, _, on_disk = tiers(n_window=20)
+    on_disk.put(A[:64], snapshot_of(A[:64], n_window=64))
+    on_disk.put(A, snapshot_of(A, 64, n_window=36))
+    plan = look_up.anywhere(A)
+    assert [plan.needs_window(link) for link in plan.links] == [False, True]
+    assert plan.window_from == 80
+    assert plan.n_disk_bytes == 100 + 2 * 36
+    shorter = look_up.anywhere([*A[:80], 255])
+    assert [shorter.needs_window(link) for link in shorter.links] == [True, True]
+    assert shorter.n_disk_bytes == 100 + 2 * 100
+
+
 def test_a_state_is_needed_where_layers_are_recurrent() -> None:
     look_up, store, on_disk = tiers(can_cut=False)
     store.put(pack(A), snapshot_of(A))

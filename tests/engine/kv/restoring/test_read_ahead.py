@@ -34,9 +34,9 @@ class GatedTier(DiskCacheTier):
         if self.error is not None and threading.current_thread() is not threading.main_thread():
             raise self.error
 
-    def read_block(self, block_id: str) -> BlockContent | None:
+    def read_block(self, block_id: str, *, with_window: bool = True) -> BlockContent | None:
         self._pass()
-        return super().read_block(block_id)
+        return super().read_block(block_id, with_window=with_window)
 
     def read_state(self, found: PrefixMatch) -> EntryContent | None:
         self._pass()
@@ -58,7 +58,7 @@ class Setting:
     def given(self, reading: Reading) -> list[bytes]:
         """Return all that a reading gives of the plan."""
         assert isinstance(self.plan.state, PrefixMatch)
-        blocks = [reading.block(link.block_id) for link in self.plan.links]
+        blocks = [reading.block(link.block_id, with_window=True) for link in self.plan.links]
         state = reading.state(self.plan.state)
         return [bytes(each.rows) for each in blocks if each] + (
             [bytes(state.state)] if state else []
@@ -107,7 +107,7 @@ def test_a_plan_of_memory_reads_nothing() -> None:
     setting = Setting()
     setting.tier.gate.set()
     reading = begun(setting, Plan(5))
-    assert reading.block("none") is None
+    assert reading.block("none", with_window=True) is None
     assert setting.tier.n_read == 1
 
 
@@ -115,7 +115,9 @@ def test_what_is_bad_is_not_there() -> None:
     setting = Setting()
     setting.store.is_broken = True
     setting.tier.gate.set()
-    assert [link for link in setting.plan.links if Reading(setting.tier).block(link.block_id)] == []
+    reading = Reading(setting.tier)
+    links = setting.plan.links
+    assert [link for link in links if reading.block(link.block_id, with_window=True)] == []
 
 
 @pytest.mark.filterwarnings("error")
