@@ -203,6 +203,20 @@ class TooManyRequests(CallerError):
         )
 
 
+class TooManyAnswers(CallerError):
+    """Too many answers run without a client.
+
+    Args:
+        most: the limit.
+    """
+
+    code = "too_many_background_responses"
+    retry_after_s = 1
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most} responses in the background; retry when one has ended")
+
+
 class QueueFull(CallerError):
     """The queue is full.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from sanic import Request
 
+from app.answer_store.store import AnswerStore
 from app.api.defaults import Defaults
 from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
@@ -32,10 +33,12 @@ class Service:
             their keys.
         device: provides the readings of the device.
         access_policy: the access rules.
+        answer_store: keeps answers that clients go on from.
+        detached: the answers whose clients may come back.
+        background: the answers that run without a client.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
         secret_key: signs what clients send back.
         digests: those of the model files.
-        detached: the answers that go on without their clients.
     """
 
     catalog: Catalog
@@ -50,12 +53,21 @@ class Service:
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     secret_key: SecretKey = field(default_factory=SecretKey)
     digests: FileDigests = field(default_factory=FileDigests)
+    answer_store: AnswerStore = field(default_factory=AnswerStore)
     started_s: float = field(default_factory=time.monotonic)
     detached: DetachedAnswers = field(init=False)
+    background: DetachedAnswers = field(init=False)
 
     def __post_init__(self) -> None:
         """Have the answers that outlive their clients follow the current settings."""
         self.detached = DetachedAnswers(lambda: self.timeouts.resume_window_s)
+        self.background = DetachedAnswers(
+            lambda: self.timeouts.resume_window_s, waits_for_readers=False
+        )
+
+    def detached_requests(self) -> list[Request]:
+        """Return the requests of running answers that nobody reads now."""
+        return [*self.detached.requests(), *self.background.requests()]
 
 
 def service_of(request: Request) -> Service:

@@ -34,6 +34,7 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.HostRefused: 403,
     errors.OriginRefused: 403,
     errors.TooManyRequests: 429,
+    errors.TooManyAnswers: 429,
     errors.QueueFull: 429,
     errors.SettingsInvalid: 500,
     errors.ModelsFolderFailed: 500,

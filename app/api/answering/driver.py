@@ -102,5 +102,6 @@ async def _whole(
                 if type(event) is not Accepted:
                     writer.collect(prompt_no, event)
             outcome.note(prompt_no, events)
+    await writer.settle(outcome)
     note_answer(request, outcome.usage, outcome.timings, outcome.finish_reason)
     return HTTPResponse(writer.whole(outcome), content_type=writer.content_type)
