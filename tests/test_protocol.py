@@ -223,6 +223,7 @@ COMMANDS: list[Command] = [
         profile="kitchen",
         sent_s=1.25,
     ),
+    protocol.EndReasoning(request_id="r"),
     protocol.Cancel(request_id="r"),
     protocol.Render(
         request_id="r",

@@ -10,6 +10,7 @@ from sanic import Request
 from app.api.defaults import Defaults
 from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
+from app.api.running_answers import RunningAnswers
 from app.device.watch import DeviceWatch
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
@@ -25,6 +26,7 @@ class Service:
         defaults: values of fields that a request does not set.
         timeouts: those of the HTTP process.
         device: provides the readings of the device.
+        running_answers: those that clients may control.
         access_policy: the access rules.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
     """
@@ -36,6 +38,7 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
+    running_answers: RunningAnswers = field(default_factory=RunningAnswers)
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     started_s: float = field(default_factory=time.monotonic)

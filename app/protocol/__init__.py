@@ -17,6 +17,7 @@ from app.protocol.commands import (
     CountTokens,
     DescribeCache,
     Detokenize,
+    EndReasoning,
     Generate,
     KeepProfiles,
     Load,
@@ -66,6 +67,7 @@ from app.protocol.framing import (
     event_reader,
 )
 from app.protocol.parts import (
+    REASONING_ENDED,
     CacheCounts,
     CacheMark,
     CacheMatch,
@@ -90,6 +92,7 @@ from app.protocol.parts import (
 
 __all__ = [
     "MAX_FRAME_BYTES",
+    "REASONING_ENDED",
     "Accepted",
     "CacheCleared",
     "CacheCounts",
@@ -109,6 +112,7 @@ __all__ = [
     "DescribeCache",
     "Detokenize",
     "DiskEntry",
+    "EndReasoning",
     "Event",
     "ExtraText",
     "Failed",

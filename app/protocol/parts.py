@@ -14,6 +14,10 @@ of the two that the message ends with.
 """
 
 
+REASONING_ENDED = -1
+"""Stands among `Chosen` tokens for the place where `EndReasoning` came."""
+
+
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
     """A tagged message; the tag is the class name."""
 
@@ -84,11 +88,12 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
     """How reasoning is returned and limited.
 
     `is_split` sends it as `ReasoningDelta`; otherwise it stays in the text, tags included. `budget`
-    is the maximum number of its tokens; None is no limit.
+    is the maximum number of its tokens; None is no limit. `is_controlled` lets `EndReasoning` end it.
     """
 
     is_split: bool = True
     budget: int | None = None
+    is_controlled: bool = False
 
 
 class CacheMark(msgspec.Struct, frozen=True, kw_only=True):

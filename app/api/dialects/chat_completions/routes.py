@@ -9,6 +9,7 @@ from app.api.dialects.chat_completions.answer_schemas import (
     ChatInputTokens,
     ChatResponse,
 )
+from app.api.dialects.chat_completions.control import ControlRequest, ControlResponse, control
 from app.api.dialects.chat_completions.reader import read
 from app.api.dialects.chat_completions.template import apply_template, input_tokens
 from app.api.route import LOADS, QUEUES, Route
@@ -37,6 +38,15 @@ DIALECT = Dialect(
             response=ChatInputTokens,
             request=ChatRequest,
             errors=LOADS,
+        ),
+        Route(
+            method="post",
+            path="/chat/completions/control",
+            aliases=("/v1/chat/completions/control",),
+            handler=control,
+            summary="End the reasoning of an answer that is being generated",
+            response=ControlResponse,
+            request=ControlRequest,
         ),
         Route(
             method="post",
