@@ -8,6 +8,8 @@
     │   │   └── TemplateTooSlow     it exceeded its deadline; a faster device may succeed
     │   ├── GrammarFailed           the grammar grew too large during generation
     │   ├── ModelNotFound           the models folder has no such file
+    │   ├── ModelFileRefused        a model cannot be made of what the client sent
+    │   ├── ModelInUse              a model that is loaded would be changed or removed
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
     │   ├── KeyRefused              the API key is missing or invalid
     │   ├── HostRefused             the Host header does not name this server
@@ -16,6 +18,9 @@
     │   └── QueueFull               the queue is full; retry later
     └── EnvironmentFailure          the request is valid; the service cannot serve it (now)
         ├── SettingsInvalid         a setting is invalid; the service does not start
+        ├── ModelsFolderFailed      the models folder does not take a change
+        │   └── ModelsFolderFull    there is no space for a model
+        ├── NotOffered              the service does not offer this (yet)
         ├── NoModelLoaded           no model is loaded and the request names none
         ├── NotSupported            the service, or its model, lacks what is asked for
         ├── ModelLoadFailed         llama.cpp cannot load the file
@@ -117,6 +122,24 @@ class ModelNotFound(CallerError):
     code = "model_not_found"
 
 
+class ModelFileRefused(CallerError):
+    """A model cannot be made of what the client sent."""
+
+    code = "invalid_model"
+
+
+class ModelInUse(CallerError):
+    """A model that is loaded would be changed or removed."""
+
+    code = "model_in_use"
+
+
+class AnswerNotFound(CallerError):
+    """There is no such stream or stored answer, or not any more."""
+
+    code = "not_found"
+
+
 class LoadParamsRefused(CallerError):
     """A load parameter, such as a chat template, makes the model unloadable."""
 
@@ -214,6 +237,24 @@ class SettingsInvalid(EnvironmentFailure):
     """One or more settings are invalid; the message has a line for each."""
 
     code = "settings_invalid"
+
+
+class ModelsFolderFailed(EnvironmentFailure):
+    """The models folder does not take a change."""
+
+    code = "models_dir_not_writable"
+
+
+class ModelsFolderFull(ModelsFolderFailed):
+    """There is no space for a model."""
+
+    code = "insufficient_storage"
+
+
+class NotOffered(EnvironmentFailure):
+    """The service does not offer this (yet)."""
+
+    code = "not_offered"
 
 
 class NoModelLoaded(EnvironmentFailure):

@@ -19,11 +19,19 @@ from app.config.settings import Settings
 from app.errors import SettingsInvalid
 from app.host.profiles import Profile
 from app.logs import get_logger
+from app.models.catalog import Catalog
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
 from app.web.api_keys import ApiKeys, read_api_keys
 from app.web.listeners import Listener, require_api_key
-from app.wiring import access_policy, answer_defaults, load_params, sanic_config
+from app.wiring import (
+    access_policy,
+    answer_defaults,
+    client_limits,
+    load_params,
+    naming,
+    sanic_config,
+)
 
 log = get_logger("settings")
 
@@ -86,6 +94,9 @@ class Reloader:
             log.info("api_keys_changed", names=keys.names)
         service.access_policy = access_policy(settings, keys)
         service.defaults = answer_defaults(settings)
+        service.client_limits = client_limits(settings)
+        service.catalog.naming = naming(settings)
+        log_alias_faults(service.catalog)
         service.timeouts = settings.part(Timeouts)
         supervisor = service.supervisor
         supervisor.reconfigure(
@@ -93,3 +104,10 @@ class Reloader:
         )
         if supervisor.status.name in ("no_model", "error"):
             supervisor.start(settings.model_name)
+
+
+def log_alias_faults(catalog: Catalog) -> None:
+    """Log a warning for each configured alias that has no effect."""
+    if catalog.naming.aliases:
+        for text in catalog.alias_faults():
+            log.warning("alias_without_effect", message=text)

@@ -34,12 +34,14 @@ from app.errors import SettingsInvalid
 from app.host.cache_folder import CacheFolder
 from app.host.memory_relief import MemoryRelief, PressureWatch
 from app.host.process.spawn import SpawnedEngine
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.models.content.digests import FileDigests
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
-from app.reload import Reloader
+from app.reload import Reloader, log_alias_faults
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
 from app.systemd.watchdog import SupervisorHealth
@@ -52,7 +54,9 @@ from app.wiring import (
     access_policy,
     answer_defaults,
     cache_params,
+    client_limits,
     load_params,
+    naming,
     sanic_config,
 )
 
@@ -94,7 +98,11 @@ def compose(
     app.ctx.service = service
     pressure = PressureWatch(lambda: find_source(os.environ), MemoryRelief(service.supervisor))
     access_log.install(app, service.metrics.count_request)
-    access_control.install(app, lambda: service.access_policy, open_requests)
+    access_control.install(
+        app,
+        lambda: service.access_policy,
+        lambda: [*open_requests(), *service.detached.requests()],
+    )
     for blueprint in table.blueprints():
         app.blueprint(blueprint)
     for route in app.router.routes:
@@ -112,9 +120,11 @@ def compose(
 
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
+        await service.detached.stop()
         await pressure.stop()
         await service.device.stop()
         await service.supervisor.stop()
+        service.digests.close()
 
     return app
 
@@ -191,7 +201,8 @@ def _abort(spawned: SpawnedEngine | None, status: int) -> int:
 
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
-    catalog = Catalog(settings.models_dir)
+    catalog = Catalog(settings.models_dir, naming(settings))
+    log_alias_faults(catalog)
     timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
@@ -208,7 +219,15 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         metrics=Metrics(supervisor, device),
         device=device,
         defaults=answer_defaults(settings),
+        client_limits=client_limits(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
+        secret_key=SecretKey(settings.cache_dir),
+        digests=FileDigests(settings.cache_dir, lambda: _has_work(supervisor)),
         version=__version__,
     )
+
+
+def _has_work(supervisor: Supervisor) -> bool:
+    """Return whether a model is being loaded, or has requests."""
+    return supervisor.is_busy or any(each.engine.n_requests for each in supervisor.loaded)

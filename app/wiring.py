@@ -8,7 +8,9 @@ import msgspec
 from sanic.config import Config
 
 from app.api.defaults import Defaults
+from app.config.models import aliases_of
 from app.config.settings import Settings
+from app.models.names import Naming
 from app.parameters.answer import AnswerParams, ReasoningDefaults
 from app.parameters.timeouts import Timeouts
 from app.protocol import CacheParams, LoadParams, ReasoningParams, SamplingParams
@@ -37,12 +39,24 @@ def answer_defaults(settings: Settings) -> Defaults:
     return Defaults(
         sampling=settings.part(SamplingParams),
         max_tokens=answer.max_tokens,
+        max_tokens_limit=answer.max_tokens_limit,
         reasoning=ReasoningParams(
             is_split=reasoning.reasoning_format != "none",
             budget=None if budget == _UNLIMITED else budget,
         ),
         speculate=answer.speculation,
     )
+
+
+def naming(settings: Settings) -> Naming:
+    """Return how requests may name models besides their file names."""
+    return Naming(aliases_of(settings.models), settings.unknown_model)
+
+
+def client_limits(settings: Settings) -> dict[str, int]:
+    """Return the limits on generated tokens that clients have of their own, by name."""
+    named = ((client.name, client.max_tokens_limit) for client in settings.clients)
+    return {name: limit for name, limit in named if limit is not None}
 
 
 def cache_params(settings: Settings) -> CacheParams:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from app.api.defaults import Defaults
 from app.api.outcome import Outcome
 from app.api.route import Route
@@ -92,7 +94,7 @@ class Ask:
 
     Args:
         reply_id: the id of the answer, also logged.
-        model: file name of the requested model; None is the loaded one.
+        model: the requested model's name, as asked for; None is the loaded one.
         overrides: load parameters, used if the model has to be loaded.
         stream: whether the answer is streamed.
         commands: returns one command for each prompt, each with its own `request_id`. Raises
@@ -106,6 +108,18 @@ class Ask:
     stream: bool
     commands: Callable[[ServedModel], Sequence[Generate]]
     writer: Callable[[ServedModel, Sequence[Generate]], Writer]
+
+    def limited_commands(self, model: ServedModel) -> list[Generate]:
+        """Return the commands, none of which generates more than the model's limit.
+
+        Raises:
+            InvalidRequest: as `commands`.
+        """
+        limited = model.defaults.limited
+        return [
+            msgspec.structs.replace(command, max_tokens=limited(command.max_tokens))
+            for command in self.commands(model)
+        ]
 
 
 Reader = Callable[[bytes, Mapping[str, str]], Ask]

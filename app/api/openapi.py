@@ -24,6 +24,7 @@ _REASONS = {
     404: "No such model",
     405: "Method not allowed",
     408: "The client took too long to send the request",
+    409: "The model is loaded",
     413: "The body is too large",
     415: "The body is sent in a Content-Encoding that is not supported",
     429: "Too many queued or open requests; retry after `Retry-After` seconds",

@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from app.api.schemas.conversation import RestoreCacheRequest
 from app.base.json_types import without_lone_escapes
+from app.config.models import aliases_of
 from app.config.profiles import ProfileSetting
 from app.config.settings import Settings
 from app.errors import InvalidRequest, SettingsInvalid
 from app.host.profiles import Profile
+from app.models.names import Naming
 from app.web.validation import explain
 
 
@@ -23,11 +25,12 @@ def read_profiles(settings: Settings) -> list[Profile]:
     Raises:
         SettingsInvalid: a file is unreadable or a message or tool is invalid; one line for each.
     """
+    naming = Naming(aliases_of(settings.models))
     profiles = []
     problems = []
     for index, written in enumerate(settings.profiles):
         try:
-            profiles.append(_profile(written))
+            profiles.append(_profile(written, naming))
         except InvalidRequest as error:
             where = f"profiles[{index}].{error.param}"
             problems.append(f"{where} {error.message} ({settings.source('profiles')})")
@@ -36,7 +39,7 @@ def read_profiles(settings: Settings) -> list[Profile]:
     return profiles
 
 
-def _profile(written: ProfileSetting) -> Profile:
+def _profile(written: ProfileSetting, naming: Naming) -> Profile:
     body = {"messages": written.messages, "tools": written.tools}
     files = {"messages": written.messages_file, "tools": written.tools_file}
     for field, path in files.items():
@@ -48,7 +51,7 @@ def _profile(written: ProfileSetting) -> Profile:
         raise _as_written(explain(error, RestoreCacheRequest), files) from None
     return Profile(
         name=written.name,
-        model=written.model,
+        model=naming.configured(written.model),
         messages=msgspec.to_builtins(checked.plain_messages()),
         tools=msgspec.to_builtins(checked.plain_tools()),
     )

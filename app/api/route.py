@@ -25,7 +25,7 @@ Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A handler, the paths it answers at, and their description.
+    """A handler, the paths it answers at, and their description; those of GET answer HEAD too.
 
     Args:
         path: parameters stand in braces.
@@ -36,7 +36,7 @@ class Route:
         error: the shape of its errors.
         stream_type: the content type of its streams.
         brief: the response to unauthenticated clients, if it differs.
-        has_head: whether HEAD is answered as well.
+        reads_body: whether the handler reads the body itself, piece by piece.
     """
 
     method: str
@@ -52,7 +52,7 @@ class Route:
     streams: bool = False
     stream_type: str = "text/event-stream"
     brief: type[BaseModel] | None = None
-    has_head: bool = False
+    reads_body: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -74,7 +74,8 @@ def blueprint_of(name: str, routes: Iterable[Route]) -> Blueprint:
     """Return the blueprint of a group of routes."""
     blueprint = Blueprint(name)
     for route in routes:
-        methods = ["GET", "HEAD"] if route.has_head else [route.method.upper()]
+        method = route.method.upper()
+        methods = ["GET", "HEAD"] if method == "GET" else [method]
         for path in route.paths:
             blueprint.add_route(
                 route.handler,
@@ -82,5 +83,6 @@ def blueprint_of(name: str, routes: Iterable[Route]) -> Blueprint:
                 methods=methods,
                 name=f"{route.method}_{path}",
                 unquote=bool(route.parameters),
+                stream=route.reads_body,
             )
     return blueprint

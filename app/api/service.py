@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sanic import Request
@@ -10,10 +11,13 @@ from sanic import Request
 from app.api.defaults import Defaults
 from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
-from app.api.running_answers import RunningAnswers
+from app.api.streaming.detached import DetachedAnswers
+from app.api.streaming.running_answers import RunningAnswers
 from app.device.watch import DeviceWatch
+from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
 from app.models.catalog import Catalog
+from app.models.content.digests import FileDigests
 from app.parameters.timeouts import Timeouts
 from app.web.access_control import AccessPolicy
 
@@ -25,10 +29,15 @@ class Service:
     Args:
         defaults: values of fields that a request does not set.
         timeouts: those of the HTTP process.
+        client_limits: limits on generated tokens that clients have of their own, by the names of
+            their keys.
         device: provides the readings of the device.
         running_answers: those that clients may control.
         access_policy: the access rules.
         keep_alive: how long models are kept, as Ollama's clients ask for it.
+        secret_key: signs what clients send back.
+        digests: those of the model files.
+        detached: the answers that go on without their clients.
     """
 
     catalog: Catalog
@@ -38,10 +47,18 @@ class Service:
     version: str
     metrics: Metrics
     device: DeviceWatch
+    client_limits: Mapping[str, int] = field(default_factory=dict)
     running_answers: RunningAnswers = field(default_factory=RunningAnswers)
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
+    secret_key: SecretKey = field(default_factory=SecretKey)
+    digests: FileDigests = field(default_factory=FileDigests)
     started_s: float = field(default_factory=time.monotonic)
+    detached: DetachedAnswers = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Have the answers that outlive their clients follow the current settings."""
+        self.detached = DetachedAnswers(lambda: self.timeouts.resume_window_s)
 
 
 def service_of(request: Request) -> Service:

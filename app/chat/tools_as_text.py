@@ -23,6 +23,7 @@ from app.chat.tool_formats.base import MadeCalls
 GENERIC = replace(hermes.FORMAT, name="generic", recognises=lambda source: not source)
 """The format of calls that models of no known family are asked for."""
 
+_TELLING = ("system", "developer")
 _BEFORE_TOOLS = (
     "# Tools\n\n"
     "You can call these functions. Each is described in a line of JSON, its parameters by a "
@@ -95,6 +96,8 @@ def presented(
         tool_format: what `format_for` returned.
         traits: those of the template.
     """
+    if not traits.keeps_late_system:
+        messages = without_late_system(messages)
     is_left_out = tool_format.show is not None and not traits.shows_tools
     if tool_format.name == GENERIC.name:
         messages = as_text(messages, tools or [])
@@ -137,7 +140,7 @@ def as_text(messages: list[JsonObject], tools: list[JsonObject]) -> list[JsonObj
 def _with_tools(messages: list[JsonObject], text: str) -> list[JsonObject]:
     """Return messages whose instructions end with what `text` says of the tools."""
     shown: JsonObject = {"role": "system", "content": text}
-    if messages and messages[0]["role"] in ("system", "developer"):
+    if messages and messages[0]["role"] in _TELLING:
         first = {**messages[0], "content": _joined(messages[0], shown)["content"]}
         return [first, *messages[1:]]
     return [shown, *messages]
@@ -155,6 +158,33 @@ def without_system(messages: list[JsonObject]) -> list[JsonObject]:
     for message in others:
         first = _joined(first, message)
     return [first, *rest]
+
+
+def without_late_system(messages: list[JsonObject]) -> list[JsonObject]:
+    """Return messages whose only instructions are the first message.
+
+    Others at the beginning are added to it. Later ones are added to what the user said before
+    them, else to what the user says after them, so that a conversation that goes on keeps its
+    beginning.
+    """
+    if not any(message["role"] in _TELLING for message in messages[1:]):
+        return messages
+    result: list[JsonObject] = []
+    told: JsonObject | None = None  # after an answer or a result: waits for what the user says
+    for message in messages:
+        role, last = message["role"], result[-1]["role"] if result else ""
+        if role in _TELLING and told is None and last in (*_TELLING, "user"):
+            result[-1] = _joined(result[-1], message)
+        elif role in _TELLING and result:
+            shown = {**message, "role": "user"}
+            told = _joined(told, shown) if told else shown
+        elif told and role == "user":
+            result.append(_joined(told, message))
+            told = None
+        else:
+            result += [told, message] if told else [message]
+            told = None
+    return [*result, told] if told else result
 
 
 def _tools_prompt(tools: Sequence[Mapping[str, Any]]) -> str:

@@ -15,6 +15,7 @@ import app
 from app import logs
 from app.base.ip_address import is_loopback
 from app.cli.models import EXIT_OK, add_actions, run_action
+from app.config.models import aliases_of
 from app.config.settings import Settings, setting_names
 from app.config.sources import (
     allowed_values,
@@ -26,6 +27,7 @@ from app.config.sources import (
 )
 from app.errors import ModelNotFound, SettingsInvalid
 from app.models.catalog import Catalog
+from app.models.names import Naming
 from app.systemd import notify
 from app.web.api_keys import read_api_keys
 
@@ -133,16 +135,17 @@ def _listen_warnings(settings: Settings) -> list[str]:
 def _model_warnings(settings: Settings) -> list[str]:
     if not settings.models_dir.is_dir():
         return [f"models_dir {settings.models_dir} is not a folder"]
-    catalog = Catalog(settings.models_dir)
+    catalog = Catalog(settings.models_dir, Naming(aliases_of(settings.models)))
     try:
         found = catalog.default(settings.model_name)
     except ModelNotFound as error:
         return [f"model_name: {error.message}"]
     if found is None:
         return [f"no model (.gguf file) in {settings.models_dir}"]
+    warnings = [*catalog.alias_faults(), *_profile_warnings(settings, catalog)]
     if refusal := catalog.refusal(found):
-        return [f"{found.name} {refusal}", *_profile_warnings(settings, catalog)]
-    return _profile_warnings(settings, catalog)
+        return [f"{found.name} {refusal}", *warnings]
+    return warnings
 
 
 def _profile_warnings(settings: Settings, catalog: Catalog) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 
 import msgspec
 
+from app.config.models import aliases_of
 from app.config.settings import Settings
 from app.device.kernel_files import memory_total_bytes
 from app.device.memory_limits import MIB, MemoryLimits, recommend_limits
@@ -13,6 +14,7 @@ from app.errors import DistillerError
 from app.host import memory_estimate
 from app.models.catalog import Catalog
 from app.models.gguf import GgufError
+from app.models.names import Naming
 from app.protocol import LoadParams, QueueParams
 
 
@@ -42,7 +44,7 @@ def recommend_memory(settings: Settings) -> int:
 
 def _needs(settings: Settings) -> tuple[str | None, int]:
     """Return the model's name and the bytes it needs with the configured context."""
-    catalog = Catalog(settings.models_dir)
+    catalog = Catalog(settings.models_dir, Naming(aliases_of(settings.models)))
     file = catalog.default(settings.model_name)
     if file is None:
         return None, 0

@@ -6,16 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
 
-_ALLOWED = {
-    "name": "1 to 64 of the characters A-Z a-z 0-9 . _ -",
-    "model": "a text",
-    "messages": "a list of messages, each with a role",
-    "messages_file": "a path of a JSON file",
-    "tools": "a list of tools",
-    "tools_file": "a path of a JSON file",
-}
+from app.config.tables import Table, fault
+
+TABLE = Table(
+    "profiles",
+    "profile",
+    {
+        "name": "1 to 64 of the characters A-Z a-z 0-9 . _ -",
+        "model": "a text",
+        "messages": "a list of messages, each with a role",
+        "messages_file": "a path of a JSON file",
+        "tools": "a list of tools",
+        "tools_file": "a path of a JSON file",
+    },
+)
 FILE_FIELDS = ("messages_file", "tools_file")
 
 JsonObjects = list[dict[str, Any]]
@@ -70,37 +75,8 @@ class ProfileSetting(BaseModel):
     @model_validator(mode="after")
     def _are_given_one_way(self) -> Self:
         if self.messages is None and self.messages_file is None:
-            raise _fault("messages", "is missing, and so is messages_file")
+            raise fault("messages", "is missing, and so is messages_file")
         for field, file in (("messages", "messages_file"), ("tools", "tools_file")):
             if getattr(self, field) is not None and getattr(self, file) is not None:
-                raise _fault(file, f"must not be given beside {field}")
+                raise fault(file, f"must not be given beside {field}")
         return self
-
-
-def refuse_repeated_names(profiles: list[ProfileSetting]) -> None:
-    """Raise for the first profile whose name is repeated."""
-    names = [profile.name for profile in profiles]
-    for index, name in enumerate(names):
-        if name in names[:index]:
-            raise _fault("name", "is the name of another profile too", index)
-
-
-def explain(details: ErrorDetails) -> str:
-    """Return the message of an error in the profiles, such as `profiles[0].name must be …`."""
-    context = details.get("ctx", {})
-    index, *rest = (*details["loc"][1:], context.get("index"))
-    field = context.get("field") or next((str(part) for part in rest if part is not None), "")
-    where = f"profiles[{index}]" + (f".{field}" if field else "")
-    if "fault" in context:
-        return f"{where} {context['fault']}"
-    if details["type"] == "missing":
-        return f"{where} is missing"
-    if details["type"] == "extra_forbidden":
-        return f"{where} is no part of a profile; its parts are {', '.join(_ALLOWED)}"
-    return f"{where} must be {_ALLOWED.get(field, 'a table')}"
-
-
-def _fault(field: str, fault: str, index: int | None = None) -> PydanticCustomError:
-    return PydanticCustomError(
-        "combination", "{fault}", {"field": field, "fault": fault, "index": index}
-    )

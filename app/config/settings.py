@@ -26,8 +26,12 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from app.config import clients as client_tables
+from app.config import profiles as profile_tables
 from app.config.access import HostName, Origin
-from app.config.profiles import ProfileSetting, absolute, refuse_repeated_names
+from app.config.clients import ClientSetting
+from app.config.models import ModelSetting, check_names
+from app.config.profiles import ProfileSetting, absolute
 from app.config.row_fields import setting, with_settings
 from app.parameters.cache_types import PLAIN_TYPES
 from app.parameters.load import LoadParams
@@ -43,6 +47,7 @@ DEFAULT_SOURCE = "default"
 # In the order of docs/configuration.md, which has a heading for each.
 SECTIONS = (
     "The service",
+    "Model names",
     "Access control",
     "Loading a model",
     "Sampling",
@@ -121,6 +126,20 @@ class Settings(BaseSettings):
         takes_effect="now",
     )
 
+    models: Annotated[list[ModelSetting], NoDecode] = setting(
+        [],
+        "aliases of models",
+        section="Model names",
+        takes_effect="now",
+    )
+    unknown_model: Literal["refuse", "default"] = setting(
+        "refuse",
+        "what a request gets that names a model that does not exist: an error, or the answer of "
+        "the default model",
+        section="Model names",
+        takes_effect="now",
+    )
+
     api_keys: SecretStr | None = setting(
         None,
         "API keys that clients may authenticate with, as NAME:KEY, separated by commas",
@@ -148,6 +167,12 @@ class Settings(BaseSettings):
     cors_origins: Annotated[list[Origin], NoDecode] = setting(
         [],
         "allowed CORS origins",
+        section="Access control",
+        takes_effect="now",
+    )
+    clients: Annotated[list[ClientSetting], NoDecode] = setting(
+        [],
+        "limits of single clients, by the names of their API keys",
         section="Access control",
         takes_effect="now",
     )
@@ -235,9 +260,21 @@ class Settings(BaseSettings):
 
     @field_validator("profiles")
     @classmethod
-    def _names_differ(cls, profiles: list[ProfileSetting]) -> list[ProfileSetting]:
-        refuse_repeated_names(profiles)
+    def _profiles_differ(cls, profiles: list[ProfileSetting]) -> list[ProfileSetting]:
+        profile_tables.TABLE.refuse_repeated_names(profile.name for profile in profiles)
         return profiles
+
+    @field_validator("clients")
+    @classmethod
+    def _clients_differ(cls, clients: list[ClientSetting]) -> list[ClientSetting]:
+        client_tables.TABLE.refuse_repeated_names(client.name for client in clients)
+        return clients
+
+    @field_validator("models")
+    @classmethod
+    def _models_differ(cls, models: list[ModelSetting]) -> list[ModelSetting]:
+        check_names(models)
+        return models
 
     @model_validator(mode="after")
     def _quantised_values_need_flash_attention(self) -> Self:

@@ -20,9 +20,10 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource
 
+from app.config import clients, models, profiles
 from app.config.access import HostName, Origin
 from app.config.framework_file import VARIABLE, FrameworkPart, read_framework
-from app.config.profiles import FILE_FIELDS, ProfileSetting, explain
+from app.config.profiles import FILE_FIELDS
 from app.config.settings import (
     DEFAULT_SOURCE,
     ENV_PREFIX,
@@ -34,6 +35,7 @@ from app.config.settings import (
 )
 from app.errors import SettingsInvalid
 
+_TABLES = {table.setting: table for table in (profiles.TABLE, models.TABLE, clients.TABLE)}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 CONFIG_SEARCH = (Path("/etc/distiller-llm/config.toml"), Path("distiller-llm.toml"))
 
@@ -200,7 +202,9 @@ _KINDS: dict[Any, str] = {
     str: "a text",
     Path: "a path",
     SecretStr: "a text",
-    list[ProfileSetting]: "a list of tables",
+    list[profiles.ProfileSetting]: "a list of tables",
+    list[models.ModelSetting]: "a list of tables",
+    list[clients.ClientSetting]: "a list of tables",
     list[HostName]: "a list of names or addresses without a port",
     list[Origin]: "a list of origins such as https://example.org, or * for all",
 }
@@ -269,8 +273,8 @@ def _problem(details: ErrorDetails, values: Mapping[str, Any], sources: Mapping[
     context = details.get("ctx", {})
     name = str(details["loc"][0] if details["loc"] else context["name"])
     source = sources.get(name, DEFAULT_SOURCE)
-    if name == "profiles" and (len(details["loc"]) > 1 or "fault" in context):
-        return f"{explain(details)} ({source})"
+    if name in _TABLES and (len(details["loc"]) > 1 or "fault" in context):
+        return f"{_TABLES[name].explain(details)} ({source})"
     allowed = context.get("allowed") or allowed_values(name)
     given = "********" if is_secret(name) else _as_toml(values.get(name))
     if len(given) > 80:

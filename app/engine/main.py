@@ -109,6 +109,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         special_tokens=model.special_tokens() if is_text else (),
         finds_places=model.is_recurrent or model.n_swa > 0,
         split_rules=model.split_rules(),
+        system_prompt=params.system_prompt,
     )
     model.show_special(prompts.tags)
     with ThreadPoolExecutor(1) as aside:  # the weights come from the disk meanwhile

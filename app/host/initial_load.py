@@ -80,9 +80,10 @@ class InitialLoad:
 
     async def _load(self, file: ModelFile) -> Serving:
         self._status.begin_load(file.name, f"Model {file.name} is being loaded")
-        plan = await self._plan(file)
-        spawned, self._spawned = self._spawned, None
-        return await self._loader.load(plan, spawned)
+        with self._status.attempt(file.name):
+            plan = await self._plan(file)
+            spawned, self._spawned = self._spawned, None
+            return await self._loader.load(plan, spawned)
 
     def _record(self, file: ModelFile, error: Exception, *, is_last: bool) -> None:
         if isinstance(error, _NotOffered):

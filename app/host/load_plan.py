@@ -17,6 +17,12 @@ from app.host import memory_estimate
 from app.models.catalog import Catalog, ModelFile
 from app.models.facts import ModelFacts
 from app.models.gguf import GgufError
+from app.models.settings_file import (
+    NO_SETTINGS,
+    ModelSettings,
+    SettingsFileError,
+    read_settings,
+)
 from app.protocol import LoadParams
 
 _UNLIMITED = 1 << 62
@@ -35,6 +41,7 @@ class LoadPlan:
         mapped_bytes: the mapped file's share of it, which the kernel counts as available although
             an engine reads it for every token.
         fits_beside: whether it fits while the former model stays loaded.
+        settings: those beside the file.
     """
 
     file: ModelFile
@@ -44,6 +51,7 @@ class LoadPlan:
     needed_bytes: int
     mapped_bytes: int
     fits_beside: bool
+    settings: ModelSettings = NO_SETTINGS
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,7 +60,8 @@ class LoadPlan:
 
     def same_as(self, other: LoadPlan) -> bool:
         """Whether loading `other` after this plan would change nothing."""
-        return self.file == other.file and self.requested == other.requested
+        mine = (self.file, self.requested, self.settings)
+        return mine == (other.file, other.requested, other.settings)
 
 
 async def plan_load(
@@ -67,24 +76,34 @@ async def plan_load(
     """Return how `file` will be loaded.
 
     Args:
-        overrides: load parameters that differ from the defaults, and `fit`: "strict" rejects a
-            context that does not fit, else it is lowered.
+        defaults: those of the service; the settings beside the file override them.
+        overrides: load parameters that override both, and `fit`: "strict" rejects a context that
+            does not fit, else it is lowered.
         before: the plan of the model that serves now.
         n_seq_max: sequences in the KV cache.
 
     Raises:
-        ModelLoadFailed: the file is not a valid GGUF file, or no model that can serve.
+        ModelLoadFailed: the file is not a valid GGUF file, or no model that can serve, or the
+            settings beside it are invalid.
         ModelTooLarge: it does not fit into memory even with the shortest context.
         LoadParamsRefused: the context is too large and `fit` is "strict".
     """
     named = dict(overrides)
     is_strict = named.pop("fit", "auto") == "strict"
-    requested = msgspec.structs.replace(defaults, **named)
+    settings = await asyncio.to_thread(_settings, file)
+    requested = msgspec.structs.replace(defaults, **(settings.load_params | named))
     plan = await asyncio.to_thread(_plan, catalog, file, requested, before, n_seq_max)
     if is_strict and plan.reason:
         why = f"n_ctx can be at most {plan.params.n_ctx}: {plan.reason}"
         raise LoadParamsRefused(why, param="load_model_configs.n_ctx")
-    return plan
+    return replace(plan, settings=settings)
+
+
+def _settings(file: ModelFile) -> ModelSettings:
+    try:
+        return read_settings(file.path)
+    except SettingsFileError as error:
+        raise ModelLoadFailed(f"The settings of {file.name} are invalid: {error}") from error
 
 
 def _plan(

@@ -10,7 +10,7 @@ from app.base.json_types import JsonObject, as_json
 from app.errors import DistillerError, EngineDied
 from app.host.process.engine_process import EngineProcess
 from app.logs import get_logger
-from app.models.catalog import composed_name
+from app.models.names import meant
 from app.protocol import Failed, Finished, KeepProfiles, Prefill
 
 log = get_logger("profiles")
@@ -21,7 +21,7 @@ class Profile:
     """A named conversation prefix.
 
     Args:
-        model: file name of its model; empty is every model.
+        model: name of its model, not an alias; empty is every model.
     """
 
     name: str
@@ -30,9 +30,8 @@ class Profile:
     model: str = ""
 
     def is_for(self, model_name: str) -> bool:
-        """Whether it applies to a model, by the rules of `Catalog.find`."""
-        names = (model_name, model_name[: -len(".gguf")])
-        return not self.model or composed_name(self.model) in map(composed_name, names)
+        """Whether it applies to a model, by the rules of `app.models.names`."""
+        return not self.model or bool(meant(self.model, [model_name], {}))
 
 
 @dataclass(slots=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
 from app.errors import (
+    CallerError,
     DistillerError,
     EngineUnavailable,
     ModelLoadFailed,
     NoModelLoaded,
     ServiceStopping,
+    reason_of,
 )
 from app.host.load_plan import LoadPlan
 from app.host.process.engine_process import EngineProcess
@@ -20,6 +23,7 @@ from app.host.profiles import ProfileState
 from app.protocol import CacheParams, ModelInfo
 
 StatusName = Literal["ok", "loading", "restarting", "no_model", "error", "stopping"]
+ModelState = Literal["loaded", "loading", "failed", "unloaded"]
 
 _RESTARTING = "The engine process exited and is being restarted"
 
@@ -59,6 +63,8 @@ class Status:
     Attributes:
         serving: the model that serves, if any.
         pending: name of the model that is being loaded or restarted while none serves.
+        attempted: name of the model that is being loaded, also beside the one that serves.
+        failures: why models could not be loaded when that was last tried, by name.
         not_loaded: why models that the start tried before this one did not load, by name.
     """
 
@@ -72,6 +78,8 @@ class Status:
     restarts: int = 0
     last_failure: str | None = None
     oom_kills: int = 0
+    attempted: str | None = None
+    failures: dict[str, str] = field(default_factory=dict)
     not_loaded: dict[str, str] = field(default_factory=dict)
     _change: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -88,6 +96,28 @@ class Status:
         if self.name != "stopping":
             self.pending, self.last_failure = model_name, reason
             self._set("restarting", _RESTARTING)
+
+    @contextmanager
+    def attempt(self, model_name: str) -> Iterator[None]:
+        """Within this, a model is being loaded; if that fails, the reason is kept."""
+        self.attempted = model_name
+        try:
+            yield
+        except (CallerError, ServiceStopping):
+            raise  # the file is not at fault
+        except Exception as error:
+            self.failures[model_name] = reason_of(error)
+            raise
+        finally:
+            self.attempted = None
+
+    def state_of(self, model_name: str) -> ModelState:
+        """Return what clients are told of a model in the models folder."""
+        if self.serving and self.serving.name == model_name:
+            return "loaded"
+        if model_name in (self.pending, self.attempted):
+            return "loading"
+        return "failed" if model_name in self.failures else "unloaded"
 
     def report_progress(self, message: str) -> None:
         """Replace the message of a load or restart."""
@@ -118,6 +148,7 @@ class Status:
             raise ModelLoadFailed(f"the engine of {serving.name} exited right after the load")
         self.serving, self.pending = serving, None
         self.not_loaded.pop(serving.name, None)
+        self.failures.pop(serving.name, None)
         self._set("ok", "Server is healthy and model is loaded")
 
     def fail(self, reason: str) -> None:

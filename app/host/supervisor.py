@@ -110,6 +110,11 @@ class Supervisor:
         return self._work.is_running
 
     @property
+    def load_defaults(self) -> LoadParams:
+        """The load parameters where neither a request nor a model's settings name any."""
+        return self._defaults
+
+    @property
     def profiles(self) -> Sequence[ProfileState]:
         """The profiles of the model that serves, else of the last load."""
         return self.serving.profiles if self.serving else self._loader.profile_states
@@ -196,6 +201,8 @@ class Supervisor:
     async def use(self, model_name: str | None, overrides: Mapping[str, Any]) -> Serving:
         """Return the model that serves; switch to `model_name` first if that is another one.
 
+        None, and an unknown name where that means the default model, is the model that serves.
+
         Args:
             overrides: load parameters; used only if a load is needed.
 
@@ -205,7 +212,7 @@ class Supervisor:
             NoModelLoaded, EngineUnavailable, ServiceStopping: no model serves or will soon.
             QueueFull: too many requests wait for a restart.
         """
-        file = await asyncio.to_thread(self._catalog.find, model_name) if model_name else None
+        file = await asyncio.to_thread(self._catalog.asked, model_name) if model_name else None
         if self.status.name == "stopping":
             raise self.status.refusal()
         serving = self.serving
@@ -244,19 +251,25 @@ class Supervisor:
             before = self.serving
             if before and before.name == file.name and not reload:
                 return before  # loaded for another request meanwhile
-            plan = await plan_load(
-                self._catalog,
-                file,
-                self._defaults,
-                overrides,
-                before=before.plan if before else None,
-                n_seq_max=self._loader.queue.n_seq_max,
-            )
-            if before and before.plan.same_as(plan):
-                return before
-            if before is None or plan.fits_beside:
-                return await self._replace(plan, before)
-            return await self._stop_then_load(plan, before)
+            with self.status.attempt(file.name):
+                return await self._load(file, overrides, before)
+
+    async def _load(
+        self, file: ModelFile, overrides: Mapping[str, Any], before: Serving | None
+    ) -> Serving:
+        plan = await plan_load(
+            self._catalog,
+            file,
+            self._defaults,
+            overrides,
+            before=before.plan if before else None,
+            n_seq_max=self._loader.queue.n_seq_max,
+        )
+        if before and before.plan.same_as(plan):
+            return before
+        if before is None or plan.fits_beside:
+            return await self._replace(plan, before)
+        return await self._stop_then_load(plan, before)
 
     async def _wait_for_recovery(self) -> None:
         """Let the requests of a crashed engine resume before another model is loaded."""

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app import logs
 from app.errors import ModelNotFound
+from app.models.card import ModelCard
 from app.models.facts import ModelFacts, model_facts
-from app.models.gguf import GgufError, read_header
+from app.models.gguf import GgufError, GgufHeader, read_header
 from app.models.headers import HeaderCache, Reading
 from app.models.kinds import FileKind
+from app.models.names import SUFFIX, Naming, meant
 
-_SUFFIX = ".gguf"
 _HIDDEN_PREFIXES = (".", "~")
 _VOCABULARY_PREFIX = "ggml-vocab-"
 _PROJECTOR_PREFIX = "mmproj"
@@ -54,10 +54,12 @@ class Catalog:
 
     Args:
         models_dir: the folder; a missing one is empty.
+        naming: how models may be called besides their file names.
     """
 
-    def __init__(self, models_dir: Path) -> None:
+    def __init__(self, models_dir: Path, naming: Naming | None = None) -> None:
         self.models_dir = models_dir
+        self.naming = naming or Naming()
         self._headers = HeaderCache()
 
     def names(self) -> list[str]:
@@ -86,27 +88,44 @@ class Catalog:
         return sorted(self.files(), key=lambda file: (file.modified_s, file.name), reverse=True)
 
     def find(self, name: str) -> ModelFile:
-        """Return the file with that name, whether it can serve or not.
+        """Return the file with that name or alias, whether it can serve or not.
 
-        The suffix `.gguf` is optional, and so is the way in which Unicode writes a character: of
-        names that are canonically equivalent, an equal one wins.
+        `app.models.names` has the rules.
 
         Raises:
             ModelNotFound: no such file, or several to which the name applies equally well.
         """
         files = self.files()
-        composed = composed_name(name)
-        for matches in (
-            lambda file: file.name == name,
-            lambda file: file.name[: -len(_SUFFIX)] == name,
-            lambda file: composed_name(file.name) == composed,
-            lambda file: composed_name(file.name)[: -len(_SUFFIX)] == composed,
-        ):
-            if found := list(filter(matches, files)):
-                return _only(found, name)
-        raise ModelNotFound(
-            f"Model '{_printable(name)}' not found; {self._listing(files)}", param="model"
-        )
+        found = self._meant(name, files)
+        if not found:
+            raise ModelNotFound(
+                f"Model '{_printable(name)}' not found; {self._listing(files)}", param="model"
+            )
+        return _only(found, name)
+
+    def asked(self, name: str | None) -> ModelFile | None:
+        """Return the file that a request names; None is the default model.
+
+        Raises:
+            ModelNotFound: as by `find`, unless unknown names mean the default model.
+        """
+        if not name or (self.naming.unknown_model == "default" and not self.knows(name)):
+            return None
+        return self.find(name)
+
+    def knows(self, name: str) -> bool:
+        """Return whether a file has that name or alias."""
+        return bool(self._meant(name, self.files()))
+
+    def aliases(self) -> dict[str, list[str]]:
+        """Return the aliases of every file that has some."""
+        names = [file.name for file in self.files()] if self.naming.aliases else []
+        found = {name: self.naming.aliases_of(name, names) for name in names}
+        return {name: aliases for name, aliases in found.items() if aliases}
+
+    def alias_faults(self) -> list[str]:
+        """Return a sentence for each configured alias that has no effect."""
+        return self.naming.faults([file.name for file in self.files()])
 
     def default(self, configured: str | None) -> ModelFile | None:
         """Return the model to load at the start: the configured one, else the newest, else None.
@@ -179,6 +198,29 @@ class Catalog:
         except OSError as error:
             raise GgufError(f"the file cannot be read: {error.strerror}") from error
 
+    def card(self, entry: ModelFile) -> ModelCard:
+        """Return what clients are told of a model; parameters are those of all parts.
+
+        Raises:
+            GgufError: the file cannot be read or is not a valid GGUF file.
+        """
+        card = self._read(entry.path, "the file").card
+        others = part_names(entry.name)[1:]
+        more = sum(self._read(entry.path.with_name(n), n).card.n_params for n in others)
+        return replace(card, n_params=card.n_params + more)
+
+    def header(self, entry: ModelFile) -> GgufHeader:
+        """Return the whole header of a model, which is read anew.
+
+        Raises:
+            GgufError: the file cannot be read or is not a valid GGUF file.
+        """
+        try:
+            with entry.path.open("rb") as file:
+                return read_header(file, os.fstat(file.fileno()).st_size)
+        except OSError as error:
+            raise GgufError(f"the file cannot be read: {error.strerror}") from error
+
     def check_parts(self, entry: ModelFile) -> None:
         """Check the parts of a split model after the first.
 
@@ -203,15 +245,20 @@ class Catalog:
         except OSError as error:
             raise GgufError(f"{named} cannot be read: {error.strerror}") from error
 
+    def _meant(self, name: str, files: list[ModelFile]) -> list[ModelFile]:
+        names = meant(name, [file.name for file in files], self.naming.aliases)
+        return [file for file in files if file.name in names]
+
     def _listing(self, files: list[ModelFile]) -> str:
         able = self.names()
         if not files:
             return "the models folder holds no .gguf file"
         if not able:
             return "the models folder holds no model that can serve"
-        left = len(able) - _MAX_LISTED_NAMES
-        more = f" and {left} more" if left > 0 else ""
-        return f"the models folder holds {', '.join(able[:_MAX_LISTED_NAMES])}{more}"
+        listing = f"the models folder holds {_enumerated(able)}"
+        known = self.aliases()
+        aliases = [alias for name in able for alias in known.get(name, ())]
+        return f"{listing}, with the aliases {_enumerated(aliases)}" if aliases else listing
 
     def _scan(self) -> dict[str, os.stat_result]:
         """Return every GGUF file of the folder, parts included."""
@@ -234,13 +281,8 @@ def is_model_name(name: str) -> bool:
     return _is_listed(name) and not name.lower().startswith(_NO_MODEL_PREFIXES)
 
 
-def composed_name(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC), for comparisons."""
-    return unicodedata.normalize("NFC", name)
-
-
 def _is_listed(name: str) -> bool:
-    if not name.lower().endswith(_SUFFIX) or name.lower().startswith(_HIDDEN_PREFIXES):
+    if not name.lower().endswith(SUFFIX) or name.lower().startswith(_HIDDEN_PREFIXES):
         return False
     try:
         name.encode()
@@ -254,7 +296,7 @@ def part_names(name: str) -> list[str]:
     part = _PART.search(name)
     if part is None:
         return []
-    stem, ending = name[: part.start()], name[-len(_SUFFIX) :]
+    stem, ending = name[: part.start()], name[-len(SUFFIX) :]
     return [f"{stem}-{n:05}-of-{part[2]}{ending}" for n in range(1, int(part[2]) + 1)]
 
 
@@ -285,6 +327,12 @@ def _only(found: list[ModelFile], name: str) -> ModelFile:
         names = ", ".join(file.name for file in found)
         raise ModelNotFound(f"Model '{name}' is ambiguous: {names}", param="model")
     return found[0]
+
+
+def _enumerated(names: list[str]) -> str:
+    left = len(names) - _MAX_LISTED_NAMES
+    more = f" and {left} more" if left > 0 else ""
+    return f"{', '.join(names[:_MAX_LISTED_NAMES])}{more}"
 
 
 def _printable(name: str) -> str:

@@ -36,6 +36,7 @@ class ModelFacts:
         has_chat_template: None if the header was not read to its end.
         cache: what it keeps of a sequence.
         compute: what it computes with at once.
+        tokenizer: its kind, by the name in the header; None if it has none.
     """
 
     architecture: str
@@ -52,6 +53,7 @@ class ModelFacts:
     has_chat_template: bool | None
     cache: CacheShape
     compute: ComputeShape
+    tokenizer: str | None = None
 
 
 def model_facts(header: GgufHeader) -> ModelFacts:
@@ -66,7 +68,7 @@ def model_facts(header: GgufHeader) -> ModelFacts:
     architecture = values.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise GgufError("the header has no general.architecture")
-    name = values.get("general.name")
+    name, tokenizer = values.get("general.name"), values.get("tokenizer.ggml.model")
     metadata = Metadata(values, architecture)
     n_layer, n_embd = metadata.count("block_count"), metadata.count("embedding_length")
     heads = metadata.per_layer("attention.head_count", n_layer)
@@ -88,6 +90,7 @@ def model_facts(header: GgufHeader) -> ModelFacts:
         has_chat_template=_has_chat_template(header),
         cache=cache_shape(metadata),
         compute=compute_shape(metadata),
+        tokenizer=tokenizer if isinstance(tokenizer, str) else None,
     )
 
 

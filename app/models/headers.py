@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from app.models.card import ModelCard, model_card
 from app.models.facts import ModelFacts, model_facts
 from app.models.gguf import GgufError, read_header
 from app.models.kinds import FileKind, file_kind
+
+_MAX_SEARCHED_BYTES = 32 * 1024**2  # vocabularies have a few; a header may claim anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +23,12 @@ class Reading:
     Attributes:
         kind: what the file is.
         facts: the model's shape, or why there is none.
+        card: what clients are told of it.
     """
 
     kind: FileKind
     facts: ModelFacts | GgufError
+    card: ModelCard
 
 
 class HeaderCache:
@@ -67,7 +72,9 @@ def _read(file: BinaryIO, size_bytes: int) -> Reading | str:
     except GgufError as error:
         return str(error)
     kind = file_kind(header)
+    file.seek(0)
+    card = model_card(header, file.read(min(header.data_start or 0, _MAX_SEARCHED_BYTES)))
     try:
-        return Reading(kind, model_facts(header))
+        return Reading(kind, model_facts(header), card)
     except GgufError as error:
-        return Reading(kind, GgufError(str(error)))
+        return Reading(kind, GgufError(str(error)), card)

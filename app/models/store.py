@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -15,10 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import ModelNotFound
-from app.models.catalog import Catalog, composed_name, is_model_name, part_names
+from app.models.catalog import Catalog, is_model_name, part_names
 from app.models.facts import model_facts
 from app.models.gguf import GgufError, read_header
 from app.models.kinds import file_kind
+from app.models.names import composed_name
+from app.models.settings_file import settings_path
 
 _MODE = 0o644
 _COPY_BYTES = 8 * 1024**2
@@ -28,6 +31,14 @@ _MAX_NAME_BYTES = 240
 
 class ModelRefused(Exception):
     """A model cannot be added or removed; the message states the reason."""
+
+
+class NoSpace(ModelRefused):
+    """There is no space for a model."""
+
+
+class FolderUnwritable(ModelRefused):
+    """The models folder, or the file system it is on, does not take the change."""
 
 
 def add_model(
@@ -45,7 +56,7 @@ def add_model(
     Raises:
         ModelRefused: the file is not a model that can serve, or there is no space for it.
     """
-    target_name = _checked_name(source.name if name is None else name)
+    target_name = checked_name(source.name if name is None else name)
     if not models_dir.is_dir():
         raise ModelRefused(f"the models folder {models_dir} does not exist")
     parts = part_names(source.name)
@@ -54,16 +65,51 @@ def add_model(
     sources = [source.with_name(part) for part in parts] or [source]
     pairs = [(path, models_dir / (path.name if parts else target_name)) for path in sources]
     for path, target in pairs:
-        _check_model(path, is_whole=not parts or path == sources[0])
+        check_model(path, is_whole=not parts or path == sources[0])
         _check_target(path, target, force=force)
-    _check_free_space(models_dir, sum(path.stat().st_size for path in sources))
+    check_free_space(models_dir, sum(path.stat().st_size for path in sources))
     for path, target in pairs:
         _copy(path, target, force=force)
     return [target for _, target in pairs]
 
 
+def link_model(source: Path, target: Path, *, replace: bool = False) -> None:
+    """Give a model's file one more name in the models folder; its data is not copied.
+
+    Args:
+        source: a file on the folder's file system.
+        target: a path in the folder whose name `checked_name` returned.
+        replace: whether another file of that name is replaced.
+
+    Raises:
+        ModelRefused: the source is not a model that can serve, or there is another file of that
+            name.
+        FolderUnwritable: the link cannot be made.
+    """
+    check_model(source, is_whole=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        if target.exists() and target.samefile(source):
+            return
+        if not replace:
+            _check_for_equivalent(target)
+            os.link(source, target)
+        else:
+            os.link(source, temporary)
+            temporary.replace(target)
+        sync_folder(target.parent)
+    except FileExistsError as error:
+        raise ModelRefused(f"{target.name} already exists") from error
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise FolderUnwritable(f"{target} cannot be written: {error.strerror}") from error
+
+
 def remove_model(models_dir: Path, name: str) -> list[Path]:
     """Remove a model from the folder and return its former files; for a split model, all parts.
+
+    The settings beside it go as well.
 
     Raises:
         ModelRefused: there is no such model, or its files cannot be deleted.
@@ -77,16 +123,22 @@ def remove_model(models_dir: Path, name: str) -> list[Path]:
     try:
         for path in removed:
             path.unlink()
-        _sync_folder(models_dir)
+        settings_path(model.path).unlink(missing_ok=True)
+        sync_folder(models_dir)
     except OSError as error:
-        raise ModelRefused(f"{name} cannot be removed: {error.strerror}") from error
+        raise FolderUnwritable(f"{name} cannot be removed: {error.strerror}") from error
     return removed
 
 
 # ---------------------------------------------------------------- checks
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """Return the file name of a new model; the suffix `.gguf` is optional.
+
+    Raises:
+        ModelRefused: no model may have that name.
+    """
     named = name if name.lower().endswith(".gguf") else name + ".gguf"
     if "/" in name or "\0" in name or name in (".", "..", ""):
         raise ModelRefused(f"'{name}' is not a valid file name")
@@ -100,7 +152,15 @@ def _checked_name(name: str) -> str:
     return named
 
 
-def _check_model(source: Path, *, is_whole: bool) -> None:
+def check_model(source: Path, *, is_whole: bool) -> None:
+    """Check that a file is a model that can serve.
+
+    Args:
+        is_whole: False for the later parts of a split model, which are only GGUF files.
+
+    Raises:
+        ModelRefused: it is not.
+    """
     try:
         with source.open("rb") as file:
             status = os.fstat(file.fileno())
@@ -140,11 +200,16 @@ def _check_for_equivalent(target: Path) -> None:
             )
 
 
-def _check_free_space(folder: Path, size_bytes: int) -> None:
+def check_free_space(folder: Path, size_bytes: int) -> None:
+    """Check that a model of that size leaves 5 % of the file system free.
+
+    Raises:
+        NoSpace: it does not.
+    """
     disk = shutil.disk_usage(folder)
     reserved_bytes = int(disk.total * _RESERVED_SHARE)
     if disk.free - size_bytes < reserved_bytes:
-        raise ModelRefused(
+        raise NoSpace(
             f"not enough space in {folder}: the model needs {_mib(size_bytes)}, {_mib(disk.free)} "
             f"are free, and {_mib(reserved_bytes)} (5 %) must stay free"
         )
@@ -165,9 +230,9 @@ def _copy(source: Path, target: Path, *, force: bool) -> None:
             os.fsync(descriptor)
             _check_target(source, target, force=force)
             path.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
     except OSError as error:
-        raise ModelRefused(f"{target} cannot be written: {error.strerror}") from error
+        raise FolderUnwritable(f"{target} cannot be written: {error.strerror}") from error
 
 
 @contextmanager
@@ -209,7 +274,8 @@ def _set_owner(descriptor: int, folder: Path) -> None:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Write a folder's list of names to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -8,7 +8,7 @@ import msgspec
 
 from app.parameters.row import Group
 
-_MAX_TOKENS = 2**24
+MAX_TOKENS = 2**24
 
 row = Group("Answers", "now", given_by={"setting"})
 sampling_row = Group("Sampling", "now", given_by={"setting", "request"})
@@ -29,9 +29,21 @@ class AnswerParams(msgspec.Struct, frozen=True, kw_only=True):
                 auto="-1",
                 refused={0: "must be at least 1, or -1 for no limit"},
                 clamps=True,
-                allowed=f"a whole number from 1 to {_MAX_TOKENS}, or -1",
+                allowed=f"a whole number from 1 to {MAX_TOKENS}, or -1",
                 ge=-1,
-                le=_MAX_TOKENS,
+                le=MAX_TOKENS,
+            ),
+        ]
+        | None
+    ) = None
+    max_tokens_limit: (
+        Annotated[
+            int,
+            row(
+                "maximum number of generated tokens, whatever a request asks for",
+                auto="no limit",
+                ge=1,
+                le=MAX_TOKENS,
             ),
         ]
         | None
@@ -56,7 +68,7 @@ class ReasoningDefaults(msgspec.Struct, frozen=True, kw_only=True):
                 clamps=True,
                 auto="-1",
                 ge=-1,
-                le=_MAX_TOKENS,
+                le=MAX_TOKENS,
             ),
         ]
         | None

@@ -17,7 +17,8 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
     """How to load a model.
 
     `None` leaves the choice to the engine (threads), to the model file (rope, template) or to what
-    the template shows (tool format).
+    the template shows (tool format). `system_prompt` stands in the settings beside a model file
+    only: instructions for conversations that begin without any.
     """
 
     n_ctx: Annotated[
@@ -90,3 +91,4 @@ class LoadParams(msgspec.Struct, frozen=True, kw_only=True):
             "`control` lets it end a turn"
         ),
     ] = "text"
+    system_prompt: str = ""

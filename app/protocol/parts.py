@@ -88,7 +88,8 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
     """How reasoning is returned and limited.
 
     `is_split` sends it as `ReasoningDelta`; otherwise it stays in the text, tags included. `budget`
-    is the maximum number of its tokens; None is no limit. `is_controlled` lets `EndReasoning` end it.
+    is the maximum number of its tokens; None is no limit. `is_controlled` lets `EndReasoning`
+    end it.
     """
 
     is_split: bool = True

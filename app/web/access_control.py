@@ -22,7 +22,7 @@ from app.web.api_keys import ApiKeys
 from app.web.host_header import is_own_name, name_in
 
 # Probes: exempt from the key and from the limit on open requests.
-_OPEN_PATHS = ("/health", "/health/live")
+_OPEN_PATHS = ("/health", "/v1/health", "/health/live")
 _SCHEME = "bearer"
 _UNIX_CLIENT = "unix socket"
 
@@ -75,6 +75,11 @@ def install(
 def is_authenticated(request: Request) -> bool:
     """Return whether the client sent a valid key, or none is required."""
     return bool(request.ctx.is_authenticated)
+
+
+def owner_of(request: Request) -> str:
+    """Return the name of the key that the client sent; empty if none is required."""
+    return str(request.ctx.key_name or "")
 
 
 def _admit(

@@ -18,7 +18,7 @@ from app.logs import get_logger
 from app.web.content_encoding import receive_body
 
 _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:\-]{1,128}")
-_QUIET_PATHS = ("/health", "/health/live")
+_QUIET_PATHS = ("/health", "/v1/health", "/health/live")
 
 log = get_logger("access")
 
@@ -53,9 +53,13 @@ def _begin(request: Request, count_request: Callable[[int], None]) -> None:
 async def _read_body(request: Request) -> None:
     """Read the body with a timeout, after access control; Sanic does neither.
 
+    Handlers of routes with `stream` read it themselves.
+
     Raises:
         RequestTimeout: the body did not arrive in time.
     """
+    if request.route is not None and request.route.extra.stream:
+        return
     try:
         async with asyncio.timeout(request.app.config.REQUEST_TIMEOUT):
             await receive_body(request)

@@ -1,4 +1,4 @@
-"""Owns the fixes of Sanic's HTTP: request targets that are not a path, and clients of HTTP/1.0."""
+"""Owns the fixes of Sanic's HTTP: targets that are no path, HTTP/1.0, HEAD of a stream."""
 
 from __future__ import annotations
 
@@ -60,6 +60,12 @@ class _Http(Http):
         self.stage = Stage.RESPONSE
         await self._send(header)
         await self._send_unframed(data, end_stream)
+
+    async def head_response_ignored(  # type: ignore[override]  # Sanic awaits it
+        self, data: bytes, end_stream: bool
+    ) -> None:
+        """Send nothing of the body of a response to HEAD."""
+        super().head_response_ignored(data, end_stream)
 
     async def _send_unframed(self, data: bytes, end_stream: bool) -> None:
         if data and not self.head_only:

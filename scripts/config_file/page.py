@@ -15,11 +15,16 @@ models_dir = "/var/lib/distiller-llm/models"
 cache_dir = "/var/cache/distiller-llm"
 """
 _GIVEN = ("models_dir", "cache_dir")
+_TABLES = ("models", "clients", "profiles")
 _NOTES = {
     "host": "Under systemd, distiller-llm.socket decides this.",
     "port": "Under systemd, distiller-llm.socket decides this.",
     "api_keys": "The installed service has keys from /etc/distiller-llm/api-keys; this file here "
     "can be read by all.",
+    "models": "Written as tables at the end of this file:\n"
+    '#   [[models]]\n#   name = "qwen3-4b-q4_k_m.gguf"\n#   aliases = ["assistant"]',
+    "clients": "Written as tables at the end of this file:\n"
+    '#   [[clients]]\n#   name = "kitchen"\n#   max_tokens_limit = 512',
     "profiles": "Written as tables at the end of this file:\n"
     '#   [[profiles]]\n#   name = "kitchen"\n'
     '#   messages = [{ role = "system", content = "You help in the kitchen." }]',
@@ -39,6 +44,6 @@ def _entry(name: str, default: str) -> str:
     lines = [f"# {description[0].upper()}{description[1:]} ({allowed_values(name)})."]
     if name in _NOTES:
         lines.append(f"# {_NOTES[name]}")
-    if name != "profiles":
+    if name not in _TABLES:
         lines.append(f"#{name} = {default}")
     return "\n".join(lines) + "\n"

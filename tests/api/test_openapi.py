@@ -16,6 +16,7 @@ from app.api.routes import DIALECTS, RouteTable
 UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
 QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache")
 OF_LLAMA_SERVER = {"/completion", "/completions"}
+OF_OLLAMA = {"/api/chat", "/api/generate"}
 TABLE = RouteTable(DIALECTS)
 
 
@@ -92,10 +93,11 @@ def test_every_error_is_described_with_the_error_body_of_its_dialect(
 ) -> None:
     for (_, path), operation in operations(described).items():
         name = "NativeErrorBody" if path in OF_LLAMA_SERVER else "ErrorBody"
+        name = "OllamaError" if path.startswith("/api/") else name
         error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
             schema = response["content"].get("application/json", {}).get("schema")
-            is_error = status != "200" and (path, status) != ("/health", "503")
+            is_error = status != "200" and (path.removeprefix("/v1"), status) != ("/health", "503")
             assert (schema == error) == is_error
 
 
@@ -127,7 +129,8 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
         if "507" in operation["responses"]
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
-    assert {path.removeprefix("/v1") for path in loading} == loads | OF_LLAMA_SERVER
+    loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"}
+    assert {path.removeprefix("/v1") for path in loading} == loads
 
 
 def test_every_path_parameter_is_described(described: dict[str, Any]) -> None:
@@ -154,6 +157,12 @@ def test_only_completions_stream(described: dict[str, Any]) -> None:
     assert streaming == openai | OF_LLAMA_SERVER
 
 
+def test_ollamas_streams_are_lines_of_json(described: dict[str, Any]) -> None:
+    for path in OF_OLLAMA:
+        content = described["paths"][path]["post"]["responses"]["200"]["content"]
+        assert set(content) == {"application/json", "application/x-ndjson"}
+
+
 def test_the_document_names_its_version(described: dict[str, Any]) -> None:
     assert described["openapi"] == "3.1.0"
     assert described["info"]["version"] == "1.2.3"
@@ -165,7 +174,7 @@ def test_all_but_health_needs_a_key_where_there_are_keys(described: dict[str, An
     assert schemes["bearerAuth"]["scheme"] == "bearer"
     assert (schemes["apiKeyAuth"]["in"], schemes["apiKeyAuth"]["name"]) == ("header", "x-api-key")
     open_paths = {path for (_, path), found in operations(described).items() if "security" in found}
-    assert open_paths == {"/health", "/health/live"}
+    assert open_paths == {"/health", "/v1/health", "/health/live"}
     for (_, path), operation in operations(described).items():
         assert ("401" in operation["responses"]) == (path not in open_paths)
 

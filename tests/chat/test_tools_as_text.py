@@ -15,7 +15,14 @@ from app.chat.template.chat_template import CHATML, ChatTemplate
 from app.chat.template.messages import normalise
 from app.chat.template.traits import TemplateTraits
 from app.chat.tool_formats import ToolFormat, detect
-from app.chat.tools_as_text import GENERIC, as_text, format_for, presented, without_system
+from app.chat.tools_as_text import (
+    GENERIC,
+    as_text,
+    format_for,
+    presented,
+    without_late_system,
+    without_system,
+)
 
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "templates"
 TOOL: dict[str, Any] = {
@@ -119,6 +126,70 @@ def test_instructions_become_the_users_words_where_the_template_knows_none() -> 
     assert without_system([SYSTEM]) == [{"role": "user", "content": "Be brief."}]
     assert without_system([SYSTEM, CALLS]) == [{"role": "user", "content": "Be brief."}, CALLS]
     assert without_system([QUESTION]) == [QUESTION]
+
+
+LATE = {"role": "system", "content": "Now in verse."}
+ANSWER = {"role": "assistant", "content": "It rains."}
+
+
+def said(*texts: str) -> dict[str, Any]:
+    return {"role": "user", "content": "\n\n".join(texts)}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ([SYSTEM, THANKS], [SYSTEM, THANKS]),
+        ([THANKS, LATE], [said("Thanks.", "Now in verse.")]),
+        (
+            [SYSTEM, LATE, THANKS],
+            [{**SYSTEM, "content": "Be brief.\n\nNow in verse."}, THANKS],
+        ),
+        (
+            [SYSTEM, THANKS, LATE, SYSTEM, ANSWER],
+            [SYSTEM, said("Thanks.", "Now in verse.", "Be brief."), ANSWER],
+        ),
+        (
+            [THANKS, ANSWER, LATE, SYSTEM, THANKS],
+            [THANKS, ANSWER, said("Now in verse.", "Be brief.", "Thanks.")],
+        ),
+        ([CALLS, result("12"), LATE], [CALLS, result("12"), said("Now in verse.")]),
+        ([THANKS, ANSWER, LATE, CALLS], [THANKS, ANSWER, said("Now in verse."), CALLS]),
+        ([THANKS, {**LATE, "role": "developer"}], [said("Thanks.", "Now in verse.")]),
+    ],
+)
+def test_later_instructions_become_the_users_words_where_the_template_loses_them(
+    given: list[dict[str, Any]], shown: list[dict[str, Any]]
+) -> None:
+    before = copy.deepcopy(given)
+    assert without_late_system(given) == shown
+    assert given == before
+
+
+def test_parts_stay_parts_where_later_instructions_are_added_to_them() -> None:
+    parts = [{"type": "text", "text": "Thanks."}]
+    (shown,) = without_late_system([{"role": "user", "content": parts}, LATE])
+    assert [part["text"] for part in shown["content"]] == ["Thanks.", "\n\n", "Now in verse."]
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="the folder of templates is absent")
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.jinja")), ids=lambda path: path.stem)
+def test_every_template_shows_instructions_after_a_question_behind_it(path: Path) -> None:
+    template = ChatTemplate(path.read_text("utf-8"), bos_token="<s>", eos_token="</s>")
+    traits = template.traits
+    for end in ([], [ANSWER, THANKS]):
+        talk = normalise([SYSTEM, QUESTION, LATE, *end], traits)
+        shown, _ = presented(talk, None, format_for(template.source, traits), traits)
+        prompt = template.render(
+            shown,
+            tools=None,
+            add_generation_prompt=True,
+            template_kwargs={},
+            now=datetime.datetime(2024, 7, 26),
+        )
+        before, told, _ = prompt.partition("Now in verse.")
+        assert told
+        assert "Weather in Köln and Bonn?" in before
 
 
 def test_a_template_that_shows_tools_is_given_them() -> None:

@@ -57,9 +57,10 @@ def test_the_settings_file_as_installed_is_valid() -> None:
 def test_its_commented_lines_are_the_defaults() -> None:
     uncommented = re.sub(r"(?m)^#(?=[a-z_]+ = )", "", CONFIG.read_text())
     values = tomllib.loads(uncommented)
-    given = {"models_dir", "cache_dir", "profiles"}
+    tables = {"models", "clients", "profiles"}
+    given = {"models_dir", "cache_dir"} | tables
 
-    assert values.keys() | {"profiles"} == set(setting_names())
+    assert values.keys() | tables == set(setting_names())
     read = Settings(**values)
     for name in values.keys() - given:
         assert getattr(read, name) == getattr(Settings(), name), name

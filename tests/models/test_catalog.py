@@ -10,6 +10,7 @@ import pytest
 from app.errors import ModelNotFound
 from app.models.catalog import Catalog
 from app.models.gguf import GgufError
+from app.models.names import Naming
 from tests.models.gguf_files import llama, write_llama
 
 
@@ -136,11 +137,48 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(folder: Path) -> N
     assert caught.value.param == "model"
 
 
+@pytest.mark.parametrize("name", ["M.GGUF", "m:latest", "helper", "Helper:latest", "m.gguf:Latest"])
+def test_a_model_is_found_by_its_other_names(folder: Path, name: str) -> None:
+    put(folder, "m.gguf")
+    assert Catalog(folder, Naming({"helper": "m"})).find(name).name == "m.gguf"
+
+
+def test_aliases_are_listed_for_an_unknown_model(folder: Path) -> None:
+    put(folder, "a.gguf", "b.gguf")
+    catalog = Catalog(folder, Naming({"helper": "b", "gone": "c"}))
+    with pytest.raises(ModelNotFound, match=r"holds a\.gguf, b\.gguf, with the aliases helper$"):
+        catalog.find("gpt-4o")
+
+
+def test_an_unknown_name_may_mean_the_default_model(folder: Path) -> None:
+    put(folder, "m.gguf", "n.gguf", "N.gguf")
+    catalog = Catalog(folder, Naming({}, "default"))
+    assert catalog.asked("gpt-4o") is None
+    found = catalog.asked("m:latest")
+    assert found is not None
+    assert found.name == "m.gguf"
+    with pytest.raises(ModelNotFound, match="ambiguous"):
+        catalog.asked("n.GGUF")
+
+
+def test_an_unknown_name_is_refused_by_default(folder: Path) -> None:
+    put(folder, "m.gguf")
+    assert Catalog(folder).asked(None) is None
+    with pytest.raises(ModelNotFound):
+        Catalog(folder).asked("gpt-4o")
+
+
+def test_aliases_without_effect_are_told(folder: Path) -> None:
+    put(folder, "m.gguf")
+    faults = Catalog(folder, Naming({"m": "m", "helper": "m", "x": "gone"})).alias_faults()
+    assert [fault.split("'")[1] for fault in faults] == ["m", "x"]
+
+
 @pytest.mark.parametrize(
     "name",
     ["", ".", "..", "../outside.gguf", "../outside", "./m.gguf", "sub/inner.gguf", "m.gguf/",
-     "m.gguf\0", "\0", "..\\outside.gguf", "~", "*.gguf", "M.GGUF", "M",
-     "m.Gguf", " m.gguf", "m.gguf ", "m.gguf\n", ".gguf", "x" * 9999,
+     "m.gguf\0", "\0", "..\\outside.gguf", "~", "*.gguf", "M.GGUF/", "M:tag",
+     "m .gguf", " m.gguf", "m.gguf ", "m.gguf\n", ".gguf", "x" * 9999,
      "..%2foutside.gguf", "%2e%2e/outside.gguf", "..\uff0foutside.gguf", "\uff4d.gguf",
      "m\u200b.gguf", "sub", "sub/../m.gguf", "//m.gguf", "file:m.gguf", "m.gguf:stream",
      "\ud800.gguf"],

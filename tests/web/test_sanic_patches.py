@@ -105,6 +105,15 @@ def test_head_of_a_stream_has_no_body(bench: Bench) -> None:
     assert "transfer-encoding" not in fields
 
 
+def test_head_of_a_stream_of_chunks_has_no_body_and_keeps_the_connection(bench: Bench) -> None:
+    head = b"HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+    get = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    first, _, second = exchange(bench, head + get).partition(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 OK")
+    assert second.startswith(b"HTTP/1.1 200 OK")
+    assert b"data:" not in second
+
+
 def test_no_interim_response_is_sent(bench: Bench) -> None:
     request = b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
     _, body = parts(exchange(bench, request))

@@ -45,7 +45,7 @@ def read_sampling(model: ServedModel, *sources: BaseModel | None) -> SamplingReq
         InvalidRequest: a value is invalid for the loaded model.
     """
     given = _given(sources)
-    stop = given.pop("stop", None)
+    stop = given.pop("stop", model.defaults.stop)
     limit = given.pop("max_tokens", model.defaults.max_tokens)
     if "logit_bias" in given:
         given["logit_bias"] = _logit_bias(given["logit_bias"], model.info.n_vocab)

@@ -117,17 +117,16 @@ ROUTES = (
         handler=root,
         summary="Return that the server is running",
         response=RootResponse,
-        has_head=True,
     ),
     Route(
         method="get",
         path="/health",
+        aliases=("/v1/health",),
         handler=health,
         summary="Return whether a model is loaded",
         response=HealthResponse,
         errors=OPEN,
         brief=HealthState,
-        has_head=True,
     ),
     Route(
         method="get",
@@ -136,6 +135,5 @@ ROUTES = (
         summary="Return that the HTTP process is alive",
         response=LiveResponse,
         errors=(*OPEN, 503),
-        has_head=True,
     ),
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from sanic import HTTPResponse, Request
 
+from app.api.listed_models import Listed, anthropic_model, anthropic_page, entry
 from app.api.route import GUARDED, LOADS, Route
 from app.api.schemas.service import (
     ModelEntry,
@@ -17,40 +18,62 @@ from app.api.schemas.service import (
 from app.api.service import Service, service_of
 from app.errors import ModelNotFound
 from app.models.catalog import Catalog, ModelFile
+from app.models.gguf import GgufError
 from app.web import access_log
 from app.web.json_body import json_response, parse
+
+_ANTHROPIC = "anthropic-version"
 
 
 async def list_models(request: Request) -> HTTPResponse:
     """List the models that can serve; scans the folder on each call."""
     service = service_of(request)
-    entries = await asyncio.to_thread(service.catalog.entries)  # a disk may hang
-    return json_response(
-        {
-            "models": [entry.name for entry in entries],
-            "object": "list",
-            "data": [_entry(service, entry) for entry in entries],
-        }
-    )
+    listed = await asyncio.to_thread(_listed, service.catalog)  # a disk may hang
+    query = dict(request.get_args(keep_blank_values=True).items())
+    if _ANTHROPIC in request.headers:
+        return json_response(anthropic_page(listed, {key: query[key][0] for key in query}))
+    # Codex reads objects of its own kind in `models`, the device's client names.
+    names = [] if "client_version" in query else [each.file.name for each in listed]
+    entries = [entry(each, service.supervisor) for each in listed]
+    return json_response({"models": names, "object": "list", "data": entries})
 
 
 async def show_model(request: Request, model_id: str) -> HTTPResponse:
     """Describe one model."""
     service = service_of(request)
-    file = await asyncio.to_thread(_offered, service.catalog, model_id)
-    return json_response(_entry(service, file))
+    listed = await asyncio.to_thread(_offered, service, model_id)
+    if _ANTHROPIC in request.headers:
+        return json_response(anthropic_model(listed, model_id))
+    return json_response(entry(listed, service.supervisor))
 
 
-def _offered(catalog: Catalog, model_id: str) -> ModelFile:
-    """Return the model with that name.
+def _listed(catalog: Catalog) -> list[Listed]:
+    files, aliases = catalog.entries(), catalog.aliases()
+    return [_described(catalog, file, aliases) for file in files]
+
+
+def _described(catalog: Catalog, file: ModelFile, aliases: Mapping[str, Sequence[str]]) -> Listed:
+    try:
+        facts = catalog.facts(file)
+    except GgufError:  # replaced meanwhile
+        facts = None
+    return Listed(file, aliases.get(file.name, ()), facts)
+
+
+def _offered(service: Service, model_id: str) -> Listed:
+    """Return the model with that name; for an unknown one the model that would answer.
 
     Raises:
-        ModelNotFound: there is no such file, or it is no model that can serve.
+        ModelNotFound: there is none, or it is no model that can serve.
     """
-    file = catalog.find(model_id)
+    catalog, status = service.catalog, service.supervisor.status
+    file = catalog.asked(model_id)
+    if file is None:
+        default = status.serving.name if status.serving else status.pending
+        file = catalog.find(default or model_id)
     if refusal := catalog.refusal(file):
         raise ModelNotFound(f"{file.name} {refusal}", param="model")
-    return file
+    return _described(catalog, file, catalog.aliases())
 
 
 async def set_model(request: Request) -> HTTPResponse:
@@ -73,19 +96,12 @@ async def set_model(request: Request) -> HTTPResponse:
     )
 
 
-def _entry(service: Service, file: ModelFile) -> dict[str, Any]:
-    serving = service.supervisor.serving
-    loaded = serving is not None and serving.name == file.name
-    return {
-        "id": file.name,
-        "object": "model",
-        "created": int(file.modified_s),
-        "owned_by": "local",
-        "size_bytes": file.size_bytes,
-        "loaded": loaded,
-        "n_ctx": serving.info.n_ctx if serving and loaded else None,
-    }
-
+_OF_ANTHROPIC = "For requests with the header anthropic-version: "
+_PAGING = {
+    "limit": f"{_OF_ANTHROPIC}the longest list, 20 if omitted.",
+    "after_id": f"{_OF_ANTHROPIC}list what follows this id.",
+    "before_id": f"{_OF_ANTHROPIC}list what precedes this id.",
+}
 
 ROUTES = (
     Route(
@@ -95,6 +111,7 @@ ROUTES = (
         handler=list_models,
         summary="List the model files",
         response=ModelsResponse,
+        query=_PAGING,
     ),
     Route(
         method="get",

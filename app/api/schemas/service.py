@@ -82,6 +82,32 @@ class LiveResponse(BaseModel):
     status: Literal["ok"]
 
 
+class ModelStatus(BaseModel):
+    """Whether a model is loaded; `progress` of a load, `message` of one that failed."""
+
+    value: Literal["loaded", "loading", "failed", "unloaded"]
+    failed: bool = False
+    progress: float | None = None
+    message: str = ""
+
+
+class ModelMeta(BaseModel):
+    """The shape of a model, by llama-server's names; null for what the file does not tell.
+
+    `vocab_type` is llama.cpp's number of the tokenizer's kind, `n_ctx` the context window of a
+    model that is loaded, `size` in bytes.
+    """
+
+    vocab_type: int | None
+    n_vocab: int | None
+    n_ctx: int | None
+    n_ctx_train: int | None
+    n_embd: int | None
+    n_params: int | None
+    size: int
+    ftype: str | None
+
+
 class ModelEntry(BaseModel):
     """One model file."""
 
@@ -89,6 +115,9 @@ class ModelEntry(BaseModel):
     object: Literal["model"]
     created: int
     owned_by: str
+    aliases: list[str]
+    status: ModelStatus
+    meta: ModelMeta | None
     size_bytes: int
     loaded: bool
     n_ctx: int | None

@@ -40,6 +40,7 @@ class TemplateTraits:
         shows_tools: the tools that are offered are written.
         shows_calls: calls in the history are written.
         knows_system_role: a `system` message is written, and not refused.
+        keeps_late_system: one that follows a question is written where it stands.
         shows_calls_beside_text: they are written where the message has text too.
         takes_text_arguments: arguments that are text are shown too.
         refuses_thinking_beside_calls: it raises on tool calls beside both content and `thinking`.
@@ -55,6 +56,7 @@ class TemplateTraits:
     knows_system_role: bool = True
     takes_text_arguments: bool = True
     refuses_thinking_beside_calls: bool = False
+    keeps_late_system: bool = field(default=True, compare=False)
     shows_calls_beside_text: bool = field(default=True, compare=False)
     refused_gaps: frozenset[str] = field(default=frozenset(), compare=False)
 
@@ -83,6 +85,7 @@ def probe(attempt: Attempt, source: str) -> TemplateTraits:
         shows_tools=_TOLD in written or _ASKED not in written,
         shows_calls=shows_calls,
         knows_system_role=_knows_system_role(attempt),
+        keeps_late_system=_keeps_late_system(attempt),
         takes_text_arguments=calls.takes_text,
         refuses_thinking_beside_calls=_refuses_thinking_beside_calls(attempt, source),
         shows_calls_beside_text=not calls.written or _shows_calls_beside_text(attempt, calls),
@@ -118,6 +121,21 @@ def _knows_system_role(attempt: Attempt) -> bool:
     if _MARK in (attempt([{"role": "system", "content": _MARK}, asked], None) or ""):
         return True
     return _ASKED not in (attempt([asked], None) or "")
+
+
+def _keeps_late_system(attempt: Attempt) -> bool:
+    """Say whether instructions after a question follow it in the prompt; doubt counts as if so."""
+
+    def turn(role: str, content: str) -> JsonObject:
+        return {"role": role, "content": content}
+
+    asked, goes_on = turn("user", _ASKED), [turn("assistant", "So"), turn("user", "And?")]
+    told = [turn("system", _TOLD), asked, turn("system", _MARK), *goes_on, turn("system", _KEY)]
+    written = attempt(told, None) or ""
+    places = [written.find(text) for text in (_ASKED, _MARK, _KEY)]
+    if -1 < places[0] < places[1] < places[2]:
+        return True
+    return _ASKED not in (attempt([asked, *goes_on], None) or "")
 
 
 def _refuses_thinking_beside_calls(attempt: Attempt, source: str) -> bool:

@@ -73,6 +73,7 @@ class PromptBuilder:
         finds_places: whether to look for places, which takes up to two more renderings of each
             prompt: of use where a sequence goes on from saved states only.
         split_rules: where the tokeniser splits texts; None where that is not known.
+        system_prompt: instructions for conversations that begin without any.
 
     Attributes:
         tool_format: how the model writes tool calls.
@@ -97,11 +98,13 @@ class PromptBuilder:
         special_tokens: Iterable[SpecialToken] = (),
         finds_places: bool = False,
         split_rules: SplitRules | None = None,
+        system_prompt: str = "",
     ) -> None:
         source = CHATML if template_source is None else template_source
         written = (source, tokenizer.bos_text, tokenizer.eos_text, *tokenizer.end_texts)
         self._tokenizer = TokenMemo(tokenizer, split_rules, written)
         self._n_ctx = n_ctx
+        self._system_prompt = system_prompt
         self._bos_text = tokenizer.bos_text
         self._template = ChatTemplate(
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
@@ -154,7 +157,8 @@ class PromptBuilder:
         """
         if isinstance(command, Generate) and command.prompt is not None:
             return self._raw(command.prompt)
-        conversation, is_prefill = read_conversation(command), isinstance(command, Prefill)
+        conversation = read_conversation(command, self._system_prompt)
+        is_prefill = isinstance(command, Prefill)
         began = self._dates.of(conversation.messages)
         text, tokens = "", self._ready(conversation, began) if is_prefill else []
         is_system = bool(tokens)
@@ -207,7 +211,7 @@ class PromptBuilder:
         return rendered.stand_ins.show(rendered.text) if rendered.stand_ins else rendered.text
 
     def _rendered(self, command: Generate | Render | CountTokens) -> Rendered:
-        conversation = read_conversation(command)
+        conversation = read_conversation(command, self._system_prompt)
         began = self._dates.of(conversation.messages)
         return self._render(conversation.messages, conversation, conversation.prompt_end, began)
 

@@ -44,19 +44,31 @@ NO_CONVERSATION = Conversation([], [], {}, "opened")
 """What a raw prompt shows."""
 
 
-def read_conversation(command: Generate | Prefill | Render | CountTokens) -> Conversation:
+def read_conversation(
+    command: Generate | Prefill | Render | CountTokens, system_prompt: str = ""
+) -> Conversation:
     """Return the conversation of a command.
+
+    Args:
+        system_prompt: instructions for a conversation that begins without any.
 
     Raises:
         InvalidRequest: messages or tools are no list of objects, or no JSON.
     """
     messages = _objects(command.messages, "messages")
     return Conversation(
-        messages=messages,
+        messages=_instructed(messages, system_prompt),
         tools=without_nulls(_objects(command.tools, "tools")),
         template_kwargs=plain_json(command.template_kwargs),
         prompt_end=_prompt_end(command.prompt_end, messages),
     )
+
+
+def _instructed(messages: list[JsonObject], system_prompt: str) -> list[JsonObject]:
+    begins_with = messages[0].get("role") if messages else None
+    if not system_prompt or begins_with in (None, "system", "developer"):
+        return messages
+    return [{"role": "system", "content": system_prompt}, *messages]
 
 
 def _prompt_end(asked: PromptEnd, messages: list[JsonObject]) -> PromptEnd:

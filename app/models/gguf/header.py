@@ -31,6 +31,7 @@ class GgufHeader:
         complete: False if reading stopped early, so that keys may be missing.
         data_start: offset of the tensor data, in bytes; None if reading stopped early.
         tensors: names of the tensors; empty if reading stopped early.
+        n_elements: elements of all tensors: the parameters of the model, or of this part of it.
     """
 
     version: int
@@ -40,6 +41,7 @@ class GgufHeader:
     complete: bool
     data_start: int | None = None
     tensors: frozenset[str] = frozenset()
+    n_elements: int = 0
 
 
 def read_header(file: BinaryIO, file_size: int, *, facts_only: bool = False) -> GgufHeader:
@@ -60,8 +62,17 @@ def read_header(file: BinaryIO, file_size: int, *, facts_only: bool = False) -> 
     values, complete = _read_values(cursor, n_kv, facts_only=facts_only)
     if not complete:
         return GgufHeader(version, n_tensors, n_kv, values, complete)
-    tensors, data_start = read_tensors(cursor, n_tensors, values)
-    return GgufHeader(version, n_tensors, n_kv, values, complete, data_start, tensors)
+    listed = read_tensors(cursor, n_tensors, values)
+    return GgufHeader(
+        version,
+        n_tensors,
+        n_kv,
+        values,
+        complete,
+        listed.data_start,
+        listed.names,
+        listed.n_elements,
+    )
 
 
 def _read_values(cursor: Cursor, n_kv: int, *, facts_only: bool) -> tuple[dict[str, Value], bool]:

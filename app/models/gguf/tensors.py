@@ -32,34 +32,45 @@ TENSOR_TYPES = {
 }  # fmt: skip
 
 
+class TensorList(NamedTuple):
+    """What the list of tensors says.
+
+    Attributes:
+        names: those of the tensors.
+        data_start: offset of their data, in bytes from the start of the file.
+        n_elements: elements of all of them.
+    """
+
+    names: frozenset[str]
+    data_start: int
+    n_elements: int
+
+
 class _Tensor(NamedTuple):
     name: str
     offset: int
     n_bytes: int
+    n_elements: int
 
 
 def check_tensors(cursor: Cursor, n_tensors: int, values: Mapping[str, Value]) -> int:
     """Check the list of tensors, as `read_tensors` does; return the offset of the tensor data."""
-    return read_tensors(cursor, n_tensors, values)[1]
+    return read_tensors(cursor, n_tensors, values).data_start
 
 
-def read_tensors(
-    cursor: Cursor, n_tensors: int, values: Mapping[str, Value]
-) -> tuple[frozenset[str], int]:
-    """Check the list of tensors, which begins at the cursor.
+def read_tensors(cursor: Cursor, n_tensors: int, values: Mapping[str, Value]) -> TensorList:
+    """Check and return the list of tensors, which begins at the cursor.
 
     Args:
         values: the metadata, which may say how tensors are aligned.
-
-    Returns:
-        The tensors' names, and the offset of their data in bytes from the start of the file.
 
     Raises:
         GgufError: a tensor has an unknown type or shape, or lies outside the file.
     """
     alignment = _alignment(values)
     names: set[str] = set()
-    furthest = _Tensor("", 0, 0)
+    n_elements = 0
+    furthest = _Tensor("", 0, 0, 0)
     for _ in range(n_tensors):
         tensor = _read_tensor(cursor)
         if tensor.name in names:
@@ -67,6 +78,7 @@ def read_tensors(
         if tensor.offset % alignment:
             raise GgufError(f"tensor {shown(tensor.name)} is not aligned to {alignment}")
         names.add(tensor.name)
+        n_elements += tensor.n_elements
         furthest = max(furthest, tensor, key=_end)
     data_start = -(-cursor.position // alignment) * alignment
     if furthest.n_bytes and data_start + _end(furthest) > cursor.file_size:
@@ -74,7 +86,7 @@ def read_tensors(
             f"tensor {shown(furthest.name)} ends at byte {data_start + _end(furthest)}, but the "
             f"file has {cursor.file_size} bytes; is the file complete?"
         )
-    return frozenset(names), data_start
+    return TensorList(frozenset(names), data_start, n_elements)
 
 
 def _end(tensor: _Tensor) -> int:
@@ -95,7 +107,7 @@ def _read_tensor(cursor: Cursor) -> _Tensor:
         raise GgufError(f"tensor {shown(name)} has {n_dims} dimensions, more than {_MAX_DIMS}")
     shape = [cursor.uint64() for _ in range(n_dims)]
     n_bytes = _n_bytes(name, shape, cursor.uint32())
-    return _Tensor(name, cursor.uint64(), n_bytes)
+    return _Tensor(name, cursor.uint64(), n_bytes, math.prod(shape))
 
 
 def _n_bytes(name: str, shape: list[int], tensor_type: int) -> int:

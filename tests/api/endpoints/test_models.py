@@ -56,6 +56,7 @@ def request(service: Any, body: Any = None, **query: str) -> Request:
         app=SimpleNamespace(ctx=SimpleNamespace(service=service)),
         ctx=SimpleNamespace(facts={}),
         body=json.dumps(body).encode(),
+        headers={},
         get_args=lambda **_: query,
     )
     return cast(Request, made)

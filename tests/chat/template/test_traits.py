@@ -54,6 +54,31 @@ def test_a_role_that_is_only_echoed_is_not_known() -> None:
     ).knows_developer_role
 
 
+SAID = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+RAISES = "{{ raise_exception('late') }}{% endif %}"
+NOT_FIRST = "{% for m in messages[1:] %}{% if m.role == 'system' %}"
+LOSES_LATE_SYSTEM = {
+    "raises": NOT_FIRST + RAISES + "{% endfor %}" + SAID,
+    "drops": SAID.replace(
+        "{{ m.role", "{% if m.role == 'system' %}{% continue %}{% endif %}{{ m.role"
+    ),
+    "hoists": NOT_FIRST + "{{ m.content }}{% endif %}{% endfor %}" + SAID,
+    "raises at the end": "{% if messages[-1].role == 'system' %}" + RAISES + SAID,
+}
+
+
+@pytest.mark.parametrize("source", LOSES_LATE_SYSTEM.values(), ids=LOSES_LATE_SYSTEM)
+def test_a_template_that_loses_instructions_after_a_question_does_not_keep_them(
+    source: str,
+) -> None:
+    assert not traits(source).keeps_late_system
+
+
+@pytest.mark.parametrize("source", [SAID, CHATML, "{{ raise_exception('no') }}"])
+def test_a_template_that_writes_them_where_they_stand_keeps_them(source: str) -> None:
+    assert traits(source).keeps_late_system
+
+
 def test_a_template_that_adds_arguments_to_text_wants_text() -> None:
     source = (
         "{% for m in messages %}{% for c in m.tool_calls or [] %}"
@@ -129,7 +154,7 @@ def test_probing_takes_few_renderings() -> None:
         n_rendered += 1
 
     probe(attempt, "'developer'")
-    assert n_rendered <= 10
+    assert n_rendered <= 12
 
 
 @pytest.mark.parametrize(

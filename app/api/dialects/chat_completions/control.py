@@ -1,4 +1,4 @@
-"""Owns `/chat/completions/control`: ending the reasoning of an answer; the name is llama-server's."""
+"""Owns `/chat/completions/control`, which ends reasoning; the names are llama-server's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sanic import HTTPResponse, Request
 from app.api.schemas.common import Lenient
 from app.api.service import service_of
 from app.protocol import EndReasoning
+from app.web.access_control import owner_of
 from app.web.json_body import json_response, parse
 
 _UNKNOWN = "no active completion with reasoning_control has this id"
@@ -33,7 +34,7 @@ async def control(request: Request) -> HTTPResponse:
     """End the reasoning of a running answer of the same client."""
     body = parse(request.body, ControlRequest)
     service = service_of(request)
-    found = service.running_answers.find(body.id, getattr(request.ctx, "key_name", None))
+    found = service.running_answers.find(body.id, owner_of(request))
     engines = [each.engine for each in service.supervisor.loaded if each.engine.is_alive]
     if found is None or not engines:
         return json_response({"success": False, "message": _UNKNOWN})

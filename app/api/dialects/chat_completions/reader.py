@@ -26,7 +26,7 @@ def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
         options = chat.stream_options
         return ChatWriter(
             reply_id,
-            model.name,
+            model.reply_name,
             model.info.fingerprint,
             commands[0].n,
             explains_cache=commands[0].explain_cache,

@@ -76,7 +76,7 @@ class ChatWriter(Writer):
 
     Args:
         reply_id: `chatcmpl-…`.
-        model: file name of the model.
+        model: name of the model, as the answer gives it.
         fingerprint: llama.cpp build and model digest.
         n_choices: how many answers there will be.
         explains_cache: whether the `cache` object is included.

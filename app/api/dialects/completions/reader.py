@@ -27,7 +27,7 @@ def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
         options = asked.stream_options
         return CompletionWriter(
             reply_id,
-            model.name,
+            model.reply_name,
             model.info.fingerprint,
             commands,
             n=asked.n or 1,

@@ -51,7 +51,7 @@ class CompletionWriter(Writer):
 
     Args:
         reply_id: `cmpl-…`.
-        model: file name of the model.
+        model: name of the model, as the answer gives it.
         fingerprint: llama.cpp build and model digest.
         commands: the commands sent to the engine; if they have more than `n` answers, the `n` with
             the highest mean logprob are returned.

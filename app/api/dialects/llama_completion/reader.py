@@ -66,7 +66,7 @@ def _ask(asked: NativeFields, prompts: Callable[[ServedModel], list[RawPrompt]])
 
     def writer(model: ServedModel, commands: Sequence[Generate]) -> NativeWriter:
         return NativeWriter(
-            model.name,
+            model.reply_name,
             model.info.n_ctx,
             commands,
             streams=bool(asked.stream),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sanic import HTTPResponse, Request
 
-from app.api.answering.driver import served_model
+from app.api.answering.served import served_model
 from app.api.chat.sampling import read_sampling
 from app.api.dialects.llama_completion.bodies import settings_body
 from app.api.dialects.llama_completion.schemas import NativeCompletionRequest

@@ -66,7 +66,7 @@ class NativeWriter(Writer):
     """The answers to one request, as a whole or in events.
 
     Args:
-        model: file name of the model.
+        model: name of the model, as the answer gives it.
         n_ctx: its context in tokens.
         commands: the commands sent to the engine, one for each prompt.
         streams: whether the answer is streamed.

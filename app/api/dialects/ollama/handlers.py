@@ -28,6 +28,7 @@ log = get_logger("api")
 async def chat(request: Request) -> HTTPResponse | None:
     """Answer a conversation; without messages, load the model."""
     body = read_body(request.body, OllamaChatRequest)
+    _log_unknown(body)
     if not body.messages:
         return await _load(request, body, chat_body)
     return await _answer(request, body, chat_ask(body))
@@ -36,6 +37,7 @@ async def chat(request: Request) -> HTTPResponse | None:
 async def generate(request: Request) -> HTTPResponse | None:
     """Answer a prompt or complete a text; without a prompt, load the model."""
     body = read_body(request.body, OllamaGenerateRequest)
+    _log_unknown(body)
     ask = generate_ask(body)
     if not body.prompt and not body.suffix:
         return await _load(request, body, generate_body)
@@ -43,7 +45,6 @@ async def generate(request: Request) -> HTTPResponse | None:
 
 
 async def _answer(request: Request, body: OllamaFields, ask: Ask) -> HTTPResponse | None:
-    _log_unknown(body)
     keep_alive, used = service_of(request).keep_alive, []
 
     def writer(model: ServedModel, commands: Sequence[Generate]) -> Writer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from app.api.dialects.responses.lark_pattern import greedy, lark_pattern
 from app.errors import InvalidRequest
 
 _SYNTAXES = {"lark": "Lark grammar", "regex": "regular expression"}
@@ -52,5 +53,6 @@ def grammar_of(given: Any, place: str) -> CustomGrammar | None:
     if not isinstance(definition, str) or len(definition.encode()) > MAX_DEFINITION_BYTES:
         reason = f"must be a text of at most {MAX_DEFINITION_BYTES} bytes"
         raise InvalidRequest(f"{place}.definition: {reason}", param=f"{place}.definition")
-    pattern = f"^(?:{definition})$" if syntax == "regex" else ""
+    whole = greedy(definition) if syntax == "regex" else lark_pattern(definition)
+    pattern = f"^(?:{whole})$" if whole else ""
     return CustomGrammar(_SYNTAXES[syntax], definition, pattern)

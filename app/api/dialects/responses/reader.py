@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from app.api.chat.commands import Chat, chat_of, to_generate
@@ -56,17 +56,6 @@ def reading_of(body: bytes) -> Reading:
     """
     request = parse(body, ResponsesRequest)
     return Reading(request, Toolbox(request.tools or []))
-
-
-def read(body: bytes, _headers: Mapping[str, str]) -> Ask:
-    """Read a request that goes on from no stored response.
-
-    Raises:
-        InvalidRequest: malformed JSON or an invalid field, which `param` names.
-    """
-    reading = reading_of(body)
-    refuse_stored(reading.body)
-    return ask_of(reading)
 
 
 def refuse_stored(body: ResponsesRequest) -> None:

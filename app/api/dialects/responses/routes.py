@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from app.api.answering.driver import answers
 from app.api.dialect import Dialect
 from app.api.dialects.responses.answer_schemas import InputTokensResponse, ResponseObject
-from app.api.dialects.responses.input_tokens import input_tokens
-from app.api.dialects.responses.reader import read
+from app.api.dialects.responses.handlers import input_tokens, respond
 from app.api.dialects.responses.schemas import ResponsesRequest
 from app.api.route import LOADS, QUEUES, Route
 
@@ -17,7 +15,7 @@ DIALECT = Dialect(
             method="post",
             path="/responses",
             aliases=("/v1/responses",),
-            handler=answers(read),
+            handler=respond,
             summary="Answer items of a conversation",
             response=ResponseObject,
             request=ResponsesRequest,

@@ -14,11 +14,11 @@ class RunningAnswer:
     """An answer that is being generated.
 
     Args:
-        key_name: name of the API key that its client sent; None for none.
+        owner: name of the API key that its client sent; empty for none.
         request_ids: those of its commands.
     """
 
-    key_name: str | None
+    owner: str
     request_ids: tuple[str, ...]
 
 
@@ -29,18 +29,16 @@ class RunningAnswers:
         self._answers: dict[str, RunningAnswer] = {}
 
     @contextmanager
-    def note(
-        self, reply_id: str, key_name: str | None, commands: Sequence[Generate]
-    ) -> Iterator[None]:
+    def note(self, reply_id: str, owner: str, commands: Sequence[Generate]) -> Iterator[None]:
         """Know an answer for as long as this lasts."""
         request_ids = tuple(command.request_id for command in commands)
-        self._answers[reply_id] = RunningAnswer(key_name, request_ids)
+        self._answers[reply_id] = RunningAnswer(owner, request_ids)
         try:
             yield
         finally:
             del self._answers[reply_id]
 
-    def find(self, reply_id: str, key_name: str | None) -> RunningAnswer | None:
+    def find(self, reply_id: str, owner: str) -> RunningAnswer | None:
         """Return an answer of the client with this key."""
         found = self._answers.get(reply_id)
-        return found if found is not None and found.key_name == key_name else None
+        return found if found is not None and found.owner == owner else None

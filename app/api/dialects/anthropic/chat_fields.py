@@ -1,0 +1,207 @@
+"""Owns writing a request of Anthropic's as OpenAI's chat body; no I/O."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from app.api.chat.commands import Chat, chat_of
+from app.api.dialects.anthropic.conversation import Conversation, conversation_of
+from app.api.dialects.anthropic.errors import THREAD_NOT_FOUND, THREADS_UNSUPPORTED
+from app.api.dialects.anthropic.schemas import CustomTool, MessagesRequest
+from app.api.dialects.anthropic.signatures import Signer
+from app.api.schemas.sampling import InferenceConfigs
+from app.base.json_types import JsonObject
+from app.errors import InvalidRequest
+from app.protocol import Generate
+
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_EFFORTS = {"xhigh": "high", "max": "high"}  # names that chat templates do not know
+_PLACE = re.compile(r"(messages|tools)\[(\d+)\](.*)")
+_FORM = "output_config.format"
+_SCHEMA = "response_format.json_schema.schema"
+_RENAMED = {
+    "stop": "stop_sequences",
+    "reasoning_budget": "thinking.budget_tokens",
+    "reasoning_effort": "output_config.effort",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "continue_final_message": "messages",
+    "enable_thinking": "thinking",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Anthropic's names of a chat body's fields.
+
+    Args:
+        messages: those of its messages.
+        tools: the places of its tools in the request.
+        form: that of the answer's form.
+    """
+
+    messages: Sequence[str] = ()
+    tools: Sequence[int] = ()
+    form: str = _FORM
+
+    def of(self, param: str) -> str:
+        """Return the name of a field."""
+        if found := _PLACE.fullmatch(param):
+            kind, number, rest = found[1], int(found[2]), found[3]
+            if kind == "messages" and number < len(self.messages):
+                return self.messages[number]
+            if kind == "tools" and number < len(self.tools):
+                rest = rest.replace(".function", "", 1).replace(".parameters", ".input_schema", 1)
+                return f"tools[{self.tools[number]}]{rest}"
+            return kind
+        if param.startswith("response_format"):
+            return param.replace(_SCHEMA, f"{self.form}.schema", 1).replace(
+                "response_format", self.form, 1
+            )
+        head, dot, rest = param.partition("[")
+        return _RENAMED.get(head, head) + dot + rest
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A request as a chat request.
+
+    Args:
+        chat: the chat request.
+        names: the names of its fields in the request.
+    """
+
+    chat: Chat
+    names: Names
+
+    def named(self, command: Generate) -> Generate:
+        """Return a command whose constraint has Anthropic's name of its field."""
+        if command.constraint is None:
+            return command
+        param = self.names.of(command.constraint.param)
+        constraint = msgspec.structs.replace(command.constraint, param=param)
+        return msgspec.structs.replace(command, constraint=constraint)
+
+
+def mapped(body: MessagesRequest, signer: Signer) -> Mapped:
+    """Return a request as a chat request.
+
+    Args:
+        body: the request.
+        signer: tells which reasoning is this service's.
+
+    Raises:
+        InvalidRequest: a value is invalid; `param` names it as Anthropic does.
+    """
+    _refuse_threads(body)
+    conversation = conversation_of(body, signer)
+    form = body.format
+    names = Names(
+        messages=[turn.origin for turn in conversation.turns],
+        tools=[number for number, _ in _own_tools(body)],
+        form=form[0] if form else _FORM,
+    )
+    fields = {
+        **_sampling(body),
+        **_tools(body),
+        **_thinking(body),
+        **_messages(conversation),
+        "model": body.model,
+        "stream": body.stream,
+        "stop": body.stop_sequences or None,
+    }
+    if form:
+        schema = {"name": "answer", "schema": form[1].schema_}
+        fields["response_format"] = {"type": "json_schema", "json_schema": schema}
+    given = {name: value for name, value in fields.items() if value is not None}
+    return Mapped(chat_of(given, names.of), names)
+
+
+def _refuse_threads(body: MessagesRequest) -> None:
+    """Refuse stored conversations so that clients send the whole one instead."""
+    if body.thread is None:
+        return
+    is_new = body.thread.type == "create"
+    raise InvalidRequest(
+        "thread: conversations are not stored here; send the whole conversation in messages",
+        param="thread",
+        code=THREADS_UNSUPPORTED if is_new else THREAD_NOT_FOUND,
+    )
+
+
+def _sampling(body: MessagesRequest) -> JsonObject:
+    given = body.model_dump(include=set(InferenceConfigs.model_fields), exclude_none=True)
+    if body.is_prefill:  # the one token is not shown
+        given["max_tokens"] = 1
+    return given
+
+
+def _messages(conversation: Conversation) -> JsonObject:
+    fields: JsonObject = {"messages": [turn.message for turn in conversation.turns]}
+    if conversation.is_continued:
+        fields["continue_final_message"] = True
+    return fields
+
+
+def _own_tools(body: MessagesRequest) -> list[tuple[int, CustomTool]]:
+    """Return the tools that clients run, with their places; Anthropic's own are left out."""
+    every = enumerate(body.tools or ())
+    return [(number, tool) for number, tool in every if isinstance(tool, CustomTool)]
+
+
+def _tools(body: MessagesRequest) -> dict[str, Any]:
+    own = [tool for _, tool in _own_tools(body)]
+    fields: dict[str, Any] = {}
+    if own:
+        fields["tools"] = [{"type": "function", "function": _function(tool)} for tool in own]
+    choice = body.tool_choice
+    if choice is None or (choice.type == "auto" and not own):
+        return fields
+    if choice.type == "tool":
+        _check_offered(choice.name, body, own)
+        fields["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    else:
+        fields["tool_choice"] = _CHOICES[choice.type]
+    if choice.disable_parallel_tool_use:
+        fields["parallel_tool_calls"] = False
+    return fields
+
+
+def _check_offered(name: str | None, body: MessagesRequest, own: Sequence[CustomTool]) -> None:
+    if name in {tool.name for tool in own}:
+        return
+    others = {tool.name for tool in body.tools or () if not isinstance(tool, CustomTool)}
+    problem = "a tool of Anthropic's servers" if name in others else "not one of the tools"
+    raise InvalidRequest(f"tool_choice.name: '{name}' is {problem}", param="tool_choice.name")
+
+
+def _function(tool: CustomTool) -> JsonObject:
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": tool.input_schema,
+        "strict": tool.strict,
+    }
+    return {name: value for name, value in function.items() if value is not None}
+
+
+def _thinking(body: MessagesRequest) -> dict[str, Any]:
+    """Return the fields of reasoning: it is off unless asked for; `adaptive` is the model's way."""
+    fields: dict[str, Any] = {}
+    thinking = body.thinking
+    match thinking.type if thinking else "disabled":
+        case "enabled":
+            fields["enable_thinking"] = True
+            fields["reasoning_budget"] = thinking.budget_tokens if thinking else None
+        case "disabled":
+            fields["enable_thinking"] = False
+        case _:
+            pass
+    if body.output_config and body.output_config.effort:
+        effort = body.output_config.effort
+        fields["reasoning_effort"] = _EFFORTS.get(effort, effort)
+    return fields

@@ -1,0 +1,212 @@
+"""Owns writing Anthropic's messages as OpenAI's; no I/O.
+
+The text of a turn's blocks is joined by newlines, that of an answer by nothing: its blocks are
+pieces of what the model wrote. Turns of the same role that follow each other are one turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.api.dialects.anthropic.blocks import (
+    BETWEEN_BLOCKS,
+    Block,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolUseBlock,
+    text_of,
+)
+from app.api.dialects.anthropic.call_ids import own_id
+from app.api.dialects.anthropic.schemas import MessageBody, MessagesRequest
+from app.api.dialects.anthropic.signatures import Signer
+from app.base.json_types import JsonObject, as_json
+from app.errors import InvalidRequest
+
+_BILLING = "x-anthropic-billing-header"
+_ASSISTANT_ONLY = {"thinking": ThinkingBlock, "tool_use": ToolUseBlock}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTurn:
+    """One of OpenAI's messages.
+
+    Args:
+        message: the message.
+        origin: the field that it comes from.
+    """
+
+    message: JsonObject
+    origin: str
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A request's messages as OpenAI's.
+
+    Args:
+        turns: the messages.
+        is_continued: whether the answer is the rest of the last one.
+    """
+
+    turns: list[ChatTurn] = field(default_factory=list)
+    is_continued: bool = False
+
+
+def conversation_of(body: MessagesRequest, signer: Signer) -> Conversation:
+    """Return the conversation of a request.
+
+    Args:
+        body: the request.
+        signer: tells which reasoning is this service's.
+
+    Raises:
+        InvalidRequest: a block stands in a turn it cannot be in, or there is nothing to answer.
+    """
+    turns: list[ChatTurn] = []
+    if system := _system_text(body):
+        turns.append(ChatTurn({"role": "system", "content": system}, "system"))
+    for index, message in enumerate(body.messages):
+        for turn in _turns(body.messages, message, index, signer):
+            last = turns[-1] if turns else None
+            if last and _is_same_turn(last, turn):
+                turns[-1] = ChatTurn(_joined(last.message, turn.message), last.origin)
+            else:
+                turns.append(turn)
+    return _ended(turns)
+
+
+def _system_text(body: MessagesRequest) -> str:
+    """Return the instructions, without the changing block that Claude Code begins them with."""
+    system = body.system
+    if isinstance(system, str):
+        if not system.startswith(_BILLING):
+            return system
+        return system.partition("\n")[2].lstrip("\n")
+    return text_of(
+        block
+        for block in system or ()
+        if not (isinstance(block, TextBlock) and block.text.startswith(_BILLING))
+    )
+
+
+def _turns(
+    messages: list[MessageBody], message: MessageBody, index: int, signer: Signer
+) -> Iterator[ChatTurn]:
+    origin = f"messages[{index}]"
+    _check(message, origin)
+    match message.role:
+        case "system":
+            hides = message.clear_at == "next_user_message"
+            if hides and any(later.role == "user" for later in messages[index + 1 :]):
+                return
+            if text := text_of(message.content):
+                yield ChatTurn({"role": "system", "content": text}, origin)
+        case "assistant":
+            if answer := _answer(message, signer):
+                yield ChatTurn(answer, origin)
+        case _:
+            yield from _asked(message, origin)
+
+
+def _check(message: MessageBody, origin: str) -> None:
+    """Refuse blocks that cannot stand in a turn of this role."""
+    if not isinstance(message.content, list):
+        return
+    for number, block in enumerate(message.content):
+        is_result = isinstance(block, ToolResultBlock)
+        is_answer = isinstance(block, tuple(_ASSISTANT_ONLY.values()))
+        is_wrong = is_result if message.role == "assistant" else is_answer
+        if is_wrong or (message.role == "system" and is_result):
+            where = f"{origin}.content[{number}]"
+            kind = "tool_result" if is_result else "tool_use and thinking"
+            raise InvalidRequest(
+                f"{where}: no {kind} can stand in a message of role {message.role}", param=where
+            )
+
+
+def _asked(message: MessageBody, origin: str) -> Iterator[ChatTurn]:
+    """Yield the results of tools, then the rest of a user's turn."""
+    if not isinstance(message.content, list):
+        yield ChatTurn({"role": "user", "content": message.content or ""}, origin)
+        return
+    others: list[Block] = []
+    for number, block in enumerate(message.content):
+        if not isinstance(block, ToolResultBlock):
+            others.append(block)
+            continue
+        text = text_of(block.content)
+        result = {
+            "role": "tool",
+            "tool_call_id": own_id(block.tool_use_id),
+            "content": text or ("Error" if block.is_error else ""),
+        }
+        yield ChatTurn(result, f"{origin}.content[{number}]")
+    if text := text_of(others):
+        yield ChatTurn({"role": "user", "content": text}, origin)
+
+
+def _answer(message: MessageBody, signer: Signer) -> JsonObject | None:
+    content = message.content
+    if not isinstance(content, list):
+        return {"role": "assistant", "content": content} if content else None
+    text, thoughts, calls = "", "", []
+    for block in content:
+        match block:
+            case ThinkingBlock():
+                if signer.verifies(block.thinking, block.signature or ""):
+                    thoughts += block.thinking
+            case ToolUseBlock():
+                calls.append(_call(block))
+            case _:
+                text += text_of([block])
+    answer: JsonObject = {"role": "assistant", "content": text}
+    if thoughts:
+        answer["reasoning_content"] = thoughts
+    if calls:
+        answer["tool_calls"] = calls
+    return answer if text or thoughts or calls else None
+
+
+def _call(block: ToolUseBlock) -> JsonObject:
+    arguments = as_json(block.input or {}).decode()
+    function = {"name": block.name, "arguments": arguments}
+    return {"id": own_id(block.id), "type": "function", "function": function}
+
+
+def _is_same_turn(last: ChatTurn, turn: ChatTurn) -> bool:
+    role = turn.message["role"]
+    return role in ("user", "assistant") and last.message["role"] == role
+
+
+def _joined(before: JsonObject, after: JsonObject) -> JsonObject:
+    texts = (before["content"], after["content"])
+    joined: dict[str, Any] = {
+        **before,
+        "content": BETWEEN_BLOCKS.join(text for text in texts if text),
+    }
+    for name in ("reasoning_content", "tool_calls"):
+        if name in after:
+            joined[name] = before[name] + after[name] if name in before else after[name]
+    return joined
+
+
+def _ended(turns: list[ChatTurn]) -> Conversation:
+    """Return the conversation; an answer at its end is continued, without the spaces behind it."""
+    if turns and turns[-1].message["role"] == "assistant":
+        *others, last = turns
+        if "tool_calls" in last.message:
+            raise InvalidRequest(
+                f"{last.origin}: each tool_use needs a tool_result in the next message",
+                param=last.origin,
+            )
+        content = last.message["content"].rstrip()
+        if content or "reasoning_content" in last.message:
+            ended = ChatTurn({**last.message, "content": content}, last.origin)
+            return Conversation([*others, ended], is_continued=True)
+        turns = others
+    if not turns:
+        raise InvalidRequest("messages: there is no text to answer", param="messages")
+    return Conversation(turns)

@@ -1,0 +1,1 @@
+"""Owns Ollama's endpoints for models: list, describe, copy, delete, create, upload."""

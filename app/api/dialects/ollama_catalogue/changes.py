@@ -1,0 +1,138 @@
+"""Owns the endpoints that copy and delete models, and how refusals become errors."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sanic import HTTPResponse, Request
+from sanic.response import empty
+
+from app.api.dialects.ollama_catalogue.described import untagged
+from app.api.dialects.ollama_catalogue.listing import existing, found
+from app.api.dialects.ollama_catalogue.schemas import CopyRequest, DeleteRequest
+from app.api.service import Service, service_of
+from app.errors import (
+    InvalidRequest,
+    ModelFileRefused,
+    ModelInUse,
+    ModelNotFound,
+    ModelsFolderFailed,
+    ModelsFolderFull,
+)
+from app.models.catalog import part_names
+from app.models.settings_file import (
+    SettingsFileError,
+    read_settings,
+    write_settings,
+)
+from app.models.store import (
+    FolderUnwritable,
+    ModelRefused,
+    NoSpace,
+    checked_name,
+    link_model,
+    remove_model,
+)
+from app.web.json_body import parse
+
+CHANGING = threading.Lock()
+"""Held while the models folder is changed."""
+
+
+async def copy(request: Request) -> HTTPResponse:
+    """Give a model a second name, with settings of its own; its data is not copied."""
+    body = parse(request.body, CopyRequest)
+    await asyncio.to_thread(_copy, service_of(request), body.source, body.destination)
+    return empty(status=200)
+
+
+def _copy(service: Service, source: str, destination: str) -> None:
+    with CHANGING, refusals("destination"):
+        file = found(service.catalog, source)
+        target, is_there = target_of(service, destination)
+        if target.name == file.name:
+            return
+        check_linkable(file.name)
+        if is_there:
+            check_unused(service, target.name)
+        settings = read_settings(file.path)
+        write_settings(target, settings)
+        link_model(file.path, target, replace=is_there)
+
+
+async def delete(request: Request) -> HTTPResponse:
+    """Delete a model and its settings."""
+    body = parse(request.body, DeleteRequest)
+    await asyncio.to_thread(_delete, service_of(request), body.asked)
+    return empty(status=200)
+
+
+def _delete(service: Service, name: str) -> None:
+    with CHANGING, refusals("model"):
+        file = existing(service.catalog, name)
+        check_unused(service, file.name)
+        remove_model(service.catalog.models_dir, file.name)
+
+
+def target_of(service: Service, name: str) -> tuple[Path, bool]:
+    """Return the file that gets a name, and whether there is one of that name already.
+
+    Raises:
+        ModelRefused: no model may have that name.
+    """
+    try:
+        return existing(service.catalog, name).path, True
+    except ModelNotFound:
+        return service.catalog.models_dir / checked_name(untagged(name)), False
+
+
+def check_linkable(file_name: str) -> None:
+    """Refuse to give a split model another name: its parts find each other by name.
+
+    Raises:
+        ModelRefused: it is split.
+    """
+    if part_names(file_name):
+        raise ModelRefused(f"{file_name} is part of a split model, which has one name only")
+
+
+def check_unused(service: Service, file_name: str) -> None:
+    """Refuse to change the file of a model that is loaded or being loaded.
+
+    Raises:
+        ModelInUse: it is.
+    """
+    supervisor = service.supervisor
+    names = [*(serving.name for serving in supervisor.loaded), supervisor.status.pending]
+    if file_name in names:
+        raise ModelInUse(
+            f"{file_name} is loaded and cannot be changed or deleted; load another model first",
+            param="model",
+        )
+
+
+@contextmanager
+def refusals(param: str) -> Iterator[None]:
+    """Raise the errors of clients for what the models folder refuses.
+
+    Args:
+        param: the field that names the new model.
+    """
+    try:
+        yield
+    except NoSpace as error:
+        raise ModelsFolderFull(str(error)) from error
+    except FolderUnwritable as error:
+        raise ModelsFolderFailed(str(error)) from error
+    except ModelRefused as error:
+        raise ModelFileRefused(str(error), param=param) from error
+    except SettingsFileError as error:
+        raise InvalidRequest(str(error), param=error.name) from error
+    except OSError as error:
+        raise ModelsFolderFailed(
+            f"the models folder cannot be written: {error.strerror}"
+        ) from error

@@ -1,0 +1,49 @@
+"""Owns the handlers of the Responses dialect."""
+
+from __future__ import annotations
+
+import secrets
+
+from sanic import HTTPResponse, Request
+
+from app.api.answering.driver import answers
+from app.api.chat.commands import renamed, to_count
+from app.api.dialects.responses.reader import (
+    ask_of,
+    chat_for,
+    param_of,
+    reading_of,
+    refuse_stored,
+)
+from app.api.engine_errors import raise_if_failed
+from app.api.service import service_of
+from app.errors import InvalidRequest
+from app.protocol import TokenCount
+from app.web.json_body import json_response
+
+
+async def respond(request: Request) -> HTTPResponse | None:
+    """Answer a request, whole or streamed."""
+    reading = reading_of(request.body)
+    refuse_stored(reading.body)
+    ask = ask_of(reading)
+    try:
+        return await answers(lambda _body, _headers: ask)(request)
+    except InvalidRequest as error:  # of the engine, which knows the chat request's names
+        raise renamed(error, lambda param: param_of(param, reading.toolbox)) from None
+
+
+async def input_tokens(request: Request) -> HTTPResponse:
+    """Return the number of tokens of the prompt of a request with this body."""
+    reading = reading_of(request.body)
+    refuse_stored(reading.body)
+    command = to_count(chat_for(reading), secrets.token_hex(8))
+    serving = await service_of(request).supervisor.use(reading.body.model, {})
+    answer = await serving.engine.ask(command, command.request_id)
+    try:
+        raise_if_failed(answer)
+    except InvalidRequest as error:
+        raise renamed(error, lambda param: param_of(param, reading.toolbox)) from None
+    if not isinstance(answer, TokenCount):
+        raise RuntimeError(f"an engine answered CountTokens with {type(answer).__name__}")
+    return json_response({"object": "response.input_tokens", "input_tokens": answer.n_tokens})
