@@ -223,8 +223,8 @@ COMMANDS: list[Command] = [
         profile="kitchen",
         sent_s=1.25,
     ),
-    protocol.EndReasoning(request_id="r"),
     protocol.Cancel(request_id="r"),
+    protocol.EndReasoning(request_id="r"),
     protocol.Render(
         request_id="r",
         messages=MESSAGES,
