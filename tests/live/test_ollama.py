@@ -208,9 +208,12 @@ def test_a_key_is_required_where_there_are_keys(tmp_path: Path) -> None:
 def test_a_full_queue_is_a_503_that_may_be_tried_again() -> None:
     with LiveServer("--parallel", "1", "--max-queue", "0") as live:
         live.wait_healthy()
-        endless = {"model": NANO, "raw": True, "prompt": "a", "options": {"ignore_eos": True}}
+        end = live.http.post("/tokenize", json={"content": "<|im_end|>"}).json()["tokens"]
+        options = {"logit_bias": {str(token): -100 for token in end}}
+        endless = {"model": NANO, "prompt": "Tell me a story.", "options": options}
         with live.http.stream("POST", "/api/generate", json=endless) as running:
-            next(running.iter_bytes())
+            pieces = running.iter_bytes()
+            next(pieces)
             response = live.http.post("/api/chat", json={"model": NANO, "messages": [USER]})
             assert response.status_code == 503
             assert response.json()["error"].startswith("server busy, please try again.")
