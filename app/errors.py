@@ -74,14 +74,21 @@ class ContextOverflow(CallerError):
         requested: tokens the request needs.
         n_ctx: tokens the context window holds.
         param: the field that has the prompt.
+        message: replaces the sentence that says so.
     """
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int, *, param: str | None = "messages") -> None:
-        super().__init__(
-            f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
-        )
+    def __init__(
+        self,
+        requested: int,
+        n_ctx: int,
+        *,
+        param: str | None = "messages",
+        message: str = "",
+    ) -> None:
+        said = f"Requested tokens ({requested}) exceed context window of {n_ctx}"
+        super().__init__(message or said, param=param)
         self.requested = requested
         self.n_ctx = n_ctx
 
@@ -124,6 +131,12 @@ class ModelInUse(CallerError):
     """A model that is loaded would be changed or removed."""
 
     code = "model_in_use"
+
+
+class AnswerNotFound(CallerError):
+    """There is no such stream or stored answer, or not any more."""
+
+    code = "not_found"
 
 
 class LoadParamsRefused(CallerError):
@@ -195,6 +208,20 @@ class TooManyRequests(CallerError):
             f"You already have {most} open requests (setting max_client_requests); "
             "retry when one of them has finished"
         )
+
+
+class TooManyAnswers(CallerError):
+    """Too many answers run without a client.
+
+    Args:
+        most: the limit.
+    """
+
+    code = "too_many_background_responses"
+    retry_after_s = 1
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most} responses in the background; retry when one has ended")
 
 
 class QueueFull(CallerError):

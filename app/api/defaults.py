@@ -14,17 +14,17 @@ class Defaults:
     Args:
         max_tokens: maximum number of generated tokens; None is no limit.
         speculate: whether speculative decoding is used.
-        stop: strings that end an answer.
         max_tokens_limit: bound on the number of generated tokens, whatever a request asks for;
             None is none.
+        stop: strings that end an answer.
     """
 
     sampling: SamplingParams
     max_tokens: int | None = None
     reasoning: ReasoningParams = field(default_factory=ReasoningParams)
     speculate: bool = True
-    stop: tuple[str, ...] = ()
     max_tokens_limit: int | None = None
+    stop: tuple[str, ...] = ()
 
     def limited(self, max_tokens: int | None) -> int | None:
         """Return how many tokens may be generated where a request asks for `max_tokens`."""

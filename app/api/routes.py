@@ -14,7 +14,7 @@ from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
 from app.api.dialects.ollama.routes import DIALECT as OLLAMA
 from app.api.dialects.ollama_catalogue.routes import DIALECT as OLLAMA_CATALOGUE
 from app.api.dialects.responses.routes import DIALECT as RESPONSES
-from app.api.endpoints import cache, documentation, health, metrics, models, tokens
+from app.api.endpoints import cache, documentation, health, metrics, models, streams, tokens
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
 
@@ -22,10 +22,10 @@ DIALECTS: tuple[Dialect, ...] = (
     CHAT_COMPLETIONS,
     COMPLETIONS,
     LLAMA_COMPLETION,
-    OLLAMA_CATALOGUE,
     ANTHROPIC,
     OLLAMA,
     RESPONSES,
+    OLLAMA_CATALOGUE,
 )
 
 
@@ -42,6 +42,7 @@ class RouteTable:
             "metrics": metrics.ROUTES,
             "models": models.ROUTES,
             **{dialect.name: dialect.routes for dialect in dialects},
+            "streams": streams.ROUTES,
             "cache": cache.ROUTES,
             "tokens": tokens.ROUTES,
         }

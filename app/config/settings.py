@@ -54,6 +54,7 @@ SECTIONS = (
     "Answers",
     "Queue",
     "Prompt cache",
+    "Stored answers",
     "Profiles",
     "Timeouts",
 )

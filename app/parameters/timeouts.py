@@ -25,6 +25,15 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         float,
         now("timeout for receiving a request and for each write of a response", gt=0, le=86400),
     ] = 60.0
+    resume_window_s: Annotated[
+        float,
+        now(
+            "time that a stream with an X-Conversation-Id goes on and is kept without a reader; "
+            "0 turns that off",
+            ge=0,
+            le=86400,
+        ),
+    ] = 120.0
     load_timeout_s: Annotated[float, next_load("timeout for loading a model", gt=0, le=86400)] = (
         600.0
     )

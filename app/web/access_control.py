@@ -77,6 +77,11 @@ def is_authenticated(request: Request) -> bool:
     return bool(request.ctx.is_authenticated)
 
 
+def owner_of(request: Request) -> str:
+    """Return the name of the key that the client sent; empty if none is required."""
+    return str(request.ctx.key_name or "")
+
+
 def _admit(
     request: Request, policy: AccessPolicy, open_requests: Callable[[], Iterable[Request]]
 ) -> HTTPResponse | None:

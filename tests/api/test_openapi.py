@@ -18,6 +18,7 @@ QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache
 OF_LLAMA_SERVER = {"/completion", "/completions"}
 CHANGES_MODELS = {"/api/copy", "/api/delete", "/api/create", "/api/blobs/{digest}"}
 OF_OLLAMA = {"/api/chat", "/api/generate"}
+RESUMED = {"/v1/stream", "/v1/streams/lookup"}  # llama-server's, which has them with /v1 only
 TABLE = RouteTable(DIALECTS)
 
 
@@ -76,6 +77,7 @@ def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -
     prefixed = [path for path in paths if path.startswith("/v1/")]
     assert "/v1/chat/completions" in prefixed
     prefixed.remove("/v1/completions")  # without /v1 it is llama-server's
+    prefixed = [path for path in prefixed if path not in RESUMED]
     assert all(paths[path] == paths[path.removeprefix("/v1")] for path in prefixed)
 
 
@@ -112,8 +114,8 @@ def test_every_post_describes_its_body_and_how_a_wrong_one_is_refused(
     described: dict[str, Any],
 ) -> None:
     for (method, path), operation in operations(described).items():
-        takes_body = method == "post" or path == "/api/delete"
-        assert ("requestBody" in operation) == takes_body
+        takes_body = method == "post" and not path.endswith("/cancel")
+        assert ("requestBody" in operation) == (takes_body or path == "/api/delete")
         assert "400" in operation["responses"]
 
 
@@ -133,6 +135,7 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
     loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"} | CHANGES_MODELS
+    loads |= {"/responses", "/responses/input_tokens"}
     assert {path.removeprefix("/v1") for path in loading} == loads
 
 
@@ -157,6 +160,7 @@ def test_only_completions_stream(described: dict[str, Any]) -> None:
         if "text/event-stream" in operation["responses"]["200"]["content"]
     }
     openai = {"/chat/completions", "/v1/chat/completions", "/v1/completions"}
+    openai |= {"/responses", "/v1/responses"}
     assert streaming == openai | OF_LLAMA_SERVER
 
 

@@ -1,0 +1,1 @@
+"""Owns the answers that clients go on from: a bounded SQLite file of the HTTP process."""

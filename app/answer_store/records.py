@@ -1,0 +1,79 @@
+"""Owns what is kept of an answer, and its form in the file; pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_LEVEL = 6
+# What a row takes besides its texts: its columns, its places in indexes, unused parts of pages.
+ROW_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAnswer:
+    """One answer and the request it answers; the texts are JSON that the store does not read.
+
+    Args:
+        id: unguessable, and unique.
+        previous: the id of the answer that the request went on from; None for none.
+        model: the name of the model.
+        answer: what the client got.
+        request: what the client sent anew, without what went before.
+        events: the stream by which the client got it; empty if it was not streamed.
+        item_ids: ids of parts of both, by which they can be found.
+        is_running: whether the answer is still to come.
+    """
+
+    id: str
+    previous: str | None = None
+    model: str = ""
+    answer: bytes
+    request: bytes
+    events: bytes = b""
+    item_ids: Sequence[str] = ()
+    is_running: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The texts of an answer as they are in the file."""
+
+    answer: bytes
+    request: bytes
+    events: bytes
+
+    @property
+    def n_bytes(self) -> int:
+        """The room that they take in the file, about."""
+        return ROW_BYTES + len(self.answer) + len(self.request) + len(self.events)
+
+    def checksum(self, *names: str | None) -> int:
+        """Return the checksum of the texts and of what they are found by."""
+        checksum = 0
+        for part in (*((name or "").encode() for name in names), *self._texts):
+            checksum = zlib.crc32(part, zlib.crc32(b"%d " % len(part), checksum))
+        return checksum
+
+    @property
+    def _texts(self) -> tuple[bytes, bytes, bytes]:
+        return self.answer, self.request, self.events
+
+
+def pack(stored: StoredAnswer) -> Packed:
+    """Return the texts as they are written."""
+    return Packed(_packed(stored.answer), _packed(stored.request), _packed(stored.events))
+
+
+def unpack(text: bytes) -> bytes:
+    """Return a text as it was given.
+
+    Raises:
+        zlib.error: it is damaged.
+    """
+    return zlib.decompress(text) if text else b""
+
+
+def _packed(text: bytes) -> bytes:
+    return zlib.compress(text, _LEVEL) if text else b""
