@@ -10,6 +10,7 @@ from tests.api.dialects.anthropic.anthropic_requests import (
     SIGNER,
     USER,
     chat_of,
+    mapped_of,
     messages_of,
     refusal,
 )
@@ -130,9 +131,9 @@ def test_a_result_is_text(content: Any, fields: dict[str, Any], shown: str) -> N
 
 def test_calls_have_the_ids_that_they_had_here_or_elsewhere() -> None:
     calls = [CALL, {**CALL, "id": "fc-9", "input": None}]
-    answer, *results = messages_of(
-        USER, assistant(*calls), user(result("a"), result("b", "fc-9"))
-    )[1:]
+    answer, *results = messages_of(USER, assistant(*calls), user(result("a"), result("b", "fc-9")))[
+        1:
+    ]
     assert answer["content"] == ""
     assert [call["id"] for call in answer["tool_calls"]] == ["call_1", "fc-9"]
     assert [each["tool_call_id"] for each in results] == ["call_1", "fc-9"]
@@ -181,6 +182,42 @@ def test_search_results_are_shown() -> None:
     found = {"type": "search_result", "title": "T", "source": "U", "content": [text("D")]}
     assert messages_of(user(found))[0]["content"] == "T\nU\nD"
     assert messages_of(USER, assistant(CALL), user(result([found])))[-1]["content"] == "T\nU\nD"
+
+
+# ---------------------------------------------------------------- marks
+
+
+MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+
+
+def marks_of(*messages: dict[str, Any], **fields: Any) -> list[int]:
+    """Return after how many messages something is to be cached."""
+    return [mark.messages for mark in mapped_of(messages=list(messages), **fields).marks]
+
+
+def test_marks_are_at_the_ends_of_the_turns_they_stand_in() -> None:
+    calls = assistant(CALL, {**CALL, "id": "toolu_2"})
+    results = user(result("a", **MARK), result("b", "toolu_2"), text("and?"))
+    assert marks_of(USER, calls, results) == [3]
+    assert marks_of(
+        user(text("a", **MARK), text("b")), calls, user(result("a"), text("?", **MARK))
+    ) == [1, 4]
+    assert marks_of(USER, assistant({**CALL, **MARK}), user(result("a"))) == [2]
+    assert marks_of(USER, {"role": "system", "content": [text("Now in verse.", **MARK)]}) == [2]
+    assert marks_of(USER, user(text("there", **MARK)), {"role": "assistant", "content": "A"}) == [1]
+
+
+def test_marks_of_instructions_and_tools_are_at_the_beginning() -> None:
+    system = [text("Be brief.", **MARK), text("Be kind.", **MARK)]
+    tools = [{"name": "f"}, {"name": "g", **MARK}]
+    assert marks_of(USER, system=system) == [1]
+    assert marks_of(USER, tools=tools) == [0]
+    assert marks_of(user(text("Hi", **MARK)), system=system, tools=tools) == [0, 1, 2]
+
+
+def test_a_mark_of_the_request_is_at_its_end() -> None:
+    assert marks_of(USER, **MARK) == [1]
+    assert marks_of(USER, cache_control=None) == []
 
 
 # ---------------------------------------------------------------- continued answers
