@@ -76,8 +76,8 @@ def conversation_of(body: MessagesRequest, signer: Signer) -> Conversation:
     """
     turns: list[ChatTurn] = []
     if system := _system_text(body):
-        message = {"role": "system", "content": system}
-        turns.append(ChatTurn(message, "system", _is_marked(body.system)))
+        told = {"role": "system", "content": system}
+        turns.append(ChatTurn(told, "system", _is_marked(body.system)))
     for index, message in enumerate(body.messages):
         for turn in _turns(body.messages, message, index, signer):
             last = turns[-1] if turns else None
