@@ -237,7 +237,9 @@ def generate(command: Generate) -> Iterator[Event]:
 
 
 def order_in(command: Generate | Prefill) -> tuple[str, str]:
-    order, _, argument = str(json.loads(command.messages)[0]["content"]).partition(" ")
+    messages = json.loads(command.messages)
+    said = str(messages[0]["content"]) if messages else ""  # else a raw prompt
+    order, _, argument = said.partition(" ")
     return order, argument
 
 
