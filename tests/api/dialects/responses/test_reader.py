@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from app.api.defaults import Defaults
-from app.api.dialects.responses.reader import ask_of, param_of, reading_of, refuse_stored
+from app.api.dialects.responses.reader import ask_of, param_of, reading_of, refuse_unknown
 from app.api.dialects.responses.tools import Toolbox
 from app.errors import InvalidRequest
 from app.protocol import Constraint, Generate, ReasoningParams, SamplingParams
@@ -218,29 +218,11 @@ def test_a_wrong_value_is_refused_by_its_name(fields: Any, param: str) -> None:
     assert refused.value.message.startswith(f"{param}: ")
 
 
-@pytest.mark.parametrize(
-    ("fields", "param", "code"),
-    [
-        (
-            {"previous_response_id": "resp_1"},
-            "previous_response_id",
-            "previous_response_not_found",
-        ),
-        ({"conversation": "conv_1"}, "conversation", "invalid_value"),
-        ({"prompt": {"id": "pmpt_1"}}, "prompt", "invalid_value"),
-        ({"background": True}, "background", "invalid_value"),
-    ],
-)
-def test_what_needs_a_store_is_refused(fields: Any, param: str, code: str) -> None:
-    reading = reading_of(json.dumps({"input": "Hi", **fields}).encode())
+@pytest.mark.parametrize("field", ["conversation", "prompt"])
+def test_references_to_what_is_not_kept_are_refused(field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        refuse_stored(reading.body)
-    assert (refused.value.param, refused.value.code) == (param, code)
-
-
-def test_storing_may_be_asked_for_or_not() -> None:
-    for value in (True, False, None):
-        refuse_stored(reading_of(json.dumps({"input": "Hi", "store": value}).encode()).body)
+        refuse_unknown(reading_of(json.dumps({"input": "Hi", field: "x_1"}).encode()).body)
+    assert refused.value.param == field
 
 
 @pytest.mark.parametrize(
