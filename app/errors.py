@@ -20,7 +20,6 @@
         ├── SettingsInvalid         a setting is invalid; the service does not start
         ├── ModelsFolderFailed      the models folder does not take a change
         │   └── ModelsFolderFull    there is no space for a model
-        ├── NotOffered              the service does not offer this (yet)
         ├── NoModelLoaded           no model is loaded and the request names none
         ├── NotSupported            the service, or its model, lacks what is asked for
         ├── ModelLoadFailed         llama.cpp cannot load the file
@@ -256,12 +255,6 @@ class ModelsFolderFull(ModelsFolderFailed):
     """There is no space for a model."""
 
     code = "insufficient_storage"
-
-
-class NotOffered(EnvironmentFailure):
-    """The service does not offer this (yet)."""
-
-    code = "not_offered"
 
 
 class NoModelLoaded(EnvironmentFailure):

@@ -43,7 +43,7 @@ from app.models.content.digests import FileDigests
 from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
-from app.reload import Reloader, log_alias_faults
+from app.reload import Reloader, warn_of_no_effect
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
 from app.systemd.watchdog import SupervisorHealth
@@ -207,7 +207,7 @@ def _abort(spawned: SpawnedEngine | None, status: int) -> int:
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
     catalog = Catalog(settings.models_dir, naming(settings))
-    log_alias_faults(catalog)
+    warn_of_no_effect(settings, catalog, keys)
     timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,

@@ -37,8 +37,7 @@ class Listed:
 
 def entry(listed: Listed, supervisor: Supervisor) -> dict[str, Any]:
     """Return a model in OpenAI's shape, with llama-server's fields and ours."""
-    file, serving = listed.file, supervisor.serving
-    own = serving if serving and serving.name == file.name else None
+    file, own = listed.file, _own(listed.file, supervisor)
     return {
         "id": file.name,
         "object": "model",
@@ -51,6 +50,12 @@ def entry(listed: Listed, supervisor: Supervisor) -> dict[str, Any]:
         "loaded": own is not None,
         "n_ctx": own.info.n_ctx if own else None,
     }
+
+
+def _own(file: ModelFile, supervisor: Supervisor) -> Serving | None:
+    """Return the engine that serves a file, if one does."""
+    serving = supervisor.serving
+    return serving if serving and serving.name == file.name else None
 
 
 def _status(name: str, supervisor: Supervisor) -> dict[str, Any]:
@@ -82,7 +87,9 @@ def _meta(file: ModelFile, facts: ModelFacts | None, own: Serving | None) -> dic
 # ---------------------------------------------------------------- Anthropic's
 
 
-def anthropic_page(models: Sequence[Listed], query: Mapping[str, str]) -> dict[str, Any]:
+def anthropic_page(
+    models: Sequence[Listed], query: Mapping[str, str], supervisor: Supervisor
+) -> dict[str, Any]:
     """Return a page of models in Anthropic's shape, aliases as models of their own.
 
     Args:
@@ -91,7 +98,7 @@ def anthropic_page(models: Sequence[Listed], query: Mapping[str, str]) -> dict[s
     Raises:
         InvalidRequest: a value is wrong.
     """
-    every = [anthropic_model(each, name) for each in models for name in _ids(each)]
+    every = [anthropic_model(each, name, supervisor) for each in models for name in _ids(each)]
     ids = [model["id"] for model in every]
     limit = _limit(query.get("limit", ""))
     start, end = 0, len(every)
@@ -110,7 +117,7 @@ def anthropic_page(models: Sequence[Listed], query: Mapping[str, str]) -> dict[s
     }
 
 
-def anthropic_model(listed: Listed, name: str) -> dict[str, Any]:
+def anthropic_model(listed: Listed, name: str, supervisor: Supervisor) -> dict[str, Any]:
     """Return a model in Anthropic's shape.
 
     Args:
@@ -118,11 +125,16 @@ def anthropic_model(listed: Listed, name: str) -> dict[str, Any]:
     """
     file = listed.file
     created = datetime.fromtimestamp(max(0, int(file.modified_s)), UTC)
+    own = _own(file, supervisor)
+    window = own.info.n_ctx if own else None
     return {
         "type": "model",
         "id": name,
         "display_name": name if name != file.name else file.name.rpartition(".")[0],
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "max_input_tokens": window,
+        "max_tokens": window,
     }
 
 

@@ -93,6 +93,14 @@ class Settings(BaseSettings):
         ge=0,
         le=65535,
     )
+    ollama_port: int | None = setting(
+        None,
+        "additional port to listen on, such as 11434 for Ollama's clients; auto: none",
+        section="The service",
+        takes_effect="next start",
+        ge=1,
+        le=65535,
+    )
     unix_socket: Path | None = setting(
         None,
         "path of an additional Unix domain socket to listen on; auto: none",

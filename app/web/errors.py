@@ -39,7 +39,6 @@ STATUS: dict[type[errors.DistillerError], int] = {
     errors.SettingsInvalid: 500,
     errors.ModelsFolderFailed: 500,
     errors.ModelsFolderFull: 507,
-    errors.NotOffered: 501,
     errors.ModelLoadFailed: 500,
     errors.ModelTooLarge: 507,
     errors.NoModelLoaded: 503,

@@ -31,7 +31,8 @@ async def list_models(request: Request) -> HTTPResponse:
     listed = await asyncio.to_thread(_listed, service.catalog)  # a disk may hang
     query = dict(request.get_args(keep_blank_values=True).items())
     if _ANTHROPIC in request.headers:
-        return json_response(anthropic_page(listed, {key: query[key][0] for key in query}))
+        asked = {key: query[key][0] for key in query}
+        return json_response(anthropic_page(listed, asked, service.supervisor))
     # Codex reads objects of its own kind in `models`, the device's client names.
     names = [] if "client_version" in query else [each.file.name for each in listed]
     entries = [entry(each, service.supervisor) for each in listed]
@@ -43,7 +44,7 @@ async def show_model(request: Request, model_id: str) -> HTTPResponse:
     service = service_of(request)
     listed = await asyncio.to_thread(_offered, service, model_id)
     if _ANTHROPIC in request.headers:
-        return json_response(anthropic_model(listed, model_id))
+        return json_response(anthropic_model(listed, model_id, service.supervisor))
     return json_response(entry(listed, service.supervisor))
 
 
