@@ -74,14 +74,21 @@ class ContextOverflow(CallerError):
         requested: tokens the request needs.
         n_ctx: tokens the context window holds.
         param: the field that has the prompt.
+        message: replaces the sentence that says so.
     """
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int, *, param: str | None = "messages") -> None:
-        super().__init__(
-            f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
-        )
+    def __init__(
+        self,
+        requested: int,
+        n_ctx: int,
+        *,
+        param: str | None = "messages",
+        message: str = "",
+    ) -> None:
+        said = f"Requested tokens ({requested}) exceed context window of {n_ctx}"
+        super().__init__(message or said, param=param)
         self.requested = requested
         self.n_ctx = n_ctx
 

@@ -13,6 +13,7 @@ from app.api.defaults import Defaults
 from app.api.keep_alive import KeepAlive
 from app.api.metric_registry import Metrics
 from app.api.streaming.detached import DetachedAnswers
+from app.api.streaming.running_answers import RunningAnswers
 from app.device.watch import DeviceWatch
 from app.host.secret_key import SecretKey
 from app.host.supervisor import Supervisor
@@ -32,6 +33,7 @@ class Service:
         client_limits: limits on generated tokens that clients have of their own, by the names of
             their keys.
         device: provides the readings of the device.
+        running_answers: those that clients may control.
         access_policy: the access rules.
         answer_store: keeps answers that clients go on from.
         detached: the answers whose clients may come back.
@@ -49,6 +51,7 @@ class Service:
     metrics: Metrics
     device: DeviceWatch
     client_limits: Mapping[str, int] = field(default_factory=dict)
+    running_answers: RunningAnswers = field(default_factory=RunningAnswers)
     access_policy: AccessPolicy = field(default_factory=AccessPolicy)
     keep_alive: KeepAlive = field(default_factory=KeepAlive)
     secret_key: SecretKey = field(default_factory=SecretKey)

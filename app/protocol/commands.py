@@ -92,6 +92,12 @@ class Cancel(Message, frozen=True, kw_only=True):
     request_id: str
 
 
+class EndReasoning(Message, frozen=True, kw_only=True):
+    """End the reasoning of an answer; where that is over or not controlled, nothing happens."""
+
+    request_id: str
+
+
 class Tokenize(Message, frozen=True, kw_only=True):
     """Convert text into token ids."""
 
@@ -163,6 +169,7 @@ Command = (
     | Generate
     | Prefill
     | Cancel
+    | EndReasoning
     | Render
     | CountTokens
     | Tokenize

@@ -61,6 +61,7 @@ class Chosen(Message, frozen=True, kw_only=True):
     """Sampled tokens of an answer, with which another engine can resume it.
 
     Sent after the deltas they produced. Tokens that are determined by the others are omitted.
+    `REASONING_ENDED` is where reasoning was ended.
     """
 
     request_id: str

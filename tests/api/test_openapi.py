@@ -135,6 +135,7 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
     loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"} | CHANGES_MODELS
+    loads |= {"/responses", "/responses/input_tokens"}
     assert {path.removeprefix("/v1") for path in loading} == loads
 
 
@@ -159,6 +160,7 @@ def test_only_completions_stream(described: dict[str, Any]) -> None:
         if "text/event-stream" in operation["responses"]["200"]["content"]
     }
     openai = {"/chat/completions", "/v1/chat/completions", "/v1/completions"}
+    openai |= {"/responses", "/v1/responses"}
     assert streaming == openai | OF_LLAMA_SERVER
 
 

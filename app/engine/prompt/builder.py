@@ -80,6 +80,7 @@ class PromptBuilder:
         reasoning: what stands around its thoughts; None where it does not think, or in messages
             of their own.
         marks: what it writes around its text; None where it writes nothing.
+        template_takes: whether the template takes some things, by llama-server's names.
         closing_of_thoughts: what ends its thoughts; "" where it is not known to think.
 
     Raises:
@@ -109,6 +110,7 @@ class PromptBuilder:
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
         )
         self._traits = self._template.traits
+        self.template_takes = self._traits.capabilities
         try:
             self.tool_format: ToolFormat = format_for(source, self._traits, tool_format)
         except KeyError as error:
@@ -190,7 +192,7 @@ class PromptBuilder:
         return replace(prompt, places=places, marks=marks, history=history)
 
     def _raw(self, prompt: RawPrompt) -> Prompt:
-        tokens = raw_tokens(prompt, self._tokenizer)
+        tokens = raw_tokens(prompt, self._tokenizer, n_ctx=self._n_ctx)
         self._check_room(tokens, param="prompt")
         return Prompt(tokens, "", 0)
 
@@ -222,7 +224,7 @@ class PromptBuilder:
                 raw prompt cannot be read.
         """
         if command.prompt is not None:
-            return len(raw_tokens(command.prompt, self._tokenizer))
+            return len(raw_tokens(command.prompt, self._tokenizer, n_ctx=self._n_ctx))
         return len(self._tokens(self._rendered(command)))
 
     def forget(self) -> None:

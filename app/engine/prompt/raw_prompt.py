@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from app.errors import InvalidRequest
-from app.protocol import RawPrompt
+from app.protocol import Infill, RawPrompt
+
+_NEAR_TOKENS = 2048  # of the text itself, so that other texts find room
+_REPOSITORY, _FILE, _OTHER_FILE = "project\n", "file\n", "other"
+_BETWEEN = "\n\n"
 
 
 class RawTokenizer(Protocol):
@@ -28,6 +33,10 @@ class RawTokenizer(Protocol):
         """The tokens before the prefix, the suffix and the middle, if the model has them."""
 
     @property
+    def infill_separators(self) -> tuple[int | None, int | None]:
+        """The tokens before the names of a repository and of a file; None for those it lacks."""
+
+    @property
     def n_vocab(self) -> int:
         """How many tokens there are."""
 
@@ -35,13 +44,20 @@ class RawTokenizer(Protocol):
         """Return the token ids of `text`."""
 
 
-def raw_tokens(prompt: RawPrompt, tokenizer: RawTokenizer) -> list[int]:
+def raw_tokens(
+    prompt: RawPrompt, tokenizer: RawTokenizer, *, n_ctx: int | None = None
+) -> list[int]:
     """Return the tokens of a raw prompt.
+
+    Args:
+        n_ctx: tokens of the context, to which a text to be filled in is cut; None: of any length.
 
     Raises:
         InvalidRequest: token ids out of range, no token at all, or a suffix for a model that
             cannot fill in the middle.
     """
+    if prompt.infill is not None:
+        return _infilled(prompt.infill, tokenizer, n_ctx)
     if prompt.suffix:
         return _infill_tokens(prompt, prompt.suffix, tokenizer)
     if prompt.tokens is not None:
@@ -75,6 +91,50 @@ def _infill_tokens(prompt: RawPrompt, suffix: str, tokenizer: RawTokenizer) -> l
     adds_bos = prompt.add_special and tokenizer.adds_bos
     begin = [tokenizer.bos_token] if adds_bos and tokenizer.bos_token is not None else []
     return [*begin, marks[0], *before, marks[1], *after, marks[2]]
+
+
+def _infilled(infill: Infill, tokenizer: RawTokenizer, n_ctx: int | None) -> list[int]:
+    """Return the prompt of a text to be filled in, other texts before it.
+
+    What is before the middle gets three quarters of the room, what is after it a quarter, and other
+    texts what that leaves. What the middle begins with comes last: it changes with each key.
+    """
+    marks = tokenizer.infill_tokens
+    if marks is None:
+        raise InvalidRequest("This model cannot fill in the middle of a text", param="input_suffix")
+
+    def read(text: str) -> list[int]:
+        return tokenizer.tokenize(text, add_special=False, parse_special=False)
+
+    before, after, middle = read(infill.prefix), read(infill.suffix), read(infill.middle)
+    extra = _extra_tokens(infill, tokenizer, read) if infill.extra else []
+    begin = [tokenizer.bos_token] if tokenizer.adds_bos and tokenizer.bos_token is not None else []
+    if n_ctx is not None:
+        room = max(n_ctx - infill.n_answer, n_ctx // 2) - len(begin) - 1
+        near = min(_NEAR_TOKENS, room // 2 if extra else room)
+        before = _last(before, near * 3 // 4)
+        after = after[: max(0, near // 4 - len(marks) - len(middle))]
+        n_text = len(before) + len(after) + len(middle) + len(marks)
+        extra = _last(extra, max(0, room - n_text))
+    return [*begin, *extra, marks[0], *before, marks[1], *after, marks[2], *middle]
+
+
+def _extra_tokens(
+    infill: Infill, tokenizer: RawTokenizer, read: Callable[[str], list[int]]
+) -> list[int]:
+    """Return the tokens of other texts, each with its name where the model has a token for that."""
+    repository, file = tokenizer.infill_separators
+    tokens = [] if repository is None else [repository, *read(_REPOSITORY)]
+    for extra in infill.extra:
+        if file is None:
+            tokens += [*read(extra.text), *read(_BETWEEN)]
+        else:
+            tokens += [file, *read(f"{extra.filename or _OTHER_FILE}\n"), *read(extra.text)]
+    return tokens if file is None else [*tokens, file, *read(_FILE)]
+
+
+def _last(tokens: list[int], most: int) -> list[int]:
+    return tokens[max(0, len(tokens) - most) :]
 
 
 def _checked(tokens: list[int], tokenizer: RawTokenizer) -> list[int]:

@@ -46,6 +46,7 @@ class Letters:
     bos_token: int | None = BOS
     adds_bos = True
     infill_tokens: tuple[int, int, int] | None = None
+    infill_separators: tuple[int | None, int | None] = (None, None)
     n_vocab = 0x110000
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:

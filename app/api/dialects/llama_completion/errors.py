@@ -11,6 +11,7 @@ _TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    501: "not_supported_error",
     503: "unavailable_error",
 }
 _OVERFLOW = "exceed_context_size_error"

@@ -1,6 +1,7 @@
 """An engine's events become one response object, and the same one as a stream of events.
 
-It covers `app.api.dialects.responses.response`.
+It covers `app.api.dialects.responses.response`, `app.api.dialects.responses.output` and
+`app.api.dialects.responses.output_items`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ TOOLS: list[Json] = [
     {"type": "namespace", "name": "home", "tools": [{"type": "function", "name": "light"}]},
     {"type": "web_search"},
 ]
-USAGE = Usage(prompt_tokens=10, cached_tokens=4, completion_tokens=3)
+USAGE = Usage(prompt_tokens=10, cached_tokens=4, completion_tokens=3, reasoning_tokens=2)
 STARTED = Started(request_id="r", prompt_tokens=10, cached_tokens=4)
 ENCRYPTED = "reasoning.encrypted_content"
 VARYING = ("id", "created_at", "completed_at", "call_id")
@@ -216,7 +217,7 @@ def test_a_response_has_all_keys_and_what_was_asked_for() -> None:
         "input_tokens": 10,
         "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
         "output_tokens": 3,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 2},
         "total_tokens": 13,
     }
 
