@@ -130,9 +130,9 @@ def test_a_result_is_text(content: Any, fields: dict[str, Any], shown: str) -> N
 
 def test_calls_have_the_ids_that_they_had_here_or_elsewhere() -> None:
     calls = [CALL, {**CALL, "id": "fc-9", "input": None}]
-    answer, *results = messages_of(
-        USER, assistant(*calls), user(result("a"), result("b", "fc-9"))
-    )[1:]
+    answer, *results = messages_of(USER, assistant(*calls), user(result("a"), result("b", "fc-9")))[
+        1:
+    ]
     assert answer["content"] == ""
     assert [call["id"] for call in answer["tool_calls"]] == ["call_1", "fc-9"]
     assert [each["tool_call_id"] for each in results] == ["call_1", "fc-9"]
