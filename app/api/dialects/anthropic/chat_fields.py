@@ -17,7 +17,7 @@ from app.api.dialects.anthropic.signatures import Signer
 from app.api.schemas.sampling import InferenceConfigs
 from app.base.json_types import JsonObject
 from app.errors import InvalidRequest
-from app.protocol import Generate
+from app.protocol import CacheMark, Generate
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = {"xhigh": "high", "max": "high"}  # names that chat templates do not know
@@ -73,13 +73,16 @@ class Mapped:
     Args:
         chat: the chat request.
         names: the names of its fields in the request.
+        marks: the places that are to be cached.
     """
 
     chat: Chat
     names: Names
+    marks: Sequence[CacheMark] = ()
 
-    def named(self, command: Generate) -> Generate:
-        """Return a command whose constraint has Anthropic's name of its field."""
+    def completed(self, command: Generate) -> Generate:
+        """Return a command with the marks, and with Anthropic's name of its constraint's field."""
+        command = msgspec.structs.replace(command, cache_marks=list(self.marks))
         if command.constraint is None:
             return command
         param = self.names.of(command.constraint.param)
@@ -118,7 +121,16 @@ def mapped(body: MessagesRequest, signer: Signer) -> Mapped:
         schema = {"name": "answer", "schema": form[1].schema_}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     given = {name: value for name, value in fields.items() if value is not None}
-    return Mapped(chat_of(given, names.of), names)
+    return Mapped(chat_of(given, names.of), names, _marks(body, conversation))
+
+
+def _marks(body: MessagesRequest, conversation: Conversation) -> list[CacheMark]:
+    marks = conversation.marks
+    if any(tool.cache_control for _, tool in _own_tools(body)):
+        marks.insert(0, CacheMark())
+    if body.cache_control:
+        marks.append(CacheMark(messages=len(conversation.turns)))
+    return marks
 
 
 def _refuse_threads(body: MessagesRequest) -> None:

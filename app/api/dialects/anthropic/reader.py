@@ -14,8 +14,6 @@ from app.api.dialects.anthropic.writer import MessageWriter, Reply
 from app.protocol import Generate
 from app.web.json_body import parse
 
-_MARK = b'"cache_control"'
-
 
 def read_mapped(data: bytes, signer: Signer) -> Mapped:
     """Read a request as a chat request.
@@ -48,7 +46,6 @@ def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
             model=model.reply_name,
             request_id=request_id,
             max_tokens=commands[0].max_tokens,
-            marks=_MARK in data,
             is_empty=body.is_prefill,
             param_of=request.names.of,
         )
@@ -59,7 +56,9 @@ def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
         model=body.model,
         overrides={},
         stream=bool(body.stream),
-        commands=lambda model: [request.named(to_generate(chat.data, chat.body, reply_id, model))],
+        commands=lambda model: [
+            request.completed(to_generate(chat.data, chat.body, reply_id, model))
+        ],
         writer=writer,
     )
     return ask, request

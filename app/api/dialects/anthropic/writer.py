@@ -32,7 +32,6 @@ class Reply:
         model: the name that was asked for.
         request_id: that of the request, for errors.
         max_tokens: the most tokens it may have; None where the context is the limit.
-        marks: whether the request marks prefixes with `cache_control`.
         is_empty: whether the prompt is only prefilled, which `max_tokens` 0 asks for.
         param_of: returns Anthropic's name of a chat field, for errors.
     """
@@ -41,7 +40,6 @@ class Reply:
     model: str
     request_id: str = ""
     max_tokens: int | None = None
-    marks: bool = False
     is_empty: bool = False
     param_of: Callable[[str], str] = str
 
@@ -149,18 +147,16 @@ class MessageWriter(Writer):
         usage = finished.usage
         if self._reply.is_empty:
             usage = msgspec.structs.replace(usage, completion_tokens=0)
-        return usage_body(usage, marks=self._reply.marks)
+        return usage_body(usage)
 
 
-def usage_body(usage: Usage, *, marks: bool = False) -> dict[str, Any]:
+def usage_body(usage: Usage) -> dict[str, Any]:
     """Return Anthropic's `usage`: each token of the prompt is in one of the three counts.
 
-    Args:
-        usage: of the request.
-        marks: whether what was prefilled is told as written to the cache.
+    Tokens are created in the cache if they were prefilled and `cache_control` stands behind them.
     """
     prefilled = usage.prompt_tokens - usage.cached_tokens
-    created = prefilled if marks else 0
+    created = max(0, usage.marked_tokens - usage.cached_tokens)
     return {
         "input_tokens": prefilled - created,
         "cache_creation_input_tokens": created,
