@@ -20,6 +20,7 @@ from app.errors import SettingsInvalid
 from app.host.profiles import Profile
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
 from app.web.api_keys import ApiKeys, read_api_keys
@@ -98,6 +99,7 @@ class Reloader:
         service.catalog.naming = naming(settings)
         warn_of_no_effect(settings, service.catalog, keys)
         service.timeouts = settings.part(Timeouts)
+        service.answer_store.params = settings.part(StoreParams)
         supervisor = service.supervisor
         supervisor.reconfigure(
             load_params(settings), settings.part(QueueParams), profiles, service.timeouts
