@@ -102,7 +102,7 @@ class PromptBuilder:
         written = (source, tokenizer.bos_text, tokenizer.eos_text, *tokenizer.end_texts)
         self._tokenizer = TokenMemo(tokenizer, split_rules, written)
         self._n_ctx = n_ctx
-        self._system_prompt = system_prompt
+        self._read = partial(read_conversation, system_prompt=system_prompt)
         self._bos_text = tokenizer.bos_text
         self._template = ChatTemplate(
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
@@ -155,8 +155,7 @@ class PromptBuilder:
         """
         if isinstance(command, Generate) and command.prompt is not None:
             return self._raw(command.prompt)
-        conversation = read_conversation(command, self._system_prompt)
-        is_prefill = isinstance(command, Prefill)
+        conversation, is_prefill = self._read(command), isinstance(command, Prefill)
         began = self._dates.of(conversation.messages)
         if isinstance(command, Generate) and command.context:
             return self._after(command.context, conversation, began)
@@ -223,7 +222,7 @@ class PromptBuilder:
         return rendered.stand_ins.show(rendered.text) if rendered.stand_ins else rendered.text
 
     def _rendered(self, command: Generate | Render | CountTokens) -> Rendered:
-        conversation = read_conversation(command, self._system_prompt)
+        conversation = self._read(command)
         began = self._dates.of(conversation.messages)
         return self._render(conversation.messages, conversation, conversation.prompt_end, began)
 
