@@ -89,12 +89,27 @@ def test_what_an_engine_refuses_has_its_status_also_where_a_stream_was_asked_for
 
 
 @each_path
-def test_a_fault_after_the_first_byte_is_the_last_line(live: Service, path: str) -> None:
-    response = live.ask(path, "break")
-    assert response.status_code == 200
-    stream = read_stream(response.content)
+def test_a_fault_after_the_first_byte_is_the_last_line(
+    live: Service, tmp_path: Path, path: str
+) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with live.http.stream("POST", path, content=body_of(f"break {fifo}")) as response:
+        assert response.status_code == 200
+        received = response.iter_raw()
+        sent = next(received)
+        fifo.write_bytes(b"")
+        sent += b"".join(received)
+    stream = read_stream(sent)
     assert (stream.text, stream.last) == ("Hi", {"error": "no such role"})
-    assert error_of(live.ask(path, "break", stream=False), 400) == "no such role"
+
+
+@each_path
+@each_way
+def test_a_fault_before_the_first_byte_has_its_status(
+    live: Service, path: str, *, stream: bool
+) -> None:
+    assert error_of(live.ask(path, "break", stream=stream), 400) == "no such role"
 
 
 @each_path
