@@ -18,6 +18,7 @@ QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache
 OF_LLAMA_SERVER = {"/completion", "/completions"}
 CHANGES_MODELS = {"/api/copy", "/api/delete", "/api/create", "/api/blobs/{digest}"}
 OF_OLLAMA = {"/api/chat", "/api/generate"}
+OF_ANTHROPIC = {"/v1/messages", "/v1/messages/count_tokens"}
 RESUMED = {"/v1/stream", "/v1/streams/lookup"}  # llama-server's, which has them with /v1 only
 TABLE = RouteTable(DIALECTS)
 
@@ -77,7 +78,7 @@ def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -
     prefixed = [path for path in paths if path.startswith("/v1/")]
     assert "/v1/chat/completions" in prefixed
     prefixed.remove("/v1/completions")  # without /v1 it is llama-server's
-    prefixed = [path for path in prefixed if path not in RESUMED]
+    prefixed = [path for path in prefixed if path not in RESUMED | OF_ANTHROPIC]
     assert all(paths[path] == paths[path.removeprefix("/v1")] for path in prefixed)
 
 
@@ -98,6 +99,7 @@ def test_every_error_is_described_with_the_error_body_of_its_dialect(
     for (_, path), operation in operations(described).items():
         name = "NativeErrorBody" if path in OF_LLAMA_SERVER else "ErrorBody"
         name = "OllamaError" if path.startswith("/api/") else name
+        name = "MessageErrorBody" if path in OF_ANTHROPIC else name
         error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
             schema = response["content"].get("application/json", {}).get("schema")
@@ -136,6 +138,7 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
     loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"} | CHANGES_MODELS
     loads |= {"/responses", "/responses/input_tokens"}
+    loads |= {path.removeprefix("/v1") for path in OF_ANTHROPIC}
     assert {path.removeprefix("/v1") for path in loading} == loads
 
 
@@ -161,7 +164,7 @@ def test_only_completions_stream(described: dict[str, Any]) -> None:
     }
     openai = {"/chat/completions", "/v1/chat/completions", "/v1/completions"}
     openai |= {"/responses", "/v1/responses"}
-    assert streaming == openai | OF_LLAMA_SERVER
+    assert streaming == openai | {"/v1/messages"} | OF_LLAMA_SERVER
 
 
 def test_ollamas_streams_are_lines_of_json(described: dict[str, Any]) -> None:

@@ -1,4 +1,8 @@
-"""Anthropic's messages as OpenAI's; `app.api.dialects.anthropic.call_ids` names the calls."""
+"""Anthropic's messages as OpenAI's.
+
+`app.api.dialects.anthropic.blocks` reads their blocks, `app.api.dialects.anthropic.call_ids` names
+the calls.
+"""
 
 from __future__ import annotations
 
