@@ -190,7 +190,7 @@ def _function(tool: CustomTool) -> JsonObject:
 
 def _thinking(body: MessagesRequest) -> dict[str, Any]:
     """Return the fields of reasoning: it is off unless asked for; `adaptive` is the model's way."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"reasoning_format": "auto"}  # it has blocks of its own
     thinking = body.thinking
     match thinking.type if thinking else "disabled":
         case "enabled":

@@ -167,7 +167,7 @@ class MessageWriter(Writer):
     def _usage(self, finished: Finished) -> JsonObject:
         usage = finished.usage
         if self._reply.is_empty:
-            usage = msgspec.structs.replace(usage, completion_tokens=0)
+            usage = msgspec.structs.replace(usage, completion_tokens=0, reasoning_tokens=0)
         return usage_body(usage)
 
 
@@ -183,6 +183,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
         "cache_creation_input_tokens": created,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
 
 

@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from app.protocol import ReasoningParams, ToolChoice
-from tests.api.dialects.anthropic.anthropic_requests import TOOL, chat_of, command_of, refusal
+from app.api.defaults import Defaults
+from app.api.dialects.anthropic.reader import ask_of
+from app.protocol import ReasoningParams, SamplingParams, ToolChoice
+from tests.api.dialects.anthropic.anthropic_requests import (
+    SIGNER,
+    TOOL,
+    body_of,
+    chat_of,
+    command_of,
+    data_of,
+    refusal,
+)
+from tests.api.requests import served
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
 OTHER = {**TOOL, "name": "other", "type": "custom", "cache_control": {"type": "ephemeral"}}
@@ -84,6 +95,13 @@ def test_reasoning_is_off_unless_it_is_asked_for(
     fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert command_of(**fields).template_kwargs == expected
+
+
+def test_reasoning_has_blocks_of_its_own_whatever_the_setting() -> None:
+    defaults = Defaults(sampling=SamplingParams(), reasoning=ReasoningParams(is_split=False))
+    ask, _ = ask_of(body_of(data_of()), SIGNER, "r")
+    (command,) = ask.commands(served(defaults))
+    assert command.reasoning.is_split
 
 
 def test_reasoning_has_its_budget() -> None:

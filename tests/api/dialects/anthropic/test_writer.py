@@ -27,7 +27,7 @@ from tests.api.requests import command
 from tests.host.fake_engine import TIMINGS
 
 STARTED = Started(request_id="r", prompt_tokens=10, cached_tokens=8)
-USAGE = Usage(prompt_tokens=10, cached_tokens=8, completion_tokens=3)
+USAGE = Usage(prompt_tokens=10, cached_tokens=8, completion_tokens=3, reasoning_tokens=2)
 HI = TextDelta(request_id="r", text='Grüße "🦙"\n')
 EVENTS: list[RequestEvent] = [
     STARTED,
@@ -97,6 +97,7 @@ def test_a_whole_answer_has_the_documented_shape() -> None:
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 8,
             "output_tokens": 3,
+            "output_tokens_details": {"thinking_tokens": 2},
         },
     }
 
