@@ -127,6 +127,14 @@ def test_a_schema_is_enforced_under_its_own_name(fields: dict[str, Any], param: 
     assert (constraint.kind, constraint.param, constraint.is_strict) == ("json_schema", param, True)
 
 
+def test_a_required_call_leaves_no_text_to_hold_to_a_form() -> None:
+    form = {"format": FORM}
+    command = command_of(output_config=form, tools=[TOOL], tool_choice={"type": "any"})
+    assert (command.constraint, command.tool_choice.is_required) == (None, True)
+    command = command_of(output_config=form, tools=[TOOL], tool_choice={"type": "auto"})
+    assert command.constraint is not None
+
+
 def test_sampling_has_anthropics_names() -> None:
     command = command_of(
         max_tokens=128_000, temperature=1, top_p=0.5, top_k=7, stop_sequences=["END"], min_p=0.1
