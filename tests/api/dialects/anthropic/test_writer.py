@@ -45,7 +45,13 @@ def finished(reason: str = "stop", **fields: Any) -> Finished:
 
 
 def writer(**fields: Any) -> MessageWriter:
-    reply = {"id": "msg_1", "model": "claude-local", "request_id": "req", "max_tokens": 3}
+    reply = {
+        "id": "msg_1",
+        "model": "claude-local",
+        "request_id": "req",
+        "max_tokens": 3,
+        "stop_sequences": ["END"],
+    }
     return MessageWriter(Reply(**{**reply, **fields}), SIGNER)
 
 
@@ -143,6 +149,7 @@ def test_a_stream_begins_with_the_message_and_has_pings_only_in_it() -> None:
     [
         (finished(), {}, ("end_turn", None)),
         (finished(stop_string="END"), {}, ("stop_sequence", "END")),
+        (finished(stop_string="</s>"), {}, ("end_turn", None)),
         (finished("tool_calls"), {}, ("tool_use", None)),
         (finished("length"), {}, ("max_tokens", None)),
         (finished("length"), {"max_tokens": 4}, ("model_context_window_exceeded", None)),
