@@ -15,7 +15,8 @@ from app.api.routes import DIALECTS, RouteTable
 
 UNDOCUMENTED = {("get", "/openapi.json"), ("get", "/docs")}
 QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache")
-OF_LLAMA_SERVER = {"/completion", "/completions"}
+OF_LLAMA_SERVER = {"/completion", "/completions", "/infill"}
+VIEWS = {"/props", "/slots"}  # llama-server's
 CHANGES_MODELS = {"/api/copy", "/api/delete", "/api/create", "/api/blobs/{digest}"}
 OF_OLLAMA = {"/api/chat", "/api/generate"}
 RESUMED = {"/v1/stream", "/v1/streams/lookup"}  # llama-server's, which has them with /v1 only
@@ -96,7 +97,7 @@ def test_every_error_is_described_with_the_error_body_of_its_dialect(
     described: dict[str, Any],
 ) -> None:
     for (_, path), operation in operations(described).items():
-        name = "NativeErrorBody" if path in OF_LLAMA_SERVER else "ErrorBody"
+        name = "NativeErrorBody" if path in OF_LLAMA_SERVER | VIEWS else "ErrorBody"
         name = "OllamaError" if path.startswith("/api/") else name
         error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
@@ -134,6 +135,7 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
         if "507" in operation["responses"]
     }
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
+    loads |= {"/chat/completions/input_tokens"}
     loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"} | CHANGES_MODELS
     loads |= {"/responses", "/responses/input_tokens"}
     assert {path.removeprefix("/v1") for path in loading} == loads

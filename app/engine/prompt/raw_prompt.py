@@ -9,6 +9,7 @@ from app.errors import InvalidRequest
 from app.protocol import Infill, RawPrompt
 
 _NEAR_TOKENS = 2048  # of the text itself, so that other texts find room
+_MIDDLE_TOKENS, _STEPS = 64, 8
 _REPOSITORY, _FILE, _OTHER_FILE = "project\n", "file\n", "other"
 _BETWEEN = "\n\n"
 
@@ -61,7 +62,7 @@ def raw_tokens(
     if prompt.suffix:
         return _infill_tokens(prompt, prompt.suffix, tokenizer)
     if prompt.tokens is not None:
-        tokens = _checked(prompt.tokens, tokenizer)
+        tokens = checked(prompt.tokens, tokenizer)
     else:
         tokens = _text_tokens(prompt, tokenizer)
     if not tokens:
@@ -84,7 +85,7 @@ def _infill_tokens(prompt: RawPrompt, suffix: str, tokenizer: RawTokenizer) -> l
     if marks is None:
         raise InvalidRequest("This model cannot fill in the middle of a text", param="suffix")
     if prompt.tokens is not None:
-        before = _checked(prompt.tokens, tokenizer)
+        before = checked(prompt.tokens, tokenizer)
     else:
         before = tokenizer.tokenize(prompt.text or "", add_special=False, parse_special=False)
     after = tokenizer.tokenize(suffix, add_special=False, parse_special=False)
@@ -97,7 +98,8 @@ def _infilled(infill: Infill, tokenizer: RawTokenizer, n_ctx: int | None) -> lis
     """Return the prompt of a text to be filled in, other texts before it.
 
     What is before the middle gets three quarters of the room, what is after it a quarter, and other
-    texts what that leaves. What the middle begins with comes last: it changes with each key.
+    texts what that leaves. What the middle begins with comes last, for it changes with each key;
+    so that a prompt begins like the one before it, a text that grows is cut in steps.
     """
     marks = tokenizer.infill_tokens
     if marks is None:
@@ -110,12 +112,12 @@ def _infilled(infill: Infill, tokenizer: RawTokenizer, n_ctx: int | None) -> lis
     extra = _extra_tokens(infill, tokenizer, read) if infill.extra else []
     begin = [tokenizer.bos_token] if tokenizer.adds_bos and tokenizer.bos_token is not None else []
     if n_ctx is not None:
-        room = max(n_ctx - infill.n_answer, n_ctx // 2) - len(begin) - 1
+        room = max(n_ctx - infill.n_answer, n_ctx // 2) - len(begin) - len(marks) - 1
+        n_middle = min(_MIDDLE_TOKENS * (len(middle) // _MIDDLE_TOKENS + 1), room // 4)
+        room = max(0, room - max(n_middle, len(middle)))
         near = min(_NEAR_TOKENS, room // 2 if extra else room)
-        before = _last(before, near * 3 // 4)
-        after = after[: max(0, near // 4 - len(marks) - len(middle))]
-        n_text = len(before) + len(after) + len(middle) + len(marks)
-        extra = _last(extra, max(0, room - n_text))
+        before, after = _last(before, near * 3 // 4), after[: near // 4]
+        extra = _last(extra, room - len(before) - len(after))
     return [*begin, *extra, marks[0], *before, marks[1], *after, marks[2], *middle]
 
 
@@ -134,14 +136,22 @@ def _extra_tokens(
 
 
 def _last(tokens: list[int], most: int) -> list[int]:
-    return tokens[max(0, len(tokens) - most) :]
+    """Return the last tokens, at most so many; the cut is at a multiple of a part of that."""
+    step = max(1, most // _STEPS)
+    n_over = max(0, len(tokens) - most)
+    return tokens[-(-n_over // step) * step :]
 
 
-def _checked(tokens: list[int], tokenizer: RawTokenizer) -> list[int]:
+def checked(tokens: list[int], tokenizer: RawTokenizer, param: str = "prompt") -> list[int]:
+    """Return a copy of token ids that a client sent.
+
+    Raises:
+        InvalidRequest: one of them is not in the vocabulary.
+    """
     wrong = next((token for token in tokens if not 0 <= token < tokenizer.n_vocab), None)
     if wrong is not None:
         most = tokenizer.n_vocab - 1
         raise InvalidRequest(
-            f"prompt: {wrong} is no token id; ids run from 0 to {most}", param="prompt"
+            f"{param}: {wrong} is no token id; ids run from 0 to {most}", param=param
         )
     return list(tokens)

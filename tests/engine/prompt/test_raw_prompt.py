@@ -171,5 +171,19 @@ def test_a_long_text_is_cut_to_what_is_next_to_the_middle(n_ctx: int, n_answer: 
         assert not n_after or middle[n_before + 2] == ord("y")
 
 
+def test_a_prompt_begins_like_the_one_before_it_while_somebody_types() -> None:
+    text = "".join(chr(ord("a") + n * n % 23) for n in range(3000))
+
+    def prompt(n_typed: int, middle: str) -> list[int]:
+        return infilled(prefix=text[:n_typed], suffix=text, middle=middle, n_ctx=400)
+
+    first = prompt(2000, "")
+    for n_typed in range(20):
+        typed = prompt(2000, "m" * n_typed)
+        assert typed[: len(first)] == first
+    starts = {tuple(prompt(n, "")[:100]) for n in range(2000, 2100)}
+    assert len(starts) <= 4
+
+
 def test_a_model_that_cannot_fill_in_the_middle_is_named_by_the_field() -> None:
     assert refused(LettersWithoutBos(), infill=Infill(prefix="a", suffix="z")) == "input_suffix"

@@ -23,5 +23,8 @@ def native_error_body(fault: Fault) -> dict[str, Any]:
     kind = _TYPES.get(fault.status, kind)
     if fault.code == ContextOverflow.code:
         kind = _OVERFLOW
-    error = {"code": fault.status, "message": fault.message, "type": kind, "param": fault.param}
+    error: dict[str, Any] = {"code": fault.status, "message": fault.message, "type": kind}
+    error["param"] = fault.param
+    if fault.requested:
+        error |= {"n_prompt_tokens": fault.requested, "n_ctx": fault.n_ctx}
     return {"error": error}

@@ -230,6 +230,8 @@ class NativeError(BaseModel):
     message: str
     type: str
     param: str | None
+    n_prompt_tokens: int | None = Field(None, description="Only of a prompt that is too long.")
+    n_ctx: int | None = Field(None, description="Only with `n_prompt_tokens`.")
 
 
 class NativeErrorBody(BaseModel):

@@ -14,7 +14,7 @@ from app.api.dialects.anthropic.answer_blocks import AnswerBlocks, WholeContent
 from app.protocol import Delta, ReasoningDelta, TextDelta, ToolCallDelta, ToolCallStart
 from tests.api.dialects.anthropic.anthropic_requests import SIGNER, Reading
 
-START = {"id": "msg_1", "content": [], "stop_reason": None}
+START: dict[str, Any] = {"id": "msg_1", "content": [], "stop_reason": None}
 
 
 def text(content: str) -> Delta:

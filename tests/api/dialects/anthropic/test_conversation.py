@@ -10,6 +10,7 @@ from tests.api.dialects.anthropic.anthropic_requests import (
     SIGNER,
     USER,
     chat_of,
+    mapped_of,
     messages_of,
     refusal,
 )
@@ -181,6 +182,42 @@ def test_search_results_are_shown() -> None:
     found = {"type": "search_result", "title": "T", "source": "U", "content": [text("D")]}
     assert messages_of(user(found))[0]["content"] == "T\nU\nD"
     assert messages_of(USER, assistant(CALL), user(result([found])))[-1]["content"] == "T\nU\nD"
+
+
+# ---------------------------------------------------------------- marks
+
+
+MARK: dict[str, Any] = {"cache_control": {"type": "ephemeral"}}
+
+
+def marks_of(*messages: dict[str, Any], **fields: Any) -> list[int]:
+    """Return after how many messages something is to be cached."""
+    return [mark.messages for mark in mapped_of(messages=list(messages), **fields).marks]
+
+
+def test_marks_are_at_the_ends_of_the_turns_they_stand_in() -> None:
+    calls = assistant(CALL, {**CALL, "id": "toolu_2"})
+    results = user(result("a", **MARK), result("b", "toolu_2"), text("and?"))
+    assert marks_of(USER, calls, results) == [3]
+    assert marks_of(
+        user(text("a", **MARK), text("b")), calls, user(result("a"), text("?", **MARK))
+    ) == [1, 4]
+    assert marks_of(USER, assistant({**CALL, **MARK}), user(result("a"))) == [2]
+    assert marks_of(USER, {"role": "system", "content": [text("Now in verse.", **MARK)]}) == [2]
+    assert marks_of(USER, user(text("there", **MARK)), {"role": "assistant", "content": "A"}) == [1]
+
+
+def test_marks_of_instructions_and_tools_are_at_the_beginning() -> None:
+    system = [text("Be brief.", **MARK), text("Be kind.", **MARK)]
+    tools = [{"name": "f"}, {"name": "g", **MARK}]
+    assert marks_of(USER, system=system) == [1]
+    assert marks_of(USER, tools=tools) == [0]
+    assert marks_of(user(text("Hi", **MARK)), system=system, tools=tools) == [0, 1, 2]
+
+
+def test_a_mark_of_the_request_is_at_its_end() -> None:
+    assert marks_of(USER, **MARK) == [1]
+    assert marks_of(USER, cache_control=None) == []
 
 
 # ---------------------------------------------------------------- continued answers

@@ -101,6 +101,26 @@ def test_a_whole_answer_has_the_documented_shape() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("marked", "cached", "expected"),
+    [
+        (0, 8, (2, 0, 8)),
+        (9, 8, (1, 1, 8)),
+        (10, 0, (0, 10, 0)),
+        (6, 0, (4, 6, 0)),
+        (6, 8, (2, 0, 8)),
+    ],
+)
+def test_each_token_of_the_prompt_is_counted_once(
+    marked: int, cached: int, expected: tuple[int, int, int]
+) -> None:
+    usage = Usage(prompt_tokens=10, cached_tokens=cached, completion_tokens=3, marked_tokens=marked)
+    told = whole([HI], finished(usage=usage))["usage"]
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    assert tuple(told[name] for name in names) == expected
+    assert streamed([HI], finished(usage=usage))["usage"] == told
+
+
 @pytest.mark.parametrize("n_events", range(len(EVENTS) + 1))
 def test_a_stream_is_the_whole_answer_in_pieces(n_events: int) -> None:
     events, end = EVENTS[:n_events], finished("length")
