@@ -20,7 +20,6 @@
         ├── SettingsInvalid         a setting is invalid; the service does not start
         ├── ModelsFolderFailed      the models folder does not take a change
         │   └── ModelsFolderFull    there is no space for a model
-        ├── NotOffered              the service does not offer this (yet)
         ├── NoModelLoaded           no model is loaded and the request names none
         ├── NotSupported            the service, or its model, lacks what is asked for
         ├── ModelLoadFailed         llama.cpp cannot load the file
@@ -75,14 +74,21 @@ class ContextOverflow(CallerError):
         requested: tokens the request needs.
         n_ctx: tokens the context window holds.
         param: the field that has the prompt.
+        message: replaces the sentence that says so.
     """
 
     code = "context_length_exceeded"
 
-    def __init__(self, requested: int, n_ctx: int, *, param: str | None = "messages") -> None:
-        super().__init__(
-            f"Requested tokens ({requested}) exceed context window of {n_ctx}", param=param
-        )
+    def __init__(
+        self,
+        requested: int,
+        n_ctx: int,
+        *,
+        param: str | None = "messages",
+        message: str = "",
+    ) -> None:
+        said = f"Requested tokens ({requested}) exceed context window of {n_ctx}"
+        super().__init__(message or said, param=param)
         self.requested = requested
         self.n_ctx = n_ctx
 
@@ -204,6 +210,20 @@ class TooManyRequests(CallerError):
         )
 
 
+class TooManyAnswers(CallerError):
+    """Too many answers run without a client.
+
+    Args:
+        most: the limit.
+    """
+
+    code = "too_many_background_responses"
+    retry_after_s = 1
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"There are {most} responses in the background; retry when one has ended")
+
+
 class QueueFull(CallerError):
     """The queue is full.
 
@@ -242,12 +262,6 @@ class ModelsFolderFull(ModelsFolderFailed):
     """There is no space for a model."""
 
     code = "insufficient_storage"
-
-
-class NotOffered(EnvironmentFailure):
-    """The service does not offer this (yet)."""
-
-    code = "not_offered"
 
 
 class NoModelLoaded(EnvironmentFailure):

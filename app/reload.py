@@ -20,6 +20,7 @@ from app.errors import SettingsInvalid
 from app.host.profiles import Profile
 from app.logs import get_logger
 from app.models.catalog import Catalog
+from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
 from app.web.api_keys import ApiKeys, read_api_keys
@@ -96,8 +97,9 @@ class Reloader:
         service.defaults = answer_defaults(settings)
         service.client_limits = client_limits(settings)
         service.catalog.naming = naming(settings)
-        log_alias_faults(service.catalog)
+        warn_of_no_effect(settings, service.catalog, keys)
         service.timeouts = settings.part(Timeouts)
+        service.answer_store.params = settings.part(StoreParams)
         supervisor = service.supervisor
         supervisor.reconfigure(
             load_params(settings), settings.part(QueueParams), profiles, service.timeouts
@@ -106,8 +108,10 @@ class Reloader:
             supervisor.start(settings.model_name)
 
 
-def log_alias_faults(catalog: Catalog) -> None:
-    """Log a warning for each configured alias that has no effect."""
-    if catalog.naming.aliases:
-        for text in catalog.alias_faults():
-            log.warning("alias_without_effect", message=text)
+def warn_of_no_effect(settings: Settings, catalog: Catalog, keys: ApiKeys) -> None:
+    """Log a warning for each alias and each client of the settings that has no effect."""
+    faults = catalog.alias_faults() if catalog.naming.aliases else []
+    unknown = [client.name for client in settings.clients if client.name not in keys.names]
+    faults += [f"client '{name}' is the name of no API key" for name in unknown]
+    for text in faults:
+        log.warning("setting_without_effect", message=text)

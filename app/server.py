@@ -21,6 +21,7 @@ from typing import Any
 from sanic import Request, Sanic
 
 from app import __version__, logs
+from app.answer_store.store import AnswerStore
 from app.api import routes
 from app.api.metric_registry import Metrics
 from app.api.profiles import read_profiles
@@ -39,9 +40,10 @@ from app.host.supervisor import Supervisor
 from app.logs import get_logger
 from app.models.catalog import Catalog
 from app.models.content.digests import FileDigests
+from app.parameters.answers import StoreParams
 from app.parameters.queue import QueueParams
 from app.parameters.timeouts import Timeouts
-from app.reload import Reloader, log_alias_faults
+from app.reload import Reloader, warn_of_no_effect
 from app.systemd.notify import ServiceManager
 from app.systemd.status import SystemdStatus
 from app.systemd.watchdog import SupervisorHealth
@@ -101,7 +103,7 @@ def compose(
     access_control.install(
         app,
         lambda: service.access_policy,
-        lambda: [*open_requests(), *service.detached.requests()],
+        lambda: [*open_requests(), *service.detached_requests()],
     )
     for blueprint in table.blueprints():
         app.blueprint(blueprint)
@@ -111,6 +113,7 @@ def compose(
     @app.before_server_start
     async def start(_app: HttpApp) -> None:
         service.supervisor.start(settings.model_name, spawned)
+        await service.answer_store.start()
         service.device.start()
         pressure.start()
 
@@ -121,6 +124,8 @@ def compose(
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
         await service.detached.stop()
+        await service.background.stop()
+        await service.answer_store.stop()
         await pressure.stop()
         await service.device.stop()
         await service.supervisor.stop()
@@ -202,7 +207,7 @@ def _abort(spawned: SpawnedEngine | None, status: int) -> int:
 
 def _build_service(settings: Settings, keys: ApiKeys) -> Service:
     catalog = Catalog(settings.models_dir, naming(settings))
-    log_alias_faults(catalog)
+    warn_of_no_effect(settings, catalog, keys)
     timeouts = settings.part(Timeouts)
     supervisor = Supervisor(
         catalog,
@@ -222,6 +227,7 @@ def _build_service(settings: Settings, keys: ApiKeys) -> Service:
         client_limits=client_limits(settings),
         timeouts=timeouts,
         access_policy=access_policy(settings, keys),
+        answer_store=AnswerStore(settings.cache_dir, settings.part(StoreParams)),
         secret_key=SecretKey(settings.cache_dir),
         digests=FileDigests(settings.cache_dir, lambda: _has_work(supervisor)),
         version=__version__,

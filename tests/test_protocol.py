@@ -98,6 +98,11 @@ INFO = protocol.ModelInfo(
     has_chat_template=True,
     fingerprint="fp_x",
     load_ms=12.5,
+    chat_template="{{ messages }}",
+    template_takes={"supports_tools": True},
+    bos_token="<s>",
+    eos_token="</s>",
+    can_infill=True,
     no_speculation="recurrent layers",
     no_abort="recurrent layers",
 )
@@ -126,7 +131,11 @@ MISS = protocol.CacheMiss(index=3, before="today is", prompt=" Friday", cached="
 TOKEN = protocol.TokenLogprob(
     id=7, piece=b"\xc3", logprob=-0.5, top=[protocol.TokenChance(id=8, piece=b"a", logprob=-0.25)]
 )
-PROMPT = protocol.RawPrompt(text="def f(", tokens=[1, 2], suffix="):", add_special=False)
+EXTRA = protocol.ExtraText(text="import os", filename="b.py")
+INFILL = protocol.Infill(prefix="def f(", suffix="):", middle="a", extra=[EXTRA], n_answer=7)
+PROMPT = protocol.RawPrompt(
+    text="def f(", tokens=[1, 2], suffix="):", infill=INFILL, add_special=False
+)
 PROMPT_TOKEN = protocol.PromptToken(id=7, piece=b"\xc3", logprob=-0.5, top=TOKEN.top)
 MATCH = protocol.CacheMatch(tokens=40, not_restored="no_state")
 ENTRY = protocol.DiskEntry(
@@ -215,6 +224,7 @@ COMMANDS: list[Command] = [
         sent_s=1.25,
     ),
     protocol.Cancel(request_id="r"),
+    protocol.EndReasoning(request_id="r"),
     protocol.Render(
         request_id="r",
         messages=MESSAGES,
@@ -293,7 +303,7 @@ EVENTS: list[Event] = [
 ]
 PARTS = [
     *(SAMPLING, LOAD, QUEUE, CACHE, TIMINGS, MISS, TOKEN, ENTRY, HEAD, COUNTS),
-    *(PROMPT, PROMPT_TOKEN),
+    *(PROMPT, INFILL, EXTRA, PROMPT_TOKEN),
 ]
 ALL = b"".join(map(encode, COMMANDS))
 

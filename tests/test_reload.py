@@ -71,6 +71,24 @@ def test_what_can_change_at_once_does(made: Made) -> None:
     assert of(lines, "reloaded")[0]["changes"] == 3
 
 
+def test_names_and_limits_change_at_once(made: Made) -> None:
+    lines = made.reload(
+        models=[{"name": "gone", "aliases": ["assistant"]}],
+        unknown_model="default",
+        max_tokens_limit=9,
+        clients=[{"name": "laptop", "max_tokens_limit": 5}, {"name": "typo"}],
+        api_keys=KEY,
+    )
+    assert made.service.catalog.naming.aliases == {"assistant": "gone"}
+    assert made.service.catalog.naming.unknown_model == "default"
+    assert made.service.defaults.max_tokens_limit == 9
+    assert made.service.client_limits == {"laptop": 5}
+    assert [line["message"] for line in of(lines, "setting_without_effect")] == [
+        "alias 'assistant' is of gone, which is not in the models folder",
+        "client 'typo' is the name of no API key",
+    ]
+
+
 def test_what_needs_a_new_start_is_a_warning_each_time(made: Made) -> None:
     for _ in range(2):
         (line,) = of(made.reload(port=9), "setting_changed")

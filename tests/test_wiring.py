@@ -8,7 +8,15 @@ import pytest
 
 from app.config.settings import Settings
 from app.web.api_keys import ApiKeys
-from app.wiring import access_policy, answer_defaults, cache_params, load_params, sanic_config
+from app.wiring import (
+    access_policy,
+    answer_defaults,
+    cache_params,
+    client_limits,
+    load_params,
+    naming,
+    sanic_config,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +64,23 @@ def test_the_limits_on_requests_are_sanics() -> None:
     config = sanic_config(Settings(max_body_bytes=4096, keep_alive_s=7))
     assert (config.REQUEST_MAX_SIZE, config.KEEP_ALIVE_TIMEOUT) == (4096, 7)
     assert not config.ACCESS_LOG
+
+
+def test_aliases_and_what_unknown_names_mean_are_the_settings() -> None:
+    found = naming(Settings(models=[{"name": "m", "aliases": ["x"]}], unknown_model="default"))
+    assert (found.aliases, found.unknown_model) == ({"x": "m"}, "default")
+
+
+def test_only_clients_with_a_limit_have_one() -> None:
+    settings = Settings(clients=[{"name": "a", "max_tokens_limit": 5}, {"name": "b"}])
+    assert client_limits(settings) == {"a": 5}
+
+
+@pytest.mark.parametrize(
+    ("limit", "asked", "limited"),
+    [(None, None, None), (None, 9, 9), (5, None, 5), (5, 9, 5), (5, 3, 3), (5, 5, 5)],
+)
+def test_no_answer_is_longer_than_the_limit(
+    limit: int | None, asked: int | None, limited: int | None
+) -> None:
+    assert answer_defaults(Settings(max_tokens_limit=limit)).limited(asked) == limited

@@ -9,7 +9,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +16,10 @@ from app.answer_store.database import is_damage, move_aside, open_database, remo
 from app.answer_store.records import StoredAnswer
 from app.answer_store.table import AnswerTable
 from app.logs import get_logger
+from app.parameters.answers import StoreParams
 
 FILE_NAME = "answers.sqlite"
+OFF = StoreParams(responses_max_mb=0)
 _MIB = 1024 * 1024
 
 Result = TypeVar("Result")
@@ -26,30 +27,17 @@ Result = TypeVar("Result")
 log = get_logger("store")
 
 
-@dataclass(frozen=True, slots=True)
-class StoreLimits:
-    """How much is kept.
-
-    Args:
-        max_mb: MiB of all answers together; 0 keeps none.
-        max_days: days since the last use; 0 is no limit.
-    """
-
-    max_mb: int = 64
-    max_days: float = 30.0
-
-
 class AnswerStore:
     """The answers of all clients, in one file.
 
     Args:
         folder: where the file is.
-        limits: returns the current limits.
+        params: the limits, which may change; by default nothing is kept.
     """
 
-    def __init__(self, folder: Path, limits: Callable[[], StoreLimits]) -> None:
+    def __init__(self, folder: Path = Path(), params: StoreParams = OFF) -> None:
         self._path = folder / FILE_NAME
-        self._limits = limits
+        self.params = params
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-store")
         self._table: AnswerTable | None = None
         self._problem = ""
@@ -57,15 +45,11 @@ class AnswerStore:
     @property
     def is_enabled(self) -> bool:
         """Whether answers are kept at all."""
-        return self._limits().max_mb > 0
+        return self.params.responses_max_mb > 0
 
-    async def start(self, unfinished: Callable[[StoredAnswer], StoredAnswer]) -> None:
-        """Check the file, if there is one, and delete what is too old; without a limit, the file.
-
-        Args:
-            unfinished: returns what becomes of an answer that ran when the service ended.
-        """
-        await self._in_thread(self._start, unfinished)
+    async def start(self) -> None:
+        """Check the file, if there is one, and delete what is too old; without room, the file."""
+        await self._in_thread(self._start)
 
     async def stop(self) -> None:
         """Close the file, after what is under way."""
@@ -74,10 +58,10 @@ class AnswerStore:
 
     async def put(self, owner: str, stored: StoredAnswer) -> bool:
         """Keep an answer; return whether it is kept."""
-        limits = self._limits()
-        if not limits.max_mb:
+        limits = self.params
+        if not limits.responses_max_mb:
             return False
-        max_bytes, max_days = limits.max_mb * _MIB, limits.max_days
+        max_bytes, max_days = limits.responses_max_mb * _MIB, limits.responses_max_days
 
         def put(table: AnswerTable) -> bool:
             return table.put(owner, stored, max_bytes, max_days)
@@ -113,9 +97,9 @@ class AnswerStore:
 
     # ------------------------------------------------------------ in the thread
 
-    def _start(self, unfinished: Callable[[StoredAnswer], StoredAnswer]) -> None:
-        limits = self._limits()
-        if not limits.max_mb:
+    def _start(self) -> None:
+        limits = self.params
+        if not limits.responses_max_mb:
             try:
                 if remove(self._path):
                     log.info("answer_store_removed", file=str(self._path))
@@ -123,14 +107,8 @@ class AnswerStore:
                 self._note(error)
             return
 
-        def tidy(table: AnswerTable) -> None:
-            table.make_room(limits.max_mb * _MIB, limits.max_days)
-            for owner, answer_id in table.running():
-                stored = table.get(owner, answer_id)
-                if stored is not None:
-                    table.put(owner, unfinished(stored), limits.max_mb * _MIB, limits.max_days)
-
-        self._tried(tidy, None, makes_file=False)
+        max_bytes, max_days = limits.responses_max_mb * _MIB, limits.responses_max_days
+        self._tried(lambda table: table.make_room(max_bytes, max_days), None, makes_file=False)
 
     def _close(self) -> None:
         if self._table is not None:

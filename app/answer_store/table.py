@@ -92,10 +92,6 @@ class AnswerTable:
         with self._transaction():
             self._make_room(max_bytes, max_days)
 
-    def running(self) -> list[tuple[str, str]]:
-        """Return owner and id of the answers that are marked as running."""
-        return self._all("SELECT owner, id FROM answers WHERE is_running")
-
     def _make_room(self, max_bytes: int, max_days: float) -> None:
         if max_days:
             self._delete("used_s < ?", time.time() - max_days * _DAY_S)

@@ -75,6 +75,9 @@ class Writer(ABC):
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
         """Return the framed bytes that a stream sends for one event; may be empty."""
 
+    async def settle(self, outcome: Outcome) -> None:  # noqa: B027  # most have nothing to do
+        """Do what has to be done before the end of an answer, whole or streamed, is written."""
+
     @abstractmethod
     def end(self, outcome: Outcome) -> bytes:
         """Return the bytes that a stream sends after the last event."""

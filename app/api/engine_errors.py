@@ -21,6 +21,7 @@ def from_wire(event: Failed) -> errors.DistillerError:
     if event.kind == errors.QueueFull.__name__:
         return errors.QueueFull(event.retry_after_s or _RETRY_AFTER_S)
     if event.kind == errors.ContextOverflow.__name__:
-        return errors.ContextOverflow(event.requested or 0, event.n_ctx or 0, param=event.param)
+        requested, n_ctx = event.requested or 0, event.n_ctx or 0
+        return errors.ContextOverflow(requested, n_ctx, param=event.param, message=event.message)
     found = _BY_NAME.get(event.kind, errors.EnvironmentFailure)
     return found(event.message, param=event.param)

@@ -28,17 +28,18 @@ class Listed:
     Args:
         aliases: its names besides that of the file.
         facts: None if its header cannot be read any more.
+        n_params: elements of all of its tensors.
     """
 
     file: ModelFile
     aliases: Sequence[str]
     facts: ModelFacts | None
+    n_params: int | None = None
 
 
 def entry(listed: Listed, supervisor: Supervisor) -> dict[str, Any]:
     """Return a model in OpenAI's shape, with llama-server's fields and ours."""
-    file, serving = listed.file, supervisor.serving
-    own = serving if serving and serving.name == file.name else None
+    file, own = listed.file, _own(listed.file, supervisor)
     return {
         "id": file.name,
         "object": "model",
@@ -46,11 +47,17 @@ def entry(listed: Listed, supervisor: Supervisor) -> dict[str, Any]:
         "owned_by": "local",
         "aliases": list(listed.aliases),
         "status": _status(file.name, supervisor),
-        "meta": _meta(file, listed.facts, own),
+        "meta": _meta(listed, own),
         "size_bytes": file.size_bytes,
         "loaded": own is not None,
         "n_ctx": own.info.n_ctx if own else None,
     }
+
+
+def _own(file: ModelFile, supervisor: Supervisor) -> Serving | None:
+    """Return the engine that serves a file, if one does."""
+    serving = supervisor.serving
+    return serving if serving and serving.name == file.name else None
 
 
 def _status(name: str, supervisor: Supervisor) -> dict[str, Any]:
@@ -64,7 +71,8 @@ def _status(name: str, supervisor: Supervisor) -> dict[str, Any]:
     return body
 
 
-def _meta(file: ModelFile, facts: ModelFacts | None, own: Serving | None) -> dict[str, Any] | None:
+def _meta(listed: Listed, own: Serving | None) -> dict[str, Any] | None:
+    facts = listed.facts
     if facts is None:
         return None
     return {
@@ -73,8 +81,8 @@ def _meta(file: ModelFile, facts: ModelFacts | None, own: Serving | None) -> dic
         "n_ctx": own.info.n_ctx if own else None,
         "n_ctx_train": facts.n_ctx_train or None,
         "n_embd": facts.n_embd or None,
-        "n_params": own.info.n_params if own else None,
-        "size": file.size_bytes,
+        "n_params": own.info.n_params if own else listed.n_params,
+        "size": listed.file.size_bytes,
         "ftype": facts.file_type,
     }
 
@@ -82,7 +90,9 @@ def _meta(file: ModelFile, facts: ModelFacts | None, own: Serving | None) -> dic
 # ---------------------------------------------------------------- Anthropic's
 
 
-def anthropic_page(models: Sequence[Listed], query: Mapping[str, str]) -> dict[str, Any]:
+def anthropic_page(
+    models: Sequence[Listed], query: Mapping[str, str], supervisor: Supervisor
+) -> dict[str, Any]:
     """Return a page of models in Anthropic's shape, aliases as models of their own.
 
     Args:
@@ -91,7 +101,7 @@ def anthropic_page(models: Sequence[Listed], query: Mapping[str, str]) -> dict[s
     Raises:
         InvalidRequest: a value is wrong.
     """
-    every = [anthropic_model(each, name) for each in models for name in _ids(each)]
+    every = [anthropic_model(each, name, supervisor) for each in models for name in _ids(each)]
     ids = [model["id"] for model in every]
     limit = _limit(query.get("limit", ""))
     start, end = 0, len(every)
@@ -110,7 +120,7 @@ def anthropic_page(models: Sequence[Listed], query: Mapping[str, str]) -> dict[s
     }
 
 
-def anthropic_model(listed: Listed, name: str) -> dict[str, Any]:
+def anthropic_model(listed: Listed, name: str, supervisor: Supervisor) -> dict[str, Any]:
     """Return a model in Anthropic's shape.
 
     Args:
@@ -118,11 +128,16 @@ def anthropic_model(listed: Listed, name: str) -> dict[str, Any]:
     """
     file = listed.file
     created = datetime.fromtimestamp(max(0, int(file.modified_s)), UTC)
+    own = _own(file, supervisor)
+    window = own.info.n_ctx if own else None
     return {
         "type": "model",
         "id": name,
         "display_name": name if name != file.name else file.name.rpartition(".")[0],
         "created_at": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "max_input_tokens": window,
+        "max_tokens": window,
     }
 
 

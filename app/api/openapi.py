@@ -85,6 +85,12 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.request:
         body = {"application/json": {"schema": _reference(route.request)}}
         operation["requestBody"] = {"required": True, "content": body}
+    if route.reads_body:
+        data = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/octet-stream": data},
+        }
     if parameters := _parameters(route):
         operation["parameters"] = parameters
     if 401 not in route.errors:

@@ -54,6 +54,7 @@ SECTIONS = (
     "Answers",
     "Queue",
     "Prompt cache",
+    "Stored answers",
     "Profiles",
     "Timeouts",
 )
@@ -90,6 +91,14 @@ class Settings(BaseSettings):
         section="The service",
         takes_effect="next start",
         ge=0,
+        le=65535,
+    )
+    ollama_port: int | None = setting(
+        None,
+        "additional port to listen on, such as 11434 for Ollama's clients; auto: none",
+        section="The service",
+        takes_effect="next start",
+        ge=1,
         le=65535,
     )
     unix_socket: Path | None = setting(

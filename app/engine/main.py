@@ -130,7 +130,7 @@ def _build(command: Load, channel: Channel, began_s: float) -> tuple[EngineLoop,
         text = f"{path.name} has no chat template; ChatML is used"
         channel.post(LogLine(level="warning", source="engine", text=text))
     load_ms = round((time.monotonic() - began_s) * 1000.0, 1)
-    return loop, _info(path, model, context, has_template=source is not None, load_ms=load_ms)
+    return loop, _info(path, model, context, prompts, source, load_ms=load_ms)
 
 
 def _compiler(model: Model, channel: Channel) -> Compiler | None:
@@ -144,7 +144,13 @@ def _compiler(model: Model, channel: Channel) -> Compiler | None:
 
 
 def _info(
-    path: Path, model: Model, context: Context, *, has_template: bool, load_ms: float
+    path: Path,
+    model: Model,
+    context: Context,
+    prompts: PromptBuilder,
+    template: str | None,
+    *,
+    load_ms: float,
 ) -> ModelInfo:
     undoable = undo(model, context)
     return ModelInfo(
@@ -157,7 +163,12 @@ def _info(
         n_gpu_layers=model.n_gpu_layers,
         n_threads=context.n_threads,
         n_threads_batch=context.n_threads_batch,
-        has_chat_template=has_template,
+        has_chat_template=template is not None,
+        chat_template=template or "",
+        template_takes=prompts.template_takes,
+        bos_token=model.bos_text,
+        eos_token=model.eos_text,
+        can_infill=model.infill_tokens is not None,
         fingerprint=f"fp_{build_version()}_{file_digest(path)}",
         load_ms=load_ms,
         no_speculation=undoable.no_drafts,

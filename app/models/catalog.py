@@ -96,12 +96,7 @@ class Catalog:
             ModelNotFound: no such file, or several to which the name applies equally well.
         """
         files = self.files()
-        found = self._meant(name, files)
-        if not found:
-            raise ModelNotFound(
-                f"Model '{_printable(name)}' not found; {self._listing(files)}", param="model"
-            )
-        return _only(found, name)
+        return self._only(name, files, self._meant(name, files))
 
     def asked(self, name: str | None) -> ModelFile | None:
         """Return the file that a request names; None is the default model.
@@ -109,13 +104,13 @@ class Catalog:
         Raises:
             ModelNotFound: as by `find`, unless unknown names mean the default model.
         """
-        if not name or (self.naming.unknown_model == "default" and not self.knows(name)):
+        if not name:
             return None
-        return self.find(name)
-
-    def knows(self, name: str) -> bool:
-        """Return whether a file has that name or alias."""
-        return bool(self._meant(name, self.files()))
+        files = self.files()
+        found = self._meant(name, files)
+        if not found and self.naming.unknown_model == "default":
+            return None
+        return self._only(name, files, found)
 
     def aliases(self) -> dict[str, list[str]]:
         """Return the aliases of every file that has some."""
@@ -249,6 +244,16 @@ class Catalog:
         names = meant(name, [file.name for file in files], self.naming.aliases)
         return [file for file in files if file.name in names]
 
+    def _only(self, name: str, files: list[ModelFile], found: list[ModelFile]) -> ModelFile:
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(file.name for file in found)
+            raise ModelNotFound(f"Model '{_printable(name)}' is ambiguous: {names}", param="model")
+        raise ModelNotFound(
+            f"Model '{_printable(name)}' not found; {self._listing(files)}", param="model"
+        )
+
     def _listing(self, files: list[ModelFile]) -> str:
         able = self.names()
         if not files:
@@ -320,13 +325,6 @@ def _split_size(first: str, n_parts: str, found: dict[str, os.stat_result]) -> i
         and part[2] == n_parts
         and name[: part.start()].lower() == stem
     )
-
-
-def _only(found: list[ModelFile], name: str) -> ModelFile:
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise ModelNotFound(f"Model '{name}' is ambiguous: {names}", param="model")
-    return found[0]
 
 
 def _enumerated(names: list[str]) -> str:

@@ -49,7 +49,9 @@ class SettingsFileError(ValueError):
         self.name = name
 
 
-class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, rename={"parent": "from"}):
+class ModelSettings(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"parent": "from"}
+):
     """What a model answers with where a request says nothing else.
 
     Attributes:

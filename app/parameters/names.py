@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from app.parameters.answer import AnswerParams, ReasoningDefaults
+from app.parameters.answers import StoreParams
 from app.parameters.cache import CacheParams
 from app.parameters.load import LoadParams
 from app.parameters.queue import QueueParams
@@ -22,6 +23,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     AnswerParams,
     QueueParams,
     CacheParams,
+    StoreParams,
     Timeouts,
 )
 ALIASES = {

@@ -17,6 +17,7 @@ from app.protocol.commands import (
     CountTokens,
     DescribeCache,
     Detokenize,
+    EndReasoning,
     Generate,
     KeepProfiles,
     Load,
@@ -66,6 +67,7 @@ from app.protocol.framing import (
     event_reader,
 )
 from app.protocol.parts import (
+    REASONING_ENDED,
     CacheCounts,
     CacheMark,
     CacheMatch,
@@ -73,6 +75,8 @@ from app.protocol.parts import (
     ChangingHead,
     Constraint,
     DiskEntry,
+    ExtraText,
+    Infill,
     KindCounts,
     ModelInfo,
     PromptEnd,
@@ -88,6 +92,7 @@ from app.protocol.parts import (
 
 __all__ = [
     "MAX_FRAME_BYTES",
+    "REASONING_ENDED",
     "Accepted",
     "CacheCleared",
     "CacheCounts",
@@ -107,12 +112,15 @@ __all__ = [
     "DescribeCache",
     "Detokenize",
     "DiskEntry",
+    "EndReasoning",
     "Event",
+    "ExtraText",
     "Failed",
     "Finished",
     "FrameError",
     "FrameReader",
     "Generate",
+    "Infill",
     "KeepProfiles",
     "KindCounts",
     "Load",

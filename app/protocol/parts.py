@@ -14,20 +14,47 @@ of the two that the message ends with.
 """
 
 
+REASONING_ENDED = -1
+"""Stands among `Chosen` tokens for the place where `EndReasoning` came."""
+
+
 class Message(msgspec.Struct, tag_field="type", frozen=True, kw_only=True):
     """A tagged message; the tag is the class name."""
+
+
+class ExtraText(msgspec.Struct, frozen=True, kw_only=True):
+    """A text that a model may look at when it fills in the middle of another."""
+
+    text: str
+    filename: str = ""
+
+
+class Infill(msgspec.Struct, frozen=True, kw_only=True):
+    """A text whose middle is to be filled in; `middle` is what it begins with.
+
+    `extra` are other texts, the most important ones last. Of what is too long for the context, with
+    `n_answer` tokens of an answer, the ends next to the middle are used.
+    """
+
+    prefix: str
+    suffix: str
+    middle: str = ""
+    extra: list[ExtraText] = []
+    n_answer: int = 0
 
 
 class RawPrompt(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt without a chat template: either text or token ids.
 
-    `suffix` makes it a fill-in-the-middle prompt. `add_special` adds special tokens such as BOS to
+    `suffix` makes it a fill-in-the-middle prompt, as does `infill`, which stands for all of it.
+    `add_special` adds special tokens such as BOS to
     a text; token ids are used as they are.
     """
 
     text: str | None = None
     tokens: list[int] | None = None
     suffix: str | None = None
+    infill: Infill | None = None
     add_special: bool = True
 
 
@@ -61,11 +88,13 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
     """How reasoning is returned and limited.
 
     `is_split` sends it as `ReasoningDelta`; otherwise it stays in the text, tags included. `budget`
-    is the maximum number of its tokens; None is no limit.
+    is the maximum number of its tokens; None is no limit. `is_controlled` lets `EndReasoning`
+    end it.
     """
 
     is_split: bool = True
     budget: int | None = None
+    is_controlled: bool = False
 
 
 class CacheMark(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +111,8 @@ class CacheMark(msgspec.Struct, frozen=True, kw_only=True):
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Properties of the loaded model.
 
+    `chat_template` is the Jinja source that is used, `template_takes` says of some things whether
+    it takes them; `can_infill` is whether there are tokens to fill in the middle of a text.
     `no_speculation` is why nothing is drafted with it, `no_abort` why a step that has begun is
     finished though its request was cancelled; empty where they are on.
     """
@@ -98,6 +129,11 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     has_chat_template: bool
     fingerprint: str
     load_ms: float
+    chat_template: str = ""
+    template_takes: dict[str, bool] = {}
+    bos_token: str = ""
+    eos_token: str = ""
+    can_infill: bool = False
     no_speculation: str = ""
     no_abort: str = ""
 

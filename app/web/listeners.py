@@ -78,12 +78,14 @@ def open_listeners(settings: Settings, handed: list[HandedFd]) -> list[Listener]
     if listeners:
         return listeners
     listeners = _listen_tcp(settings.host, settings.port)
-    if settings.unix_socket:
-        try:
+    try:
+        if settings.ollama_port and settings.ollama_port != settings.port:
+            listeners += _listen_tcp(settings.host, settings.ollama_port)
+        if settings.unix_socket:
             listeners.append(_listen_unix(settings.unix_socket))
-        except CannotListen:
-            _close(listeners)
-            raise
+    except CannotListen:
+        _close(listeners)
+        raise
     return listeners
 
 

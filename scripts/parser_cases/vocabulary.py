@@ -24,6 +24,7 @@ class Vocabulary:
     eos_token_id = END
     adds_bos = False
     infill_tokens: tuple[int, int, int] | None = None
+    infill_separators: tuple[int | None, int | None] = (None, None)
 
     def __init__(self, tags: Iterable[str] = ()) -> None:
         self._ids = {tag: END + 1 + n for n, tag in enumerate(dict.fromkeys(filter(None, tags)))}

@@ -7,32 +7,28 @@ import json
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from app.answer_store.records import StoredAnswer
-from app.answer_store.store import FILE_NAME, AnswerStore, StoreLimits
+from app.answer_store.store import FILE_NAME, AnswerStore
+from app.parameters.answers import StoreParams
 
 OWNER = "kitchen"
 N_FILLED = 24
 PAGE_BYTES = 4096
 
 
-def as_it_is(stored: StoredAnswer) -> StoredAnswer:
-    return stored
-
-
 @asynccontextmanager
 async def opened(
     folder: Path,
-    limits: Callable[[], StoreLimits] = StoreLimits,
-    unfinished: Callable[[StoredAnswer], StoredAnswer] = as_it_is,
+    params: StoreParams = StoreParams(),  # noqa: B008  # it cannot change
 ) -> AsyncIterator[AnswerStore]:
-    store = AnswerStore(folder, limits)
-    await store.start(unfinished)
+    store = AnswerStore(folder, params)
+    await store.start()
     try:
         yield store
     finally:
@@ -74,26 +70,11 @@ async def test_no_file_is_made_before_something_is_kept(tmp_path: Path) -> None:
 async def test_without_room_nothing_is_kept_and_the_file_goes(tmp_path: Path) -> None:
     async with opened(tmp_path) as store:
         await store.put(OWNER, stored(1))
-    async with opened(tmp_path, lambda: StoreLimits(max_mb=0)) as store:
+    async with opened(tmp_path, StoreParams(responses_max_mb=0)) as store:
         assert not store.is_enabled
         assert not await store.put(OWNER, stored(2))
         assert await store.get(OWNER, "1") is None
     assert files(tmp_path) == []
-
-
-async def test_what_ran_when_the_service_ended_is_settled(tmp_path: Path) -> None:
-    running = StoredAnswer(id="r", answer=b"running", request=b"[]", is_running=True)
-    async with opened(tmp_path) as store:
-        await store.put(OWNER, running)
-
-    def failed(each: StoredAnswer) -> StoredAnswer:
-        return StoredAnswer(id=each.id, answer=b"failed", request=each.request)
-
-    for _ in range(2):
-        async with opened(tmp_path, unfinished=failed) as store:
-            found = await store.get(OWNER, "r")
-            assert found is not None
-            assert (found.answer, found.is_running) == (b"failed", False)
 
 
 async def test_many_at_once(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def test_messages_and_tools_are_kept_as_they_are_written() -> None:
     assert (profile.messages, profile.tools) == ([SYSTEM], [TOOL])
 
 
+def test_a_model_may_be_named_by_an_alias() -> None:
+    models = json.dumps([{"name": "m.gguf", "aliases": ["helper"]}])
+    profiles = json.dumps([{"name": "a", "model": "Helper:latest", "messages": [SYSTEM]}])
+    (profile,) = read_profiles(load_settings({"models": models, "profiles": profiles}, search=()))
+    assert profile.model == "m.gguf"
+
+
 def test_they_may_come_from_files(tmp_path: Path) -> None:
     messages, tools = tmp_path / "m.json", tmp_path / "t.json"
     messages.write_text(json.dumps([SYSTEM]))

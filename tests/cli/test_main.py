@@ -215,6 +215,22 @@ def test_check_config_warns_of_a_profile_whose_model_is_not_there(
     assert warning.startswith("warning: profiles[1].model: Model 'x' not found")
 
 
+def test_check_config_warns_of_an_alias_without_effect(models_dir: Path, capsys: Capture) -> None:
+    write_llama(models_dir / "m.gguf")
+    models = '[{"name":"m","aliases":["M","helper"]},{"name":"x","aliases":["gone"]}]'
+    assert main(["check-config", "--models-dir", str(models_dir), "--models", models]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "warning: alias 'M' of m is the name of the file m.gguf"
+    assert second == "warning: alias 'gone' is of x, which is not in the models folder"
+
+
+def test_a_model_may_be_configured_by_an_alias(models_dir: Path, capsys: Capture) -> None:
+    write_llama(models_dir / "m.gguf")
+    models = ["--models", '[{"name":"m","aliases":["helper"]}]', "--model-name", "Helper:latest"]
+    assert main(["check-config", "--models-dir", str(models_dir), *models]) == 0
+    assert not capsys.readouterr().err
+
+
 def test_what_print_config_prints_is_a_configuration_file(tmp_path: Path, capsys: Capture) -> None:
     out = printed(capsys, "print-config", "--port", "9", "--model-name", 'odd "name"')
     assert list(tomllib.loads(out)) == setting_names()

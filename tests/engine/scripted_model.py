@@ -69,6 +69,7 @@ class ScriptedVocabulary(Tagged):
     bos_token: int | None = None
     adds_bos = is_recurrent = False
     infill_tokens: tuple[int, int, int] | None = None
+    infill_separators: tuple[int | None, int | None] = (None, None)
 
     def __init__(self, tags: Sequence[str]) -> None:
         single = {tag for tag in tags if _TOKEN.fullmatch(tag)}

@@ -1,8 +1,9 @@
 """Owns an engine process that computes nothing: started as `app.engine.main` is, with FD.
 
 It notes each command in the file FAKE_ENGINE_NOTES, a JSON line each, and does what the first
-message of a conversation says: `refuse`, `die`, `trouble WHY` (the disk tier has some), `break`
-(an answer fails after its first piece), or `wait PATH`, which is a FIFO that somebody has to open
+message of a conversation says: `refuse`, `fail KIND` (of `app.errors`), `die`, `trouble WHY` (the
+disk tier has some), `break` (an answer fails after its first piece, and after somebody opened the
+FIFO behind it, if there is one), or `wait PATH`, which is a FIFO that somebody has to open
 and close. A load waits for such a FIFO, at 42 %, where FAKE_ENGINE_LOAD names one, and is refused
 over its chat template as long as there is the file that FAKE_ENGINE_REFUSES names.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from app.protocol import (
+    Accepted,
     CacheCleared,
     CacheCounts,
     CacheMatch,
@@ -27,6 +29,7 @@ from app.protocol import (
     ChangingHead,
     ClearCache,
     Command,
+    CountTokens,
     DescribeCache,
     DiskEntry,
     Event,
@@ -45,6 +48,7 @@ from app.protocol import (
     Stats,
     TextDelta,
     Timings,
+    TokenCount,
     Usage,
     command_reader,
     encode,
@@ -155,6 +159,8 @@ def answers(command: Command) -> Iterable[Event]:
             return prefill(command)
         case Generate():
             return generate(command)
+        case CountTokens():
+            return [TokenCount(request_id=command.request_id, n_tokens=USAGE.prompt_tokens)]
         case DescribeCache():
             name = command.request_id
             report = CacheReport(
@@ -207,6 +213,12 @@ def generate(command: Generate) -> Iterator[Event]:
     if order == "refuse":
         yield failed(name)
         return
+    if order == "fail":
+        yield msgspec.structs.replace(
+            failed(name), kind=argument, retry_after_s=3, requested=700, n_ctx=INFO.n_ctx
+        )
+        return
+    yield Accepted(request_id=name)
     if order == "die":
         os.write(2, b"GGML_ASSERT(x) failed\n")
         os._exit(9)
@@ -215,6 +227,8 @@ def generate(command: Generate) -> Iterator[Event]:
     for choice in range(command.n):
         yield TextDelta(request_id=name, text="Hi", choice=choice)
         if order == "break":
+            if argument:
+                Path(argument).read_bytes()
             yield failed(name)
             return
         if order == "wait":
@@ -223,7 +237,9 @@ def generate(command: Generate) -> Iterator[Event]:
 
 
 def order_in(command: Generate | Prefill) -> tuple[str, str]:
-    order, _, argument = str(json.loads(command.messages)[0]["content"]).partition(" ")
+    messages = json.loads(command.messages)
+    said = str(messages[0]["content"]) if messages else ""  # else a raw prompt
+    order, _, argument = said.partition(" ")
     return order, argument
 
 

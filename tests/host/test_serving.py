@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import cast
 
 import pytest
 
-from app.errors import EngineUnavailable, ModelLoadFailed, NoModelLoaded, ServiceStopping
+from app.errors import (
+    EngineUnavailable,
+    LoadParamsRefused,
+    ModelLoadFailed,
+    NoModelLoaded,
+    ServiceStopping,
+)
 from app.host.serving import Serving, Status
 
 
@@ -112,3 +119,34 @@ def test_oom_kills_are_a_warning(kills: int, words: str) -> None:
     status.oom_kills = kills
     (warning,) = status.warnings()
     assert words in warning
+
+
+def test_a_model_is_loading_while_it_is_tried_and_failed_when_that_failed() -> None:
+    status = Status()
+    assert status.state_of("m.gguf") == "unloaded"
+    with contextlib.suppress(ModelLoadFailed), status.attempt("m.gguf"):
+        assert status.state_of("m.gguf") == "loading"
+        raise ModelLoadFailed("it is broken")
+    assert (status.state_of("m.gguf"), status.failures["m.gguf"]) == ("failed", "it is broken")
+    status.serve(serving())
+    assert (status.state_of("m.gguf"), status.state_of("other.gguf")) == ("loaded", "unloaded")
+    status.begin_restart("m.gguf", None)
+    assert status.state_of("m.gguf") == "loading"
+
+
+@pytest.mark.parametrize(
+    "error", [LoadParamsRefused("n_ctx"), ServiceStopping("stopping"), asyncio.CancelledError()]
+)
+def test_a_model_has_not_failed_where_its_file_is_not_at_fault(error: BaseException) -> None:
+    status = Status()
+    with contextlib.suppress(type(error)), status.attempt("m.gguf"):
+        raise error
+    assert status.state_of("m.gguf") == "unloaded"
+
+
+def test_a_model_that_serves_stays_loaded_when_loading_it_anew_fails() -> None:
+    status = Status()
+    status.serve(serving())
+    with contextlib.suppress(RuntimeError), status.attempt("m.gguf"):
+        raise RuntimeError("no memory")
+    assert status.state_of("m.gguf") == "loaded"

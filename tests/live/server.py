@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,8 +40,8 @@ class LiveServer:
     """A server process on a free port.
 
     Args:
-        arguments: command-line options after `serve`; without `--cache-dir`, nothing is kept on
-            disk.
+        arguments: command-line options after `serve`; without `--cache-dir` there is no prompt
+            cache on disk, and what else is kept there goes with the server.
         command: what to run instead of `python -m app serve`.
         cwd: folder to run it in.
         environment: variables it gets besides those of the tests.
@@ -58,8 +59,10 @@ class LiveServer:
         self._log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
         self.raw: list[str] = []
+        self._own_folder = tempfile.TemporaryDirectory()
         if "--cache-dir" not in arguments:
-            arguments = (*arguments, "--disk-cache-mb", "0")
+            own = ("--cache-dir", self._own_folder.name, "--disk-cache-mb", "0")
+            arguments = (*arguments, *own)
         self.process = subprocess.Popen(
             [sys.executable, *command, "--port", "0", "--n-threads", "1", *arguments],
             cwd=cwd,
@@ -95,6 +98,7 @@ class LiveServer:
         self._reader.join(timeout=10)
         if self.process.stderr:
             self.process.stderr.close()
+        self._own_folder.cleanup()
         return status
 
     def kill(self) -> None:

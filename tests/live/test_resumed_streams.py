@@ -1,4 +1,7 @@
-"""A stream with a name goes on when its connection is lost, and its client comes back for it."""
+"""A stream with a name goes on when its connection is lost, and its client comes back for it.
+
+Covers `app.api.endpoints.streams`.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ A client that disconnects cancels the handler; closing `arrivals` then cancels i
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from functools import partial
 
 from sanic import HTTPResponse, Request
@@ -85,11 +85,19 @@ async def answer_ask(
     outcome = Outcome(commands)
     writer = ask.writer(model, commands)
     idle_s = service.timeouts.sse_ping_s if ask.stream else None
-    async with aclosing(arrivals(service.supervisor, serving, commands, idle_s)) as arrived:
-        if not ask.stream:
-            return await _whole(request, arrived, writer, outcome)
-        await Stream(request, writer, outcome, output_of).send(arrived)
+    is_controlled = any(command.reasoning.is_controlled for command in commands)
+    noted = service.running_answers.note if is_controlled else _not_noted
+    with noted(ask.reply_id, owner_of(request), commands):
+        async with aclosing(arrivals(service.supervisor, serving, commands, idle_s)) as arrived:
+            if not ask.stream:
+                return await _whole(request, arrived, writer, outcome)
+            await Stream(request, writer, outcome, output_of).send(arrived)
     return None
+
+
+def _not_noted(*_about: object) -> AbstractContextManager[None]:
+    """Return what keeps no note of an answer that clients cannot control."""
+    return nullcontext()
 
 
 async def _whole(
@@ -102,5 +110,6 @@ async def _whole(
                 if type(event) is not Accepted:
                     writer.collect(prompt_no, event)
             outcome.note(prompt_no, events)
+    await writer.settle(outcome)
     note_answer(request, outcome.usage, outcome.timings, outcome.finish_reason)
     return HTTPResponse(writer.whole(outcome), content_type=writer.content_type)

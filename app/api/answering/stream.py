@@ -71,6 +71,8 @@ class Stream:
         try:
             async for batch in arrived:
                 data = self._encoded(batch) if batch else self._writer.ping()
+                if batch and self._outcome.is_complete:
+                    data += await self._end()
                 if data:
                     await output.write(data)
         except Exception as error:
@@ -95,8 +97,6 @@ class Stream:
                 events = events[1:]
             parts += map(partial(self._writer.feed, prompt_no), events)
             self._outcome.note(prompt_no, events)
-        if self._outcome.is_complete:
-            parts.append(self._end())
         return b"".join(parts)
 
     def _begin(self) -> list[bytes]:
@@ -106,7 +106,8 @@ class Stream:
         self._has_begun = True
         return [self._writer.begin()]
 
-    def _end(self) -> bytes:
+    async def _end(self) -> bytes:
         outcome = self._outcome
+        await self._writer.settle(outcome)
         note_answer(self._request, outcome.usage, outcome.timings, outcome.finish_reason)
         return self._writer.end(outcome)

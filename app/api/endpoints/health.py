@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from sanic import HTTPResponse, Request
+from sanic.response import text
 
 from app.api.cache_status import disk_state
 from app.api.route import OPEN, Route
@@ -15,11 +16,14 @@ from app.api.service import Service, service_of
 from app.web.access_control import is_authenticated
 from app.web.json_body import json_response
 
+_RUNNING = "Ollama is running"
 _LOAD_FAILED = "The model did not load; send an API key to see the reason"
 
 
 async def root(request: Request) -> HTTPResponse:
-    """Return that the server is running."""
+    """Return that the server is running; in Ollama's words to a client that reads text only."""
+    if _reads_text_only(request.headers.getall("accept", [])):
+        return text(_RUNNING)
     return json_response(
         {
             "message": "LLM Server is running",
@@ -28,6 +32,17 @@ async def root(request: Request) -> HTTPResponse:
             "documentation": "/docs",
         }
     )
+
+
+def _reads_text_only(accepted: list[str]) -> bool:
+    """Return whether a client accepts text and neither JSON nor everything, as browsers do."""
+    fields = ",".join(accepted).lower().split(",")
+    types = {field.partition(";")[0].strip() for field in fields}
+    return bool(types & {"text/plain", "text/*"}) and not types & {
+        "application/json",
+        "application/*",
+        "*/*",
+    }
 
 
 async def health(request: Request) -> HTTPResponse:

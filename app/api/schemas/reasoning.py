@@ -51,6 +51,11 @@ class ReasoningFields(BaseModel):
         description="`none` leaves it in the content; else it is in `reasoning_content`.",
     )
 
+    reasoning_control: bool | None = Field(
+        None,
+        description="Whether `POST /chat/completions/control` may end the reasoning.",
+    )
+
     def reasoning(self, default: ReasoningParams) -> ReasoningParams:
         """Return the reasoning parameters; missing ones are those of `default`."""
         is_split, budget = default.is_split, default.budget
@@ -60,4 +65,5 @@ class ReasoningFields(BaseModel):
         limit = next((each for each in given if each is not None), None)
         if limit is not None:
             budget = None if limit < 0 else limit
-        return ReasoningParams(is_split=is_split, budget=budget)
+        is_controlled = bool(self.reasoning_control)
+        return ReasoningParams(is_split=is_split, budget=budget, is_controlled=is_controlled)

@@ -48,10 +48,12 @@ class DetachedAnswer:
     started_s: float = field(default_factory=time.time)
     ended_s: float | None = None
     n_readers: int = 0
+    writer: Writer | None = None
     task: asyncio.Task[None] | None = None
 
     def output(self, _request: Request, writer: Writer) -> Output:
         """Return the tape, which is to be read as the writer says."""
+        self.writer = writer
         self.content_type = writer.stream_content_type
         self.headers = dict(writer.stream_headers)
         return self.tape
@@ -80,6 +82,23 @@ class DetachedAnswer:
         note_error(self.request, error)
         access_log.write(self.request, status_of(error))
 
+    async def begun(self) -> None:
+        """Wait until its first bytes are written; somebody reads it, or logs what it failed with.
+
+        Raises:
+            Exception: what it failed with before that.
+        """
+        self.n_readers += 1
+        try:
+            await self.tape.begun()
+        finally:
+            self.n_readers -= 1
+
+    async def ended(self) -> None:
+        """Wait until it has ended, in whatever way."""
+        if self.task is not None:
+            await asyncio.wait([self.task])
+
     def cancel(self) -> None:
         """End the answer, for its readers too."""
         if self.task is not None:
@@ -96,10 +115,13 @@ class DetachedAnswers:
 
     Args:
         window_s: returns for how long an answer goes on, and is kept, without a reader.
+        waits_for_readers: whether answers end, and are forgotten, after that; else they go on
+            to their end and are forgotten then.
     """
 
-    def __init__(self, window_s: Callable[[], float]) -> None:
+    def __init__(self, window_s: Callable[[], float], *, waits_for_readers: bool = True) -> None:
         self._window_s = window_s
+        self._waits_for_readers = waits_for_readers
         self._answers: dict[Key, DetachedAnswer] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
 
@@ -157,8 +179,9 @@ class DetachedAnswers:
         return False
 
     def _note_end(self, key: Key, answer: DetachedAnswer) -> None:
-        """Forget an answer that failed before it began; its status was the response."""
-        if not answer.tape.has_begun and self._answers.get(key) is answer:
+        """Forget an answer that failed before it began, or that is not kept when it has ended."""
+        is_kept = answer.tape.has_begun and self._waits_for_readers
+        if not is_kept and self._answers.get(key) is answer:
             self.end(key)
 
     # ------------------------------------------------------------ readers
@@ -195,7 +218,8 @@ class DetachedAnswers:
             yield
         finally:
             answer.n_readers -= 1
-            if not answer.n_readers and self._answers.get(key) is answer:
+            is_lost = self._waits_for_readers and not answer.n_readers
+            if is_lost and self._answers.get(key) is answer:
                 loop = asyncio.get_running_loop()
                 self._timers[key] = loop.call_later(self._window_s(), self.end, key)
 

@@ -38,6 +38,11 @@ class Tape:
         return self.start + len(self._held)
 
     @property
+    def held(self) -> bytes:
+        """The bytes that are held."""
+        return bytes(self._held)
+
+    @property
     def has_begun(self) -> bool:
         """Whether anything was written."""
         return self.end_offset > 0
@@ -66,6 +71,17 @@ class Tape:
     def _tell(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
+
+    async def begun(self) -> None:
+        """Wait until something was written.
+
+        Raises:
+            Exception: what the answer failed with before its first byte.
+        """
+        while not self.has_begun and not self.has_ended:
+            await self._news.wait()
+        if self.error is not None and not self.has_begun:
+            raise self.error
 
     def check(self, offset: int) -> None:
         """Check that a reader can begin at an offset.

@@ -60,6 +60,17 @@ class TemplateTraits:
     shows_calls_beside_text: bool = field(default=True, compare=False)
     refused_gaps: frozenset[str] = field(default=frozenset(), compare=False)
 
+    @property
+    def capabilities(self) -> dict[str, bool]:
+        """The traits that llama-server tells too, by its names."""
+        return {
+            "supports_typed_content": self.takes_content_parts,
+            "supports_object_arguments": self.wants_object_arguments,
+            "supports_system_role": self.knows_system_role,
+            "supports_tools": self.shows_tools,
+            "supports_tool_calls": self.shows_calls,
+        }
+
 
 def probe(attempt: Attempt, source: str) -> TemplateTraits:
     """Return the traits of the template with this `source`; doubt gives the default."""

@@ -52,6 +52,7 @@ class Guide:
         self._n_opened = 0  # tokens of the tag before thoughts, where the answer is held
         self._must_open = False
         self._n_thought = 0
+        self._most_thoughts = plan.thinking.budget if plan.thinking is not None else None
         self._tail = b""  # what may be the beginning of a tag
         self._phase = _Phase.FREE if self._matcher is None else _Phase.BOUND
         if plan.thinking is not None and plan.thinking.is_open:
@@ -81,10 +82,23 @@ class Guide:
     def begin(self) -> GuidedTokens:
         """Return what has to come first, before anything is chosen."""
         thinking = self._plan.thinking
-        if self._phase is _Phase.THINKING and thinking is not None and thinking.budget == 0:
+        if self._phase is _Phase.THINKING and thinking is not None and self._most_thoughts == 0:
             return self._stop_thinking(thinking, [])
         begun = self._with_forced([]) if self._opening is None else GuidedTokens()
         return begun if self._budget is None else self._budget.begin(begun, self._step)
+
+    def end_thoughts(self) -> GuidedTokens:
+        """Return what ends the thoughts here; nothing where there are none, or they just end.
+
+        Later ones have no tokens.
+        """
+        if self._budget is not None:
+            return self._budget.end(self._step)
+        self._most_thoughts, thinking = 0, self._plan.thinking
+        is_thinking = self._phase is _Phase.THINKING and thinking is not None
+        if thinking is None or not is_thinking or _has_begun(thinking.closing, self._tail):
+            return GuidedTokens()
+        return self._stop_thinking(thinking, [])
 
     def mask(self) -> bytes | None:
         """Return which tokens may come next, a bit each; None is all of them."""
@@ -172,7 +186,9 @@ class Guide:
     def _start_thinking(self, thinking: ThinkingPlan, tokens: list[int]) -> GuidedTokens:
         self._phase, self._tail = _Phase.THINKING, b""
         return (
-            self._stop_thinking(thinking, tokens) if thinking.budget == 0 else GuidedTokens(tokens)
+            self._stop_thinking(thinking, tokens)
+            if self._most_thoughts == 0
+            else GuidedTokens(tokens)
         )
 
     def _stop_thinking(self, thinking: ThinkingPlan, tokens: list[int]) -> GuidedTokens:
@@ -207,7 +223,7 @@ class Guide:
             return self._begin_answer(thinking, token, written[at : len(written) - len(piece)])
         self._tail = written[-thinking.n_tail :]
         self._after_quoted &= not written[: -thinking.n_tail].strip()
-        is_over = thinking.budget is not None and self._n_thought >= thinking.budget
+        is_over = self._most_thoughts is not None and self._n_thought >= self._most_thoughts
         if is_over and not _has_begun(thinking.closing, written):
             return self._stop_thinking(thinking, [token])
         return GuidedTokens([token])

@@ -41,6 +41,11 @@ class MessageBudget:
             return self._begin_message(step)
         return self._followed(begun, step)
 
+    def end(self, step: Step) -> GuidedTokens:
+        """Return what ends a message of thoughts here; later ones have no tokens."""
+        self._left = 0
+        return self._followed(GuidedTokens(), step)
+
     def take(self, token: int, step: Step) -> GuidedTokens:
         """Record a sampled token; return the tokens to append."""
         if self.heads is None:

@@ -96,8 +96,9 @@ class ConstraintPlanner:
         may_think = tools and self._reasoning is not None
         held = self._in_thoughts(command, tools, whole, block) if may_think else None
         thinking, messages = thoughts.tagged(held), thoughts.in_messages(self._heads(tools))
-        has_budget = command.reasoning.budget is not None and (thinking or messages)
-        if whole is None and block is None and not has_budget:
+        asked = command.reasoning
+        is_limited = asked.budget is not None or asked.is_controlled
+        if whole is None and block is None and not (is_limited and (thinking or messages)):
             return None
         return GuidePlan(
             piece=self._tokens.shown_piece,

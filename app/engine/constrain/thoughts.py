@@ -17,6 +17,8 @@ from app.protocol import Generate
 
 _GAP = b"\n\n"  # what nearly every template writes between thoughts and answer
 
+_NO_LIMIT = 2**31
+
 
 class Tokens(Protocol):
     """What guidance needs of a model's vocabulary."""
@@ -70,7 +72,9 @@ class Thoughts:
         self._tokens = tokens
         self._format = tool_format
         self._tags = reasoning
-        self._budget = command.reasoning.budget
+        asked = command.reasoning
+        is_unlimited = asked.budget is None and asked.is_controlled
+        self._budget = _NO_LIMIT if is_unlimited else asked.budget
         self._prompt_text = prompt_text
         self._place = self._place_of(goes_on=command.prompt_end.startswith("continued"))
 

@@ -136,6 +136,13 @@ class Model:
         return (prefix, suffix, middle) if min(prefix, suffix, middle) >= 0 else None
 
     @property
+    def infill_separators(self) -> tuple[int | None, int | None]:
+        """The tokens before the names of a repository and of a file; None for those it lacks."""
+        found = lib.llama_vocab_fim_rep(self._vocab), lib.llama_vocab_fim_sep(self._vocab)
+        repository, file = (token if token >= 0 else None for token in found)
+        return repository, file
+
+    @property
     def end_texts(self) -> tuple[str, ...]:
         """The texts of the tokens that end a sequence and a turn."""
         tokens = (lib.llama_vocab_eos(self._vocab), lib.llama_vocab_eot(self._vocab))

@@ -83,6 +83,11 @@ class TokenMemo:
         return self._inner.adds_bos
 
     @property
+    def infill_separators(self) -> tuple[int | None, int | None]:
+        """The tokens before the names of a repository and of a file; None for those it lacks."""
+        return self._inner.infill_separators
+
+    @property
     def infill_tokens(self) -> tuple[int, int, int] | None:
         """The tokens before the prefix, the suffix and the middle, if the model has them."""
         return self._inner.infill_tokens

@@ -120,6 +120,10 @@ class BatchRunner:
             if not n_prefill:
                 self._generation.cost.measured(n_decode + n_draft, seconds)
 
+    def end_thoughts(self, request: Request) -> None:
+        """End the thoughts of an answer, between two steps."""
+        self._generation.end_thoughts(request)
+
     def _record(self, work: Sequence[Work]) -> list[tuple[Request, int]]:
         """Record what is in the KV cache; return what can be sampled, with rows of the batch.
 

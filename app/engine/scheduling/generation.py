@@ -17,6 +17,7 @@ from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.request import Request, TokenSampler
 from app.engine.scheduling.scheduler import Work
 from app.errors import GrammarFailed
+from app.protocol import REASONING_ENDED
 
 # More forced tokens than these are decoded like a prompt, in batches of its size.
 MAX_AT_ONCE = 32
@@ -70,11 +71,27 @@ class Generation:
         if request.speculates and self._can_draft:
             request.speculator = Speculator(self.cost)
         if request.guide is not None:
-            taken = request.guide.begin()
+            taken = self._with_end(request, request.guide.begin())
             if request.sampler is not None:
                 request.sampler.accept(taken.tokens)
             if taken.tokens or taken.is_over:
                 self._close_step(request, self._append(request, taken), 1 + len(taken.tokens))
+
+    def end_thoughts(self, request: Request) -> None:
+        """End the thoughts of an answer; one that is replayed, or has not begun, ends them then."""
+        guide = request.guide
+        if guide is None:
+            return
+        request.chosen.append(REASONING_ENDED)
+        if request.replay or not request.clock.started_s:
+            request.replay.append(REASONING_ENDED)
+            return
+        taken = guide.end_thoughts()
+        if request.sampler is not None:
+            request.sampler.accept(taken.tokens)
+        if taken.tokens:
+            n_last = request.n_last + len(taken.tokens)
+            self._close_step(request, self._append(request, taken), n_last)
 
     def draft(self, work: Sequence[Work]) -> None:
         """Add draft tokens to the requests of a batch without prefill, as far as it has room.
@@ -202,7 +219,16 @@ class Generation:
         guide = request.guide
         if guide is None:
             return GuidedTokens([token])
-        return guide.take_end(token) if self._model.is_end(token) else guide.take(token)
+        taken = guide.take_end(token) if self._model.is_end(token) else guide.take(token)
+        return self._with_end(request, taken) if request.replay else taken
+
+    def _with_end(self, request: Request, taken: GuidedTokens) -> GuidedTokens:
+        """Return tokens, and what ends thoughts where a replay comes to their end."""
+        while request.replay and request.replay[0] == REASONING_ENDED and request.guide is not None:
+            request.replay.popleft()
+            ended = request.guide.end_thoughts()
+            taken = GuidedTokens([*taken.tokens, *ended.tokens], taken.is_over or ended.is_over)
+        return taken
 
     def _append(self, request: Request, taken: GuidedTokens) -> str:
         """Add tokens to an answer and send what they complete; return why it ends, if it does."""

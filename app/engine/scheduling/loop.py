@@ -18,7 +18,7 @@ from app.engine.scheduling.completion import RequestCompletion
 from app.engine.scheduling.interrupt import Interrupt
 from app.engine.scheduling.scheduler import Scheduler
 from app.engine.scheduling.stats import StatsReporter
-from app.protocol import Cancel, Command, Shutdown
+from app.protocol import Cancel, Command, EndReasoning, Shutdown
 
 _IDLE_GRACE_S = 0.03
 _SAVING_POLL_S = 0.02
@@ -117,6 +117,9 @@ class EngineLoop:
             if isinstance(command, Cancel):
                 for request in self._scheduler.find(command.request_id):
                     self._completion.retire(request)
+            elif isinstance(command, EndReasoning):
+                for request in self._scheduler.find(command.request_id):
+                    self._batches.end_thoughts(request)
             else:
                 self._command_handler.handle(command)
         return any(isinstance(command, Shutdown) for command in commands)

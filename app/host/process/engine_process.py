@@ -27,6 +27,7 @@ from app.protocol import (
     Cancel,
     Chosen,
     Command,
+    EndReasoning,
     Event,
     Failed,
     Finished,
@@ -234,7 +235,7 @@ class EngineProcess(asyncio.Protocol):
         """Fail all requests in flight because the service stops."""
         self._requests.notify_all(Sentinel.SERVICE_STOPPING)
 
-    def tell(self, command: KeepProfiles) -> None:
+    def tell(self, command: EndReasoning | KeepProfiles) -> None:
         """Send a command that has no reply."""
         self._send(command)
 

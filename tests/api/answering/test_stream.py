@@ -1,4 +1,7 @@
-"""One streamed answer on its connection: when its headers leave, and how it ends."""
+"""One streamed answer on its connection: when its headers leave, and how it ends.
+
+Covers `app.api.streaming.output` too.
+"""
 
 from __future__ import annotations
 

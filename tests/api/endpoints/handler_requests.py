@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from sanic import Request
+from sanic.compat import Header
 
 
 def request_to(service: Any, body: Any = None, **fields: Any) -> Request:
@@ -14,6 +15,7 @@ def request_to(service: Any, body: Any = None, **fields: Any) -> Request:
     made = SimpleNamespace(
         app=SimpleNamespace(ctx=SimpleNamespace(service=service)),
         ctx=SimpleNamespace(facts={}),
+        headers=Header(),
         body=json.dumps(body).encode(),
     )
     vars(made).update(fields)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 from sanic import HTTPResponse, Request
+from sanic.compat import Header
 
 from app.api.endpoints import health
 from app.api.schemas.service import HealthResponse, HealthState, LiveResponse, RootResponse
@@ -121,3 +122,28 @@ async def test_liveness_and_root_do_not_depend_on_a_model() -> None:
     assert (live.status, root.status) == (200, 200)
     LiveResponse.model_validate_json(live.body, strict=True)
     assert RootResponse.model_validate_json(root.body, strict=True).version == "1.2.3"
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_text"),
+    [
+        ("text/plain", True),
+        ("text/*, text/plain;q=0.5", True),
+        ("TEXT/PLAIN; charset=utf-8", True),
+        ("*/*", False),
+        ("", False),
+        ("application/json", False),
+        ("application/json, text/plain, */*", False),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", False),
+        ("text/plain, application/json", False),
+        ("text/html", False),
+    ],
+)
+async def test_a_client_that_reads_text_only_is_told_in_ollamas_words(
+    accept: str, *, is_text: bool
+) -> None:
+    headers = Header({"accept": accept} if accept else {})
+    asked = request_to(service("ok", serves=True), headers=headers)
+    answer = await HEALTH.root(asked)
+    assert answer.content_type.startswith("text/plain" if is_text else "application/json")
+    assert (answer.body == b"Ollama is running") == is_text

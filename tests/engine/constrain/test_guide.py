@@ -353,3 +353,46 @@ def test_a_free_answer_may_end_with_the_thoughts() -> None:
     guide = Guide(plan(block=block(), thinking=thinking(is_open=True)))
     guide.take(ord("h"))
     assert guide.take_end(VOCABULARY.end) == GuidedTokens([VOCABULARY.end])
+
+
+# ---------------------------------------------------------------- thoughts that are ended
+
+
+@pytest.mark.parametrize("budget", [None, 100])
+def test_thoughts_end_when_they_are_told_to(budget: int | None) -> None:
+    known = thinking(is_open=True, budget=budget)
+    guide = Guide(plan(thinking=known))
+    take_all(guide, VOCABULARY(b"Hm"))
+    assert guide.end_thoughts() == GuidedTokens(list(known.end))
+    assert guide.end_thoughts() == GuidedTokens(), "once is enough"
+    assert take_all(guide, VOCABULARY(b"So")) == VOCABULARY(b"So")
+
+
+def test_what_has_to_follow_thoughts_that_are_ended_follows() -> None:
+    known = thinking(is_open=True)
+    guide = Guide(plan(thinking=known, whole=VOCABULARY.matcher('"{" ("1" | "2") "}"')))
+    take_all(guide, VOCABULARY(b"Hm"))
+    assert guide.end_thoughts().tokens == [*known.end, *VOCABULARY(b"{")]
+
+
+def test_thoughts_that_are_ended_before_they_begin_are_empty() -> None:
+    known = thinking(is_open=False)
+    guide = Guide(plan(thinking=known))
+    assert guide.end_thoughts() == GuidedTokens()
+    assert take_all(guide, [known.opening_token or 0]) == [known.opening_token, *known.end]
+
+
+def test_a_closing_tag_that_has_begun_is_waited_for() -> None:
+    known = replace(thinking(is_open=True), end=tuple(NO_TAGS(b"</think>")))
+    guide = Guide(plan(NO_TAGS, thinking=known))
+    take_all(guide, NO_TAGS(b"Hm</thi"))
+    assert guide.end_thoughts() == GuidedTokens()
+    assert take_all(guide, NO_TAGS(b"nk>So")) == NO_TAGS(b"nk>So")
+    late = Guide(plan(NO_TAGS, thinking=known))
+    take_all(late, NO_TAGS(b"Hm</"))
+    late.end_thoughts()
+    assert take_all(late, NO_TAGS(b"x")) == NO_TAGS(b"x</think>"), "it was none"
+
+
+def test_where_nobody_thinks_there_is_nothing_to_end() -> None:
+    assert Guide(plan()).end_thoughts() == GuidedTokens()

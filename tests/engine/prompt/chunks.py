@@ -32,6 +32,7 @@ class Chunks:
     bos_token: int | None = None
     adds_bos = False
     infill_tokens: tuple[int, int, int] | None = None
+    infill_separators: tuple[int | None, int | None] = (None, None)
     n_vocab = 1 << 20
 
     def __init__(self, specials: Iterable[str] = (), end_texts: Sequence[str] = ()) -> None:

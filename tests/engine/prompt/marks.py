@@ -22,6 +22,7 @@ class Marks:
     bos_token: int | None = None
     adds_bos = False
     infill_tokens: tuple[int, int, int] | None = None
+    infill_separators: tuple[int | None, int | None] = (None, None)
     n_vocab = 2 * FIRST_SPECIAL
 
     def __init__(self, texts: Iterable[str]) -> None:

@@ -10,10 +10,10 @@ from app.base.json_types import as_json
 from app.engine.prompt.builder import PromptBuilder
 from app.engine.prompt.raw_prompt import RawTokenizer, raw_tokens
 from app.errors import ContextOverflow, InvalidRequest
-from app.protocol import CountTokens, Generate, RawPrompt, SamplingParams
+from app.protocol import CountTokens, ExtraText, Generate, Infill, RawPrompt, SamplingParams
 from tests.engine.prompt.test_builder import BOS, Letters, LettersWithoutBos
 
-PREFIX, SUFFIX, MIDDLE = 2, 3, 4
+PREFIX, SUFFIX, MIDDLE, REPOSITORY, FILE = 2, 3, 4, 6, 7
 
 
 class Code(Letters):
@@ -114,3 +114,76 @@ def test_prompts_are_counted_however_small_the_context_is() -> None:
     conversation = CountTokens(request_id="r", messages=messages)
     assert builder.count(raw) == 3
     assert builder.count(conversation) == 5
+
+
+# ---------------------------------------------------------------- infill
+
+
+class Repository(Code):
+    """A vocabulary with tokens for the names of repositories and files, too."""
+
+    infill_separators = (REPOSITORY, FILE)
+
+
+def infilled(tokenizer: RawTokenizer | None = None, n_ctx: int = 1000, **fields: Any) -> list[int]:
+    prompt = RawPrompt(infill=Infill(**fields))
+    return raw_tokens(prompt, tokenizer or Code(), n_ctx=n_ctx)
+
+
+EXTRA = [ExtraText(text="one", filename="a.py"), ExtraText(text="two")]
+
+
+def test_the_middle_is_filled_in_between_prefix_and_suffix_and_begins_with_what_is_known() -> None:
+    found = infilled(prefix="ab<", suffix="yz", middle="c")
+    assert found == [BOS, PREFIX, *letters("ab<"), SUFFIX, *letters("yz"), MIDDLE, *letters("c")]
+    assert infilled(prefix="", suffix="") == [BOS, PREFIX, SUFFIX, MIDDLE]
+
+
+def test_other_texts_come_first_with_their_names_where_the_model_has_a_token_for_them() -> None:
+    text = [PREFIX, *letters("a"), SUFFIX, *letters("z"), MIDDLE]
+    named = [REPOSITORY, *letters("project\n"), FILE, *letters("a.py\none")]
+    named += [FILE, *letters("other\ntwo"), FILE, *letters("file\n")]
+    assert infilled(Repository(), prefix="a", suffix="z", extra=EXTRA) == [BOS, *named, *text]
+    assert infilled(Repository(), prefix="a", suffix="z") == [BOS, *text]
+    unnamed = letters("one\n\ntwo\n\n")
+    assert infilled(prefix="a", suffix="z", extra=EXTRA) == [BOS, *unnamed, *text]
+
+
+@pytest.mark.parametrize("n_ctx", [40, 64, 100, 1000])
+@pytest.mark.parametrize("n_answer", [0, 10, 10**6])
+def test_a_long_text_is_cut_to_what_is_next_to_the_middle(n_ctx: int, n_answer: int) -> None:
+    prefix, suffix = "<" + "a" * 5000 + "b", "y" + "z" * 5000 + "<"
+    extra = [ExtraText(text="x" * 5000 + "w")]
+    for others in ([], extra):
+        found = infilled(
+            prefix=prefix, suffix=suffix, middle="m", n_ctx=n_ctx, n_answer=n_answer, extra=others
+        )
+        assert n_ctx // 4 <= len(found) < n_ctx
+        assert len(found) + n_answer <= n_ctx or n_answer > n_ctx
+        assert found[-2:] == [MIDDLE, ord("m")]
+        middle = found[found.index(PREFIX) :]
+        n_before, n_after = (
+            middle.index(SUFFIX) - 1,
+            middle.count(ord("z")) + middle.count(ord("y")),
+        )
+        assert n_before >= 2 * n_after
+        assert middle[n_before] == ord("b")
+        assert not n_after or middle[n_before + 2] == ord("y")
+
+
+def test_a_prompt_begins_like_the_one_before_it_while_somebody_types() -> None:
+    text = "".join(chr(ord("a") + n * n % 23) for n in range(3000))
+
+    def prompt(n_typed: int, middle: str) -> list[int]:
+        return infilled(prefix=text[:n_typed], suffix=text, middle=middle, n_ctx=400)
+
+    first = prompt(2000, "")
+    for n_typed in range(20):
+        typed = prompt(2000, "m" * n_typed)
+        assert typed[: len(first)] == first
+    starts = {tuple(prompt(n, "")[:100]) for n in range(2000, 2100)}
+    assert len(starts) <= 4
+
+
+def test_a_model_that_cannot_fill_in_the_middle_is_named_by_the_field() -> None:
+    assert refused(LettersWithoutBos(), infill=Infill(prefix="a", suffix="z")) == "input_suffix"

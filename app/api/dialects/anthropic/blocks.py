@@ -21,6 +21,11 @@ class Block(Lenient):
 
     cache_control: Any = None
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether what ends with it is to be cached."""
+        return bool(self.cache_control)
+
 
 class TextBlock(Block):
     """Text."""

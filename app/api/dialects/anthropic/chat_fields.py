@@ -11,13 +11,12 @@ import msgspec
 
 from app.api.chat.commands import Chat, chat_of
 from app.api.dialects.anthropic.conversation import Conversation, conversation_of
-from app.api.dialects.anthropic.errors import THREAD_NOT_FOUND, THREADS_UNSUPPORTED
 from app.api.dialects.anthropic.schemas import CustomTool, MessagesRequest
 from app.api.dialects.anthropic.signatures import Signer
 from app.api.schemas.sampling import InferenceConfigs
 from app.base.json_types import JsonObject
 from app.errors import InvalidRequest
-from app.protocol import Generate
+from app.protocol import CacheMark, Generate
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = {"xhigh": "high", "max": "high"}  # names that chat templates do not know
@@ -73,13 +72,16 @@ class Mapped:
     Args:
         chat: the chat request.
         names: the names of its fields in the request.
+        marks: the places that are to be cached.
     """
 
     chat: Chat
     names: Names
+    marks: Sequence[CacheMark] = ()
 
-    def named(self, command: Generate) -> Generate:
-        """Return a command whose constraint has Anthropic's name of its field."""
+    def completed(self, command: Generate) -> Generate:
+        """Return a command with the marks, and with Anthropic's name of its constraint's field."""
+        command = msgspec.structs.replace(command, cache_marks=list(self.marks))
         if command.constraint is None:
             return command
         param = self.names.of(command.constraint.param)
@@ -87,18 +89,18 @@ class Mapped:
         return msgspec.structs.replace(command, constraint=constraint)
 
 
-def mapped(body: MessagesRequest, signer: Signer) -> Mapped:
+def mapped(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -> Mapped:
     """Return a request as a chat request.
 
     Args:
         body: the request.
         signer: tells which reasoning is this service's.
+        n_earlier: how many of its messages the service had kept.
 
     Raises:
         InvalidRequest: a value is invalid; `param` names it as Anthropic does.
     """
-    _refuse_threads(body)
-    conversation = conversation_of(body, signer)
+    conversation = conversation_of(body, signer, n_earlier)
     form = body.format
     names = Names(
         messages=[turn.origin for turn in conversation.turns],
@@ -118,19 +120,16 @@ def mapped(body: MessagesRequest, signer: Signer) -> Mapped:
         schema = {"name": "answer", "schema": form[1].schema_}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     given = {name: value for name, value in fields.items() if value is not None}
-    return Mapped(chat_of(given, names.of), names)
+    return Mapped(chat_of(given, names.of), names, _marks(body, conversation))
 
 
-def _refuse_threads(body: MessagesRequest) -> None:
-    """Refuse stored conversations so that clients send the whole one instead."""
-    if body.thread is None:
-        return
-    is_new = body.thread.type == "create"
-    raise InvalidRequest(
-        "thread: conversations are not stored here; send the whole conversation in messages",
-        param="thread",
-        code=THREADS_UNSUPPORTED if is_new else THREAD_NOT_FOUND,
-    )
+def _marks(body: MessagesRequest, conversation: Conversation) -> list[CacheMark]:
+    marks = conversation.marks
+    if any(tool.cache_control for _, tool in _own_tools(body)):
+        marks.insert(0, CacheMark())
+    if body.cache_control:
+        marks.append(CacheMark(messages=len(conversation.turns)))
+    return marks
 
 
 def _sampling(body: MessagesRequest) -> JsonObject:

@@ -6,7 +6,7 @@ pieces of what the model wrote. Turns of the same role that follow each other ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from app.api.dialects.anthropic.schemas import MessageBody, MessagesRequest
 from app.api.dialects.anthropic.signatures import Signer
 from app.base.json_types import JsonObject, as_json
 from app.errors import InvalidRequest
+from app.protocol import CacheMark
 
 _BILLING = "x-anthropic-billing-header"
 _ASSISTANT_ONLY = {"thinking": ThinkingBlock, "tool_use": ToolUseBlock}
@@ -36,10 +37,12 @@ class ChatTurn:
     Args:
         message: the message.
         origin: the field that it comes from.
+        is_marked: whether one of its blocks has `cache_control`: what ends with it is to be cached.
     """
 
     message: JsonObject
     origin: str
+    is_marked: bool = False
 
 
 @dataclass(slots=True)
@@ -54,25 +57,35 @@ class Conversation:
     turns: list[ChatTurn] = field(default_factory=list)
     is_continued: bool = False
 
+    @property
+    def marks(self) -> list[CacheMark]:
+        """The places that are to be cached: the ends of marked turns, in their order."""
+        ends = (number for number, turn in enumerate(self.turns, 1) if turn.is_marked)
+        return [CacheMark(messages=number) for number in ends]
 
-def conversation_of(body: MessagesRequest, signer: Signer) -> Conversation:
+
+def conversation_of(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -> Conversation:
     """Return the conversation of a request.
 
     Args:
         body: the request.
         signer: tells which reasoning is this service's.
+        n_earlier: how many of its messages the service had kept; errors do not count them.
 
     Raises:
         InvalidRequest: a block stands in a turn it cannot be in, or there is nothing to answer.
     """
     turns: list[ChatTurn] = []
     if system := _system_text(body):
-        turns.append(ChatTurn({"role": "system", "content": system}, "system"))
+        told = {"role": "system", "content": system}
+        turns.append(ChatTurn(told, "system", _is_marked(body.system)))
     for index, message in enumerate(body.messages):
-        for turn in _turns(body.messages, message, index, signer):
+        later = body.messages[index + 1 :]
+        for turn in _turns(message, later, f"messages[{index - n_earlier}]", signer):
             last = turns[-1] if turns else None
             if last and _is_same_turn(last, turn):
-                turns[-1] = ChatTurn(_joined(last.message, turn.message), last.origin)
+                is_marked = last.is_marked or turn.is_marked
+                turns[-1] = ChatTurn(_joined(last.message, turn.message), last.origin, is_marked)
             else:
                 turns.append(turn)
     return _ended(turns)
@@ -93,20 +106,20 @@ def _system_text(body: MessagesRequest) -> str:
 
 
 def _turns(
-    messages: list[MessageBody], message: MessageBody, index: int, signer: Signer
+    message: MessageBody, later: Sequence[MessageBody], origin: str, signer: Signer
 ) -> Iterator[ChatTurn]:
-    origin = f"messages[{index}]"
     _check(message, origin)
     match message.role:
         case "system":
             hides = message.clear_at == "next_user_message"
-            if hides and any(later.role == "user" for later in messages[index + 1 :]):
+            if hides and any(each.role == "user" for each in later):
                 return
             if text := text_of(message.content):
-                yield ChatTurn({"role": "system", "content": text}, origin)
+                told = {"role": "system", "content": text}
+                yield ChatTurn(told, origin, _is_marked(message.content))
         case "assistant":
             if answer := _answer(message, signer):
-                yield ChatTurn(answer, origin)
+                yield ChatTurn(answer, origin, _is_marked(message.content))
         case _:
             yield from _asked(message, origin)
 
@@ -143,9 +156,9 @@ def _asked(message: MessageBody, origin: str) -> Iterator[ChatTurn]:
             "tool_call_id": own_id(block.tool_use_id),
             "content": text or ("Error" if block.is_error else ""),
         }
-        yield ChatTurn(result, f"{origin}.content[{number}]")
+        yield ChatTurn(result, f"{origin}.content[{number}]", block.is_marked)
     if text := text_of(others):
-        yield ChatTurn({"role": "user", "content": text}, origin)
+        yield ChatTurn({"role": "user", "content": text}, origin, _is_marked(others))
 
 
 def _answer(message: MessageBody, signer: Signer) -> JsonObject | None:
@@ -176,6 +189,12 @@ def _call(block: ToolUseBlock) -> JsonObject:
     return {"id": own_id(block.id), "type": "function", "function": function}
 
 
+def _is_marked(content: str | Iterable[Block] | None) -> bool:
+    return not (content is None or isinstance(content, str)) and any(
+        block.is_marked for block in content
+    )
+
+
 def _is_same_turn(last: ChatTurn, turn: ChatTurn) -> bool:
     role = turn.message["role"]
     return role in ("user", "assistant") and last.message["role"] == role
@@ -204,7 +223,7 @@ def _ended(turns: list[ChatTurn]) -> Conversation:
             )
         content = last.message["content"].rstrip()
         if content or "reasoning_content" in last.message:
-            ended = ChatTurn({**last.message, "content": content}, last.origin)
+            ended = ChatTurn({**last.message, "content": content}, last.origin, last.is_marked)
             return Conversation([*others, ended], is_continued=True)
         turns = others
     if not turns:

@@ -39,4 +39,5 @@ DIALECT = Dialect(
         ),
     ),
     error_body=anthropic_error_body,
+    prefix="/v1/messages/",
 )

@@ -36,6 +36,7 @@ class CustomTool(Lenient):
     strict: bool | None = Field(
         None, description="Refuse a schema with keywords that cannot be enforced."
     )
+    cache_control: Any = None
 
 
 class ServerTool(Lenient):
@@ -120,8 +121,11 @@ class MessagesRequest(Lenient):
     output_format: OutputFormat | None = Field(
         None, description="The older place of `output_config.format`."
     )
+    cache_control: Any = Field(
+        None, description="Marks the end of the conversation as a prefix to cache."
+    )
     thread: ThreadBody | None = Field(
-        None, description="Refused, in the way that lets clients send whole conversations."
+        None, description="Has the service keep the conversation, or goes on with one it keeps."
     )
 
     @field_validator("messages", mode="before")

@@ -14,6 +14,7 @@ from app.api.dialect import Writer
 from app.api.dialects.anthropic.answer_blocks import AnswerBlocks, WholeContent
 from app.api.dialects.anthropic.errors import anthropic_error_body
 from app.api.dialects.anthropic.signatures import Signer
+from app.api.dialects.anthropic.threads import Keep
 from app.api.outcome import Outcome
 from app.base.json_types import JsonObject
 from app.errors import InvalidRequest
@@ -32,7 +33,6 @@ class Reply:
         model: the name that was asked for.
         request_id: that of the request, for errors.
         max_tokens: the most tokens it may have; None where the context is the limit.
-        marks: whether the request marks prefixes with `cache_control`.
         is_empty: whether the prompt is only prefilled, which `max_tokens` 0 asks for.
         param_of: returns Anthropic's name of a chat field, for errors.
     """
@@ -41,7 +41,6 @@ class Reply:
     model: str
     request_id: str = ""
     max_tokens: int | None = None
-    marks: bool = False
     is_empty: bool = False
     param_of: Callable[[str], str] = str
 
@@ -52,13 +51,16 @@ class MessageWriter(Writer):
     Args:
         reply: facts of the request.
         signer: signs reasoning.
+        keep: keeps the answer for the thread that it belongs to; None where it has none.
     """
 
-    def __init__(self, reply: Reply, signer: Signer) -> None:
+    def __init__(self, reply: Reply, signer: Signer, keep: Keep | None = None) -> None:
         self._reply = reply
+        self._keep = keep
         self._blocks = AnswerBlocks(signer)
         self._whole = WholeContent()
         self._has_begun = False
+        self._last: list[JsonObject] = []  # closes the last block of an answer that is kept
 
     # ------------------------------------------------------------ streamed
 
@@ -70,7 +72,10 @@ class MessageWriter(Writer):
 
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
         """Return the events of the next piece of the answer."""
-        return _frames(self._events(event))
+        events = self._events(event)
+        if self._keep is not None:
+            self._add(events)
+        return _frames(events)
 
     def end(self, outcome: Outcome) -> bytes:
         """Return the events that close the last block and the message."""
@@ -81,7 +86,8 @@ class MessageWriter(Writer):
             "delta": {"stop_reason": reason, "stop_sequence": stop_sequence},
             "usage": self._usage(finished),
         }
-        return _frames([*self._blocks.close(), closing, {"type": "message_stop"}])
+        closed = self._blocks.close() if self._keep is None else self._last
+        return _frames([*closed, closing, {"type": "message_stop"}])
 
     def ping(self) -> bytes:
         """Return a `ping`; nothing before the message begins, so that errors keep their status."""
@@ -98,19 +104,32 @@ class MessageWriter(Writer):
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:
         """Add one event to the answer."""
-        for each in self._events(event):
-            self._whole.add(each)
+        self._add(self._events(event))
 
     def whole(self, outcome: Outcome) -> bytes:
         """Return the body of an answer that is not streamed."""
-        for each in self._blocks.close():
-            self._whole.add(each)
+        if self._keep is None:
+            self._add(self._blocks.close())
         finished = outcome.finished()
         reason, stop_sequence = self._ending(finished)
         body = self._message(self._whole.content(), reason, stop_sequence, self._usage(finished))
         return msgspec.json.encode(body)
 
     # ------------------------------------------------------------ both
+
+    async def settle(self, outcome: Outcome) -> None:
+        """Keep the answer if it belongs to a thread; one that cannot be kept is sent all the same.
+
+        The thread is gone then, which its client learns when it goes on.
+        """
+        if self._keep is not None:
+            self._last = self._blocks.close()
+            self._add(self._last)
+            await self._keep(self._reply.id, self._whole.content())
+
+    def _add(self, events: Sequence[JsonObject]) -> None:
+        for event in events:
+            self._whole.add(event)
 
     def _events(self, event: RequestEvent) -> list[JsonObject]:
         if not isinstance(event, Delta) or self._reply.is_empty:
@@ -149,18 +168,16 @@ class MessageWriter(Writer):
         usage = finished.usage
         if self._reply.is_empty:
             usage = msgspec.structs.replace(usage, completion_tokens=0)
-        return usage_body(usage, marks=self._reply.marks)
+        return usage_body(usage)
 
 
-def usage_body(usage: Usage, *, marks: bool = False) -> dict[str, Any]:
+def usage_body(usage: Usage) -> dict[str, Any]:
     """Return Anthropic's `usage`: each token of the prompt is in one of the three counts.
 
-    Args:
-        usage: of the request.
-        marks: whether what was prefilled is told as written to the cache.
+    Tokens are created in the cache if they were prefilled and `cache_control` stands behind them.
     """
     prefilled = usage.prompt_tokens - usage.cached_tokens
-    created = prefilled if marks else 0
+    created = max(0, usage.marked_tokens - usage.cached_tokens)
     return {
         "input_tokens": prefilled - created,
         "cache_creation_input_tokens": created,

@@ -78,6 +78,13 @@ class ChatResponse(BaseModel):
     cache: CacheBody | None = Field(None, description="Only where `explain_cache` is true.")
 
 
+class ChatInputTokens(BaseModel):
+    """Answer of `POST /chat/completions/input_tokens`."""
+
+    input_tokens: int
+    object: Literal["response.input_tokens"]
+
+
 class ApplyTemplateResponse(BaseModel):
     """Answer of `POST /apply-template`."""
 

@@ -11,6 +11,7 @@ _TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "not_found_error",
+    501: "not_supported_error",
     503: "unavailable_error",
 }
 _OVERFLOW = "exceed_context_size_error"
@@ -22,5 +23,8 @@ def native_error_body(fault: Fault) -> dict[str, Any]:
     kind = _TYPES.get(fault.status, kind)
     if fault.code == ContextOverflow.code:
         kind = _OVERFLOW
-    error = {"code": fault.status, "message": fault.message, "type": kind, "param": fault.param}
+    error: dict[str, Any] = {"code": fault.status, "message": fault.message, "type": kind}
+    error["param"] = fault.param
+    if fault.requested:
+        error |= {"n_prompt_tokens": fault.requested, "n_ctx": fault.n_ctx}
     return {"error": error}

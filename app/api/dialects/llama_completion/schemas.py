@@ -9,23 +9,30 @@ from pydantic import BaseModel, Field, RootModel, field_validator, model_validat
 from app.api.schemas.answer import TimingsBody
 from app.api.schemas.common import Lenient
 from app.api.schemas.constraints import ConstraintFields
-from app.api.schemas.raw_prompt import Prompts, RawSamplingFields, separate
+from app.api.schemas.raw_prompt import (
+    MAX_PROMPT_CHARS,
+    Prompts,
+    PromptText,
+    RawSamplingFields,
+    separate,
+)
 from app.web.validation import field_error
 
 MAX_PROBS = 20
 MAX_ANSWERS = 16
 MAX_RESULTS = 64
 MAX_FIELDS = 64
+MAX_EXTRA = 256
+MAX_NAME_CHARS = 1024
 _BANNED = -100.0  # `false` in llama-server's pairs
 _RANDOM = -1
 _RANDOM_SEED = 2**32 - 1  # llama.cpp's LLAMA_DEFAULT_SEED
 
 
-class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
-    """Body of `POST /completion`; the names are llama-server's."""
+class NativeFields(ConstraintFields, RawSamplingFields, Lenient):
+    """The fields of a completion besides its prompt; the names are llama-server's."""
 
     model: str | None = Field(None, min_length=1, max_length=255)
-    prompt: Prompts = Field(description="A text, token ids, or up to 64 of these.")
     n_cmpl: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers to each prompt.")
     n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Another name of n_cmpl.")
     n_probs: int | None = Field(
@@ -50,13 +57,6 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     )
     speculate: bool | None = Field(None, description="Whether speculative decoding may be used.")
 
-    @field_validator("prompt", mode="before")
-    @classmethod
-    def _objects_are_texts(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            return list(map(_text_of, value))
-        return _text_of(value)
-
     @field_validator("logit_bias", mode="before")
     @classmethod
     def _pairs_are_an_object(cls, value: Any) -> Any:
@@ -69,7 +69,7 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
 
     @model_validator(mode="after")
     def _answers_fit(self) -> Self:
-        if len(separate(self.prompt)) * self.n_answers > MAX_RESULTS:
+        if self.n_prompts * self.n_answers > MAX_RESULTS:
             field = "n" if self.n_cmpl is None else "n_cmpl"
             raise field_error(field, f"a request may have at most {MAX_RESULTS} answers in total")
         return self
@@ -78,6 +78,47 @@ class NativeCompletionRequest(ConstraintFields, RawSamplingFields, Lenient):
     def n_answers(self) -> int:
         """How many answers to each prompt are generated."""
         return self.n_cmpl or self.n or 1
+
+    @property
+    def n_prompts(self) -> int:
+        """How many prompts it has."""
+        return 1
+
+
+class NativeCompletionRequest(NativeFields):
+    """Body of `POST /completion`."""
+
+    prompt: Prompts = Field(description="A text, token ids, or up to 64 of these.")
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _objects_are_texts(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return list(map(_text_of, value))
+        return _text_of(value)
+
+    @property
+    def n_prompts(self) -> int:
+        """How many prompts it has."""
+        return len(separate(self.prompt))
+
+
+class InfillExtra(Lenient):
+    """Another text, such as an open file."""
+
+    text: str = Field(max_length=MAX_PROMPT_CHARS)
+    filename: str | None = Field(None, max_length=MAX_NAME_CHARS)
+
+
+class InfillRequest(NativeFields):
+    """Body of `POST /infill`."""
+
+    prompt: PromptText | None = Field(None, description="What the middle begins with.")
+    input_prefix: PromptText = Field(description="The text before the middle.")
+    input_suffix: PromptText = Field(description="The text after the middle.")
+    input_extra: list[InfillExtra] | None = Field(
+        None, max_length=MAX_EXTRA, description="Other texts, the most important ones last."
+    )
 
 
 def _text_of(value: Any) -> Any:
@@ -150,6 +191,38 @@ class NativeCompletionResponse(RootModel[NativeCompletion | list[NativeCompletio
     """Answer of `POST /completion` where `stream` is false; several answers are a list."""
 
 
+class PropsResponse(BaseModel):
+    """Answer of `GET /props`."""
+
+    default_generation_settings: dict[str, Any]
+    total_slots: int
+    model_alias: str
+    model_path: str = Field(description="The file's name, without its folder.")
+    modalities: dict[str, bool]
+    chat_template: str
+    chat_template_caps: dict[str, bool]
+    bos_token: str
+    eos_token: str
+    build_info: str
+    endpoint_slots: bool
+    endpoint_props: bool
+    endpoint_metrics: bool
+    is_sleeping: bool
+
+
+class Slot(BaseModel):
+    """A place for a request that is decoded."""
+
+    id: int
+    n_ctx: int = Field(description="Tokens of the context, which all slots share.")
+    speculative: bool
+    is_processing: bool
+
+
+class SlotsResponse(RootModel[list[Slot]]):
+    """Answer of `GET /slots`."""
+
+
 class NativeError(BaseModel):
     """An error; `param` is added to llama-server's fields."""
 
@@ -157,6 +230,8 @@ class NativeError(BaseModel):
     message: str
     type: str
     param: str | None
+    n_prompt_tokens: int | None = Field(None, description="Only of a prompt that is too long.")
+    n_ctx: int | None = Field(None, description="Only with `n_prompt_tokens`.")
 
 
 class NativeErrorBody(BaseModel):

@@ -11,19 +11,19 @@ from pathlib import Path
 from sanic import HTTPResponse, Request
 from sanic.response import empty
 
-from app.api.dialects.ollama_catalogue.described import untagged
-from app.api.dialects.ollama_catalogue.listing import existing, found
+from app.api.dialects.ollama_catalogue.described import LATEST
+from app.api.dialects.ollama_catalogue.listing import found, not_found
 from app.api.dialects.ollama_catalogue.schemas import CopyRequest, DeleteRequest
 from app.api.service import Service, service_of
 from app.errors import (
     InvalidRequest,
     ModelFileRefused,
     ModelInUse,
-    ModelNotFound,
     ModelsFolderFailed,
     ModelsFolderFull,
 )
-from app.models.catalog import part_names
+from app.models.catalog import Catalog, ModelFile, part_names
+from app.models.names import meant
 from app.models.settings_file import (
     SettingsFileError,
     read_settings,
@@ -52,7 +52,7 @@ async def copy(request: Request) -> HTTPResponse:
 
 def _copy(service: Service, source: str, destination: str) -> None:
     with CHANGING, refusals("destination"):
-        file = found(service.catalog, source)
+        file = found(service, source)
         target, is_there = target_of(service, destination)
         if target.name == file.name:
             return
@@ -73,7 +73,9 @@ async def delete(request: Request) -> HTTPResponse:
 
 def _delete(service: Service, name: str) -> None:
     with CHANGING, refusals("model"):
-        file = existing(service.catalog, name)
+        file = _file_of(service.catalog, name)
+        if file is None:
+            raise not_found(name)
         check_unused(service, file.name)
         remove_model(service.catalog.models_dir, file.name)
 
@@ -84,10 +86,17 @@ def target_of(service: Service, name: str) -> tuple[Path, bool]:
     Raises:
         ModelRefused: no model may have that name.
     """
-    try:
-        return existing(service.catalog, name).path, True
-    except ModelNotFound:
-        return service.catalog.models_dir / checked_name(untagged(name)), False
+    if file := _file_of(service.catalog, name):
+        return file.path, True
+    bare = name[: -len(LATEST)] if name.lower().endswith(LATEST) else name
+    return service.catalog.models_dir / checked_name(bare), False
+
+
+def _file_of(catalog: Catalog, name: str) -> ModelFile | None:
+    """Return the one file of a name; aliases are no names of files that may be changed."""
+    files = {file.name: file for file in catalog.files()}
+    named = meant(name, list(files), {})
+    return files[named[0]] if len(named) == 1 else None
 
 
 def check_linkable(file_name: str) -> None:

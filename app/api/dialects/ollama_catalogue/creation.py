@@ -23,7 +23,7 @@ from app.api.dialects.ollama_catalogue.progress import progress
 from app.api.dialects.ollama_catalogue.schemas import CreateRequest
 from app.api.dialects.ollama_catalogue.uploads import find_blob, hexadecimal
 from app.api.service import Service, service_of
-from app.errors import DistillerError, InvalidRequest, ModelFileRefused, NotOffered
+from app.errors import DistillerError, InvalidRequest, ModelFileRefused, NotSupported
 from app.models.content.blobs import BlobStore
 from app.models.settings_file import (
     NO_SETTINGS,
@@ -78,7 +78,7 @@ async def create(request: Request) -> HTTPResponse:
 def _check_offered(body: CreateRequest) -> None:
     for name in ("adapters", "messages", "quantize"):
         if getattr(body, name):
-            raise NotOffered(f"{name}: not supported by this server", param=name)
+            raise NotSupported(f"{name}: not supported by this server", param=name)
     if bool(body.parent) == bool(body.files):
         problem = "both 'from' and 'files' were" if body.parent else "neither 'from' or 'files' was"
         raise InvalidRequest(f"{problem} specified", param="from")
@@ -119,7 +119,7 @@ def _create(service: Service, body: CreateRequest) -> _Created:
 
 def _weights(service: Service, body: CreateRequest) -> _Weights:
     if body.parent:
-        file = found(service.catalog, body.parent)
+        file = found(service, body.parent)
         return _Weights(file.path, read_settings(file.path))
     files = list((body.files or {}).values())
     if len(files) != 1:

@@ -22,6 +22,8 @@ from app.models.settings_file import (
     settings_path,
 )
 
+LATEST = ":latest"
+
 _SUFFIX_BYTES = len(".gguf")
 _TEMPLATE_KEY = "tokenizer.chat_template"
 _UNITS = ((10**9, "B"), (10**6, "M"), (10**3, "K"))
@@ -48,7 +50,7 @@ class Described:
     @property
     def name(self) -> str:
         """Its name with a tag."""
-        return tagged_name(self.file.name)
+        return tagged(self.file.name[:-_SUFFIX_BYTES])
 
     @property
     def capabilities(self) -> list[str]:
@@ -72,12 +74,15 @@ class Described:
             "embedding_length": self.facts.n_embd,
         }
 
-    @property
-    def listed(self) -> dict[str, Any]:
-        """Its entry in a list."""
+    def listed(self, name: str) -> dict[str, Any]:
+        """Return its entry in a list.
+
+        Args:
+            name: the file's, or an alias.
+        """
         return {
-            "name": self.name,
-            "model": self.name,
+            "name": name,
+            "model": name,
             "modified_at": timestamp(self.modified_s),
             "size": self.file.size_bytes,
             "digest": self.digest,
@@ -126,16 +131,9 @@ def _digest(digests: FileDigests, file: ModelFile, settings: ModelSettings) -> s
     return hashlib.sha256(f"{content} {settings!r}".encode()).hexdigest()
 
 
-def tagged_name(file_name: str) -> str:
-    """Return a model's name as Ollama has them: without suffix, with a tag."""
-    stem = file_name[:-_SUFFIX_BYTES]
-    return stem if ":" in stem else f"{stem}:latest"
-
-
-def untagged(name: str) -> str:
-    """Return a name without the tag that is the default."""
-    bare, _, tag = name.rpartition(":")
-    return bare if bare and tag.lower() == "latest" else name
+def tagged(name: str) -> str:
+    """Return a name with a tag, as Ollama's are."""
+    return name if ":" in name else f"{name}{LATEST}"
 
 
 def human_count(number: int) -> str:

@@ -7,13 +7,18 @@ from typing import Any
 
 from sanic import HTTPResponse, Request
 
-from app.api.dialects.ollama_catalogue.described import Described, describe, timestamp, untagged
+from app.api.dialects.ollama_catalogue.described import (
+    Described,
+    describe,
+    tagged,
+    timestamp,
+)
 from app.api.dialects.ollama_catalogue.schemas import ShowRequest
 from app.api.dialects.ollama_catalogue.shown import shown
 from app.api.service import Service, service_of
 from app.errors import ModelNotFound
 from app.host.serving import Serving
-from app.models.catalog import Catalog, ModelFile
+from app.models.catalog import ModelFile
 from app.models.gguf import GgufError
 from app.web.json_body import json_response, parse
 
@@ -29,20 +34,25 @@ async def version(_request: Request) -> HTTPResponse:
 
 
 async def tags(request: Request) -> HTTPResponse:
-    """List the models that can serve, the newest first."""
-    service = service_of(request)
-    found = await asyncio.to_thread(_described, service)
-    return json_response({"models": [each.listed for each in found]})
+    """List the models that can serve, the newest first; each of their aliases is one more."""
+    listed = await asyncio.to_thread(_listed, service_of(request))
+    return json_response({"models": listed})
 
 
-def _described(service: Service) -> list[Described]:
-    found = []
+def _listed(service: Service) -> list[dict[str, Any]]:
+    described = []
     for file in service.catalog.entries():
         try:
-            found.append(describe(service.catalog, service.digests, file))
+            described.append(describe(service.catalog, service.digests, file))
         except GgufError:  # it changed meanwhile
             continue
-    return sorted(found, key=lambda each: (-each.modified_s, each.name))
+    described.sort(key=lambda each: (-each.modified_s, each.name))
+    aliases = service.catalog.aliases()
+    return [
+        each.listed(name)
+        for each in described
+        for name in [each.name, *map(tagged, aliases.get(each.file.name, []))]
+    ]
 
 
 async def show(request: Request) -> HTTPResponse:
@@ -55,7 +65,7 @@ async def show(request: Request) -> HTTPResponse:
 
 
 def _shown(service: Service, name: str, *, verbose: bool) -> dict[str, Any]:
-    file = found(service.catalog, name)
+    file = found(service, name)
     try:
         described = describe(service.catalog, service.digests, file)
         values = service.catalog.header(file).values
@@ -73,30 +83,29 @@ def _n_ctx(service: Service, described: Described) -> int:
     return min(int(wanted), described.facts.n_ctx_train or int(wanted))
 
 
-def found(catalog: Catalog, name: str) -> ModelFile:
-    """Return the model with that name.
+def found(service: Service, name: str) -> ModelFile:
+    """Return the model that a name means, by the rules for requests.
 
     Raises:
         ModelNotFound: there is none, or it is a file that cannot serve.
     """
-    file = existing(catalog, name)
+    catalog, serving = service.catalog, service.supervisor.serving
+    try:
+        file = catalog.asked(name)
+    except ModelNotFound as error:
+        raise not_found(name) from error
+    if file is None:
+        file = serving.plan.file if serving else catalog.default(None)
+    if file is None:
+        raise not_found(name)
     if refusal := catalog.refusal(file):
         raise ModelNotFound(f"model '{name}' not found: {file.name} {refusal}", param="model")
     return file
 
 
-def existing(catalog: Catalog, name: str) -> ModelFile:
-    """Return the file of a model with that name, whether it can serve or not.
-
-    Raises:
-        ModelNotFound: there is none.
-    """
-    for spelling in (name, untagged(name)):
-        try:
-            return catalog.find(spelling)
-        except ModelNotFound:
-            continue
-    raise ModelNotFound(f"model '{name[:200]}' not found", param="model")
+def not_found(name: str) -> ModelNotFound:
+    """Return the error for a model that is not here, in Ollama's words."""
+    return ModelNotFound(f"model '{name[:200]}' not found", param="model")
 
 
 async def running(request: Request) -> HTTPResponse:

@@ -6,6 +6,7 @@ from app.api.dialect import Dialect
 from app.api.dialects.ollama_catalogue.changes import copy, delete
 from app.api.dialects.ollama_catalogue.creation import create
 from app.api.dialects.ollama_catalogue.listing import running, show, tags, version
+from app.api.dialects.ollama_catalogue.progress import CONTENT_TYPE
 from app.api.dialects.ollama_catalogue.schemas import (
     CopyRequest,
     CreateRequest,
@@ -90,6 +91,7 @@ DIALECT = Dialect(
             errors=(*LOADS, 409, 501),
             error=OllamaError,
             streams=True,
+            stream_type=CONTENT_TYPE,
         ),
         Route(
             method="head",
@@ -118,6 +120,7 @@ DIALECT = Dialect(
             errors=(*GUARDED, 501),
             error=OllamaError,
             streams=True,
+            stream_type=CONTENT_TYPE,
         ),
         Route(
             method="post",

@@ -6,11 +6,11 @@ import asyncio
 
 from sanic import HTTPResponse, Request
 
-from app.api.dialects.ollama_catalogue.listing import existing
+from app.api.dialects.ollama_catalogue.listing import not_found
 from app.api.dialects.ollama_catalogue.progress import lines, progress
 from app.api.dialects.ollama_catalogue.schemas import PullRequest
 from app.api.service import service_of
-from app.errors import ModelNotFound, NotOffered
+from app.errors import ModelNotFound, NotSupported
 from app.web.json_body import parse
 
 
@@ -19,11 +19,11 @@ async def pull(request: Request) -> HTTPResponse:
     body = parse(request.body, PullRequest)
     is_streamed = body.stream is not False
     try:
-        await asyncio.to_thread(existing, service_of(request).catalog, body.asked)
-    except ModelNotFound as error:
-        refusal = NotOffered(
-            f"{error.message}: downloads are not available yet; put its GGUF file into the models "
-            "folder, or upload it with /api/create",
+        await asyncio.to_thread(service_of(request).catalog.asked, body.asked)
+    except ModelNotFound:
+        refusal = NotSupported(
+            f"{not_found(body.asked).message}: downloads are not available yet; "
+            "put its GGUF file into the models folder, or upload it with /api/create",
             param="model",
         )
         if is_streamed:
@@ -35,4 +35,4 @@ async def pull(request: Request) -> HTTPResponse:
 async def push(request: Request) -> HTTPResponse:
     """Refuse: models leave this server by nobody's request."""
     parse(request.body, PullRequest)
-    raise NotOffered("push is not supported by this server", param="model")
+    raise NotSupported("push is not supported by this server", param="model")

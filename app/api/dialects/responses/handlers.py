@@ -1,4 +1,4 @@
-"""Owns the handlers of the Responses dialect."""
+"""Owns counting the tokens of a request of the Responses dialect."""
 
 from __future__ import annotations
 
@@ -6,39 +6,30 @@ import secrets
 
 from sanic import HTTPResponse, Request
 
-from app.api.answering.driver import answers
 from app.api.chat.commands import renamed, to_count
 from app.api.dialects.responses.reader import (
-    ask_of,
     chat_for,
     param_of,
     reading_of,
-    refuse_stored,
+    refuse_unknown,
 )
+from app.api.dialects.responses.stored.history import resolved
 from app.api.engine_errors import raise_if_failed
 from app.api.service import service_of
 from app.errors import InvalidRequest
 from app.protocol import TokenCount
+from app.web.access_control import owner_of
 from app.web.json_body import json_response
-
-
-async def respond(request: Request) -> HTTPResponse | None:
-    """Answer a request, whole or streamed."""
-    reading = reading_of(request.body)
-    refuse_stored(reading.body)
-    ask = ask_of(reading)
-    try:
-        return await answers(lambda _body, _headers: ask)(request)
-    except InvalidRequest as error:  # of the engine, which knows the chat request's names
-        raise renamed(error, lambda param: param_of(param, reading.toolbox)) from None
 
 
 async def input_tokens(request: Request) -> HTTPResponse:
     """Return the number of tokens of the prompt of a request with this body."""
     reading = reading_of(request.body)
-    refuse_stored(reading.body)
-    command = to_count(chat_for(reading), secrets.token_hex(8))
-    serving = await service_of(request).supervisor.use(reading.body.model, {})
+    refuse_unknown(reading.body)
+    service = service_of(request)
+    reading, history = await resolved(reading, service.answer_store, owner_of(request))
+    command = to_count(chat_for(reading, history), secrets.token_hex(8))
+    serving = await service.supervisor.use(reading.body.model, {})
     answer = await serving.engine.ask(command, command.request_id)
     try:
         raise_if_failed(answer)

@@ -10,9 +10,9 @@ import secrets
 from abc import ABC, abstractmethod
 from typing import Any, Literal
 
-from app.api.dialects.responses.text_argument import TextArgument
 from app.api.dialects.responses.thoughts import sealed
 from app.api.dialects.responses.tools import Tool
+from app.api.dialects.responses.tools.text_argument import TextArgument
 from app.base.json_types import JsonObject
 
 Event = tuple[str, JsonObject]

@@ -30,6 +30,9 @@ _PARAMS = {
 _OFFERED = re.compile(r"tools\[(\d+)\](?:\.function)?(.*)")
 
 
+WriterOf = Callable[[JsonObject, Output, Callable[[JsonObject], None]], ResponsesWriter]
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A request, validated on its own: what earlier responses say is not part of it.
@@ -58,23 +61,15 @@ def reading_of(body: bytes) -> Reading:
     return Reading(request, Toolbox(request.tools or []))
 
 
-def refuse_stored(body: ResponsesRequest) -> None:
-    """Refuse what needs stored responses.
+def refuse_unknown(body: ResponsesRequest) -> None:
+    """Refuse references to what this service does not keep.
 
     Raises:
-        InvalidRequest: a field refers to one, or asks for an answer in the background.
+        InvalidRequest: a field refers to such.
     """
-    if body.previous_response_id is not None:
-        raise InvalidRequest(
-            f"previous_response_id: no response '{body.previous_response_id}' is stored",
-            param="previous_response_id",
-            code="previous_response_not_found",
-        )
     for name in ("conversation", "prompt"):
         if getattr(body, name) is not None:
             raise InvalidRequest(f"{name}: is not supported; send the items as input", param=name)
-    if body.background:
-        raise InvalidRequest("background: is not supported; stream the answer", param="background")
 
 
 def ask_of(
@@ -83,6 +78,8 @@ def ask_of(
     history: Sequence[JsonObject] = (),
     is_stored: bool = False,
     on_end: Callable[[JsonObject], None] = nothing,
+    writer_of: WriterOf = ResponsesWriter,
+    is_streamed: bool | None = None,
 ) -> Ask:
     """Return what the driver needs to answer a request.
 
@@ -91,6 +88,8 @@ def ask_of(
         history: items of earlier responses, inputs and outputs, the oldest first.
         is_stored: whether the response is kept.
         on_end: gets the response object once it has ended, complete, incomplete or failed.
+        writer_of: returns the writer of a response object.
+        is_streamed: whether the answer is streamed; None is as the request says.
 
     Raises:
         InvalidRequest: an item is invalid; `param` names it.
@@ -101,13 +100,13 @@ def ask_of(
 
     def writer(model: ServedModel, commands: Sequence[Generate]) -> ResponsesWriter:
         begun = response_body(response_id, body, model, commands[0], is_stored=is_stored)
-        return ResponsesWriter(begun, Output(reading.toolbox, form), on_end)
+        return writer_of(begun, Output(reading.toolbox, form), on_end)
 
     return Ask(
         reply_id=response_id,
         model=body.model,
         overrides={},
-        stream=bool(body.stream),
+        stream=bool(body.stream if is_streamed is None else is_streamed),
         commands=lambda model: [to_generate(chat.data, chat.body, response_id, model)],
         writer=writer,
     )

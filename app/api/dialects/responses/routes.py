@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from app.api.dialect import Dialect
 from app.api.dialects.responses.answer_schemas import InputTokensResponse, ResponseObject
-from app.api.dialects.responses.handlers import input_tokens, respond
+from app.api.dialects.responses.handlers import input_tokens
 from app.api.dialects.responses.schemas import ResponsesRequest
+from app.api.dialects.responses.stored.handlers import respond
+from app.api.dialects.responses.stored.routes import ROUTES
 from app.api.route import LOADS, QUEUES, Route
 
 DIALECT = Dialect(
@@ -32,5 +34,6 @@ DIALECT = Dialect(
             request=ResponsesRequest,
             errors=LOADS,
         ),
+        *ROUTES,
     ),
 )

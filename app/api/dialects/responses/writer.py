@@ -13,7 +13,7 @@ from app.api.dialects.responses.output_items import Event
 from app.api.dialects.responses.response import usage_body
 from app.api.outcome import Outcome
 from app.base.json_types import JsonObject
-from app.protocol import Finished, PromptProgress, RequestEvent, Started
+from app.protocol import RequestEvent
 from app.web.errors import Fault, fault_of
 
 _CUT = "length"
@@ -51,7 +51,7 @@ class ResponsesWriter(Writer):
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:
         """Add one event to an answer that is not streamed."""
-        self.feed(prompt_no, event)
+        self._output.add(event)
 
     def whole(self, outcome: Outcome) -> bytes:
         """Return the response object."""
@@ -69,16 +69,12 @@ class ResponsesWriter(Writer):
 
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
         """Return the events of the stream for one of the engine's."""
-        match event:
-            case Started() | PromptProgress() | Finished():
-                return b""
-            case _:
-                return self._framed(self._output.add(event))
+        return self.begin() + self._framed(self._output.add(event))
 
     def end(self, outcome: Outcome) -> bytes:
         """Return the events with which the stream ends."""
         events = self._finish(outcome)
-        return self._framed(events) + self._last()
+        return self.begin() + self._framed(events) + self._last()
 
     def ping(self) -> bytes:
         """Return an event: clients count those, not comments."""

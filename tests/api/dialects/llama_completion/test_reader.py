@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.api.defaults import Defaults
-from app.api.dialects.llama_completion.reader import read
-from app.errors import InvalidRequest
-from app.protocol import Generate, RawPrompt, SamplingParams
+from app.api.dialects.llama_completion.reader import read, read_infill
+from app.errors import InvalidRequest, NotSupported
+from app.protocol import ExtraText, Generate, Infill, RawPrompt, SamplingParams
 from tests.api.requests import served
 
 
@@ -133,3 +135,73 @@ def test_a_prompt_is_required() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read(b"{}", {})
     assert refused.value.param == "prompt"
+
+
+# ---------------------------------------------------------------- infill
+
+
+def infill(**fields: Any) -> Generate:
+    body = {"input_prefix": "ab", "input_suffix": "yz", **fields}
+    ask = read_infill(json.dumps(body).encode(), {})
+    model = served(Defaults(sampling=SamplingParams()))
+    model = dataclasses.replace(model, info=msgspec.structs.replace(model.info, can_infill=True))
+    (command,) = ask.commands(model)
+    return command
+
+
+def test_a_text_to_be_filled_in_is_one_prompt_with_all_that_belongs_to_it() -> None:
+    extra = [{"text": "one", "filename": "a.py", "time": 5}, {"text": "two"}]
+    command = infill(prompt="c", input_extra=extra, n_predict=7)
+    assert command.prompt == RawPrompt(
+        infill=Infill(
+            prefix="ab",
+            suffix="yz",
+            middle="c",
+            extra=[ExtraText(text="one", filename="a.py"), ExtraText(text="two")],
+            n_answer=7,
+        )
+    )
+    assert command.max_tokens == 7
+
+
+def test_what_llama_vim_sends_is_read_and_no_tokens_warm_the_cache() -> None:
+    command = infill(
+        prompt="",
+        input_extra=[],
+        id_slot=0,
+        n_predict=0,
+        n_indent=4,
+        top_k=40,
+        top_p=0.9,
+        samplers=[],
+        cache_prompt=True,
+        t_max_prompt_ms=1,
+        t_max_predict_ms=1,
+        stream=False,
+        response_fields=["content"],
+    )
+    assert command.max_tokens == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"input_prefix": None}, "input_prefix"),
+        ({"input_suffix": 5}, "input_suffix"),
+        ({"prompt": [1]}, "prompt"),
+        ({"input_extra": "a.py"}, "input_extra"),
+        ({"input_extra": [{"filename": "a.py"}]}, "input_extra[0].text"),
+        ({"input_extra": [{"text": "a", "filename": 5}]}, "input_extra[0].filename"),
+        ({"n_predict": "7"}, "n_predict"),
+    ],
+)
+def test_a_wrong_field_of_an_infill_is_named(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        infill(**fields)
+    assert refused.value.param == param
+
+
+def test_a_model_without_tokens_for_it_cannot_fill_in() -> None:
+    ask = read_infill(b'{"input_prefix": "a", "input_suffix": "b"}', {})
+    with pytest.raises(NotSupported, match="not supported by this model"):
+        ask.commands(served(Defaults(sampling=SamplingParams())))

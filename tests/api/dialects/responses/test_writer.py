@@ -1,6 +1,7 @@
 """An engine's events become one response object, and the same one as a stream of events.
 
-It covers `app.api.dialects.responses.response`.
+It covers `app.api.dialects.responses.response`, `app.api.dialects.responses.output` and
+`app.api.dialects.responses.output_items`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ TOOLS: list[Json] = [
     {"type": "namespace", "name": "home", "tools": [{"type": "function", "name": "light"}]},
     {"type": "web_search"},
 ]
-USAGE = Usage(prompt_tokens=10, cached_tokens=4, completion_tokens=3)
+USAGE = Usage(prompt_tokens=10, cached_tokens=4, completion_tokens=3, reasoning_tokens=2)
 STARTED = Started(request_id="r", prompt_tokens=10, cached_tokens=4)
 ENCRYPTED = "reasoning.encrypted_content"
 VARYING = ("id", "created_at", "completed_at", "call_id")
@@ -189,7 +190,7 @@ def test_a_stream_that_fails_is_in_order_and_ends_with_what_was_said(
 
 
 def test_a_response_has_all_keys_and_what_was_asked_for() -> None:
-    asked = {
+    asked: Json = {
         "instructions": "Be brief.",
         "max_output_tokens": 20,
         "max_tool_calls": 3,
@@ -216,7 +217,7 @@ def test_a_response_has_all_keys_and_what_was_asked_for() -> None:
         "input_tokens": 10,
         "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 0},
         "output_tokens": 3,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 2},
         "total_tokens": 13,
     }
 
@@ -239,7 +240,10 @@ def test_a_response_that_was_cut_says_why() -> None:
     assert response["completed_at"] is None
 
 
-@pytest.mark.parametrize("events", [[], [thought("hm")]])
+SILENT: list[list[RequestEvent]] = [[], [thought("hm")]]
+
+
+@pytest.mark.parametrize("events", SILENT)
 def test_an_answer_of_no_words_has_an_empty_message(events: list[RequestEvent]) -> None:
     *_, message = whole(events)["output"]
     assert message["content"][0]["text"] == ""
@@ -271,8 +275,9 @@ def test_a_call_within_a_namespace_names_both() -> None:
 
 
 def test_logprobs_belong_to_the_text_that_shows_them() -> None:
-    events = [logprobs("hm"), thought("hm"), logprobs("H"), logprobs("i"), text("Hi")]
-    response = whole([*events, logprobs("!")], include=["message.output_text.logprobs"])
+    thoughts: list[RequestEvent] = [logprobs("hm"), thought("hm")]
+    shown: list[RequestEvent] = [logprobs("H"), logprobs("i"), text("Hi"), logprobs("!")]
+    response = whole([*thoughts, *shown], include=["message.output_text.logprobs"])
     chance = {"logprob": -0.5, "top_logprobs": [{"token": "x", "logprob": -1.5, "bytes": [120]}]}
     assert response["output"][1]["content"][0]["logprobs"] == [
         {"token": piece, "bytes": list(piece.encode()), **chance} for piece in "Hi!"

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from app.api.dialects.responses.lark_pattern import greedy, lark_pattern
+from app.api.dialects.responses.tools.lark_pattern import greedy, lark_pattern
 
 PATCH = """
 start: begin hunk+ end

@@ -1,6 +1,6 @@
 """Tools of every type become functions, and calls of those find them again.
 
-It covers `app.api.dialects.responses.custom_grammar`.
+It covers `app.api.dialects.responses.tools.custom_grammar`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.api.dialects.responses.tools import Toolbox, choice_for_chat
+from app.api.dialects.responses.tools.toolbox import Toolbox, choice_for_chat
 from app.errors import InvalidRequest
 
 FUNCTION = {"type": "function", "name": "light", "parameters": {"type": "object"}}

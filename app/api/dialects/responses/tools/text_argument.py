@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 
-from app.api.dialects.responses.tools import CUSTOM_ARGUMENT
+from app.api.dialects.responses.tools.toolbox import CUSTOM_ARGUMENT
 from app.base.json_types import without_lone_surrogates
 
 _HEAD = re.compile(r'\s*\{\s*"' + CUSTOM_ARGUMENT + r'"\s*:\s*"')

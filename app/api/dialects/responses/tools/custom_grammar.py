@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.api.dialects.responses.lark_pattern import greedy, lark_pattern
+from app.api.dialects.responses.tools.lark_pattern import greedy, lark_pattern
 from app.errors import InvalidRequest
 
 _SYNTAXES = {"lark": "Lark grammar", "regex": "regular expression"}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from app.api.dialects.responses.custom_grammar import grammar_of
+from app.api.dialects.responses.tools.custom_grammar import grammar_of
 from app.base.json_types import JsonObject
 from app.errors import InvalidRequest
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.dialects.responses.text_argument import TextArgument
+from app.api.dialects.responses.tools.text_argument import TextArgument
 
 
 def read(*pieces: str) -> str:

@@ -1,0 +1,1 @@
+"""Owns what outlives a request of the Responses dialect: stored and background responses."""
