@@ -28,11 +28,13 @@ class Listed:
     Args:
         aliases: its names besides that of the file.
         facts: None if its header cannot be read any more.
+        n_params: elements of all of its tensors.
     """
 
     file: ModelFile
     aliases: Sequence[str]
     facts: ModelFacts | None
+    n_params: int | None = None
 
 
 def entry(listed: Listed, supervisor: Supervisor) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def entry(listed: Listed, supervisor: Supervisor) -> dict[str, Any]:
         "owned_by": "local",
         "aliases": list(listed.aliases),
         "status": _status(file.name, supervisor),
-        "meta": _meta(file, listed.facts, own),
+        "meta": _meta(listed, own),
         "size_bytes": file.size_bytes,
         "loaded": own is not None,
         "n_ctx": own.info.n_ctx if own else None,
@@ -69,7 +71,8 @@ def _status(name: str, supervisor: Supervisor) -> dict[str, Any]:
     return body
 
 
-def _meta(file: ModelFile, facts: ModelFacts | None, own: Serving | None) -> dict[str, Any] | None:
+def _meta(listed: Listed, own: Serving | None) -> dict[str, Any] | None:
+    facts = listed.facts
     if facts is None:
         return None
     return {
@@ -78,8 +81,8 @@ def _meta(file: ModelFile, facts: ModelFacts | None, own: Serving | None) -> dic
         "n_ctx": own.info.n_ctx if own else None,
         "n_ctx_train": facts.n_ctx_train or None,
         "n_embd": facts.n_embd or None,
-        "n_params": own.info.n_params if own else None,
-        "size": file.size_bytes,
+        "n_params": own.info.n_params if own else listed.n_params,
+        "size": listed.file.size_bytes,
         "ftype": facts.file_type,
     }
 

@@ -42,7 +42,8 @@ class Generate(Message, frozen=True, kw_only=True):
     its `max_tokens` may be 0. `echo` requests a `PromptEcho`, as does `prompt_logprobs`: one with
     that many of the most likely tokens at each position of the prompt, which then bypasses the
     cache. `report_tokens` requests `TokensGenerated`. Prompts can go on from the last four of
-    `cache_marks`, whatever the model.
+    `cache_marks`, whatever the model. `context` are tokens of earlier turns: the conversation
+    follows them, and its instructions are theirs.
     """
 
     request_id: str
@@ -50,6 +51,7 @@ class Generate(Message, frozen=True, kw_only=True):
     tools: bytes = b"[]"
     template_kwargs: JsonObject = {}
     prompt_end: PromptEnd = "opened"
+    context: list[int] = []
     prompt: RawPrompt | None = None
     sampling: SamplingParams
     max_tokens: int | None = None

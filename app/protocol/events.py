@@ -86,12 +86,14 @@ class Started(Message, frozen=True, kw_only=True):
 class PromptEcho(Message, frozen=True, kw_only=True):
     """The prompt as text; sent once, between `Started` and the first delta.
 
-    `tokens` is only set if `prompt_logprobs` was requested.
+    `tokens` is only set if `prompt_logprobs` was requested, `ids` with the echo of a conversation
+    whose `TokensGenerated` were requested.
     """
 
     request_id: str
     text: str
     tokens: list[PromptToken] = []
+    ids: list[int] = []
 
 
 class PromptProgress(Message, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from app.errors import LoadParamsRefused, ModelLoadFailed, ModelTooLarge
 from app.host import memory_estimate
 from app.host.load_plan import LoadPlan, plan_load
 from app.models.catalog import Catalog, ModelFile
+from app.models.settings_file import ModelSettings, settings_path, write_settings
 from app.protocol import LoadParams
 from tests.models.gguf_files import LLAMA_VALUES, tensor, with_tensors, write_llama
 
@@ -239,3 +240,36 @@ async def test_sequences_decoded_in_parallel_need_memory_of_their_own(catalog: C
     few = await plan_load(catalog, file, DEFAULTS, {}, n_seq_max=2)
     many = await plan_load(catalog, file, DEFAULTS, {}, n_seq_max=17)
     assert many.needed_bytes - few.needed_bytes >= 15 * 4 * 4 * 1024**2
+
+
+# ---------------------------------------------------------------- settings beside the file
+
+
+async def test_the_settings_beside_a_file_override_the_defaults_and_a_request_both(
+    catalog: Catalog,
+) -> None:
+    file = model(catalog)
+    settings = ModelSettings(system="Be brief.", template="{{ x }}", parameters={"num_ctx": 512})
+    write_settings(file.path, settings)
+    params = (await planned(catalog, file)).params
+    assert (params.n_ctx, params.system_prompt, params.chat_template) == (
+        512,
+        "Be brief.",
+        "{{ x }}",
+    )
+    assert (await planned(catalog, file, n_ctx=256)).params.n_ctx == 256
+
+
+async def test_changed_settings_are_another_plan(catalog: Catalog) -> None:
+    file = model(catalog)
+    before = await planned(catalog, file)
+    assert before.same_as(await planned(catalog, file))
+    write_settings(file.path, ModelSettings(parameters={"top_k": 1}))
+    assert not before.same_as(await planned(catalog, file))
+
+
+async def test_a_model_with_invalid_settings_is_not_loaded(catalog: Catalog) -> None:
+    file = model(catalog)
+    settings_path(file.path).write_text("{")
+    with pytest.raises(ModelLoadFailed, match=r"tiny\.distiller\.json: is invalid"):
+        await planned(catalog, file)

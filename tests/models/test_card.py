@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from app.chat.parsing.reasoning_tags import detect_reasoning
+from app.chat.tool_formats import detect
+from app.models.card import shows_thoughts
 from app.models.catalog import Catalog
 from tests.models.gguf_files import write_llama
 
@@ -56,3 +59,16 @@ def test_the_tokens_for_text_in_the_middle_are_found_in_the_vocabulary(tmp_path:
 def test_the_tokens_for_text_in_the_middle_may_be_named_by_keys(tmp_path: Path) -> None:
     keys = {f"tokenizer__ggml__fim_{part}_token_id": 1 for part in ("pre", "suf", "mid")}
     assert card(tmp_path, **keys).fills_gaps
+
+
+TEMPLATES = Path(__file__).parents[3] / "shared" / "data" / "templates"
+
+
+@pytest.mark.skipif(not TEMPLATES.is_dir(), reason="there is no folder of published templates")
+def test_published_templates_show_thoughts_where_the_engine_would_read_some() -> None:
+    for path in TEMPLATES.iterdir():
+        source = path.read_text()
+        known = detect(source)
+        reads = detect_reasoning(source) is not None
+        reads = reads or (known is not None and known.thoughts is not None)
+        assert (path.name, shows_thoughts(source)) == (path.name, reads)

@@ -39,6 +39,7 @@ def test_the_facts_of_a_model_are_those_of_its_header() -> None:
         has_chat_template=True,
         cache=CacheShape(AttentionLayers(4, 256, 256, 256)),
         compute=ComputeShape(widest=5 * 256, scoring=8 * 256, recurring=3 * 256),
+        tokenizer="gpt2",
     )
 
 

@@ -14,7 +14,14 @@ import pytest
 
 from app.cli.main import main
 from app.models.catalog import Catalog
-from app.models.store import ModelRefused, add_model, remove_model
+from app.models.settings_file import ModelSettings, write_settings
+from app.models.store import (
+    FolderUnwritable,
+    ModelRefused,
+    add_model,
+    link_model,
+    remove_model,
+)
 from tests.live.server import MODELS, NANO
 from tests.models.gguf_files import write_llama
 
@@ -287,3 +294,41 @@ def test_without_a_models_folder_nothing_is_made(
     assert main(["models", "add", str(source), "--models-dir", str(missing)]) == 1
     assert f"the models folder {missing} does not exist" in capsys.readouterr().err
     assert not missing.exists()
+
+
+# ---------------------------------------------------------------- second names
+
+
+def test_a_second_name_is_the_same_file(tmp_path: Path) -> None:
+    write_llama(tmp_path / "a.gguf")
+    link_model(tmp_path / "a.gguf", tmp_path / "b.gguf")
+    link_model(tmp_path / "a.gguf", tmp_path / "b.gguf")
+    assert (tmp_path / "b.gguf").samefile(tmp_path / "a.gguf")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
+
+
+def test_a_second_name_replaces_another_file_only_where_that_is_wanted(tmp_path: Path) -> None:
+    write_llama(tmp_path / "a.gguf")
+    write_llama(tmp_path / "b.gguf")
+    with pytest.raises(ModelRefused, match="already exists"):
+        link_model(tmp_path / "a.gguf", tmp_path / "b.gguf")
+    link_model(tmp_path / "a.gguf", tmp_path / "b.gguf", replace=True)
+    assert (tmp_path / "b.gguf").samefile(tmp_path / "a.gguf")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
+
+
+def test_a_second_name_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    write_llama(tmp_path / "a.gguf")
+    with pytest.raises(FolderUnwritable, match="cannot be written"):
+        link_model(tmp_path / "a.gguf", tmp_path / "missing" / "b.gguf")
+    (tmp_path / "b.gguf").mkdir()
+    with pytest.raises(FolderUnwritable, match="cannot be written"):
+        link_model(tmp_path / "a.gguf", tmp_path / "b.gguf", replace=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gguf", "b.gguf"]
+
+
+def test_settings_go_with_their_model(tmp_path: Path) -> None:
+    write_llama(tmp_path / "a.gguf")
+    write_settings(tmp_path / "a.gguf", ModelSettings(system="x"))
+    assert remove_model(tmp_path, "a") == [tmp_path / "a.gguf"]
+    assert list(tmp_path.iterdir()) == []

@@ -209,3 +209,20 @@ def test_a_unix_socket_that_cannot_be_had_closes_all_others(
         open_listeners(settings, [])
     assert can_bind("127.0.0.1", free_port)
     assert can_bind("127.0.0.2", free_port)
+
+
+def test_another_port_is_listened_on_at_the_same_addresses(opened: ExitStack) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    listeners = open_listeners(Settings(port=0, ollama_port=port), [])
+    for listener in listeners:
+        opened.callback(listener.close)
+    assert len({listener.url for listener in listeners}) == 2
+    assert listeners[1].url == f"http://127.0.0.1:{port}"
+    require_api_key(listeners, Settings(), NO_KEYS)
+
+
+def test_another_port_that_is_taken_opens_nothing(opened: ExitStack) -> None:
+    taken = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+    with pytest.raises(CannotListen):
+        open_listeners(Settings(port=0, ollama_port=taken.getsockname()[1]), [])

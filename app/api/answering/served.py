@@ -11,8 +11,10 @@ from sanic import Request
 
 from app.api.defaults import Defaults
 from app.api.dialect import ServedModel
-from app.api.service import service_of
+from app.api.service import Service, service_of
+from app.errors import ModelNotFound
 from app.host.serving import Serving
+from app.models.catalog import ModelFile
 
 
 async def serving_for(
@@ -35,6 +37,21 @@ async def serving_for(
         limit = service.client_limits[client]
         defaults = dataclasses.replace(defaults, max_tokens_limit=limit)
     return serving, served_model(serving, defaults, name)
+
+
+def asked_file(service: Service, name: str) -> ModelFile:
+    """Return the file of the model that would answer to a name; reads the models folder.
+
+    Raises:
+        ModelNotFound: none would, or the file cannot serve.
+    """
+    catalog, status = service.catalog, service.supervisor.status
+    file = catalog.asked(name)
+    if file is None:  # an unknown name that means the default model
+        file = catalog.find(status.serving.name if status.serving else status.pending or name)
+    if refusal := catalog.refusal(file):
+        raise ModelNotFound(f"{file.name} {refusal}", param="model")
+    return file
 
 
 def served_model(serving: Serving, defaults: Defaults, asked: str | None = None) -> ServedModel:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from sanic import HTTPResponse, Request
 
+from app.api.answering.served import asked_file
 from app.api.listed_models import Listed, anthropic_model, anthropic_page, entry
 from app.api.route import GUARDED, LOADS, Route
 from app.api.schemas.service import (
@@ -16,7 +17,6 @@ from app.api.schemas.service import (
     SetModelResponse,
 )
 from app.api.service import Service, service_of
-from app.errors import ModelNotFound
 from app.models.catalog import Catalog, ModelFile
 from app.models.gguf import GgufError
 from app.web import access_log
@@ -42,7 +42,7 @@ async def list_models(request: Request) -> HTTPResponse:
 async def show_model(request: Request, model_id: str) -> HTTPResponse:
     """Describe one model."""
     service = service_of(request)
-    listed = await asyncio.to_thread(_offered, service, model_id)
+    listed = await asyncio.to_thread(_asked, service, model_id)
     if _ANTHROPIC in request.headers:
         return json_response(anthropic_model(listed, model_id, service.supervisor))
     return json_response(entry(listed, service.supervisor))
@@ -54,27 +54,15 @@ def _listed(catalog: Catalog) -> list[Listed]:
 
 
 def _described(catalog: Catalog, file: ModelFile, aliases: Mapping[str, Sequence[str]]) -> Listed:
+    known = aliases.get(file.name, ())
     try:
-        facts = catalog.facts(file)
+        return Listed(file, known, catalog.facts(file), catalog.card(file).n_params)
     except GgufError:  # replaced meanwhile
-        facts = None
-    return Listed(file, aliases.get(file.name, ()), facts)
+        return Listed(file, known, None)
 
 
-def _offered(service: Service, model_id: str) -> Listed:
-    """Return the model with that name; for an unknown one the model that would answer.
-
-    Raises:
-        ModelNotFound: there is none, or it is no model that can serve.
-    """
-    catalog, status = service.catalog, service.supervisor.status
-    file = catalog.asked(model_id)
-    if file is None:
-        default = status.serving.name if status.serving else status.pending
-        file = catalog.find(default or model_id)
-    if refusal := catalog.refusal(file):
-        raise ModelNotFound(f"{file.name} {refusal}", param="model")
-    return _described(catalog, file, catalog.aliases())
+def _asked(service: Service, name: str) -> Listed:
+    return _described(service.catalog, asked_file(service, name), service.catalog.aliases())
 
 
 async def set_model(request: Request) -> HTTPResponse:

@@ -23,6 +23,7 @@ class Echo:
         tokens: the prompt's.
         n_top: how many of the likeliest tokens are told for each; None: no token is told of.
         piece: returns a token's bytes, those of special tokens too.
+        with_ids: whether the ids of all tokens are told.
     """
 
     def __init__(
@@ -32,10 +33,13 @@ class Echo:
         tokens: Sequence[int],
         n_top: int | None,
         piece: Callable[[int], bytes],
+        *,
+        with_ids: bool = False,
     ) -> None:
         self._request_id = request_id
         self._text = text
         self._tokens = tokens if n_top is not None else ()
+        self._ids = list(tokens) if with_ids else []
         self._n_top = n_top or 0
         self._piece = piece
         self._scored = [PromptToken(id=token, piece=piece(token)) for token in self._tokens[:1]]
@@ -67,4 +71,6 @@ class Echo:
 
     def event(self) -> PromptEcho:
         """Return what the client is told."""
-        return PromptEcho(request_id=self._request_id, text=self._text, tokens=self._scored)
+        return PromptEcho(
+            request_id=self._request_id, text=self._text, tokens=self._scored, ids=self._ids
+        )

@@ -25,15 +25,13 @@ from app.engine.prompt.generated_turns import GeneratedTurns
 from app.engine.prompt.history import NO_HISTORY, AnswerProbe, History, goes_on
 from app.engine.prompt.meaning import Meaning, meaning_of
 from app.engine.prompt.places import ANSWER, find, marked, shared, with_marks
-from app.engine.prompt.raw_prompt import raw_tokens
+from app.engine.prompt.raw_prompt import checked, raw_tokens
 from app.engine.prompt.special_texts import Rendered, SpecialTexts, sought_by
 from app.engine.prompt.system_prefix import SystemPrefixes
 from app.engine.prompt.token_memo import Tokenizer as Tokenizer
 from app.engine.prompt.token_memo import TokenMemo
 from app.errors import ContextOverflow, InvalidRequest, LoadParamsRefused, TemplateRefused
 from app.protocol import CacheMark, CountTokens, Generate, Prefill, PromptEnd, RawPrompt, Render
-
-_ASKING_ROLES = ("user", "tool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ class PromptBuilder:
         written = (source, tokenizer.bos_text, tokenizer.eos_text, *tokenizer.end_texts)
         self._tokenizer = TokenMemo(tokenizer, split_rules, written)
         self._n_ctx = n_ctx
-        self._system_prompt = system_prompt
+        self._read = partial(read_conversation, system_prompt=system_prompt)
         self._bos_text = tokenizer.bos_text
         self._template = ChatTemplate(
             source, bos_token=self._bos_text, eos_token=tokenizer.eos_text
@@ -157,9 +155,10 @@ class PromptBuilder:
         """
         if isinstance(command, Generate) and command.prompt is not None:
             return self._raw(command.prompt)
-        conversation = read_conversation(command, self._system_prompt)
-        is_prefill = isinstance(command, Prefill)
+        conversation, is_prefill = self._read(command), isinstance(command, Prefill)
         began = self._dates.of(conversation.messages)
+        if isinstance(command, Generate) and command.context:
+            return self._after(command.context, conversation, began)
         text, tokens = "", self._ready(conversation, began) if is_prefill else []
         is_system = bool(tokens)
         if not is_system:
@@ -196,6 +195,18 @@ class PromptBuilder:
         self._check_room(tokens, param="prompt")
         return Prompt(tokens, "", 0)
 
+    def _after(
+        self, context: list[int], conversation: Conversation, began: datetime.datetime
+    ) -> Prompt:
+        """Return the prompt of a turn that follows the tokens of earlier ones."""
+        turn = conversation.as_later_turn()
+        rendered = self._render(turn.messages, turn, "opened", began)
+        tokens = self._piece(rendered, turn.behind_answer(rendered.text))
+        has_end = tokens[:1] == context[-1:]  # the answer's
+        tokens = checked(context, self._tokenizer, "context") + tokens[has_end:]
+        self._check_room(tokens, param="context")
+        return Prompt(tokens, rendered.text, 0, turn)
+
     def _check_room(self, tokens: list[int], *, param: str) -> None:
         if len(tokens) >= self._n_ctx:
             raise ContextOverflow(len(tokens), self._n_ctx, param=param)
@@ -211,7 +222,7 @@ class PromptBuilder:
         return rendered.stand_ins.show(rendered.text) if rendered.stand_ins else rendered.text
 
     def _rendered(self, command: Generate | Render | CountTokens) -> Rendered:
-        conversation = read_conversation(command, self._system_prompt)
+        conversation = self._read(command)
         began = self._dates.of(conversation.messages)
         return self._render(conversation.messages, conversation, conversation.prompt_end, began)
 
@@ -235,7 +246,7 @@ class PromptBuilder:
 
     def _ready(self, conversation: Conversation, began: datetime.datetime) -> list[int]:
         """Return what the conversations share that a prefill prepares for; else nothing."""
-        if _is_asking(conversation):
+        if conversation.is_asking:
             return []
         return shared(self._write, conversation.messages, conversation, began)
 
@@ -243,7 +254,7 @@ class PromptBuilder:
         self, conversation: Conversation, began: datetime.datetime, *, is_prefill: bool
     ) -> tuple[str, list[int]]:
         end = conversation.prompt_end
-        if is_prefill and not _is_asking(conversation):
+        if is_prefill and not conversation.is_asking:
             end = "closed"
         text, tokens = self._write(conversation.messages, conversation, end, began)
         if is_prefill and len(tokens) > 1:
@@ -316,22 +327,11 @@ class PromptBuilder:
         if tokens is not None:
             return tokens
         has_bos = bool(self._bos_text) and rendered.text.startswith(self._bos_text)
-        return self._tokenized(rendered, add_special=not has_bos)
+        return self._special_texts.tokens(rendered, self._tokenizer, add_special=not has_bos)
 
     def _piece(self, rendered: Rendered, text: str) -> list[int]:
-        return self._tokenized(replace(rendered, text=text), add_special=False)
-
-    def _tokenized(self, rendered: Rendered, *, add_special: bool) -> list[int]:
-        model = self._tokenizer
-        if rendered.stand_ins is None:
-            return model.tokenize(rendered.text, add_special=add_special, parse_special=True)
-        adds_bos = add_special and model.adds_bos
-        tokens = [model.bos_token] if adds_bos and model.bos_token is not None else []
-        for piece in self._special_texts.pieces(rendered):
-            tokens += model.tokenize(
-                piece.text, add_special=False, parse_special=piece.parse_special
-            )
-        return tokens
+        part = replace(rendered, text=text)
+        return self._special_texts.tokens(part, self._tokenizer, add_special=False)
 
     def parser(self, command: Generate, prompt: Prompt) -> StreamParser:
         """Return a fresh parser for the answer to `command`, whose prompt is `prompt`.
@@ -344,8 +344,3 @@ class PromptBuilder:
 
     def _meaning(self, text: str) -> Meaning:
         return meaning_of(text, self.tool_format.parser(None))
-
-
-def _is_asking(conversation: Conversation) -> bool:
-    """Return whether a prompt ends after these messages, and no further one is expected."""
-    return conversation.is_continued or conversation.messages[-1].get("role") in _ASKING_ROLES

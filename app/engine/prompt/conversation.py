@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,6 +15,9 @@ from app.chat.template.tools import without_nulls
 from app.errors import InvalidRequest
 from app.protocol import CountTokens, Generate, Prefill, PromptEnd, Render
 
+_ANSWER = "Well, yes."
+_ASKING_ROLES = ("user", "tool")
+_SYSTEM_ROLES = ("system", "developer")
 _MAYBE_LARGE = re.compile(rb"[0-9]{19}")
 
 
@@ -38,6 +41,33 @@ class Conversation:
     def is_continued(self) -> bool:
         """Whether the prompt ends inside the last message."""
         return self.prompt_end.startswith("continued")
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the prompt ends after these messages, and no further one is expected."""
+        return self.is_continued or self.messages[-1].get("role") in _ASKING_ROLES
+
+    def as_later_turn(self) -> Conversation:
+        """Return the messages behind a question and an answer, without instructions.
+
+        What the template writes behind that answer is `behind_answer` of the text.
+        """
+        earlier = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": _ANSWER}]
+        asked = [each for each in self.messages if each.get("role") not in _SYSTEM_ROLES]
+        return replace(self, messages=[*earlier, *asked])
+
+    def behind_answer(self, text: str) -> str:
+        """Return what a template wrote behind the answer of `as_later_turn`.
+
+        Raises:
+            InvalidRequest: it did not write that answer.
+        """
+        _, found, behind = text.partition(_ANSWER)
+        if not found:
+            raise InvalidRequest(
+                "context: the model's chat template does not show earlier answers", param="context"
+            )
+        return behind
 
 
 NO_CONVERSATION = Conversation([], [], {}, "opened")

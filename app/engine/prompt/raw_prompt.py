@@ -62,7 +62,7 @@ def raw_tokens(
     if prompt.suffix:
         return _infill_tokens(prompt, prompt.suffix, tokenizer)
     if prompt.tokens is not None:
-        tokens = _checked(prompt.tokens, tokenizer)
+        tokens = checked(prompt.tokens, tokenizer)
     else:
         tokens = _text_tokens(prompt, tokenizer)
     if not tokens:
@@ -85,7 +85,7 @@ def _infill_tokens(prompt: RawPrompt, suffix: str, tokenizer: RawTokenizer) -> l
     if marks is None:
         raise InvalidRequest("This model cannot fill in the middle of a text", param="suffix")
     if prompt.tokens is not None:
-        before = _checked(prompt.tokens, tokenizer)
+        before = checked(prompt.tokens, tokenizer)
     else:
         before = tokenizer.tokenize(prompt.text or "", add_special=False, parse_special=False)
     after = tokenizer.tokenize(suffix, add_special=False, parse_special=False)
@@ -142,11 +142,16 @@ def _last(tokens: list[int], most: int) -> list[int]:
     return tokens[-(-n_over // step) * step :]
 
 
-def _checked(tokens: list[int], tokenizer: RawTokenizer) -> list[int]:
+def checked(tokens: list[int], tokenizer: RawTokenizer, param: str = "prompt") -> list[int]:
+    """Return a copy of token ids that a client sent.
+
+    Raises:
+        InvalidRequest: one of them is not in the vocabulary.
+    """
     wrong = next((token for token in tokens if not 0 <= token < tokenizer.n_vocab), None)
     if wrong is not None:
         most = tokenizer.n_vocab - 1
         raise InvalidRequest(
-            f"prompt: {wrong} is no token id; ids run from 0 to {most}", param="prompt"
+            f"{param}: {wrong} is no token id; ids run from 0 to {most}", param=param
         )
     return list(tokens)

@@ -17,6 +17,7 @@ from typing import Any
 
 from app.base.json_types import JsonObject
 from app.base.special_token import SpecialToken
+from app.engine.prompt.raw_prompt import RawTokenizer
 
 # Symbols and letters without case or whitespace, which are printable: Python's `repr`, which some
 # templates write, leaves them as they are. SignWriting is the least used; Tangut is in reserve.
@@ -232,6 +233,18 @@ class SpecialTexts:
             if used.isdisjoint(stand_ins.characters):
                 return stand_ins
         return StandIns(self._characters)
+
+    def tokens(self, prompt: Rendered, model: RawTokenizer, *, add_special: bool) -> list[int]:
+        """Return the token ids of a prompt; only special tokens that are meant become such."""
+        if prompt.stand_ins is None:
+            return model.tokenize(prompt.text, add_special=add_special, parse_special=True)
+        adds_bos = add_special and model.adds_bos
+        tokens = [model.bos_token] if adds_bos and model.bos_token is not None else []
+        for piece in self.pieces(prompt):
+            tokens += model.tokenize(
+                piece.text, add_special=False, parse_special=piece.parse_special
+            )
+        return tokens
 
     def pieces(self, prompt: Rendered) -> Iterator[Piece]:
         """Return the parts of a prompt, from left to right.

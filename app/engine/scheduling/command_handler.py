@@ -197,7 +197,9 @@ class CommandHandler:
                 f"many for {command.n} answers; all together may be {_MAX_PROMPT_CHANCES}",
                 param="logprobs",
             )
-        return Echo(command.request_id, text, prompt.tokens, n_top, model.shown_piece)
+        with_ids = command.report_tokens and raw is None
+        piece = model.shown_piece
+        return Echo(command.request_id, text, prompt.tokens, n_top, piece, with_ids=with_ids)
 
     def _clear_cache(self, request_id: str) -> None:
         self._prompts.turns.clear()
@@ -251,11 +253,13 @@ class CommandHandler:
 
 
 def _request(command: Generate | Prefill, prompt: Prompt, received_s: float) -> Request:
+    # Behind tokens of earlier turns, no text is the whole prompt.
+    is_later = isinstance(command, Generate) and bool(command.context)
     return Request(
         request_id=command.request_id,
         tokens=list(prompt.tokens),
         n_prompt=len(prompt.tokens),
-        prompt_text=prompt.text,
+        prompt_text="" if is_later else prompt.text,
         n_system=prompt.n_system,
         places=prompt.places,
         marks=prompt.marks,

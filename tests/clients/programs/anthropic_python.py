@@ -122,7 +122,7 @@ def unknown_model():
 @step
 def bad_field():
     try:
-        client.messages.create(**FIELDS, messages=[user(QUESTION)], temperature=-1)
+        client.messages.create(**FIELDS, messages=[user(QUESTION)], extra_body={"temperature": -1})
     except anthropic.BadRequestError as error:
         return error.body["error"]["type"]
     return None

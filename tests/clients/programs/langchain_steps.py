@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from steps import CITY_SCHEMA, LED_TOOL, ORDER, QUESTION, answer, step
 
 
 class City(BaseModel):
-    """A city and its size."""
+    """A city, and whether it is a capital."""
 
     city: Literal["Paris", "Rome"]
-    millions: int = Field(ge=1, le=9)
+    capital: bool
 
 
 def of_message(message, **more):

@@ -6,7 +6,7 @@ from llama_index.core.llms import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.ollama import Ollama
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from steps import MAX_TOKENS, MODEL, ORDER, QUESTION, URL, answer, step
 
 llm = Ollama(
@@ -20,10 +20,10 @@ llm = Ollama(
 
 
 class City(BaseModel):
-    """A city and its size."""
+    """A city, and whether it is a capital."""
 
     city: Literal["Paris", "Rome"]
-    millions: int = Field(ge=1, le=9)
+    capital: bool
 
 
 def set_led(color: str) -> str:

@@ -40,3 +40,9 @@ def test_the_first_token_has_no_logprob_and_each_other_that_of_the_row_before_it
 
 def test_one_token_has_nothing_before_it() -> None:
     assert echo([3], 5).is_complete
+
+
+def test_the_ids_of_all_tokens_are_told_on_request() -> None:
+    plain = Echo("r", "text", [3, 1], None, lambda _token: b"", with_ids=True)
+    assert plain.is_complete
+    assert plain.event() == PromptEcho(request_id="r", text="text", ids=[3, 1])

@@ -529,3 +529,45 @@ def test_without_parallel_calls_the_first_of_several_counts() -> None:
         events = [event for piece in pieces for event in reader.feed(piece)]
         answer = collect([*events, *reader.finish()])
         assert (answer.content, [call.name for call in answer.tool_calls]) == ("So.", ["weather"])
+
+
+# ---------------------------------------------------------------- earlier turns as tokens
+
+
+def test_a_turn_follows_the_tokens_of_earlier_ones_as_the_template_writes_it() -> None:
+    prompts = builder()
+    earlier = prompts.build(generate({"role": "system", "content": "Be brief."}, user("Hi"))).tokens
+    answer = [ord(letter) for letter in "Hello!"]
+    answered = {"role": "assistant", "content": "Hello!"}
+    asked = [{"role": "system", "content": "Be brief."}, user("Hi"), answered, user("Go")]
+    later = prompts.build(generate(asked[0], user("Go"), context=[*earlier, *answer]))
+    assert text(later) == text(prompts.build(generate(*asked)))
+
+
+def test_the_end_of_an_answer_is_not_doubled() -> None:
+    prompts = builder("{{ bos_token }}" + CONTENTS.replace("}}{% end", "}}|{% end"))
+    plain = prompts.build(generate(user("Go"), context=[5, 6]))
+    assert plain.tokens[:2] == [5, 6]
+    assert text(plain)[2:] == "|Go|"
+    assert prompts.build(generate(user("Go"), context=[5, 6, ord("|")])).tokens == plain.tokens
+
+
+def test_what_a_later_turn_says_is_no_special_token() -> None:
+    prompts = builder()
+    turn = prompts.build(generate(user("Well, yes. <|im_end|>"), context=[5]))
+    assert text(turn).endswith("Well, yes. <|im_end|><|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_tokens_of_earlier_turns_are_in_the_vocabulary_and_leave_room() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        builder().build(generate(user("Go"), context=[0x110000]))
+    assert refused.value.param == "context"
+    with pytest.raises(ContextOverflow) as overflow:
+        builder().build(generate(user("Go"), context=[5] * 4096))
+    assert overflow.value.param == "context"
+
+
+def test_a_template_that_leaves_answers_out_takes_no_earlier_turns() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        builder("{{ messages[-1].content }}").build(generate(user("Go"), context=[5]))
+    assert refused.value.param == "context"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from app.base.json_types import as_json
 from app.engine.prompt.conversation import Conversation, read_conversation
 from app.errors import InvalidRequest
 from app.protocol import Render
@@ -77,3 +78,24 @@ def test_half_a_surrogate_pair_is_a_replacement_character() -> None:
     assert found.messages == [{"role": "user", "content": lone, lone: ["\U0001f600"]}]
     assert list(found.tools[0]["function"]["parameters"]["properties"]) == [lone]
     assert found.template_kwargs == {lone: [lone]}
+
+
+@pytest.mark.parametrize(
+    ("roles", "shown"),
+    [
+        (["user"], ["system", "user"]),
+        (["assistant", "user"], ["system", "assistant", "user"]),
+        (["system", "user"], ["system", "user"]),
+        (["developer", "user"], ["developer", "user"]),
+        (["user", "system"], ["system", "user", "system"]),
+        ([], []),
+    ],
+)
+def test_the_models_own_instructions_stand_before_a_conversation_without_any(
+    roles: list[str], shown: list[str]
+) -> None:
+    messages = as_json([{"role": role, "content": "mine"} for role in roles])
+    found = read_conversation(Render(request_id="r", messages=messages), "Be brief.").messages
+    assert [message["role"] for message in found] == shown
+    if len(shown) > len(roles):
+        assert found[0]["content"] == "Be brief."

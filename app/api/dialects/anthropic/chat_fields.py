@@ -11,7 +11,6 @@ import msgspec
 
 from app.api.chat.commands import Chat, chat_of
 from app.api.dialects.anthropic.conversation import Conversation, conversation_of
-from app.api.dialects.anthropic.errors import THREAD_NOT_FOUND, THREADS_UNSUPPORTED
 from app.api.dialects.anthropic.schemas import CustomTool, MessagesRequest
 from app.api.dialects.anthropic.signatures import Signer
 from app.api.schemas.sampling import InferenceConfigs
@@ -90,18 +89,18 @@ class Mapped:
         return msgspec.structs.replace(command, constraint=constraint)
 
 
-def mapped(body: MessagesRequest, signer: Signer) -> Mapped:
+def mapped(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -> Mapped:
     """Return a request as a chat request.
 
     Args:
         body: the request.
         signer: tells which reasoning is this service's.
+        n_earlier: how many of its messages the service had kept.
 
     Raises:
         InvalidRequest: a value is invalid; `param` names it as Anthropic does.
     """
-    _refuse_threads(body)
-    conversation = conversation_of(body, signer)
+    conversation = conversation_of(body, signer, n_earlier)
     form = body.format
     names = Names(
         messages=[turn.origin for turn in conversation.turns],
@@ -131,18 +130,6 @@ def _marks(body: MessagesRequest, conversation: Conversation) -> list[CacheMark]
     if body.cache_control:
         marks.append(CacheMark(messages=len(conversation.turns)))
     return marks
-
-
-def _refuse_threads(body: MessagesRequest) -> None:
-    """Refuse stored conversations so that clients send the whole one instead."""
-    if body.thread is None:
-        return
-    is_new = body.thread.type == "create"
-    raise InvalidRequest(
-        "thread: conversations are not stored here; send the whole conversation in messages",
-        param="thread",
-        code=THREADS_UNSUPPORTED if is_new else THREAD_NOT_FOUND,
-    )
 
 
 def _sampling(body: MessagesRequest) -> JsonObject:

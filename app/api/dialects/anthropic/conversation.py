@@ -6,7 +6,7 @@ pieces of what the model wrote. Turns of the same role that follow each other ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,12 +64,13 @@ class Conversation:
         return [CacheMark(messages=number) for number in ends]
 
 
-def conversation_of(body: MessagesRequest, signer: Signer) -> Conversation:
+def conversation_of(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -> Conversation:
     """Return the conversation of a request.
 
     Args:
         body: the request.
         signer: tells which reasoning is this service's.
+        n_earlier: how many of its messages the service had kept; errors do not count them.
 
     Raises:
         InvalidRequest: a block stands in a turn it cannot be in, or there is nothing to answer.
@@ -79,7 +80,8 @@ def conversation_of(body: MessagesRequest, signer: Signer) -> Conversation:
         told = {"role": "system", "content": system}
         turns.append(ChatTurn(told, "system", _is_marked(body.system)))
     for index, message in enumerate(body.messages):
-        for turn in _turns(body.messages, message, index, signer):
+        later = body.messages[index + 1 :]
+        for turn in _turns(message, later, f"messages[{index - n_earlier}]", signer):
             last = turns[-1] if turns else None
             if last and _is_same_turn(last, turn):
                 is_marked = last.is_marked or turn.is_marked
@@ -104,14 +106,13 @@ def _system_text(body: MessagesRequest) -> str:
 
 
 def _turns(
-    messages: list[MessageBody], message: MessageBody, index: int, signer: Signer
+    message: MessageBody, later: Sequence[MessageBody], origin: str, signer: Signer
 ) -> Iterator[ChatTurn]:
-    origin = f"messages[{index}]"
     _check(message, origin)
     match message.role:
         case "system":
             hides = message.clear_at == "next_user_message"
-            if hides and any(later.role == "user" for later in messages[index + 1 :]):
+            if hides and any(each.role == "user" for each in later):
                 return
             if text := text_of(message.content):
                 told = {"role": "system", "content": text}

@@ -10,33 +10,26 @@ from app.api.dialect import Ask, ServedModel
 from app.api.dialects.anthropic.chat_fields import Mapped, mapped
 from app.api.dialects.anthropic.schemas import MessagesRequest
 from app.api.dialects.anthropic.signatures import Signer
+from app.api.dialects.anthropic.threads import Thread
 from app.api.dialects.anthropic.writer import MessageWriter, Reply
 from app.protocol import Generate
-from app.web.json_body import parse
 
 
-def read_mapped(data: bytes, signer: Signer) -> Mapped:
-    """Read a request as a chat request.
-
-    Raises:
-        InvalidRequest: malformed JSON or an invalid field, which `param` names.
-    """
-    return mapped(parse(data, MessagesRequest), signer)
-
-
-def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
-    """Read a request for an answer.
+def ask_of(
+    body: MessagesRequest, signer: Signer, request_id: str, thread: Thread | None = None
+) -> tuple[Ask, Mapped]:
+    """Return what the driver needs to answer a request, and the chat request that it becomes.
 
     Args:
-        data: the request's body.
+        body: the request.
         signer: signs reasoning, and tells which one is this service's.
         request_id: that of the request, for errors.
+        thread: the thread that the request belongs to.
 
     Raises:
-        InvalidRequest: malformed JSON or an invalid field, which `param` names.
+        InvalidRequest: a value is invalid; `param` names it.
     """
-    body = parse(data, MessagesRequest)
-    request = mapped(body, signer)
+    request = mapped_in(thread, body, signer)
     chat = request.chat
     reply_id = f"msg_{secrets.token_hex(12)}"
 
@@ -49,7 +42,7 @@ def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
             is_empty=body.is_prefill,
             param_of=request.names.of,
         )
-        return MessageWriter(reply, signer)
+        return MessageWriter(reply, signer, thread.keep if thread else None)
 
     ask = Ask(
         reply_id=reply_id,
@@ -62,3 +55,14 @@ def read(data: bytes, signer: Signer, request_id: str) -> tuple[Ask, Mapped]:
         writer=writer,
     )
     return ask, request
+
+
+def mapped_in(thread: Thread | None, body: MessagesRequest, signer: Signer) -> Mapped:
+    """Return a request as a chat request; that of a thread with what the thread has.
+
+    Raises:
+        InvalidRequest: a value is invalid; `param` names it.
+    """
+    if thread is None:
+        return mapped(body, signer)
+    return mapped(thread.body, signer, thread.n_earlier)

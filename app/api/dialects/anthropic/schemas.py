@@ -125,7 +125,7 @@ class MessagesRequest(Lenient):
         None, description="Marks the end of the conversation as a prefix to cache."
     )
     thread: ThreadBody | None = Field(
-        None, description="Refused, in the way that lets clients send whole conversations."
+        None, description="Has the service keep the conversation, or goes on with one it keeps."
     )
 
     @field_validator("messages", mode="before")

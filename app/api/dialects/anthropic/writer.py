@@ -14,6 +14,7 @@ from app.api.dialect import Writer
 from app.api.dialects.anthropic.answer_blocks import AnswerBlocks, WholeContent
 from app.api.dialects.anthropic.errors import anthropic_error_body
 from app.api.dialects.anthropic.signatures import Signer
+from app.api.dialects.anthropic.threads import Keep
 from app.api.outcome import Outcome
 from app.base.json_types import JsonObject
 from app.errors import InvalidRequest
@@ -50,13 +51,16 @@ class MessageWriter(Writer):
     Args:
         reply: facts of the request.
         signer: signs reasoning.
+        keep: keeps the answer for the thread that it belongs to; None where it has none.
     """
 
-    def __init__(self, reply: Reply, signer: Signer) -> None:
+    def __init__(self, reply: Reply, signer: Signer, keep: Keep | None = None) -> None:
         self._reply = reply
+        self._keep = keep
         self._blocks = AnswerBlocks(signer)
         self._whole = WholeContent()
         self._has_begun = False
+        self._last: list[JsonObject] = []  # closes the last block of an answer that is kept
 
     # ------------------------------------------------------------ streamed
 
@@ -68,7 +72,10 @@ class MessageWriter(Writer):
 
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
         """Return the events of the next piece of the answer."""
-        return _frames(self._events(event))
+        events = self._events(event)
+        if self._keep is not None:
+            self._add(events)
+        return _frames(events)
 
     def end(self, outcome: Outcome) -> bytes:
         """Return the events that close the last block and the message."""
@@ -79,7 +86,8 @@ class MessageWriter(Writer):
             "delta": {"stop_reason": reason, "stop_sequence": stop_sequence},
             "usage": self._usage(finished),
         }
-        return _frames([*self._blocks.close(), closing, {"type": "message_stop"}])
+        closed = self._blocks.close() if self._keep is None else self._last
+        return _frames([*closed, closing, {"type": "message_stop"}])
 
     def ping(self) -> bytes:
         """Return a `ping`; nothing before the message begins, so that errors keep their status."""
@@ -96,19 +104,32 @@ class MessageWriter(Writer):
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:
         """Add one event to the answer."""
-        for each in self._events(event):
-            self._whole.add(each)
+        self._add(self._events(event))
 
     def whole(self, outcome: Outcome) -> bytes:
         """Return the body of an answer that is not streamed."""
-        for each in self._blocks.close():
-            self._whole.add(each)
+        if self._keep is None:
+            self._add(self._blocks.close())
         finished = outcome.finished()
         reason, stop_sequence = self._ending(finished)
         body = self._message(self._whole.content(), reason, stop_sequence, self._usage(finished))
         return msgspec.json.encode(body)
 
     # ------------------------------------------------------------ both
+
+    async def settle(self, outcome: Outcome) -> None:
+        """Keep the answer if it belongs to a thread; one that cannot be kept is sent all the same.
+
+        The thread is gone then, which its client learns when it goes on.
+        """
+        if self._keep is not None:
+            self._last = self._blocks.close()
+            self._add(self._last)
+            await self._keep(self._reply.id, self._whole.content())
+
+    def _add(self, events: Sequence[JsonObject]) -> None:
+        for event in events:
+            self._whole.add(event)
 
     def _events(self, event: RequestEvent) -> list[JsonObject]:
         if not isinstance(event, Delta) or self._reply.is_empty:

@@ -80,16 +80,17 @@ class _Messages:
 
 def openai_tools(tools: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]] | None:
     """Return the tools without null fields, which clients send for what they leave out."""
-    return [_without_nulls(tool) for tool in tools] if tools else None
+    return [without_nulls(tool) for tool in tools] if tools else None
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
+    """Return a JSON schema, or what has some, without null fields; null among values is kept."""
     if isinstance(value, list):
-        return [_without_nulls(each) for each in value]
+        return [without_nulls(each) for each in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: each if key in _VALUES else _without_nulls(each)
+        key: each if key in _VALUES else without_nulls(each)
         for key, each in value.items()
         if each is not None or key in _VALUES
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.api.dialects.ollama.conversation import without_nulls
 from app.api.dialects.ollama.options import option_of, read_options
 from app.api.dialects.ollama.schemas import OllamaFields
 
@@ -38,7 +39,7 @@ def _format_fields(asked: str | dict[str, Any] | None) -> dict[str, Any]:
         return {}
     if isinstance(asked, str):
         return {"response_format": {"type": "json_object"}}
-    schema = {"name": "format", "schema": asked, "strict": False}
+    schema = {"name": "format", "schema": without_nulls(asked), "strict": False}
     return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 

@@ -14,7 +14,7 @@ from app.api.dialects.ollama.lines import Part, PartBody, chat_body, generate_bo
 from app.api.dialects.ollama.options import read_options
 from app.api.dialects.ollama.reader import as_asked, chat_ask, generate_ask, read_body
 from app.api.dialects.ollama.schemas import OllamaChatRequest, OllamaFields, OllamaGenerateRequest
-from app.api.service import service_of
+from app.api.service import Service, service_of
 from app.errors import DistillerError
 from app.logs import get_logger
 from app.protocol import Generate
@@ -67,7 +67,7 @@ async def _load(request: Request, body: OllamaFields, part_body: PartBody) -> HT
     service = service_of(request)
     try:
         if body.is_unload:
-            name, reason = service.catalog.find(body.model or "").name, "unload"
+            name, reason = _name_of(service, body), "unload"
         else:
             name, reason = (await service.supervisor.use(body.model, {})).name, "load"
     except DistillerError as error:
@@ -75,6 +75,18 @@ async def _load(request: Request, body: OllamaFields, part_body: PartBody) -> HT
     service.keep_alive.note(name, body.keep_alive)
     answer: dict[str, Any] = {**head_body(body.model or name), **part_body(Part())}
     return json_response({**answer, "done": True, "done_reason": reason})
+
+
+def _name_of(service: Service, body: OllamaFields) -> str:
+    """Return the file that a request means; a foreign name may mean the one that serves.
+
+    Raises:
+        ModelNotFound: it means none.
+    """
+    if file := service.catalog.asked(body.model):
+        return file.name
+    serving = service.supervisor.serving
+    return serving.name if serving else ""
 
 
 def _log_unknown(body: OllamaFields) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 from app.api.chat.commands import chat_of, renamed, to_generate
@@ -74,7 +75,8 @@ def generate_ask(body: OllamaGenerateRequest) -> Ask:
     messages = [{"role": "system", "content": body.system}] if body.system else []
     messages.append({"role": "user", "content": body.prompt or ""})
     fields = {"messages": messages, **thinking_fields(body.think), **answer_fields(body)}
-    return _ask(body, _chat_command(fields, param_of_prompt), generate_body)
+    command = _chat_command(fields, param_of_prompt)
+    return _ask(body, _with_context(command, body.context or []), generate_body)
 
 
 def param_of_prompt(field: str) -> str:
@@ -99,6 +101,8 @@ def as_asked(error: Exception, body: OllamaFields) -> Exception:
 def _check_prompt(body: OllamaGenerateRequest) -> None:
     if body.raw and (body.template or body.system or body.context):
         raise InvalidRequest("raw mode does not support template, system, or context", param="raw")
+    if body.suffix and body.context:
+        raise InvalidRequest("context: cannot be combined with suffix", param="context")
     if body.template:
         raise InvalidRequest(
             "template: a request cannot bring its own template; that of the model is used, "
@@ -117,6 +121,16 @@ def _chat_command(fields: dict[str, Any], named: Callable[[str], str]) -> Comman
             raise renamed(error, named) from None
 
     return command
+
+
+def _with_context(command: Commands, context: list[int]) -> Commands:
+    """Return a command that follows earlier turns, and tells the tokens that later ones follow."""
+
+    def following(reply_id: str, model: ServedModel) -> Generate:
+        plain = command(reply_id, model)
+        return msgspec.structs.replace(plain, context=context, echo=True, report_tokens=True)
+
+    return following
 
 
 def _raw_command(body: OllamaGenerateRequest) -> Commands:

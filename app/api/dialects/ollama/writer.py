@@ -21,11 +21,14 @@ from app.api.dialects.ollama.lines import (
 from app.api.outcome import Outcome
 from app.api.schemas.ollama import ollama_error_body
 from app.protocol import (
+    Finished,
+    PromptEcho,
     ReasoningDelta,
     RequestEvent,
     TextDelta,
     TokenLogprob,
     TokenLogprobs,
+    TokensGenerated,
     ToolCallDelta,
     ToolCallStart,
 )
@@ -74,31 +77,15 @@ class OllamaWriter(Writer):
         self._as_asked = as_asked
         self._call: _Call | None = None
         self._logprobs: list[TokenLogprob] = []
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._calls: list[dict[str, Any]] = []
+        self._context: list[int] = []
+        self._collected: list[Part] = []
 
     # ------------------------------------------------------------ streamed
 
     def feed(self, prompt_no: int, event: RequestEvent) -> bytes:
         """Return the lines for one event; the end of the answer is a line of `end`."""
-        if isinstance(event, ToolCallDelta):
-            self._add_arguments(event)
-            return b""
-        if isinstance(event, TokenLogprobs):
-            self._logprobs += event.tokens
-            return b""
-        lines = self._ended_call(event)
-        match event:
-            case TextDelta() if event.text:
-                lines += self._line(Part(text=event.text))
-            case ReasoningDelta() if event.text:
-                lines += self._line(Part(thinking=event.text))
-            case ToolCallStart():
-                self._call = _Call(event)
-            case _:
-                pass
-        return lines
+        parts = self._parts(event)
+        return b"".join(map(self._line, parts)) if parts else b""
 
     def end(self, outcome: Outcome) -> bytes:
         """Return the last line, which has the counts and times."""
@@ -125,39 +112,19 @@ class OllamaWriter(Writer):
         }
         return msgspec.json.encode(body) + b"\n"
 
-    def _ended_call(self, event: RequestEvent) -> bytes:
-        """Return the line of the call that ends with any event but more of its arguments."""
-        call = self._taken_call()
-        return self._line(Part(calls=[call])) if call else b""
-
     # ------------------------------------------------------------ whole
 
     def collect(self, prompt_no: int, event: RequestEvent) -> None:
         """Add one event to the answer."""
-        match event:
-            case ToolCallDelta():
-                self._add_arguments(event)
-                return
-            case TokenLogprobs():
-                self._logprobs += event.tokens
-                return
-            case _:
-                pass
-        if call := self._taken_call():
-            self._calls.append(call)
-        match event:
-            case TextDelta():
-                self._texts.append(event.text)
-            case ReasoningDelta():
-                self._thoughts.append(event.text)
-            case ToolCallStart():
-                self._call = _Call(event)
-            case _:
-                pass
+        self._collected += self._parts(event)
 
     def whole(self, outcome: Outcome) -> bytes:
         """Return the one object of an answer that is not streamed."""
-        part = Part("".join(self._texts), "".join(self._thoughts), self._calls)
+        part = Part(
+            text="".join(part.text for part in self._collected),
+            thinking="".join(part.thinking for part in self._collected),
+            calls=[call for part in self._collected for call in part.calls],
+        )
         return self._encoded(part, outcome)
 
     # ------------------------------------------------------------ both
@@ -168,13 +135,39 @@ class OllamaWriter(Writer):
             **head_body(self._model),
             **self._part_body(part),
             **self._taken_logprobs(),
+            **({"context": self._context} if self._context else {}),
             **end_body(outcome.finished(), total_ns=total_ns, load_ns=self._load_ns),
         }
         return msgspec.json.encode(body)
 
-    def _add_arguments(self, event: ToolCallDelta) -> None:
-        if self._call is not None:
-            self._call.arguments.append(event.arguments)
+    def _parts(self, event: RequestEvent) -> list[Part]:
+        """Return what an event adds to the answer; a call ends where something else begins."""
+        match event:
+            case TextDelta() if event.text:
+                return [*self._ended_call(), Part(text=event.text)]
+            case ReasoningDelta() if event.text:
+                return [*self._ended_call(), Part(thinking=event.text)]
+            case ToolCallStart():
+                ended = self._ended_call()
+                self._call = _Call(event)
+                return ended
+            case ToolCallDelta() if self._call is not None:
+                self._call.arguments.append(event.arguments)
+            case TokenLogprobs():
+                self._logprobs += event.tokens
+            case PromptEcho():
+                self._context = list(event.ids)
+            case TokensGenerated():
+                self._context += event.tokens
+            case Finished():
+                return self._ended_call()
+            case _:
+                pass
+        return []
+
+    def _ended_call(self) -> list[Part]:
+        call = self._taken_call()
+        return [Part(calls=[call])] if call else []
 
     def _taken_call(self) -> dict[str, Any] | None:
         call, self._call = self._call, None

@@ -25,6 +25,10 @@ def _is_input(value: Any) -> Any:
     return value
 
 
+def _or_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
 def _is_choice(value: Any) -> Any:
     is_object = isinstance(value, dict) and isinstance(value.get("type"), str)
     if value is None or is_object or value in _MODES:
@@ -33,13 +37,14 @@ def _is_choice(value: Any) -> Any:
 
 
 Input = Annotated[str | list[JsonObject], BeforeValidator(_is_input)]
+StoredId = Annotated[str | None, BeforeValidator(_or_none)]
 ToolChoiceValue = Annotated[str | JsonObject | None, BeforeValidator(_is_choice)]
 
 
 class ReasoningOptions(Lenient):
     """How much the model reasons, and whether clients are shown it as a summary."""
 
-    effort: str | None = Field(None, min_length=1, max_length=32)
+    effort: str | None = Field(None, max_length=32)
     summary: str | None = Field(
         None, description="Anything but `none` returns the thoughts as the item's summary."
     )
@@ -84,7 +89,7 @@ class ResponsesRequest(SamplingFields, Lenient):
         None, description="A text, or items: messages, calls, their outputs and reasoning."
     )
     instructions: str | None = None
-    previous_response_id: str | None = Field(None, max_length=255)
+    previous_response_id: StoredId = Field(None, max_length=255)
     conversation: Any = None
     prompt: Any = None
     store: bool | None = None

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from app.api.dialects.anthropic.chat_fields import Mapped
-from app.api.dialects.anthropic.reader import read, read_mapped
+from app.api.dialects.anthropic.chat_fields import Mapped, mapped
+from app.api.dialects.anthropic.reader import ask_of
+from app.api.dialects.anthropic.schemas import MessagesRequest
 from app.api.dialects.anthropic.signatures import Signer
 from app.errors import InvalidRequest
 from app.protocol import Generate
+from app.web.json_body import parse
 from tests.api.requests import served
 
 SIGNER = Signer(b"key of the tests")
@@ -37,7 +39,12 @@ def chat_of(**fields: Any) -> dict[str, Any]:
 
 def mapped_of(**fields: Any) -> Mapped:
     """Return the chat request that a request becomes."""
-    return read_mapped(data_of(**fields), SIGNER)
+    return mapped(body_of(data_of(**fields)), SIGNER)
+
+
+def body_of(data: bytes) -> MessagesRequest:
+    """Return a request as it is read from its JSON."""
+    return parse(data, MessagesRequest)
 
 
 def messages_of(*messages: dict[str, Any], **fields: Any) -> list[dict[str, Any]]:
@@ -48,7 +55,7 @@ def messages_of(*messages: dict[str, Any], **fields: Any) -> list[dict[str, Any]
 
 def command_of(**fields: Any) -> Generate:
     """Return what the engine is told to do."""
-    ask, _ = read(data_of(**fields), SIGNER, "r")
+    ask, _ = ask_of(body_of(data_of(**fields)), SIGNER, "r")
     (command,) = ask.commands(served())
     return command
 

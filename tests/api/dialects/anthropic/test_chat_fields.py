@@ -189,20 +189,8 @@ def test_what_means_nothing_here_is_taken() -> None:
         ({"output_config": {"effort": "x" * 40}}, "output_config.effort"),
         ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
-        ({"thread": {"type": "create"}}, "thread"),
-        ({"thread": {"type": "continue", "previous_message_id": "msg_1"}}, "thread"),
         ({"thread": {"type": "end"}}, "thread.type"),
     ],
 )
 def test_a_wrong_field_is_named(fields: dict[str, Any], param: str) -> None:
     assert refusal(**fields).param == param
-
-
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [("create", "thread_unsupported_request"), ("continue", "thread_not_found")],
-)
-def test_stored_conversations_are_refused_so_that_clients_send_whole_ones(
-    kind: str, code: str
-) -> None:
-    assert refusal(thread={"type": kind}).code == code

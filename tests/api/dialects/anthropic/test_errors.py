@@ -7,7 +7,6 @@ import pytest
 from app import errors
 from app.api.dialects.anthropic.errors import anthropic_error_body
 from app.web.errors import fault_of
-from tests.api.dialects.anthropic.anthropic_requests import refusal
 
 
 @pytest.mark.parametrize(
@@ -39,8 +38,7 @@ def test_a_prompt_that_is_too_long_is_told_in_the_words_that_clients_look_for() 
     assert body["error"]["type"] == "invalid_request_error"
 
 
-@pytest.mark.parametrize("kind", ["create", "continue"])
-def test_clients_of_stored_conversations_are_told_to_go_on_without(kind: str) -> None:
-    error = refusal(thread={"type": kind})
-    details = anthropic_error_body(fault_of(error))["error"]["details"]
-    assert details["error_code"] == error.code
+@pytest.mark.parametrize("code", ["thread_unsupported_request", "thread_not_found"])
+def test_clients_of_stored_conversations_are_told_to_go_on_without(code: str) -> None:
+    error = errors.InvalidRequest("thread: x", param="thread", code=code)
+    assert anthropic_error_body(fault_of(error))["error"]["details"]["error_code"] == code

@@ -5,6 +5,8 @@ Covers `app.api.dialects.anthropic.messages`.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,17 +28,24 @@ class Service(LiveServer):
     """The real service with engines that only pretend."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        self._notes = folder / "notes"
         write_llama(folder / "first.gguf")
         super().__init__(
             *("--models-dir", str(folder), "--cache-dir", str(folder / "cache")),
             *("--model-name", "first.gguf", "--sse-ping-s", "0.02"),
             command=("-m", "tests.api.fake_service", "serve"),
-            environment=environment,
+            environment={"FAKE_ENGINE_NOTES": str(self._notes), **environment},
         )
 
     def ask(self, content: str, path: str = PATH, **fields: Any) -> httpx.Response:
         body = {"messages": [{"role": "user", "content": content}], **fields}
         return self.http.post(path, json=body)
+
+    def told(self) -> list[Any]:
+        """Return the messages of each request that the engine was sent."""
+        told = map(json.loads, self._notes.read_text().splitlines())
+        texts = [each["messages"] for each in told if each["type"] == "Generate"]
+        return [json.loads(base64.b64decode(text)) for text in texts]
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +127,22 @@ def test_reasoning_is_signed_with_a_key_that_only_the_service_can_read(live: Ser
     assert file.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_thread_goes_on_from_any_of_its_answers(live: Service, *, stream: bool) -> None:
+    first = live.ask("hello", system="Be brief.", thread={"type": "create"}, stream=stream)
+    answer = read(first).message if stream else first.json()
+    assert answer is not None
+    going_on = {"type": "continue", "previous_message_id": answer["id"]}
+    for _ in range(2):
+        assert live.ask("and?", thread=going_on).json()["content"] == answer["content"]
+    assert live.told()[-1] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "Hi"},
+        {"role": "user", "content": "and?"},
+    ]
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -129,7 +154,12 @@ def test_reasoning_is_signed_with_a_key_that_only_the_service_can_read(live: Ser
         ({"messages": [{"role": "user"}, 5]}, 400, "invalid_request_error", "messages[1]"),
         ({"max_tokens": "x"}, 400, "invalid_request_error", "max_tokens"),
         ({"model": "no-such-model"}, 404, "not_found_error", "model"),
-        ({"thread": {"type": "create"}}, 400, "invalid_request_error", "thread"),
+        (
+            {"thread": {"type": "continue", "previous_message_id": "msg_1"}},
+            404,
+            "not_found_error",
+            "thread.previous_message_id",
+        ),
     ],
 )
 def test_wrong_input_has_anthropics_shape(

@@ -37,6 +37,14 @@ def test_a_format_is_any_json_or_a_schema_that_is_not_strict() -> None:
     }
 
 
+def test_null_fields_of_a_schema_are_left_out() -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [None], "title": None}}, "items": None}
+    assert fields(format=schema)["response_format"]["json_schema"]["schema"] == {
+        "type": "object",
+        "properties": {"a": {"enum": [None]}},
+    }
+
+
 @pytest.mark.parametrize(
     ("think", "expected"),
     [

@@ -33,14 +33,17 @@ class Host:
         self.uses: list[tuple[str | None, dict[str, Any]]] = []
         self.service = SimpleNamespace(
             keep_alive=KeepAlive(lambda: NOW_S),
-            supervisor=SimpleNamespace(use=self.use),
-            catalog=SimpleNamespace(find=self.find),
+            supervisor=SimpleNamespace(use=self.use, serving=SimpleNamespace(name="m.gguf")),
+            catalog=SimpleNamespace(asked=self.asked),
         )
 
     def find(self, name: str) -> Any:
         if name not in ("m", "m.gguf"):
             raise ModelNotFound(f"Model '{name}' not found; there is: m.gguf", param="model")
         return SimpleNamespace(name="m.gguf", path=Path("m.gguf"))
+
+    def asked(self, name: str) -> Any:
+        return None if name == "foreign" else self.find(name)
 
     async def use(self, name: str | None, overrides: dict[str, Any]) -> Any:
         self.uses.append((name, overrides))
@@ -91,6 +94,13 @@ async def test_no_time_to_live_is_an_unload_that_keeps_what_is_loaded(handler: A
     body = await host.answer(handler, model="m", keep_alive=0.0)
     assert body["done_reason"] == "unload"
     assert host.uses == []
+    assert host.expires_in_s == 0
+
+
+async def test_a_foreign_name_may_mean_the_model_that_serves() -> None:
+    host = Host()
+    body = await host.answer(generate, model="foreign", keep_alive=0)
+    assert (body["model"], body["done_reason"]) == ("foreign", "unload")
     assert host.expires_in_s == 0
 
 

@@ -151,6 +151,15 @@ def test_a_prompt_is_a_conversation_with_its_instructions() -> None:
     assert json.loads(generate(system="").messages) == [USER]
 
 
+def test_a_prompt_follows_the_tokens_of_earlier_ones_and_tells_its_own() -> None:
+    told = generate(context=[1, 2])
+    assert (told.context, told.echo, told.report_tokens) == ([1, 2], True, True)
+    told = generate(context=[])
+    assert (told.context, told.echo, told.report_tokens) == ([], True, True)
+    assert not generate(raw=True).report_tokens
+    assert not chat().report_tokens
+
+
 def test_a_raw_prompt_is_used_as_it_is() -> None:
     told = generate(raw=True, options={"num_predict": 5, "stop": "x"}, logprobs=True)
     assert told.prompt == RawPrompt(text="Hi")
@@ -183,6 +192,7 @@ GENERATE: list[tuple[str, dict[str, Any]]] = [
     ("raw", {"raw": True, "system": "Be short."}),
     ("raw", {"raw": True, "template": "{{ .Prompt }}"}),
     ("raw", {"raw": True, "context": [1]}),
+    ("context", {"context": [1], "suffix": "x"}),
     ("template", {"template": "{{ .Prompt }}"}),
 ]
 

@@ -17,12 +17,14 @@ from app.api.outcome import Outcome
 from app.errors import EngineDied, InvalidRequest, QueueFull
 from app.protocol import (
     Finished,
+    PromptEcho,
     ReasoningDelta,
     RequestEvent,
     Started,
     TextDelta,
     TokenLogprob,
     TokenLogprobs,
+    TokensGenerated,
     ToolCallDelta,
     ToolCallStart,
 )
@@ -154,6 +156,17 @@ def test_logprobs_are_on_the_line_of_their_text_and_the_last_has_the_rest() -> N
     written.feed(0, logprob(b"c"))
     outcome.note(0, [finished()])
     assert [each["token"] for each in json.loads(written.end(outcome))["logprobs"]] == ["c"]
+
+
+def test_the_last_line_has_the_tokens_that_a_later_prompt_follows() -> None:
+    echo = PromptEcho(request_id="r", text="x", ids=[1, 2])
+    generated = TokensGenerated(request_id="r", tokens=[3])
+    events: list[RequestEvent] = [echo, generated, text("a"), generated, text("b")]
+    stream = streamed(events, generate_body)
+    assert stream.last
+    assert stream.last["context"] == [1, 2, 3, 3]
+    assert whole(events, generate_body)["context"] == [1, 2, 3, 3]
+    assert "context" not in whole([text("a")], generate_body)
 
 
 def test_a_ping_is_a_space_in_front_of_a_line() -> None:

@@ -25,7 +25,7 @@ from app.models.content.digests import FileDigests
 from app.models.settings_file import ModelSettings, settings_path, write_settings
 from tests.models.gguf_files import write_llama
 
-FIM = {f"tokenizer__ggml__fim_{part}_token_id": 1 for part in ("pre", "suf", "mid")}
+FIM: dict[str, Any] = {f"tokenizer__ggml__fim_{part}_token_id": 1 for part in ("pre", "suf", "mid")}
 CONTENT = "c" * 64
 
 
@@ -159,7 +159,7 @@ def test_arrays_are_shown_where_they_are_asked_for(catalog: Catalog) -> None:
 
 
 def test_parameters_are_lines_of_a_name_and_a_value(catalog: Catalog) -> None:
-    parameters = {"temperature": 0.5, "stop": ["</s>", 'a "b"'], "num_ctx": 9999}
+    parameters: dict[str, Any] = {"temperature": 0.5, "stop": ["</s>", 'a "b"'], "num_ctx": 9999}
     text = show(catalog, settings=ModelSettings(parameters=parameters))["parameters"]
     pairs = [tuple(line.split(None, 1)) for line in text.splitlines()]
     assert pairs == [

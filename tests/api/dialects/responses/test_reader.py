@@ -78,6 +78,9 @@ def test_null_is_as_good_as_nothing() -> None:
     null = dict.fromkeys((*names.split(), *more.split()))
     without = msgspec.structs.replace(command(), request_id="r")
     assert msgspec.structs.replace(command(**null), request_id="r") == without
+    empty = {"instructions": "", "previous_response_id": "", "tools": [], "include": [], "user": ""}
+    empty |= {"text": {}, "reasoning": {"effort": ""}, "metadata": {}, "stop": []}
+    assert msgspec.structs.replace(command(**empty), request_id="r") == without
 
 
 def test_fields_that_mean_nothing_here_are_ignored() -> None:
@@ -199,7 +202,8 @@ def test_one_call_at_a_time_is_one() -> None:
         ({"tools": [LIGHT], "tool_choice": {"type": "function"}}, "tool_choice"),
         ({"reasoning": "high"}, "reasoning"),
         ({"reasoning": {"effort": 3}}, "reasoning.effort"),
-        ({"reasoning": {"effort": ""}}, "reasoning.effort"),
+        ({"reasoning": {"effort": "x" * 33}}, "reasoning.effort"),
+        ({"previous_response_id": 3}, "previous_response_id"),
         ({"text": {"format": {}}}, "text.format.type"),
         ({"text": {"format": {"type": "json_schema"}}}, "text.format.schema"),
         ({"text": {"format": {"type": "json_schema", "schema": 3}}}, "text.format.schema"),

@@ -51,8 +51,13 @@ CUSTOM = {
 
 
 def response(*output: dict[str, Any], status: str = "completed") -> dict[str, Any]:
-    made: dict[str, Any] = {"id": "resp_1", "object": "response", "status": status, "error": None}
-    details = {"usage": {"input_tokens": 1}, "completed_at": 1, "incomplete_details": None}
+    made: dict[str, Any] = {"id": "resp_1", "object": "response", "status": status}
+    details = {
+        "usage": {"input_tokens": 1} if status != "failed" else None,
+        "completed_at": 1 if status == "completed" else None,
+        "incomplete_details": {"reason": "max_output_tokens"} if status == "incomplete" else None,
+        "error": {"code": "server_error", "message": "x"} if status == "failed" else None,
+    }
     # What a client may put into a response must not look like an event.
     tricky = {"metadata": {"x": '\ndata: {"type":"x","sequence_number":7'}, "sequence_number": 9}
     return {**made, **details, **tricky, "output": list(output)}
