@@ -69,6 +69,7 @@ LOAD = protocol.LoadParams(
     chat_template="{{ messages }}",
     tool_format="llama",
     special_tokens_in_content="control",
+    system_prompt="Be brief.",
 )
 QUEUE = protocol.QueueParams(
     parallel=2,

@@ -18,6 +18,7 @@ QUEUED = ("/chat/completions", "/v1/completions", "/completion", "/restore_cache
 OF_LLAMA_SERVER = {"/completion", "/completions", "/infill"}
 VIEWS = {"/props", "/slots"}  # llama-server's
 CHANGES_MODELS = {"/api/copy", "/api/delete", "/api/create", "/api/blobs/{digest}"}
+OF_ANTHROPIC = {"/messages", "/messages/count_tokens"}  # with /v1 only
 OF_OLLAMA = {"/api/chat", "/api/generate"}
 RESUMED = {"/v1/stream", "/v1/streams/lookup"}  # llama-server's, which has them with /v1 only
 TABLE = RouteTable(DIALECTS)
@@ -54,6 +55,10 @@ def operations(described: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any
     }
 
 
+def below_v1(paths: set[str]) -> set[str]:
+    return {f"/v1{path}" for path in paths}
+
+
 def references(part: Any) -> Iterator[str]:
     if isinstance(part, dict):
         if isinstance(part.get("$ref"), str):
@@ -69,8 +74,7 @@ def test_every_route_is_described_and_every_description_has_a_route(
     described: dict[str, Any], served: set[tuple[str, str]]
 ) -> None:
     assert served >= UNDOCUMENTED
-    found = {(method, path) for method, path in operations(described) if method != "head"}
-    assert found == served - UNDOCUMENTED
+    assert set(operations(described)) == served - UNDOCUMENTED
 
 
 def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -> None:
@@ -78,7 +82,7 @@ def test_the_openai_paths_exist_with_and_without_v1(described: dict[str, Any]) -
     prefixed = [path for path in paths if path.startswith("/v1/")]
     assert "/v1/chat/completions" in prefixed
     prefixed.remove("/v1/completions")  # without /v1 it is llama-server's
-    prefixed = [path for path in prefixed if path not in RESUMED]
+    prefixed = [path for path in prefixed if path not in RESUMED | below_v1(OF_ANTHROPIC)]
     assert all(paths[path] == paths[path.removeprefix("/v1")] for path in prefixed)
 
 
@@ -99,10 +103,14 @@ def test_every_error_is_described_with_the_error_body_of_its_dialect(
     for (_, path), operation in operations(described).items():
         name = "NativeErrorBody" if path in OF_LLAMA_SERVER | VIEWS else "ErrorBody"
         name = "OllamaError" if path.startswith("/api/") else name
+        name = "MessageErrorBody" if path in below_v1(OF_ANTHROPIC) else name
         error = {"$ref": f"#/components/schemas/{name}"}
         for status, response in operation["responses"].items():
             schema = response["content"].get("application/json", {}).get("schema")
-            is_error = status != "200" and (path.removeprefix("/v1"), status) != ("/health", "503")
+            is_error = status not in ("200", "201") and (path.removeprefix("/v1"), status) != (
+                "/health",
+                "503",
+            )
             assert (schema == error) == is_error
 
 
@@ -137,7 +145,7 @@ def test_whatever_loads_a_model_may_find_it_too_large(described: dict[str, Any])
     loads = {"/setModel", "/restore_cache", "/chat/completions", "/apply-template"}
     loads |= {"/chat/completions/input_tokens"}
     loads |= OF_LLAMA_SERVER | OF_OLLAMA | {"/api/tokenize", "/api/detokenize"} | CHANGES_MODELS
-    loads |= {"/responses", "/responses/input_tokens"}
+    loads |= {"/responses", "/responses/input_tokens"} | OF_ANTHROPIC
     assert {path.removeprefix("/v1") for path in loading} == loads
 
 
@@ -155,15 +163,16 @@ def test_the_model_whose_cache_is_cleared_may_be_left_out(described: dict[str, A
     assert not model.get("required")
 
 
-def test_only_completions_stream(described: dict[str, Any]) -> None:
+def test_only_answers_stream(described: dict[str, Any]) -> None:
     streaming = {
         path
         for (_, path), operation in operations(described).items()
         if "text/event-stream" in operation["responses"]["200"]["content"]
     }
     openai = {"/chat/completions", "/v1/chat/completions", "/v1/completions"}
-    openai |= {"/responses", "/v1/responses"}
-    assert streaming == openai | OF_LLAMA_SERVER
+    responses = {"/responses", "/responses/{response_id}"}
+    openai |= responses | below_v1(responses)
+    assert streaming == openai | OF_LLAMA_SERVER | {"/v1/messages", "/v1/stream"}
 
 
 def test_ollamas_streams_are_lines_of_json(described: dict[str, Any]) -> None:
