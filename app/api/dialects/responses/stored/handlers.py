@@ -93,7 +93,7 @@ async def retrieve(request: Request, response_id: str) -> HTTPResponse | None:
     stored = await _stored(request, response_id)
     if not streams:
         return HTTPResponse(stored.answer, content_type="application/json")
-    events = stored.events or events_of(response_of(stored))
+    events = await service.answer_store.events(*key) or events_of(response_of(stored))
     await _logged(request, _send(request, events[place_after(events, after) :]))
     return None
 
