@@ -85,9 +85,9 @@ async def retrieve(request: Request, response_id: str) -> HTTPResponse | None:
         answer, writer = found
         if not streams:
             return json_response(writer.response)
-        held = answer.tape.held
-        place = place_after(held, after, is_whole=answer.tape.start == 0)
-        sending = service.background.send(key, answer, request, answer.tape.start + place)
+        held = answer.buffer.held
+        place = place_after(held, after, is_whole=answer.buffer.start == 0)
+        sending = service.background.send(key, answer, request, answer.buffer.start + place)
         await _logged(request, sending)
         return None
     stored = await _stored(request, response_id)
