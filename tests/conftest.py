@@ -14,6 +14,16 @@ from tests.live.server import LiveServer
 settings.register_profile("fast", max_examples=10)  # `scripts/test --fast`
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options that ask for more than `scripts/test` has time for."""
+    parser.addoption(
+        "--stream-answers",
+        type=int,
+        default=None,
+        help="random answers to stream in each dialect (tests/live/test_streams_of_dialects.py)",
+    )
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[LiveServer]:
     """A server with the bundled model that tests share; they must leave it as it was."""
