@@ -149,6 +149,11 @@ class DetachedAnswers:
         """Return an answer, or None."""
         return self._answers.get(key)
 
+    def running_of(self, owner: str) -> list[tuple[Key, DetachedAnswer]]:
+        """Return the running answers of an API key, by its name."""
+        mine = [(key, answer) for key, answer in self._answers.items() if key[0] == owner]
+        return [(key, answer) for key, answer in mine if answer.is_running]
+
     def begin(self, key: Key, request: Request, produce: Produce) -> DetachedAnswer | None:
         """Begin to produce an answer, in the place of an older one of the same key.
 
