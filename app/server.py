@@ -64,6 +64,7 @@ from app.wiring import (
 
 EXIT_FAILED = 1
 EXIT_WRONG_SETTING = 2
+_END_S = 0.5  # to write and store the ends of answers without a client
 HttpApp = Sanic[Any, Any]
 log = get_logger("server")
 
@@ -123,8 +124,9 @@ def compose(
 
     @app.after_server_stop
     async def stop(_app: HttpApp) -> None:
-        await service.detached.stop()
-        await service.background.stop()
+        service.supervisor.end_requests()
+        await service.detached.stop(_END_S)
+        await service.background.stop(_END_S)
         await service.answer_store.stop()
         await pressure.stop()
         await service.device.stop()

@@ -69,6 +69,7 @@ LOAD = protocol.LoadParams(
     chat_template="{{ messages }}",
     tool_format="llama",
     special_tokens_in_content="control",
+    system_prompt="Be brief.",
 )
 QUEUE = protocol.QueueParams(
     parallel=2,
@@ -115,7 +116,7 @@ USAGE = protocol.Usage(
     reasoning_tokens=4,
     marked_tokens=5,
 )
-MARKS = [protocol.CacheMark(messages=2, parts=1)]
+MARKS = [protocol.CacheMark(messages=2, parts=1, characters=3)]
 TIMINGS = protocol.Timings(
     queue_ms=1.0,
     ttft_ms=2.0,

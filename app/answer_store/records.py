@@ -50,15 +50,11 @@ class Packed:
         return ROW_BYTES + len(self.answer) + len(self.request) + len(self.events)
 
     def checksum(self, *names: str | None) -> int:
-        """Return the checksum of the texts and of what they are found by."""
+        """Return the checksum of answer and request, and of what they are found by."""
         checksum = 0
-        for part in (*((name or "").encode() for name in names), *self._texts):
+        for part in (*((name or "").encode() for name in names), self.answer, self.request):
             checksum = zlib.crc32(part, zlib.crc32(b"%d " % len(part), checksum))
         return checksum
-
-    @property
-    def _texts(self) -> tuple[bytes, bytes, bytes]:
-        return self.answer, self.request, self.events
 
 
 def pack(stored: StoredAnswer) -> Packed:

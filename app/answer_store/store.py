@@ -15,12 +15,14 @@ from typing import TypeVar
 from app.answer_store.database import is_damage, move_aside, open_database, remove
 from app.answer_store.records import StoredAnswer
 from app.answer_store.table import AnswerTable
+from app.background_tasks import start_task
 from app.logs import get_logger
 from app.parameters.answers import StoreParams
 
 FILE_NAME = "answers.sqlite"
 OFF = StoreParams(responses_max_mb=0)
 _MIB = 1024 * 1024
+_TIDY_INTERVAL_S = 3600.0
 
 Result = TypeVar("Result")
 
@@ -41,6 +43,7 @@ class AnswerStore:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-store")
         self._table: AnswerTable | None = None
         self._problem = ""
+        self._tidying: asyncio.Task[None] | None = None
 
     @property
     def is_enabled(self) -> bool:
@@ -50,9 +53,18 @@ class AnswerStore:
     async def start(self) -> None:
         """Check the file, if there is one, and delete what is too old; without room, the file."""
         await self._in_thread(self._start)
+        self._tidying = start_task(self._tidy())
+
+    async def _tidy(self) -> None:
+        """Delete what gets too old; runs until cancelled."""
+        while True:
+            await asyncio.sleep(_TIDY_INTERVAL_S)
+            await self._read(self._make_room, None)
 
     async def stop(self) -> None:
         """Close the file, after what is under way."""
+        if self._tidying is not None:
+            self._tidying.cancel()
         await self._in_thread(self._close)
         self._thread.shutdown(wait=False)
 
@@ -69,8 +81,12 @@ class AnswerStore:
         return await self._in_thread(self._tried, put, False, True)
 
     async def get(self, owner: str, answer_id: str) -> StoredAnswer | None:
-        """Return an answer, or None."""
+        """Return an answer without its events, or None."""
         return await self._read(lambda table: table.get(owner, answer_id), None)
+
+    async def events(self, owner: str, answer_id: str) -> bytes:
+        """Return the events of an answer; empty if there are none."""
+        return await self._read(lambda table: table.events(owner, answer_id), b"")
 
     async def chain(self, owner: str, answer_id: str) -> tuple[list[StoredAnswer], str | None]:
         """Return an answer and those before it, the oldest first.
@@ -107,8 +123,11 @@ class AnswerStore:
                 self._note(error)
             return
 
-        max_bytes, max_days = limits.responses_max_mb * _MIB, limits.responses_max_days
-        self._tried(lambda table: table.make_room(max_bytes, max_days), None, makes_file=False)
+        self._tried(self._make_room, None, makes_file=False)
+
+    def _make_room(self, table: AnswerTable) -> None:
+        params = self.params
+        table.make_room(params.responses_max_mb * _MIB, params.responses_max_days)
 
     def _close(self) -> None:
         if self._table is not None:

@@ -19,7 +19,7 @@ from app.logs import get_logger
 
 _DAY_S = 86400.0
 _AT_ONCE = 64
-_COLUMNS = "a.id, a.previous, a.model, a.is_running, a.checksum, t.answer, t.request, t.events"
+_COLUMNS = "a.id, a.previous, a.model, a.is_running, a.checksum, t.answer, t.request"
 _JOINED = "answers a LEFT JOIN texts t ON t.number = a.number"
 
 log = get_logger("store")
@@ -118,13 +118,27 @@ class AnswerTable:
         return int(self._all("SELECT coalesce(sum(n_bytes), 0) FROM answers")[0][0])
 
     def get(self, owner: str, answer_id: str) -> StoredAnswer | None:
-        """Return an answer, or None."""
+        """Return an answer without its events, or None."""
         statement = f"SELECT {_COLUMNS} FROM {_JOINED} WHERE a.id = ? AND a.owner = ?"  # noqa: S608
         rows = self._all(statement, answer_id, owner)
         return self._read(owner, rows[0]) if rows else None
 
+    def events(self, owner: str, answer_id: str) -> bytes:
+        """Return the events of an answer; empty if there are none, or not any more."""
+        rows = self._all(
+            "SELECT t.events FROM answers a JOIN texts t ON t.number = a.number"
+            " WHERE a.id = ? AND a.owner = ?",
+            answer_id,
+            owner,
+        )
+        try:
+            return unpack(bytes(rows[0][0])) if rows else b""
+        except (TypeError, zlib.error):
+            log.error("stored_answer_damaged", id=answer_id)
+            return b""
+
     def chain(self, owner: str, answer_id: str) -> tuple[list[StoredAnswer], str | None]:
-        """Return an answer and those before it, the oldest first, all of them used now.
+        """Return an answer and those before it without events, the oldest first, all used now.
 
         The second value is the id of the one that is gone, if any.
         """
@@ -166,18 +180,18 @@ class AnswerTable:
             )
 
     def _read(self, owner: str, row: tuple[Any, ...]) -> StoredAnswer | None:
-        """Return the answer of a row; a damaged one is deleted."""
+        """Return the answer of a row without its events; a damaged one is deleted."""
         answer_id, previous, model, is_running, checksum, *texts = row
         try:
-            packed = Packed(*map(bytes, texts))
+            answer, request = map(bytes, texts)
+            packed = Packed(answer, request, b"")
             if checksum == packed.checksum(owner, answer_id, previous, model):
                 return StoredAnswer(
                     id=answer_id,
                     previous=previous,
                     model=model,
-                    answer=unpack(packed.answer),
-                    request=unpack(packed.request),
-                    events=unpack(packed.events),
+                    answer=unpack(answer),
+                    request=unpack(request),
                     is_running=bool(is_running),
                 )
         except (TypeError, AttributeError, ValueError, zlib.error):

@@ -86,6 +86,7 @@ def _operation(route: Route) -> dict[str, Any]:
         body = {"application/json": {"schema": _reference(route.request)}}
         operation["requestBody"] = {"required": True, "content": body}
     if route.reads_body:
+        responses["201"] = {"description": "It was received", "content": content}
         data = {"schema": {"type": "string", "format": "binary"}}
         operation["requestBody"] = {
             "required": True,

@@ -6,6 +6,7 @@ It must not know the command line, nor which model a running server has loaded.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -27,6 +28,7 @@ _MODE = 0o644
 _COPY_BYTES = 8 * 1024**2
 _RESERVED_SHARE = 0.05
 _MAX_NAME_BYTES = 240
+_NO_LINK = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
 
 
 class ModelRefused(Exception):
@@ -73,13 +75,14 @@ def add_model(
     return [target for _, target in pairs]
 
 
-def link_model(source: Path, target: Path, *, replace: bool = False) -> None:
+def link_model(source: Path, target: Path, *, replace: bool = False, move: bool = False) -> None:
     """Give a model's file one more name in the models folder; its data is not copied.
 
     Args:
         source: a file on the folder's file system.
         target: a path in the folder whose name `checked_name` returned.
         replace: whether another file of that name is replaced.
+        move: whether the former name goes, which file systems without hard links can do too.
 
     Raises:
         ModelRefused: the source is not a model that can serve, or there is another file of that
@@ -93,17 +96,19 @@ def link_model(source: Path, target: Path, *, replace: bool = False) -> None:
             return
         if not replace:
             _check_for_equivalent(target)
-            os.link(source, target)
-        else:
+            if target.exists():
+                raise ModelRefused(f"{target.name} already exists")
+        if not move:
             os.link(source, temporary)
-            temporary.replace(target)
+        (source if move else temporary).replace(target)
         sync_folder(target.parent)
-    except FileExistsError as error:
-        raise ModelRefused(f"{target.name} already exists") from error
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise FolderUnwritable(f"{target} cannot be written: {error.strerror}") from error
+        why = error.strerror
+        if error.errno in _NO_LINK:
+            why = f"the file system refuses a second name (a hard link) of {source.name}: {why}"
+        raise FolderUnwritable(f"{target} cannot be written: {why}") from error
 
 
 def remove_model(models_dir: Path, name: str) -> list[Path]:

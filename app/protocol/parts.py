@@ -100,12 +100,14 @@ class ReasoningParams(msgspec.Struct, frozen=True, kw_only=True):
 class CacheMark(msgspec.Struct, frozen=True, kw_only=True):
     """A place in a conversation that the client wants cached.
 
-    It is after so many whole `messages`, and so many `parts` of the next one's content. No message,
-    or instructions only, is the end of instructions and tools.
+    It is after so many whole `messages`, and so many `parts` of the next one's content, or
+    characters if that is a text. No message, or instructions only, is the end of instructions and
+    tools.
     """
 
     messages: int = 0
     parts: int = 0
+    characters: int = 0
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,10 +44,12 @@ def test_an_answer_comes_back_to_its_owner_only(table: AnswerTable) -> None:
     put(table, given)
     found = table.get("kitchen", "a")
     assert found is not None
-    assert (found.answer, found.request, found.events) == (b"answer", b"request", b"events")
+    assert (found.answer, found.request) == (b"answer", b"request")
+    assert table.events("kitchen", "a") == b"events"
     assert (found.model, found.previous, found.is_running) == ("m", None, False)
     for other in ("garage", ""):
         assert table.get(other, "a") is None
+        assert table.events(other, "a") == b""
         assert table.with_items(other, ["i"]) == []
         assert not table.delete(other, "a")
     assert table.delete("kitchen", "a")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.chat.parsing.stream_parser import PlainParser
+from app.chat.parsing.stream_parser import PlainParser, StreamParser
 from app.engine.kv.state_shape import StateShape
 from app.engine.llama import DECODE_ABORTED, DECODE_NO_KV_SLOT, DECODE_OK, BatchPart
 from app.engine.prompt.builder import Prompt
@@ -446,5 +446,5 @@ class TokenPrompts:
     def count(self, command: CountTokens) -> int:
         return len(tokens_of(command))
 
-    def parser(self, command: Generate, prompt: Prompt) -> PlainParser:
+    def parser(self, command: Generate, prompt: Prompt) -> StreamParser:
         return PlainParser()

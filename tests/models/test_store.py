@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -332,3 +333,17 @@ def test_settings_go_with_their_model(tmp_path: Path) -> None:
     write_settings(tmp_path / "a.gguf", ModelSettings(system="x"))
     assert remove_model(tmp_path, "a") == [tmp_path / "a.gguf"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_may_move_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_source: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_llama(tmp_path / "a.gguf")
+    with pytest.raises(FolderUnwritable, match=r"hard link\) of a\.gguf: Operation not permitted"):
+        link_model(tmp_path / "a.gguf", tmp_path / "b.gguf")
+    link_model(tmp_path / "a.gguf", tmp_path / "b.gguf", move=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.gguf"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from app.web.errors import ErrorShape, JsonErrorHandler, error_body, fault_of
 
 MAX_BODY_BYTES = 1000
 MAX_HEADER_BYTES = 2000
+NO_STATUSES: Mapping[str, int] = {}
 # Raised before there is anything for an engine.
 OF_THE_GATE = {
     errors.KeyRefused,
@@ -49,7 +51,9 @@ def body_of(error: Exception) -> dict[str, Any]:
     return error_body(fault_of(error))
 
 
-def response(error: Exception, shape: ErrorShape = error_body) -> tuple[int, Any, dict[str, Any]]:
+def response(
+    error: Exception, shape: ErrorShape = error_body, statuses: Mapping[str, int] = NO_STATUSES
+) -> tuple[int, Any, dict[str, Any]]:
     """Return status, headers and body of the answer to a request that raised."""
     config = SimpleNamespace(
         REQUEST_MAX_SIZE=MAX_BODY_BYTES, REQUEST_MAX_HEADER_SIZE=MAX_HEADER_BYTES
@@ -58,6 +62,7 @@ def response(error: Exception, shape: ErrorShape = error_body) -> tuple[int, Any
         Request,
         SimpleNamespace(app=SimpleNamespace(config=config), ctx=SimpleNamespace(), path="/x"),
     )
-    answer = JsonErrorHandler(lambda _path: shape).default(request, error)
+    handler = JsonErrorHandler(lambda _path: shape, lambda _path: statuses)
+    answer = handler.default(request, error)
     assert answer.content_type == "application/json"
     return answer.status, answer.headers, json.loads(answer.body or b"")

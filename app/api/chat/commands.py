@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,9 +17,11 @@ from app.api.chat.sampling import read_sampling
 from app.api.dialect import ServedModel
 from app.api.schemas.chat import ChatRequest
 from app.base.json_types import as_json
-from app.errors import InvalidRequest
+from app.errors import CallerError
 from app.protocol import CountTokens, Generate, Render
 from app.web.validation import explain
+
+ErrorT = TypeVar("ErrorT", bound=CallerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +54,14 @@ def chat_of(fields: Mapping[str, Any], param_of: Callable[[str], str]) -> Chat:
     return Chat(as_json(fields), body)
 
 
-def renamed(error: InvalidRequest, param_of: Callable[[str], str]) -> InvalidRequest:
-    """Return an error that names a field as the dialect does."""
-    if error.param is None:
-        return error
-    param = param_of(error.param)
-    message = error.message
-    if message.startswith(f"{error.param}: "):
-        message = param + message[len(error.param) :]
-    return InvalidRequest(message, param=param, code=error.code)
+def renamed(error: ErrorT, param_of: Callable[[str], str]) -> ErrorT:
+    """Return the same error after it names a field as the dialect does."""
+    if error.param is not None:
+        given, error.param = error.param, param_of(error.param)
+        if error.message.startswith(f"{given}: "):
+            error.message = error.param + error.message[len(given) :]
+            error.args = (error.message,)
+    return error
 
 
 def to_generate(data: bytes, body: ChatRequest, request_id: str, model: ServedModel) -> Generate:

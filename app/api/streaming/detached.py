@@ -233,9 +233,11 @@ class DetachedAnswers:
             if answer.request is not None and not answer.n_readers
         ]
 
-    async def stop(self) -> None:
-        """End all answers and wait until they have ended."""
+    async def stop(self, grace_s: float = 0.0) -> None:
+        """Give all answers a moment to end, as they do when requests are ended; then end them."""
         tasks = [each.task for each in self._answers.values() if each.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
         for key in list(self._answers):
             self.end(key)
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -172,12 +172,11 @@ def _from_mark(messages: list[JsonObject], mark: CacheMark) -> list[JsonObject]:
     """Return a conversation that is another behind a mark; empty behind instructions alone."""
     at, n_parts = max(0, mark.messages), max(0, mark.parts)
     content = messages[at].get("content") if at < len(messages) else None
-    parts = content[: n_parts + 1] if isinstance(content, list) else []
-    if n_parts and n_parts >= len(parts):
-        at, n_parts = at + 1, 0
-    if n_parts:
-        other = {"type": "text", "text": _other(parts[n_parts:])}
-        return [*messages[:at], {**messages[at], "content": [*parts[:n_parts], other]}]
+    if n_parts or mark.characters > 0:
+        begun = _begun(content, n_parts, mark.characters)
+        if begun is not None:
+            return [*messages[:at], {**messages[at], "content": begun}]
+        at += 1
     before = messages[:at]
     if all(_role(message) in _SYSTEM_ROLES for message in before):
         return []
@@ -185,6 +184,15 @@ def _from_mark(messages: list[JsonObject], mark: CacheMark) -> list[JsonObject]:
         return before
     following = messages[at].get("content") if at < len(messages) else ""
     return [*before, _user(_other(following))]
+
+
+def _begun(content: Any, n_parts: int, n_characters: int) -> Any:
+    """Return a message's content up to a mark, and something else; None where nothing follows."""
+    if isinstance(content, str) and 0 < n_characters < len(content):
+        return content[:n_characters] + _other(content[n_characters:])
+    if isinstance(content, list) and 0 < n_parts < len(content):
+        return [*content[:n_parts], {"type": "text", "text": _other(content[n_parts:])}]
+    return None
 
 
 def _other(content: Any) -> str:

@@ -51,6 +51,10 @@ class BlobStore:
         path = self._path(digest)
         return path if path.is_file() and not path.is_symlink() else None
 
+    def has(self, path: Path) -> bool:
+        """Return whether a file is an upload."""
+        return path.parent == self._folder
+
     def receive(self, digest: str, size_bytes: int | None) -> Upload:
         """Begin to receive a file; uploads that nobody has used for a day are removed first.
 
@@ -75,7 +79,7 @@ class BlobStore:
             ) from error
 
     def remove(self, digest: str) -> None:
-        """Remove an upload that has become a model."""
+        """Remove an upload that has become a model, and what it stood in if that is empty."""
         with contextlib.suppress(OSError):
             self._path(digest).unlink()
         with contextlib.suppress(OSError):

@@ -25,6 +25,7 @@ _BUSY_POLL_S = 1.0
 _MAX_KEPT = 512
 _MAX_FILE_BYTES = 1024**2
 _NICENESS = 19
+_END_S = 2.0  # a disk may hang
 
 log = get_logger("digests")
 
@@ -81,8 +82,8 @@ class FileDigests:
     def close(self) -> None:
         """End the work; what was not finished is computed at the next start."""
         self._closed.set()
-        if self._thread:
-            self._thread.join()
+        if thread := self._thread:  # it may end meanwhile
+            thread.join(_END_S)
 
     # ------------------------------------------------------------ background
 

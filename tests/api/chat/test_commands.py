@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from app.api.chat.commands import chat_of, to_count
-from app.errors import InvalidRequest
+from app.api.chat.commands import chat_of, renamed, to_count
+from app.errors import CallerError, ContextOverflow, InvalidRequest, TemplateRefused
 
 FIELDS = {
     "messages": [{"role": "user", "content": "Hi"}],
@@ -35,3 +35,22 @@ def test_an_error_names_the_field_of_the_dialect(changed: dict[str, object], par
         chat_of({**FIELDS, **changed}, lambda name: f"options.{name}")
     assert caught.value.param == param
     assert caught.value.message.startswith(f"{param}: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ContextOverflow(7, 5),
+        TemplateRefused("no", param="messages"),
+        InvalidRequest("messages: no", param="messages"),
+    ],
+)
+def test_an_engines_error_stays_what_it_is_under_another_name(error: CallerError) -> None:
+    kind, code, message = type(error), error.code, error.message
+    found = renamed(error, lambda _name: "input")
+    assert (type(found), found.code, found.param) == (kind, code, "input")
+    assert found.message == str(found) == message.replace("messages: ", "input: ")
+
+
+def test_an_error_of_no_field_names_none() -> None:
+    assert renamed(TemplateRefused("no"), str.upper).param is None

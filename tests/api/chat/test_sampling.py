@@ -54,3 +54,14 @@ def test_a_bias_is_for_tokens_of_the_models_vocabulary() -> None:
     with pytest.raises(InvalidRequest) as refused:
         read_sampling(served(), given)
     assert refused.value.param == "logit_bias"
+
+
+@pytest.mark.parametrize(
+    ("stop", "used"), [(None, ["END"]), ([], []), ("x", ["x"]), (["x", "y"], ["x", "y"])]
+)
+def test_the_models_stop_strings_hold_unless_a_request_has_its_own(
+    stop: Any, used: list[str]
+) -> None:
+    defaults = Defaults(sampling=SamplingParams(), stop=("END",))
+    given = InferenceConfigs.model_validate({"stop": stop})
+    assert read_sampling(served(defaults), given).stop == used

@@ -5,27 +5,25 @@ from __future__ import annotations
 import pytest
 
 from app.api.schemas.ollama import STATUSES, OllamaError, ollama_error_body
-from app.errors import InvalidRequest, KeyRefused, ModelNotFound, QueueFull
-from app.web.errors import fault_of
+from app.errors import DistillerError, QueueFull
+from app.web.errors import STATUS
+from tests.web.error_samples import leaves, response, sample
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        InvalidRequest("options.top_k: must be a number", param="options.top_k"),
-        KeyRefused(is_wrong=True),
-        ModelNotFound("model 'x' not found", param="model"),
-        RuntimeError("broken"),
-    ],
-)
-def test_an_error_is_its_message_and_nothing_else(error: Exception) -> None:
-    fault = fault_of(error)
-    body = ollama_error_body(fault)
-    assert body == {"error": fault.message}
+@pytest.mark.parametrize("kind", leaves())
+def test_an_error_is_its_message_and_nothing_else(kind: type[DistillerError]) -> None:
+    error = sample(kind)
+    status, headers, body = response(error, ollama_error_body, STATUSES)
     OllamaError.model_validate(body, strict=True)
+    if kind is QueueFull:
+        assert status == 503
+        assert str(body["error"]).startswith("server busy, please try again.")
+    else:
+        assert (status, body) == (STATUS[kind], {"error": error.message})
+    assert ("Retry-After" in headers) == (status in (429, 503))
 
 
-def test_a_full_queue_is_told_in_ollamas_words_and_with_its_status() -> None:
-    fault = fault_of(QueueFull(3))
-    assert str(ollama_error_body(fault)["error"]).startswith("server busy, please try again.")
-    assert STATUSES[QueueFull.code] == 503
+def test_what_was_not_foreseen_tells_nothing_of_the_inside() -> None:
+    status, _, body = response(KeyError("/etc/secret"), ollama_error_body, STATUSES)
+    assert (status, set(body)) == (500, {"error"})
+    assert "secret" not in body["error"]

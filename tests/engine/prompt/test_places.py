@@ -202,6 +202,16 @@ def test_a_mark_does_not_depend_on_what_follows(begin: str) -> None:
     assert answered.endswith("So.$<|user|>")
 
 
+@pytest.mark.parametrize("begin", ["Hello", "1", "What"])
+def test_a_mark_within_a_text_is_behind_its_characters(begin: str) -> None:
+    messages = [SYSTEM, user(f"A long book.{begin} is it?"), answer("So."), user("Hi")]
+    marks = [CacheMark(messages=1, characters=len("A long book."))]
+    (book,) = marked_texts(*messages, marks=marks)
+    assert book.endswith("A long book.")
+    (whole,) = marked_texts(*messages, marks=[CacheMark(messages=1, characters=10**6)])
+    assert whole.endswith("is it?$")
+
+
 def test_a_mark_behind_all_parts_of_a_message_is_at_its_end() -> None:
     messages = [SYSTEM, user(parts("A", "B")), answer("So."), user("Hi")]
     for n_parts in (2, 7):

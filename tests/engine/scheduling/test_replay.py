@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.chat.parsing.reasoning import ReasoningParser
+from app.chat.parsing.reasoning_tags import ReasoningTags
+from app.chat.parsing.stream_parser import PlainParser, StreamParser
+from app.engine.prompt.builder import Prompt
 from app.protocol import Accepted, Chosen, Generate, Started, TextDelta, TokenLogprobs
 from tests.engine.fake_engine import Engine, FollowerGuidance, NoGuidance, endless, generate
-from tests.engine.fake_llama import FORGETFUL, followers
+from tests.engine.fake_llama import FORGETFUL, TokenPrompts, followers, shown
 
 
 def chosen(engine: Engine, n: int = 1) -> list[list[int]]:
@@ -128,3 +132,26 @@ def test_a_request_is_accepted_before_it_starts() -> None:
     engine = Engine([[generate("a", [1] * 4)]]).run()
     told = [event for event in engine.events if isinstance(event, Accepted | Started)]
     assert [type(event) for event in told] == [Accepted, Started]
+
+
+class ThinkingPrompts(TokenPrompts):
+    """Answers begin in thoughts, which the letter `c` ends."""
+
+    def parser(self, command: Generate, prompt: Prompt) -> StreamParser:
+        return ReasoningParser(PlainParser(), ReasoningTags("<", "c"), is_open=True)
+
+
+@pytest.mark.parametrize("exact_s", [0.0, 3600.0])
+def test_the_tokens_of_thoughts_are_the_same_wherever_the_first_engine_died(
+    monkeypatch: pytest.MonkeyPatch, exact_s: float
+) -> None:
+    monkeypatch.setattr("app.engine.scheduling.generation.EXACT_REPLAY_S", exact_s)
+    prompt, seed = endless(20, 30)
+    command = generate("a", prompt, 30, seed=seed)
+    whole = Engine([[command]], prompts=ThinkingPrompts()).run()
+    (end,) = whole.finished("a")
+    assert end.usage.reasoning_tokens == shown(chosen(whole)[0]).index("c")
+    for n_known in range(31):
+        known = [tokens[:n_known] for tokens in chosen(whole)]
+        engine = Engine([[resumed(command, known)]], prompts=ThinkingPrompts()).run()
+        assert engine.finished("a")[0].usage == end.usage

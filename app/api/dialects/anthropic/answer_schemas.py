@@ -7,6 +7,12 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 
+class OutputTokensDetails(BaseModel):
+    """How many generated tokens are reasoning."""
+
+    thinking_tokens: int
+
+
 class MessageUsage(BaseModel):
     """Token counts: each token of the prompt is in one of the first three."""
 
@@ -14,6 +20,7 @@ class MessageUsage(BaseModel):
     cache_creation_input_tokens: int
     cache_read_input_tokens: int
     output_tokens: int
+    output_tokens_details: OutputTokensDetails
 
 
 class MessageResponse(BaseModel):

@@ -169,6 +169,19 @@ Blocks = list[
 ]
 
 
+def n_blocks(content: Any) -> int:
+    """Return the number of blocks in content as it was sent, those within blocks included."""
+    count, parts = 0, [content]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            count += len(part)
+            parts += [each for each in part if isinstance(each, dict)]
+        elif isinstance(part, dict):
+            parts += [part.get("content"), part.get("source")]
+    return count
+
+
 def text_of(content: str | Iterable[Block] | None) -> str:
     """Return the text of content; blocks without any are left out."""
     if content is None or isinstance(content, str):

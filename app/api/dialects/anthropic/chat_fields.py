@@ -116,7 +116,8 @@ def mapped(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -> Mapped:
         "stream": body.stream,
         "stop": body.stop_sequences or None,
     }
-    if form:
+    has_text = body.tool_choice is None or body.tool_choice.type in ("auto", "none")
+    if form and has_text:  # a required call leaves no text to hold to a form
         schema = {"name": "answer", "schema": form[1].schema_}
         fields["response_format"] = {"type": "json_schema", "json_schema": schema}
     given = {name: value for name, value in fields.items() if value is not None}
@@ -190,7 +191,7 @@ def _function(tool: CustomTool) -> JsonObject:
 
 def _thinking(body: MessagesRequest) -> dict[str, Any]:
     """Return the fields of reasoning: it is off unless asked for; `adaptive` is the model's way."""
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"reasoning_format": "auto"}  # it has blocks of its own
     thinking = body.thinking
     match thinking.type if thinking else "disabled":
         case "enabled":

@@ -6,9 +6,8 @@ pieces of what the model wrote. Turns of the same role that follow each other ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from app.api.dialects.anthropic.blocks import (
     BETWEEN_BLOCKS,
@@ -75,20 +74,54 @@ def conversation_of(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -
     Raises:
         InvalidRequest: a block stands in a turn it cannot be in, or there is nothing to answer.
     """
-    turns: list[ChatTurn] = []
+    turns: list[_Turn] = []
     if system := _system_text(body):
-        told = {"role": "system", "content": system}
-        turns.append(ChatTurn(told, "system", _is_marked(body.system)))
+        turns.append(_Turn("system", "system", _is_marked(body.system), [system]))
+    last_asked = max(
+        (at for at, each in enumerate(body.messages) if each.role == "user"), default=0
+    )
     for index, message in enumerate(body.messages):
-        later = body.messages[index + 1 :]
-        for turn in _turns(message, later, f"messages[{index - n_earlier}]", signer):
-            last = turns[-1] if turns else None
-            if last and _is_same_turn(last, turn):
-                is_marked = last.is_marked or turn.is_marked
-                turns[-1] = ChatTurn(_joined(last.message, turn.message), last.origin, is_marked)
+        if message.clear_at == "next_user_message" and index < last_asked:
+            continue
+        for turn in _turns(message, f"messages[{index - n_earlier}]", signer):
+            if turns and turns[-1].goes_on_with(turn):
+                turns[-1].add(turn)
             else:
                 turns.append(turn)
-    return _ended(turns)
+    return _ended([turn.for_chat() for turn in turns])
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A turn to which others are added, those of a long list in little time."""
+
+    role: str
+    origin: str
+    is_marked: bool
+    texts: list[str]
+    thoughts: list[str] = field(default_factory=list)
+    calls: list[JsonObject] = field(default_factory=list)
+    call_id: str = ""
+
+    def goes_on_with(self, turn: _Turn) -> bool:
+        return self.role == turn.role and self.role in ("user", "assistant")
+
+    def add(self, turn: _Turn) -> None:
+        self.texts += turn.texts
+        self.thoughts += turn.thoughts
+        self.calls += turn.calls
+        self.is_marked = self.is_marked or turn.is_marked
+
+    def for_chat(self) -> ChatTurn:
+        content = BETWEEN_BLOCKS.join(text for text in self.texts if text)
+        message: JsonObject = {"role": self.role, "content": content}
+        if self.role == "tool":
+            message["tool_call_id"] = self.call_id
+        if self.thoughts:
+            message["reasoning_content"] = "".join(self.thoughts)
+        if self.calls:
+            message["tool_calls"] = self.calls
+        return ChatTurn(message, self.origin, self.is_marked)
 
 
 def _system_text(body: MessagesRequest) -> str:
@@ -105,21 +138,16 @@ def _system_text(body: MessagesRequest) -> str:
     )
 
 
-def _turns(
-    message: MessageBody, later: Sequence[MessageBody], origin: str, signer: Signer
-) -> Iterator[ChatTurn]:
+def _turns(message: MessageBody, origin: str, signer: Signer) -> Iterator[_Turn]:
     _check(message, origin)
     match message.role:
         case "system":
-            hides = message.clear_at == "next_user_message"
-            if hides and any(each.role == "user" for each in later):
-                return
             if text := text_of(message.content):
-                told = {"role": "system", "content": text}
-                yield ChatTurn(told, origin, _is_marked(message.content))
+                yield _Turn("system", origin, _is_marked(message.content), [text])
         case "assistant":
-            if answer := _answer(message, signer):
-                yield ChatTurn(answer, origin, _is_marked(message.content))
+            answer = _answer(message, origin, signer)
+            if any(answer.texts) or answer.thoughts or answer.calls:
+                yield answer
         case _:
             yield from _asked(message, origin)
 
@@ -140,47 +168,41 @@ def _check(message: MessageBody, origin: str) -> None:
             )
 
 
-def _asked(message: MessageBody, origin: str) -> Iterator[ChatTurn]:
+def _asked(message: MessageBody, origin: str) -> Iterator[_Turn]:
     """Yield the results of tools, then the rest of a user's turn."""
     if not isinstance(message.content, list):
-        yield ChatTurn({"role": "user", "content": message.content or ""}, origin)
+        yield _Turn("user", origin, is_marked=False, texts=[message.content or ""])
         return
     others: list[Block] = []
     for number, block in enumerate(message.content):
         if not isinstance(block, ToolResultBlock):
             others.append(block)
             continue
-        text = text_of(block.content)
-        result = {
-            "role": "tool",
-            "tool_call_id": own_id(block.tool_use_id),
-            "content": text or ("Error" if block.is_error else ""),
-        }
-        yield ChatTurn(result, f"{origin}.content[{number}]", block.is_marked)
+        text = text_of(block.content) or ("Error" if block.is_error else "")
+        result = _Turn("tool", f"{origin}.content[{number}]", block.is_marked, [text])
+        result.call_id = own_id(block.tool_use_id)
+        yield result
     if text := text_of(others):
-        yield ChatTurn({"role": "user", "content": text}, origin, _is_marked(others))
+        yield _Turn("user", origin, _is_marked(others), [text])
 
 
-def _answer(message: MessageBody, signer: Signer) -> JsonObject | None:
+def _answer(message: MessageBody, origin: str, signer: Signer) -> _Turn:
     content = message.content
     if not isinstance(content, list):
-        return {"role": "assistant", "content": content} if content else None
-    text, thoughts, calls = "", "", []
+        return _Turn("assistant", origin, is_marked=False, texts=[content or ""])
+    answer = _Turn("assistant", origin, _is_marked(content), [])
+    texts = []
     for block in content:
         match block:
             case ThinkingBlock():
                 if signer.verifies(block.thinking, block.signature or ""):
-                    thoughts += block.thinking
+                    answer.thoughts.append(block.thinking)
             case ToolUseBlock():
-                calls.append(_call(block))
+                answer.calls.append(_call(block))
             case _:
-                text += text_of([block])
-    answer: JsonObject = {"role": "assistant", "content": text}
-    if thoughts:
-        answer["reasoning_content"] = thoughts
-    if calls:
-        answer["tool_calls"] = calls
-    return answer if text or thoughts or calls else None
+                texts.append(text_of([block]))
+    answer.texts = ["".join(texts)]
+    return answer
 
 
 def _call(block: ToolUseBlock) -> JsonObject:
@@ -193,23 +215,6 @@ def _is_marked(content: str | Iterable[Block] | None) -> bool:
     return not (content is None or isinstance(content, str)) and any(
         block.is_marked for block in content
     )
-
-
-def _is_same_turn(last: ChatTurn, turn: ChatTurn) -> bool:
-    role = turn.message["role"]
-    return role in ("user", "assistant") and last.message["role"] == role
-
-
-def _joined(before: JsonObject, after: JsonObject) -> JsonObject:
-    texts = (before["content"], after["content"])
-    joined: dict[str, Any] = {
-        **before,
-        "content": BETWEEN_BLOCKS.join(text for text in texts if text),
-    }
-    for name in ("reasoning_content", "tool_calls"):
-        if name in after:
-            joined[name] = before[name] + after[name] if name in before else after[name]
-    return joined
 
 
 def _ended(turns: list[ChatTurn]) -> Conversation:

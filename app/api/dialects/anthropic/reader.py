@@ -39,6 +39,7 @@ def ask_of(
             model=model.reply_name,
             request_id=request_id,
             max_tokens=commands[0].max_tokens,
+            stop_sequences=body.stop_sequences or (),
             is_empty=body.is_prefill,
             param_of=request.names.of,
         )

@@ -6,13 +6,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from app.api.dialects.anthropic.blocks import Blocks, TextBlocks
+from app.api.dialects.anthropic.blocks import Blocks, TextBlocks, n_blocks
 from app.api.schemas.common import Lenient, StopString
 from app.api.schemas.json_schema import BoundedSchema, ShallowSchema
+from app.api.schemas.tools import MAX_TOOLS
 from app.config.row_fields import with_parameters
 from app.parameters.answer import AnswerParams
 from app.parameters.sampling import SamplingParams
 from app.web.validation import field_error
+
+MAX_BLOCKS = 16384  # each takes some 40 µs to read
 
 
 class MessageBody(Lenient):
@@ -114,7 +117,7 @@ class MessagesRequest(Lenient):
     system: str | TextBlocks | None = None
     stream: bool | None = False
     stop_sequences: list[StopString] | None = None
-    tools: list[Tool] | None = None
+    tools: list[Tool] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: ToolChoiceBody | None = None
     thinking: ThinkingBody | None = None
     output_config: OutputConfig | None = None
@@ -133,6 +136,15 @@ class MessagesRequest(Lenient):
     def _are_a_list(cls, value: Any) -> Any:
         if not isinstance(value, list):
             raise ValueError("must be a list of messages, each with role and content")
+        if n_blocks(value) > MAX_BLOCKS:
+            raise ValueError(f"messages and blocks may be at most {MAX_BLOCKS} in total")
+        return value
+
+    @field_validator("system", mode="before")
+    @classmethod
+    def _has_few_blocks(cls, value: Any) -> Any:
+        if n_blocks(value) > MAX_BLOCKS:
+            raise ValueError(f"blocks may be at most {MAX_BLOCKS}")
         return value
 
     @property

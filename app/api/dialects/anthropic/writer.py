@@ -33,6 +33,7 @@ class Reply:
         model: the name that was asked for.
         request_id: that of the request, for errors.
         max_tokens: the most tokens it may have; None where the context is the limit.
+        stop_sequences: those of the request; a model may have others.
         is_empty: whether the prompt is only prefilled, which `max_tokens` 0 asks for.
         param_of: returns Anthropic's name of a chat field, for errors.
     """
@@ -41,6 +42,7 @@ class Reply:
     model: str
     request_id: str = ""
     max_tokens: int | None = None
+    stop_sequences: Sequence[str] = ()
     is_empty: bool = False
     param_of: Callable[[str], str] = str
 
@@ -156,8 +158,9 @@ class MessageWriter(Writer):
 
     def _ending(self, finished: Finished) -> tuple[str, str | None]:
         """Return why the answer ended, and the stop sequence that ended it."""
-        if finished.reason == "stop" and finished.stop_string is not None:
-            return "stop_sequence", finished.stop_string
+        stopped = finished.stop_string
+        if finished.reason == "stop" and stopped in self._reply.stop_sequences:
+            return "stop_sequence", stopped
         most = self._reply.max_tokens
         is_full = most is None or finished.usage.completion_tokens < most
         if finished.reason == "length" and is_full and not self._reply.is_empty:
@@ -167,7 +170,7 @@ class MessageWriter(Writer):
     def _usage(self, finished: Finished) -> JsonObject:
         usage = finished.usage
         if self._reply.is_empty:
-            usage = msgspec.structs.replace(usage, completion_tokens=0)
+            usage = msgspec.structs.replace(usage, completion_tokens=0, reasoning_tokens=0)
         return usage_body(usage)
 
 
@@ -183,6 +186,7 @@ def usage_body(usage: Usage) -> dict[str, Any]:
         "cache_creation_input_tokens": created,
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
+        "output_tokens_details": {"thinking_tokens": usage.reasoning_tokens},
     }
 
 

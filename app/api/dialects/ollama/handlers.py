@@ -11,6 +11,7 @@ from sanic import HTTPResponse, Request
 from app.api.answering.driver import answers
 from app.api.dialect import Ask, ServedModel, Writer
 from app.api.dialects.ollama.lines import Part, PartBody, chat_body, generate_body, head_body
+from app.api.dialects.ollama.names import local_name
 from app.api.dialects.ollama.options import read_options
 from app.api.dialects.ollama.reader import as_asked, chat_ask, generate_ask, read_body
 from app.api.dialects.ollama.schemas import OllamaChatRequest, OllamaFields, OllamaGenerateRequest
@@ -45,14 +46,16 @@ async def generate(request: Request) -> HTTPResponse | None:
 
 
 async def _answer(request: Request, body: OllamaFields, ask: Ask) -> HTTPResponse | None:
-    keep_alive, used = service_of(request).keep_alive, []
+    service, used = service_of(request), []
+    keep_alive = service.keep_alive
 
     def writer(model: ServedModel, commands: Sequence[Generate]) -> Writer:
         used.append(model.name)
         keep_alive.note(model.name, body.keep_alive)
         return ask.writer(model, commands)
 
-    kept = dataclasses.replace(ask, writer=writer)
+    model = local_name(service.catalog, body.model or "")
+    kept = dataclasses.replace(ask, model=model, writer=writer)
     try:
         return await answers(lambda _body, _headers: kept)(request)
     except DistillerError as error:
@@ -65,11 +68,12 @@ async def _answer(request: Request, body: OllamaFields, ask: Ask) -> HTTPRespons
 async def _load(request: Request, body: OllamaFields, part_body: PartBody) -> HTTPResponse:
     """Load the model, or say that it may go; it stays until another one is asked for."""
     service = service_of(request)
+    asked = local_name(service.catalog, body.model or "")
     try:
         if body.is_unload:
-            name, reason = _name_of(service, body), "unload"
+            name, reason = _name_of(service, asked), "unload"
         else:
-            name, reason = (await service.supervisor.use(body.model, {})).name, "load"
+            name, reason = (await service.supervisor.use(asked, {})).name, "load"
     except DistillerError as error:
         raise as_asked(error, body) from error
     service.keep_alive.note(name, body.keep_alive)
@@ -77,13 +81,13 @@ async def _load(request: Request, body: OllamaFields, part_body: PartBody) -> HT
     return json_response({**answer, "done": True, "done_reason": reason})
 
 
-def _name_of(service: Service, body: OllamaFields) -> str:
-    """Return the file that a request means; a foreign name may mean the one that serves.
+def _name_of(service: Service, asked: str) -> str:
+    """Return the file that a name means; a foreign name may mean the one that serves.
 
     Raises:
         ModelNotFound: it means none.
     """
-    if file := service.catalog.asked(body.model):
+    if file := service.catalog.asked(asked):
         return file.name
     serving = service.supervisor.serving
     return serving.name if serving else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sanic import HTTPResponse, Request
 
+from app.api.dialects.ollama.names import local_name
 from app.api.dialects.ollama.reader import as_asked, read_body
 from app.api.dialects.ollama.schemas import (
     OllamaDetokenizeRequest,
@@ -39,7 +40,8 @@ async def detokenize(request: Request) -> HTTPResponse:
 async def _ask(request: Request, body: OllamaFields, command: Tokenize | Detokenize) -> Any:
     service = service_of(request)
     try:
-        serving = await service.supervisor.use(body.model, {})
+        name = local_name(service.catalog, body.model or "")
+        serving = await service.supervisor.use(name, {})
         answer = await serving.engine.ask(command, command.request_id)
         raise_if_failed(answer)
     except DistillerError as error:

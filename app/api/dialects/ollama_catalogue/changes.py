@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sanic import HTTPResponse, Request
-from sanic.response import empty
+from sanic.response import text
 
 from app.api.dialects.ollama_catalogue.described import LATEST
 from app.api.dialects.ollama_catalogue.listing import found, not_found
@@ -47,7 +47,7 @@ async def copy(request: Request) -> HTTPResponse:
     """Give a model a second name, with settings of its own; its data is not copied."""
     body = parse(request.body, CopyRequest)
     await asyncio.to_thread(_copy, service_of(request), body.source, body.destination)
-    return empty(status=200)
+    return text("")
 
 
 def _copy(service: Service, source: str, destination: str) -> None:
@@ -68,7 +68,7 @@ async def delete(request: Request) -> HTTPResponse:
     """Delete a model and its settings."""
     body = parse(request.body, DeleteRequest)
     await asyncio.to_thread(_delete, service_of(request), body.asked)
-    return empty(status=200)
+    return text("")
 
 
 def _delete(service: Service, name: str) -> None:

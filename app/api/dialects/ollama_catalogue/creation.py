@@ -91,7 +91,7 @@ def _check_offered(body: CreateRequest) -> None:
 
 
 def _create(service: Service, body: CreateRequest) -> _Created:
-    name = body.asked
+    name, uploads = body.asked, BlobStore(service.catalog.models_dir)
     with CHANGING, refusals("model"):
         weights = _weights(service, body)
         target, is_there = target_of(service, name)
@@ -106,14 +106,14 @@ def _create(service: Service, body: CreateRequest) -> _Created:
         write_settings(target, settings)
         if not is_same:
             try:
-                link_model(weights.path, target, replace=is_there)
+                link_model(weights.path, target, replace=is_there, move=uploads.has(weights.path))
             except ModelRefused:
                 with contextlib.suppress(OSError):
                     write_settings(target, before)
                 raise
         if weights.digest:
             service.digests.learn(target, weights.digest)
-            BlobStore(service.catalog.models_dir).remove(weights.digest)
+            uploads.remove(weights.digest)
         return _Created(target, before)
 
 

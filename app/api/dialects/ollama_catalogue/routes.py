@@ -94,7 +94,7 @@ DIALECT = Dialect(
             stream_type=CONTENT_TYPE,
         ),
         Route(
-            method="head",
+            method="get",
             path="/api/blobs/{digest}",
             handler=has_blob,
             summary="Return whether a file with this digest is here",

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sanic import HTTPResponse, Request
-from sanic.exceptions import RequestTimeout, SanicException
-from sanic.response import empty
+from sanic.exceptions import NotFound, RequestTimeout, SanicException
+from sanic.response import text
 
 from app.api.dialects.ollama_catalogue.changes import refusals
 from app.api.service import Service, service_of
@@ -24,9 +24,15 @@ _BLOCK_BYTES = 4 * 1024**2
 
 
 async def has_blob(request: Request, digest: str) -> HTTPResponse:
-    """Return whether a file with this digest is here: 200 or 404."""
-    here = await asyncio.to_thread(find_blob, service_of(request), hexadecimal(digest, "digest"))
-    return empty(status=200 if here else 404)
+    """Return that a file with this digest is here.
+
+    Raises:
+        NotFound: it is not.
+    """
+    digits = hexadecimal(digest, "digest")
+    if await asyncio.to_thread(find_blob, service_of(request), digits) is None:
+        raise NotFound(f"blob {digest} not found")
+    return text("")
 
 
 async def receive_blob(request: Request, digest: str) -> HTTPResponse:
@@ -38,12 +44,12 @@ async def receive_blob(request: Request, digest: str) -> HTTPResponse:
         if await asyncio.to_thread(find_blob, service_of(request), wanted):
             async for _ in _blocks(request):
                 pass
-            return empty(status=200)
+            return text("")
         await _receive(request, wanted)
     except Exception:
         http.keep_alive = False  # what was not read is not a request
         raise
-    return empty(status=201)
+    return text("", status=201)
 
 
 async def _receive(request: Request, digest: str) -> None:

@@ -16,7 +16,7 @@ from app.api.dialects.responses.reader import (
 from app.api.dialects.responses.stored.history import resolved
 from app.api.engine_errors import raise_if_failed
 from app.api.service import service_of
-from app.errors import InvalidRequest
+from app.errors import CallerError
 from app.protocol import TokenCount
 from app.web.access_control import owner_of
 from app.web.json_body import json_response
@@ -33,7 +33,7 @@ async def input_tokens(request: Request) -> HTTPResponse:
     answer = await serving.engine.ask(command, command.request_id)
     try:
         raise_if_failed(answer)
-    except InvalidRequest as error:
+    except CallerError as error:
         raise renamed(error, lambda param: param_of(param, reading.toolbox)) from None
     if not isinstance(answer, TokenCount):
         raise RuntimeError(f"an engine answered CountTokens with {type(answer).__name__}")

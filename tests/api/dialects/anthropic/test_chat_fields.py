@@ -7,8 +7,19 @@ from typing import Any
 
 import pytest
 
-from app.protocol import ReasoningParams, ToolChoice
-from tests.api.dialects.anthropic.anthropic_requests import TOOL, chat_of, command_of, refusal
+from app.api.defaults import Defaults
+from app.api.dialects.anthropic.reader import ask_of
+from app.protocol import ReasoningParams, SamplingParams, ToolChoice
+from tests.api.dialects.anthropic.anthropic_requests import (
+    SIGNER,
+    TOOL,
+    body_of,
+    chat_of,
+    command_of,
+    data_of,
+    refusal,
+)
+from tests.api.requests import served
 
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
 OTHER = {**TOOL, "name": "other", "type": "custom", "cache_control": {"type": "ephemeral"}}
@@ -86,6 +97,13 @@ def test_reasoning_is_off_unless_it_is_asked_for(
     assert command_of(**fields).template_kwargs == expected
 
 
+def test_reasoning_has_blocks_of_its_own_whatever_the_setting() -> None:
+    defaults = Defaults(sampling=SamplingParams(), reasoning=ReasoningParams(is_split=False))
+    ask, _ = ask_of(body_of(data_of()), SIGNER, "r")
+    (command,) = ask.commands(served(defaults))
+    assert command.reasoning.is_split
+
+
 def test_reasoning_has_its_budget() -> None:
     command = command_of(thinking={"type": "enabled", "budget_tokens": 1024})
     assert command.reasoning == ReasoningParams(budget=1024)
@@ -107,6 +125,14 @@ def test_a_schema_is_enforced_under_its_own_name(fields: dict[str, Any], param: 
     assert constraint is not None
     assert json.loads(constraint.text) == SCHEMA
     assert (constraint.kind, constraint.param, constraint.is_strict) == ("json_schema", param, True)
+
+
+def test_a_required_call_leaves_no_text_to_hold_to_a_form() -> None:
+    form = {"format": FORM}
+    command = command_of(output_config=form, tools=[TOOL], tool_choice={"type": "any"})
+    assert (command.constraint, command.tool_choice.is_required) == (None, True)
+    command = command_of(output_config=form, tools=[TOOL], tool_choice={"type": "auto"})
+    assert command.constraint is not None
 
 
 def test_sampling_has_anthropics_names() -> None:

@@ -1,4 +1,8 @@
-"""Anthropic's messages as OpenAI's; `app.api.dialects.anthropic.call_ids` names the calls."""
+"""Anthropic's messages as OpenAI's.
+
+`app.api.dialects.anthropic.blocks` reads their blocks, `app.api.dialects.anthropic.call_ids` names
+the calls.
+"""
 
 from __future__ import annotations
 
@@ -279,3 +283,14 @@ def test_a_wrong_message_is_named(messages: Any, param: str) -> None:
 @pytest.mark.parametrize("block", [IMAGE, PDF])
 def test_it_is_told_that_images_and_files_cannot_be_read(block: dict[str, Any]) -> None:
     assert "the model reads text only" in refusal(messages=[user(block)]).message
+
+
+def test_blocks_are_limited_wherever_they_are() -> None:
+    many = [text("a")] * 9000
+    nested = {"type": "document", "source": {"type": "content", "content": many}}
+    for messages in ([user(*many, *many)], [user(result([nested])), user(*many)]):
+        error = refusal(messages=messages)
+        assert error.param == "messages"
+        assert "16384" in error.message
+    assert refusal(system=many * 2).param == "system"
+    assert len(messages_of(user(*many))) == 1

@@ -27,7 +27,7 @@ from tests.api.requests import command
 from tests.host.fake_engine import TIMINGS
 
 STARTED = Started(request_id="r", prompt_tokens=10, cached_tokens=8)
-USAGE = Usage(prompt_tokens=10, cached_tokens=8, completion_tokens=3)
+USAGE = Usage(prompt_tokens=10, cached_tokens=8, completion_tokens=3, reasoning_tokens=2)
 HI = TextDelta(request_id="r", text='Grüße "🦙"\n')
 EVENTS: list[RequestEvent] = [
     STARTED,
@@ -45,7 +45,13 @@ def finished(reason: str = "stop", **fields: Any) -> Finished:
 
 
 def writer(**fields: Any) -> MessageWriter:
-    reply = {"id": "msg_1", "model": "claude-local", "request_id": "req", "max_tokens": 3}
+    reply = {
+        "id": "msg_1",
+        "model": "claude-local",
+        "request_id": "req",
+        "max_tokens": 3,
+        "stop_sequences": ["END"],
+    }
     return MessageWriter(Reply(**{**reply, **fields}), SIGNER)
 
 
@@ -97,6 +103,7 @@ def test_a_whole_answer_has_the_documented_shape() -> None:
             "cache_creation_input_tokens": 0,
             "cache_read_input_tokens": 8,
             "output_tokens": 3,
+            "output_tokens_details": {"thinking_tokens": 2},
         },
     }
 
@@ -142,6 +149,7 @@ def test_a_stream_begins_with_the_message_and_has_pings_only_in_it() -> None:
     [
         (finished(), {}, ("end_turn", None)),
         (finished(stop_string="END"), {}, ("stop_sequence", "END")),
+        (finished(stop_string="</s>"), {}, ("end_turn", None)),
         (finished("tool_calls"), {}, ("tool_use", None)),
         (finished("length"), {}, ("max_tokens", None)),
         (finished("length"), {"max_tokens": 4}, ("model_context_window_exceeded", None)),

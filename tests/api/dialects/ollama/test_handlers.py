@@ -34,7 +34,7 @@ class Host:
         self.service = SimpleNamespace(
             keep_alive=KeepAlive(lambda: NOW_S),
             supervisor=SimpleNamespace(use=self.use, serving=SimpleNamespace(name="m.gguf")),
-            catalog=SimpleNamespace(asked=self.asked),
+            catalog=SimpleNamespace(asked=self.asked, find=self.find),
         )
 
     def find(self, name: str) -> Any:
@@ -95,6 +95,22 @@ async def test_no_time_to_live_is_an_unload_that_keeps_what_is_loaded(handler: A
     assert body["done_reason"] == "unload"
     assert host.uses == []
     assert host.expires_in_s == 0
+
+
+@pytest.mark.parametrize("name", ["registry.ollama.ai/library/m", "library/m", "hf.co/a/m.gguf"])
+async def test_host_and_namespace_of_a_name_do_not_matter(name: str) -> None:
+    host = Host(Text(request_id="r", text="Hi"))
+    body = await host.answer(chat, model=name)
+    assert (body["model"], body["done_reason"]) == (name, "load")
+    assert (await host.answer(generate, model=name, keep_alive=0))["done_reason"] == "unload"
+    assert (await host.answer(detokenize, model=name, tokens=[1]))["model"] == name
+    assert {used for used, _ in host.uses} == {name.rpartition("/")[2]}
+
+
+@pytest.mark.parametrize("name", ["library/x", "m/", "a/b/c"])
+async def test_a_name_that_is_unknown_without_its_host_is_not_found(name: str) -> None:
+    with pytest.raises(ModelNotFound, match=rf"^model '{name}' not found$"):
+        await Host().answer(chat, model=name)
 
 
 async def test_a_foreign_name_may_mean_the_model_that_serves() -> None:

@@ -123,6 +123,40 @@ def test_what_the_engine_refuses_has_its_own_status(live: Service, is_streamed: 
     assert_openais_error(live.ask("refuse", stream=is_streamed), 400, "chat_template_error")
 
 
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "status", "code", "retry_after"),
+    [
+        ("QueueFull", 429, "queue_full", "3"),
+        ("EngineDied", 503, "engine_died", "1"),
+        ("RequestQuarantined", 500, "request_quarantined", None),
+        ("ContextOverflow", 400, "context_length_exceeded", None),
+    ],
+)
+def test_what_fails_before_the_first_byte_is_a_status(
+    live: Service, kind: str, status: int, code: str, retry_after: str | None, is_streamed: bool
+) -> None:
+    response = live.ask(f"fail {kind}", stream=is_streamed)
+    assert_openais_error(response, status, code)
+    assert response.headers.get("retry-after") == retry_after
+
+
+def test_what_fails_after_it_is_a_failed_response(live: Service, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    body = {"input": f"break {fifo}", "stream": True}
+    stream = b""
+    with live.http.stream("POST", "/v1/responses", json=body) as response:
+        assert response.status_code == 200
+        for data in response.iter_bytes():
+            if b"output_text.delta" in data and b"output_text.delta" not in stream:
+                fifo.write_bytes(b"go on")
+            stream += data
+    failed = StreamOrder().take_all(events_of(stream))
+    assert failed["error"] == {"code": "chat_template_error", "message": "no such role"}
+    assert failed["output"][0]["content"][0]["text"] == "Hi"
+
+
 def test_a_web_socket_is_not_offered(live: Service) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     response = live.http.get("/v1/responses", headers=upgrade)
@@ -137,14 +171,3 @@ def test_a_key_is_needed_where_there_are_keys(tmp_path: Path) -> None:
         assert response.headers["www-authenticate"].startswith("Bearer")
         live.http.headers["x-api-key"] = KEY
         assert live.ask().status_code == 200
-
-
-@pytest.mark.parametrize("is_streamed", [False, True])
-def test_an_engine_that_dies_before_the_first_byte_is_a_status(
-    tmp_path: Path, is_streamed: bool
-) -> None:
-    with Service(tmp_path, "--sse-ping-s", "60") as live:
-        live.wait_healthy()
-        response = live.ask("die", stream=is_streamed)
-        assert response.status_code >= 500
-        assert response.json()["error"].keys() >= OPENAI_ERROR

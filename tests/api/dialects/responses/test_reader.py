@@ -78,7 +78,13 @@ def test_null_is_as_good_as_nothing() -> None:
     null = dict.fromkeys((*names.split(), *more.split()))
     without = msgspec.structs.replace(command(), request_id="r")
     assert msgspec.structs.replace(command(**null), request_id="r") == without
-    empty = {"instructions": "", "previous_response_id": "", "tools": [], "include": [], "user": ""}
+    empty: dict[str, Any] = {
+        "instructions": "",
+        "previous_response_id": "",
+        "tools": [],
+        "include": [],
+        "user": "",
+    }
     empty |= {"text": {}, "reasoning": {"effort": ""}, "metadata": {}, "stop": []}
     assert msgspec.structs.replace(command(**empty), request_id="r") == without
 

@@ -32,7 +32,7 @@ from app.api.dialects.responses.stored.writer import StoringWriter
 from app.api.service import service_of
 from app.api.streaming.output import ClientOutput
 from app.base.json_types import JsonObject
-from app.errors import AnswerNotFound, InvalidRequest
+from app.errors import AnswerNotFound, CallerError, InvalidRequest
 from app.web import access_log, framing
 from app.web.access_control import owner_of
 from app.web.errors import note_error, status_of
@@ -53,7 +53,7 @@ async def respond(request: Request) -> HTTPResponse | None:
             made = BackgroundResponse(request, reading, history)
             return await made.respond(streams=bool(reading.body.stream))
         return await _respond_now(request, reading, history)
-    except InvalidRequest as error:  # of the engine, which knows the chat request's names
+    except CallerError as error:  # of the engine, which knows the chat request's names
         raise renamed(error, lambda param: param_of(param, reading.toolbox)) from None
 
 
@@ -93,7 +93,7 @@ async def retrieve(request: Request, response_id: str) -> HTTPResponse | None:
     stored = await _stored(request, response_id)
     if not streams:
         return HTTPResponse(stored.answer, content_type="application/json")
-    events = stored.events or events_of(response_of(stored))
+    events = await service.answer_store.events(*key) or events_of(response_of(stored))
     await _logged(request, _send(request, events[place_after(events, after) :]))
     return None
 

@@ -41,7 +41,7 @@ async def history_of(previous: str, store: AnswerStore, owner: str) -> list[Json
     for stored in chain:
         if stored.is_running:
             raise InvalidRequest(
-                f"previous_response_id: the response '{stored.id}' is still in progress",
+                f"previous_response_id: the response '{stored.id}' is not complete",
                 param="previous_response_id",
                 code="previous_response_in_progress",
             )

@@ -7,6 +7,7 @@ with its name in front; types that run on OpenAI's servers are left out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from app.errors import InvalidRequest
 
 CUSTOM_ARGUMENT = "input"
 _SEPARATOR = "__"
+_UNNAMABLE = re.compile(r"[^A-Za-z0-9_.-]")  # in a function's name
 _FUNCTION_FIELDS = ("name", "description", "parameters", "strict")
 
 Kind = Literal["function", "custom"]
@@ -43,7 +45,7 @@ class Tool:
 
 def name_for_model(name: str, namespace: str) -> str:
     """Return the name by which the model knows a tool, where no other tool has that."""
-    return f"{namespace}{_SEPARATOR}{name}" if namespace else name
+    return f"{_UNNAMABLE.sub('_', namespace)}{_SEPARATOR}{name}" if namespace else name
 
 
 class Toolbox:

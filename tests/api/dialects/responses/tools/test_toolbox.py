@@ -92,6 +92,7 @@ def test_earlier_calls_have_the_names_that_the_model_knows() -> None:
     assert toolbox.model_name("light", "") == "home__light"
     assert toolbox.model_name("gone", "home") == "home__gone"
     assert toolbox.model_name("gone", "") == "gone"
+    assert toolbox.model_name("light", "my home/1") == "my_home_1__light"
 
 
 @pytest.mark.parametrize("kind", ["web_search", "mcp", "local_shell", "tool_search", "new"])
