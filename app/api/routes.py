@@ -14,7 +14,16 @@ from app.api.dialects.llama_completion.routes import DIALECT as LLAMA_COMPLETION
 from app.api.dialects.ollama.routes import DIALECT as OLLAMA
 from app.api.dialects.ollama_catalogue.routes import DIALECT as OLLAMA_CATALOGUE
 from app.api.dialects.responses.routes import DIALECT as RESPONSES
-from app.api.endpoints import cache, documentation, health, metrics, models, streams, tokens
+from app.api.endpoints import (
+    cache,
+    documentation,
+    health,
+    metrics,
+    models,
+    streams,
+    tokens,
+    unsupported,
+)
 from app.api.route import Route, blueprint_of
 from app.web.errors import ErrorShape, error_body
 
@@ -45,6 +54,7 @@ class RouteTable:
             "streams": streams.ROUTES,
             "cache": cache.ROUTES,
             "tokens": tokens.ROUTES,
+            "unsupported": unsupported.ROUTES,
         }
         self.documented = tuple(route for group in documented.values() for route in group)
         self._groups = documented | {"documentation": documentation.routes(self.documented)}

@@ -17,8 +17,8 @@ REFUSED: dict[tuple[str, str], tuple[int, str]] = {
     ("GET", "/v1/responses"): (405, "a WebSocket, which Codex gives up after this status"),
     ("POST", "/api/embed"): (501, _EMBEDDINGS),
     ("POST", "/api/embeddings"): (501, _EMBEDDINGS),
-    ("POST", "/v1/embeddings"): (404, _EMBEDDINGS),
-    ("POST", "/v1/rerank"): (404, "the service does not rank"),
+    ("POST", "/v1/embeddings"): (501, _EMBEDDINGS),
+    ("POST", "/v1/rerank"): (501, "the service does not rank"),
 }
 # … and by the name of the file. A status of 200 is a stream that ends with an error.
 _NO_THREAD = "it goes on with a message that is not here"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # Dialects that the server does not have yet: their clients are skipped.
-MISSING = frozenset({"store"})
+MISSING: frozenset[str] = frozenset()
 
 NO_PARTS = ("schema_streamed",)
 STEPS = ("chat", "chat_streamed", "tool", "tool_streamed", "schema", "schema_streamed")
