@@ -82,9 +82,9 @@ def _page(described: dict[str, Any], base: str) -> str:
 
 def _row(described: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> str:
     fields = ""
-    if "requestBody" in operation:
-        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-        schema = described["components"]["schemas"][reference.rsplit("/", 1)[1]]
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if body:  # a body of another type is a file and has no fields
+        schema = described["components"]["schemas"][body["schema"]["$ref"].rsplit("/", 1)[1]]
         fields = " ".join(f"<code>{escape(name)}</code>" for name in schema["properties"])
     request = f"<code>{method.upper()} {escape(path)}</code>"
     return f"<tr><td>{request}</td><td>{escape(operation['summary'])}</td><td>{fields}</td></tr>\n"

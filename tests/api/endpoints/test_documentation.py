@@ -12,6 +12,7 @@ from sanic import HTTPResponse, Request
 
 from app.api.endpoints.documentation import routes
 from app.api.route import Route
+from app.api.routes import DIALECTS, RouteTable
 from app.web.access_control import AccessPolicy
 from app.web.api_keys import ApiKeys
 from tests.api.endpoints.handler_requests import request_to
@@ -35,6 +36,9 @@ DESCRIBED = Route(
     handler=play,
     summary="Play <music>",
     request=PlayRequest,
+)
+UPLOAD = Route(
+    method="post", path="/records", handler=play, summary="Keep a record", reads_body=True
 )
 OPENAPI, DOCS = routes([DESCRIBED])
 
@@ -74,6 +78,18 @@ async def test_the_page_has_a_row_for_each_path_with_its_fields(path: str) -> No
     page = await text_of(DOCS, request())
     row = next(line for line in page.splitlines() if f"<code>POST {path}</code>" in line)
     assert "<code>song</code> <code>volume</code>" in row
+
+
+async def test_a_route_that_takes_a_file_has_a_row_without_fields() -> None:
+    _, docs = routes([DESCRIBED, UPLOAD])
+    page = await text_of(docs, request())
+    row = next(line for line in page.splitlines() if "<code>POST /records</code>" in line)
+    assert row.endswith("<td></td></tr>")
+
+
+async def test_the_page_of_every_route_of_the_service_can_be_made() -> None:
+    page = await text_of(routes(RouteTable(DIALECTS).documented)[1], request())
+    assert "POST /api/blobs/" in page
 
 
 async def test_the_page_shows_a_request_to_the_host_that_was_asked() -> None:
