@@ -190,8 +190,9 @@ def test_a_bad_request_has_its_status_and_one_text(
 
 
 def test_a_body_is_required_and_a_method_too(server: LiveServer) -> None:
-    response = server.http.post("/api/chat")
-    assert (response.status_code, response.json()) == (400, {"error": "missing request body"})
+    for path in ("chat", "generate", "tokenize", "show", "copy", "create", "pull"):
+        response = server.http.post(f"/api/{path}")
+        assert (response.status_code, response.json()) == (400, {"error": "missing request body"})
     response = server.http.get("/api/chat")
     assert (response.status_code, set(response.json())) == (405, {"error"})
 

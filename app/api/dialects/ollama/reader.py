@@ -24,9 +24,9 @@ from app.api.dialects.ollama.schemas import (
     RawAnswerFields,
 )
 from app.api.dialects.ollama.writer import OllamaWriter
+from app.api.schemas.ollama import parse_body
 from app.errors import InvalidRequest, ModelNotFound
 from app.protocol import Generate, RawPrompt
-from app.web.json_body import parse
 from app.web.validation import explain
 
 BodyT = TypeVar("BodyT", bound=OllamaFields)
@@ -39,9 +39,7 @@ def read_body(data: bytes, schema: type[BodyT]) -> BodyT:
     Raises:
         InvalidRequest: malformed JSON or an invalid field, which `param` names.
     """
-    if not data.strip():
-        raise InvalidRequest("missing request body", param="body")
-    body = parse(data, schema)
+    body = parse_body(data, schema)
     if not body.model:
         raise InvalidRequest("model is required", param="model")
     return body

@@ -14,6 +14,7 @@ from sanic.response import text
 from app.api.dialects.ollama_catalogue.described import LATEST
 from app.api.dialects.ollama_catalogue.listing import found, not_found
 from app.api.dialects.ollama_catalogue.schemas import CopyRequest, DeleteRequest
+from app.api.schemas.ollama import parse_body
 from app.api.service import Service, service_of
 from app.errors import (
     InvalidRequest,
@@ -37,7 +38,6 @@ from app.models.store import (
     link_model,
     remove_model,
 )
-from app.web.json_body import parse
 
 CHANGING = threading.Lock()
 """Held while the models folder is changed."""
@@ -45,7 +45,7 @@ CHANGING = threading.Lock()
 
 async def copy(request: Request) -> HTTPResponse:
     """Give a model a second name, with settings of its own; its data is not copied."""
-    body = parse(request.body, CopyRequest)
+    body = parse_body(request.body, CopyRequest)
     await asyncio.to_thread(_copy, service_of(request), body.source, body.destination)
     return text("")
 
@@ -66,7 +66,7 @@ def _copy(service: Service, source: str, destination: str) -> None:
 
 async def delete(request: Request) -> HTTPResponse:
     """Delete a model and its settings."""
-    body = parse(request.body, DeleteRequest)
+    body = parse_body(request.body, DeleteRequest)
     await asyncio.to_thread(_delete, service_of(request), body.asked)
     return text("")
 

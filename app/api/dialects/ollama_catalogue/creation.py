@@ -22,6 +22,7 @@ from app.api.dialects.ollama_catalogue.listing import found
 from app.api.dialects.ollama_catalogue.progress import progress
 from app.api.dialects.ollama_catalogue.schemas import CreateRequest
 from app.api.dialects.ollama_catalogue.uploads import find_blob, hexadecimal
+from app.api.schemas.ollama import parse_body
 from app.api.service import Service, service_of
 from app.errors import DistillerError, InvalidRequest, ModelFileRefused, NotSupported
 from app.models.content.blobs import BlobStore
@@ -33,7 +34,6 @@ from app.models.settings_file import (
     write_settings,
 )
 from app.models.store import ModelRefused, link_model
-from app.web.json_body import parse
 
 # Ollama's own templates are Go's: `{{ .Prompt }}`, `{{ if … }}`. Jinja has no such expressions.
 _GO_TEMPLATE = re.compile(r"{{-?\s*(?:[.$]|(?:if|else|end|range|with|block|define|template)\b)")
@@ -65,7 +65,7 @@ class _Created:
 async def create(request: Request) -> HTTPResponse:
     """Make a model; one that is loaded is loaded again with its new settings."""
     service = service_of(request)
-    body = parse(request.body, CreateRequest)
+    body = parse_body(request.body, CreateRequest)
     _check_offered(body)
     created = await asyncio.to_thread(_create, service, body)
     await _apply(service, created)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,16 @@ def _digest(digests: FileDigests, file: ModelFile, settings: ModelSettings) -> s
 def tagged(name: str) -> str:
     """Return a name with a tag, as Ollama's are."""
     return name if ":" in name else f"{name}{LATEST}"
+
+
+def names_of(name: str, aliases: Iterable[str]) -> list[str]:
+    """Return the names under which a model is listed, each of them once.
+
+    Args:
+        name: its own, with a tag.
+        aliases: its further names; one of them may be its own.
+    """
+    return list(dict.fromkeys([name, *map(tagged, aliases)]))
 
 
 def human_count(number: int) -> str:

@@ -10,18 +10,19 @@ from sanic import HTTPResponse, Request
 from app.api.dialects.ollama_catalogue.described import (
     Described,
     describe,
-    tagged,
+    names_of,
     timestamp,
 )
 from app.api.dialects.ollama_catalogue.schemas import ShowRequest
 from app.api.dialects.ollama_catalogue.shown import shown
 from app.api.ollama_names import local_name
+from app.api.schemas.ollama import parse_body
 from app.api.service import Service, service_of
 from app.errors import ModelNotFound
 from app.host.serving import Serving
 from app.models.catalog import ModelFile
 from app.models.gguf import GgufError
-from app.web.json_body import json_response, parse
+from app.web.json_body import json_response
 
 VERSION = "0.32.0"
 """The version of Ollama whose interface this is: clients compare it with the one they need."""
@@ -52,14 +53,14 @@ def _listed(service: Service) -> list[dict[str, Any]]:
     return [
         each.listed(name)
         for each in described
-        for name in [each.name, *map(tagged, aliases.get(each.file.name, []))]
+        for name in names_of(each.name, aliases.get(each.file.name, ()))
     ]
 
 
 async def show(request: Request) -> HTTPResponse:
     """Describe a model."""
     service = service_of(request)
-    body = parse(request.body, ShowRequest)
+    body = parse_body(request.body, ShowRequest)
     return json_response(
         await asyncio.to_thread(_shown, service, body.asked, verbose=bool(body.verbose))
     )

@@ -10,14 +10,14 @@ from app.api.dialects.ollama_catalogue.listing import not_found
 from app.api.dialects.ollama_catalogue.progress import lines, progress
 from app.api.dialects.ollama_catalogue.schemas import PullRequest
 from app.api.ollama_names import local_name
+from app.api.schemas.ollama import parse_body
 from app.api.service import service_of
 from app.errors import ModelNotFound, NotSupported
-from app.web.json_body import parse
 
 
 async def pull(request: Request) -> HTTPResponse:
     """Return success for a model that is here; others cannot be downloaded."""
-    body = parse(request.body, PullRequest)
+    body = parse_body(request.body, PullRequest)
     is_streamed = body.stream is not False
     catalog = service_of(request).catalog
     try:
@@ -36,5 +36,5 @@ async def pull(request: Request) -> HTTPResponse:
 
 async def push(request: Request) -> HTTPResponse:
     """Refuse: models leave this server by nobody's request."""
-    parse(request.body, PullRequest)
+    parse_body(request.body, PullRequest)
     raise NotSupported("push is not supported by this server", param="model")

@@ -16,6 +16,7 @@ from app.api.dialects.ollama_catalogue.described import (
     Described,
     describe,
     human_count,
+    names_of,
     tagged,
     timestamp,
 )
@@ -188,3 +189,11 @@ def test_the_template_of_a_model_that_fills_gaps_has_the_word_that_clients_look_
 ) -> None:
     assert ".Suffix" in show(catalog, **FIM)["template"]
     assert ".Suffix" not in show(catalog)["template"]
+
+
+def test_a_model_is_listed_once_by_each_of_its_names() -> None:
+    assert names_of("small:latest", ["fast", "small", "pair:8b", "fast:latest"]) == [
+        "small:latest",
+        "fast:latest",
+        "pair:8b",
+    ]
