@@ -11,9 +11,10 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from app.answer_store.clock import UseClock
 from app.answer_store.records import Packed, StoredAnswer, pack, unpack
 from app.logs import get_logger
 
@@ -34,10 +35,20 @@ class AnswerTable:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        newest_s = self._all("SELECT coalesce(max(used_s), 0) FROM answers")[0][0]
+        self._clock = UseClock(newest_s)
 
     def close(self) -> None:
         """Close the database."""
+        with suppress(sqlite3.Error):
+            self._follow_clock()
         self._connection.close()
+
+    def _follow_clock(self) -> None:
+        """Move the times of use along with a clock that was set forward: it makes nothing old."""
+        if jump_s := self._clock.jump_s():
+            self._connection.execute("UPDATE answers SET used_s = used_s + ?", (jump_s,))
+            self._clock.follow(jump_s)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -57,18 +68,19 @@ class AnswerTable:
 
         Returns False for one that is larger than all the room.
         """
-        packed, now_s = pack(stored), time.time()
+        packed = pack(stored)
         checksum = packed.checksum(owner, stored.id, stored.previous, stored.model)
         if packed.n_bytes > max_bytes:
             return False
         with self._transaction():
             self._delete("id = ? AND owner = ?", stored.id, owner)
             self._make_room(max_bytes - packed.n_bytes, max_days)
+            now_s = self._clock.now_s()
             number = self._connection.execute(
                 "INSERT INTO answers (id, owner, previous, model, created_s, used_s, n_bytes,"
                 " checksum, is_running) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(stored.id, owner, stored.previous, stored.model, now_s, now_s),
+                    *(stored.id, owner, stored.previous, stored.model, time.time(), now_s),
                     *(packed.n_bytes, checksum, stored.is_running),
                 ),
             ).lastrowid
@@ -93,8 +105,9 @@ class AnswerTable:
             self._make_room(max_bytes, max_days)
 
     def _make_room(self, max_bytes: int, max_days: float) -> None:
+        self._follow_clock()
         if max_days:
-            self._delete("used_s < ?", time.time() - max_days * _DAY_S)
+            self._delete("used_s < ?", self._clock.now_s() - max_days * _DAY_S)
         while (surplus := self.n_bytes - max_bytes) > 0:
             oldest = self._all(
                 "SELECT number, n_bytes FROM answers ORDER BY used_s, number LIMIT ?", _AT_ONCE
@@ -173,8 +186,9 @@ class AnswerTable:
         return [stored for row in rows if (stored := self._read(owner, row)) is not None]
 
     def _use(self, ids: Sequence[str]) -> None:
-        now_s = time.time()
         with self._transaction():
+            self._follow_clock()
+            now_s = self._clock.now_s()
             self._connection.executemany(
                 "UPDATE answers SET used_s = ? WHERE id = ?", [(now_s, each) for each in ids]
             )
