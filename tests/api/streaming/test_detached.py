@@ -13,7 +13,7 @@ from sanic import Request
 from app.api.streaming.buffer import OffsetGone
 from app.api.streaming.detached import MAX_ANSWERS, DetachedAnswer, DetachedAnswers
 from app.api.streaming.output import OutputOf
-from app.errors import AnswerNotFound, QueueFull
+from app.errors import AnswerNotFound, InvalidRequest, QueueFull
 
 KEY = ("kitchen", "conversation")
 
@@ -160,6 +160,23 @@ async def test_a_new_answer_of_the_same_name_ends_the_old_one_and_its_readers() 
     assert old.was_cancelled
     assert answers.get(KEY) is other
     await answers.stop()
+
+
+async def test_an_answer_that_is_ended_before_it_began_is_an_error_for_its_readers() -> None:
+    for has_started in (False, True):
+        answers, client = DetachedAnswers(lambda: 60.0), Client()
+        answer = begun(answers, client, Producer())
+        reader = asyncio.create_task(answers.send(KEY, answer, client.request, 0))
+        if has_started:
+            await until(lambda: answer.n_readers)
+            await asyncio.sleep(0)
+        other = begun(answers, Client(), Producer())
+        with pytest.raises(InvalidRequest, match="ended before it began"):
+            async with asyncio.timeout(5):
+                await reader
+        assert client.statuses == []  # the response to the error writes the log line
+        assert answers.get(KEY) is other
+        await answers.stop()
 
 
 async def test_names_belong_to_keys() -> None:
