@@ -209,7 +209,7 @@ def write_settings(model: Path, settings: ModelSettings) -> None:
     if settings == NO_SETTINGS:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{SUFFIX}.part")  # names have a limit
     data = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

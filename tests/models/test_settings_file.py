@@ -160,3 +160,9 @@ def test_the_file_is_json_that_people_can_edit(model: Path) -> None:
     text = settings_path(model).read_text()
     assert json.loads(text) == {"from": "p", "system": "x"}
     assert text.count("\n") > 2
+
+
+def test_the_longest_name_of_a_model_may_have_settings(tmp_path: Path) -> None:
+    model = tmp_path / f"{'x' * 235}.gguf"
+    write_settings(model, ModelSettings(system="x"))
+    assert read_settings(model).system == "x"

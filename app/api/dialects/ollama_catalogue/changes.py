@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sanic import HTTPResponse, Request
@@ -25,6 +25,8 @@ from app.errors import (
 from app.models.catalog import Catalog, ModelFile, part_names
 from app.models.names import meant
 from app.models.settings_file import (
+    NO_SETTINGS,
+    ModelSettings,
     SettingsFileError,
     read_settings,
     write_settings,
@@ -60,8 +62,28 @@ def _copy(service: Service, source: str, destination: str) -> None:
         if is_there:
             check_unused(service, target.name)
         settings = read_settings(file.path)
-        write_settings(target, settings)
-        link_model(file.path, target, replace=is_there)
+        link_with_settings(file.path, target, settings, replace=is_there)
+
+
+def link_with_settings(
+    source: Path, target: Path, settings: ModelSettings, *, replace: bool, move: bool = False
+) -> ModelSettings:
+    """Give a model's file one more name, with settings; return those that the name had before.
+
+    Raises:
+        ModelRefused: as `link_model`; the settings are as before.
+        SettingsFileError: those that the name has cannot be read.
+        OSError: the settings cannot be written.
+    """
+    before = read_settings(target) if replace else NO_SETTINGS
+    write_settings(target, settings)
+    try:
+        link_model(source, target, replace=replace, move=move)
+    except ModelRefused:
+        with contextlib.suppress(OSError):
+            write_settings(target, before)
+        raise
+    return before
 
 
 async def delete(request: Request) -> HTTPResponse:
@@ -124,7 +146,7 @@ def check_unused(service: Service, file_name: str) -> None:
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def refusals(param: str) -> Iterator[None]:
     """Raise the errors of clients for what the models folder refuses.
 

@@ -1,0 +1,28 @@
+"""A model that cannot get a name leaves no settings of that name behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from app.api.dialects.ollama_catalogue.changes import link_with_settings
+from app.models.settings_file import ModelSettings, read_settings, settings_path, write_settings
+from app.models.store import ModelRefused
+
+
+@pytest.mark.parametrize("before", [None, ModelSettings(system="before")])
+def test_settings_are_as_before_where_a_name_cannot_be_given(
+    tmp_path: Path, before: ModelSettings | None
+) -> None:
+    source, target = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    source.write_bytes(b"no model")
+    if before:
+        target.write_bytes(b"another")
+        write_settings(target, before)
+    with pytest.raises(ModelRefused):
+        link_with_settings(source, target, ModelSettings(system="new"), replace=bool(before))
+    if before:
+        assert read_settings(target) == before
+    else:
+        assert not settings_path(target).exists()
