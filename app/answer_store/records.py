@@ -37,6 +37,11 @@ class StoredAnswer:
     item_ids: Sequence[str] = ()
     is_running: bool = False
 
+    @property
+    def n_bytes(self) -> int:
+        """The size of answer and request."""
+        return len(self.answer) + len(self.request)
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:

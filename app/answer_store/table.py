@@ -20,6 +20,8 @@ from app.logs import get_logger
 
 _DAY_S = 86400.0
 _AT_ONCE = 64
+# Texts are compressed: what takes little room in the file may take all of the memory.
+MAX_READ_BYTES = 64 * 1024 * 1024
 _COLUMNS = "a.id, a.previous, a.model, a.is_running, a.checksum, t.answer, t.request"
 _JOINED = "answers a LEFT JOIN texts t ON t.number = a.number"
 
@@ -153,15 +155,18 @@ class AnswerTable:
     def chain(self, owner: str, answer_id: str) -> tuple[list[StoredAnswer], str | None]:
         """Return an answer and those before it without events, the oldest first, all used now.
 
-        The second value is the id of the one that is gone, if any.
+        The second value is the id of the one that is gone, if any, or with which they are too much
+        to read.
         """
         found: list[StoredAnswer] = []
+        n_bytes = 0
         wanted: str | None = answer_id
         seen: set[str] = set()
         while wanted is not None and wanted not in seen:
             seen.add(wanted)
             stored = self.get(owner, wanted)
-            if stored is None:
+            n_bytes += stored.n_bytes if stored else 0
+            if stored is None or n_bytes > MAX_READ_BYTES:
                 return [], wanted
             found.append(stored)
             wanted = stored.previous
@@ -169,7 +174,10 @@ class AnswerTable:
         return found[::-1], None
 
     def with_items(self, owner: str, item_ids: Sequence[str]) -> list[StoredAnswer]:
-        """Return the latest answers that have some parts; parts not found are left out."""
+        """Return the latest answers that have some parts.
+
+        Parts not found are left out, and those of answers that are too much to read together.
+        """
         numbers: set[int] = set()
         for item_id in set(item_ids):
             numbers.update(
@@ -182,8 +190,14 @@ class AnswerTable:
                 )
             )
         statement = f"SELECT {_COLUMNS} FROM {_JOINED} WHERE a.number = ?"  # noqa: S608
-        rows = [self._all(statement, number)[0] for number in sorted(numbers)]
-        return [stored for row in rows if (stored := self._read(owner, row)) is not None]
+        found: list[StoredAnswer] = []
+        n_bytes = 0
+        for number in sorted(numbers):
+            stored = self._read(owner, self._all(statement, number)[0])
+            n_bytes += stored.n_bytes if stored else 0
+            if stored is not None and n_bytes <= MAX_READ_BYTES:
+                found.append(stored)
+        return found
 
     def _use(self, ids: Sequence[str]) -> None:
         with self._transaction():

@@ -199,6 +199,21 @@ def test_ids_of_parts_take_room_too(table: AnswerTable) -> None:
         assert not table.put("kitchen", each, MAX_BYTES, 0)
 
 
+def test_no_more_is_read_at_once_than_fits_into_memory(
+    table: AnswerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.answer_store.table.MAX_READ_BYTES", 25_000)
+    previous = None
+    for name in ("a", "b", "c"):
+        text = b" " * 10_000  # takes a few bytes of the file
+        each = StoredAnswer(id=name, previous=previous, answer=text, request=b"", item_ids=[name])
+        put(table, each)
+        previous = name
+    assert names(table.chain("kitchen", "b")[0]) == ["a", "b"]
+    assert table.chain("kitchen", "c") == ([], "a")
+    assert names(table.with_items("kitchen", ["a", "b", "c"])) == ["a", "b"]
+
+
 def test_one_that_runs_says_so(table: AnswerTable) -> None:
     put(table, StoredAnswer(id="a", answer=b"", request=b"", is_running=True))
     found = table.get("kitchen", "a")
