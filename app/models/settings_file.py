@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -137,16 +138,28 @@ def _checked(name: str, value: Any) -> Parameter:
         if name in _SAMPLING:
             return _sampling_value(_row(SamplingParams, name), value)
         kept: Parameter = msgspec.convert(value, Parameter)
+        for each in kept if isinstance(kept, list) else [kept]:
+            _check_writable(each)
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).partition(" - at `$")[0]
         raise SettingsFileError(f"parameters.{name}", reason) from None
     return kept
 
 
+def _check_writable(value: Plain) -> None:
+    """Refuse what JSON has no form for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("Expected a finite number")
+    if isinstance(value, str) and not value.isascii():
+        value.encode()  # lone surrogates
+
+
 def _stops(value: Any) -> list[Plain]:
     stops = [value] if isinstance(value, str) else value
     kind = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_STOP_CHARS)]
     found = msgspec.convert(stops, Annotated[list[kind], msgspec.Meta(max_length=_MAX_STOPS)])
+    for stop in found:
+        _check_writable(stop)
     return list(found)
 
 

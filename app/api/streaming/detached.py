@@ -205,7 +205,7 @@ class DetachedAnswers:
     # ------------------------------------------------------------ readers
 
     async def send(self, key: Key, answer: DetachedAnswer, request: Request, offset: int) -> None:
-        """Send an answer to a client from an offset on, up to its end.
+        """Send an answer to a client from an offset on, up to its end; to HEAD its headers only.
 
         Raises:
             OffsetGone: the bytes there are no longer held.
@@ -213,6 +213,11 @@ class DetachedAnswers:
         """
         answer.buffer.check(offset)
         output = ClientOutput(request, answer.content_type, answer.headers)
+        if request.method == "HEAD":  # the end may be far
+            await output.begin()
+            await output.end()
+            output.close()
+            return
         with self._reading(key, answer):
             try:
                 async for data in answer.buffer.read(offset):

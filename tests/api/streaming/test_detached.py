@@ -107,6 +107,18 @@ async def test_an_answer_outlives_its_client_and_another_goes_on_at_an_offset() 
     assert answers.requests() == []
 
 
+async def test_head_does_not_wait_for_the_end() -> None:
+    answers, client, producer = DetachedAnswers(lambda: 60.0), Client(), Producer()
+    answer = begun(answers, client, producer)
+    producer.write(b"abc")
+    client.request.method = "HEAD"
+    async with asyncio.timeout(5):
+        await answers.send(KEY, answer, client.request, 0)
+    assert (client.received, client.has_ended) == (b"", True)
+    assert answer.is_running
+    await answers.stop()
+
+
 async def test_without_a_reader_an_answer_ends_after_the_window() -> None:
     answers, client, producer = DetachedAnswers(lambda: 0.001), Client(), Producer()
     answer = begun(answers, client, producer)

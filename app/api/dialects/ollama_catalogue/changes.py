@@ -72,10 +72,9 @@ def link_with_settings(
 
     Raises:
         ModelRefused: as `link_model`; the settings are as before.
-        SettingsFileError: those that the name has cannot be read.
         OSError: the settings cannot be written.
     """
-    before = read_settings(target) if replace else NO_SETTINGS
+    before = settings_before(target) if replace else NO_SETTINGS
     write_settings(target, settings)
     try:
         link_model(source, target, replace=replace, move=move)
@@ -84,6 +83,14 @@ def link_with_settings(
             write_settings(target, before)
         raise
     return before
+
+
+def settings_before(model: Path) -> ModelSettings:
+    """Return the settings that are replaced; those that cannot be read are none."""
+    try:
+        return read_settings(model)
+    except SettingsFileError:
+        return NO_SETTINGS
 
 
 async def delete(request: Request) -> HTTPResponse:

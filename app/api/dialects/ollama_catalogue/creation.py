@@ -16,6 +16,7 @@ from app.api.dialects.ollama_catalogue.changes import (
     check_unused,
     link_with_settings,
     refusals,
+    settings_before,
     target_of,
 )
 from app.api.dialects.ollama_catalogue.listing import found
@@ -102,7 +103,7 @@ def _create(service: Service, body: CreateRequest) -> _Created:
                 check_unused(service, target.name)
         settings = _settings(weights.settings, body)
         if is_same:
-            before = read_settings(target)
+            before = settings_before(target)
             write_settings(target, settings)
         else:
             move = uploads.has(weights.path)

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app.api.dialects.ollama_catalogue.changes import link_with_settings
-from app.models.settings_file import ModelSettings, read_settings, settings_path, write_settings
+from app.api.dialects.ollama_catalogue.changes import link_with_settings, settings_before
+from app.models.settings_file import (
+    NO_SETTINGS,
+    ModelSettings,
+    read_settings,
+    settings_path,
+    write_settings,
+)
 from app.models.store import ModelRefused
 
 
@@ -26,3 +32,9 @@ def test_settings_are_as_before_where_a_name_cannot_be_given(
         assert read_settings(target) == before
     else:
         assert not settings_path(target).exists()
+
+
+def test_settings_that_cannot_be_read_can_be_replaced(tmp_path: Path) -> None:
+    model = tmp_path / "a.gguf"
+    settings_path(model).write_text("no settings")
+    assert settings_before(model) == NO_SETTINGS
