@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_LEVEL = 6
+_LEVEL = 3
 # What a row takes besides its texts: its columns, its places in indexes, unused parts of pages.
 ROW_BYTES = 1024
 

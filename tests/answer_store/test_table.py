@@ -73,7 +73,7 @@ def test_a_chain_that_lacks_one_says_which(table: AnswerTable) -> None:
     assert table.chain("garage", "c") == ([], "c")
 
 
-def test_a_chain_that_bites_its_tail_ends(table: AnswerTable) -> None:
+def test_a_chain_that_refers_to_itself_ends(table: AnswerTable) -> None:
     put(table, stored("a", "b"), stored("b", "a"))
     assert sorted(names(table.chain("kitchen", "a")[0])) == ["a", "b"]
 

@@ -104,7 +104,7 @@ def test_the_loaded_model_runs_until_a_date(http: httpx.Client) -> None:
     assert running["context_length"] == 2048
 
 
-@pytest.mark.parametrize("name", ["m1", "m1:latest", "m1.gguf", "M1:LATEST"])
+@pytest.mark.parametrize("name", ["m1", "m1:latest", "m1.gguf", "M1:LATEST", "library/m1"])
 @pytest.mark.parametrize("field", ["model", "name"])
 def test_a_model_is_shown_by_each_of_its_names(http: httpx.Client, field: str, name: str) -> None:
     body = post(http, "/api/show", **{field: name}).json()

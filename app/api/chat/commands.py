@@ -55,13 +55,17 @@ def chat_of(fields: Mapping[str, Any], param_of: Callable[[str], str]) -> Chat:
 
 
 def renamed(error: ErrorT, param_of: Callable[[str], str]) -> ErrorT:
-    """Return the same error after it names a field as the dialect does."""
-    if error.param is not None:
-        given, error.param = error.param, param_of(error.param)
-        if error.message.startswith(f"{given}: "):
-            error.message = error.param + error.message[len(given) :]
-            error.args = (error.message,)
-    return error
+    """Return an error that names a field as the dialect does; of the same class."""
+    if error.param is None:
+        return error
+    given, kind = error.param, type(error)
+    changed = kind.__new__(kind, *error.args)  # constructors differ
+    vars(changed).update(vars(error))
+    changed.param = param_of(given)
+    if error.message.startswith(f"{given}: "):
+        changed.message = changed.param + error.message[len(given) :]
+        changed.args = (changed.message,)
+    return changed
 
 
 def to_generate(data: bytes, body: ChatRequest, request_id: str, model: ServedModel) -> Generate:

@@ -55,8 +55,8 @@ def _state(name: str, answer: DetachedAnswer) -> StreamState:
     return StreamState(
         conversation_id=name,
         is_done=not answer.is_running,
-        total_bytes=answer.tape.end_offset,
-        first_byte=answer.tape.start,
+        total_bytes=answer.buffer.end_offset,
+        first_byte=answer.buffer.start,
         started_at=int(answer.started_s),
         completed_at=int(answer.ended_s or 0),
     )

@@ -1,1 +1,1 @@
-"""Owns where streamed answers go: to a client, or to a tape that clients come back for."""
+"""Owns where streamed answers go: to a client, or to a buffer that clients come back for."""

@@ -1,6 +1,6 @@
 """Owns answers that go on without their client, which may come back for the rest.
 
-Such an answer is written to a tape by a task of its own. The client that asked for it is only the
+Such an answer is written to a buffer by a task of its own. The client that asked for it is only the
 first reader. Without any reader it goes on for the resume window, and is then ended and forgotten.
 """
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from sanic import Request
 
 from app.api.dialect import Writer
+from app.api.streaming.buffer import StreamBuffer
 from app.api.streaming.output import ClientOutput, Output, OutputOf
-from app.api.streaming.tape import Tape
 from app.background_tasks import start_task
 from app.errors import AnswerNotFound, DistillerError
 from app.logs import get_logger
@@ -42,7 +42,7 @@ class DetachedAnswer:
     """
 
     request: Request | None
-    tape: Tape = field(default_factory=Tape)
+    buffer: StreamBuffer = field(default_factory=StreamBuffer)
     content_type: str = framing.CONTENT_TYPE
     headers: dict[str, str] = field(default_factory=lambda: dict(framing.HEADERS))
     started_s: float = field(default_factory=time.time)
@@ -52,11 +52,11 @@ class DetachedAnswer:
     task: asyncio.Task[None] | None = None
 
     def output(self, _request: Request, writer: Writer) -> Output:
-        """Return the tape, which is to be read as the writer says."""
+        """Return the buffer, which is to be read as the writer says."""
         self.writer = writer
         self.content_type = writer.stream_content_type
         self.headers = dict(writer.stream_headers)
-        return self.tape
+        return self.buffer
 
     async def produce(self, produce: Produce) -> None:
         """Have the answer produced; the log line of its request is written at the end."""
@@ -66,13 +66,13 @@ class DetachedAnswer:
             self._log(error)
             raise
         except Exception as error:
-            if self.tape.has_begun or not self.n_readers:  # nobody makes a response of it
+            if self.buffer.has_begun or not self.n_readers:  # nobody makes a response of it
                 self._log(error)
-            self.tape.stop(error)
+            self.buffer.stop(error)
         finally:
             self.ended_s = time.time()
             self.request = None  # its body may be large
-            self.tape.stop()
+            self.buffer.stop()
 
     def _log(self, error: BaseException) -> None:
         if self.request is None:
@@ -90,7 +90,7 @@ class DetachedAnswer:
         """
         self.n_readers += 1
         try:
-            await self.tape.begun()
+            await self.buffer.begun()
         finally:
             self.n_readers -= 1
 
@@ -107,7 +107,7 @@ class DetachedAnswer:
     @property
     def is_running(self) -> bool:
         """Whether it is still being produced."""
-        return not self.tape.has_ended
+        return not self.buffer.has_ended
 
 
 class DetachedAnswers:
@@ -149,6 +149,11 @@ class DetachedAnswers:
         """Return an answer, or None."""
         return self._answers.get(key)
 
+    def running_of(self, owner: str) -> list[tuple[Key, DetachedAnswer]]:
+        """Return the running answers of an API key, by its name."""
+        mine = [(key, answer) for key, answer in self._answers.items() if key[0] == owner]
+        return [(key, answer) for key, answer in mine if answer.is_running]
+
     def begin(self, key: Key, request: Request, produce: Produce) -> DetachedAnswer | None:
         """Begin to produce an answer, in the place of an older one of the same key.
 
@@ -180,7 +185,7 @@ class DetachedAnswers:
 
     def _note_end(self, key: Key, answer: DetachedAnswer) -> None:
         """Forget an answer that failed before it began, or that is not kept when it has ended."""
-        is_kept = answer.tape.has_begun and self._waits_for_readers
+        is_kept = answer.buffer.has_begun and self._waits_for_readers
         if not is_kept and self._answers.get(key) is answer:
             self.end(key)
 
@@ -193,11 +198,11 @@ class DetachedAnswers:
             OffsetGone: the bytes there are no longer held.
             Exception: what the answer failed with before its first byte.
         """
-        answer.tape.check(offset)
+        answer.buffer.check(offset)
         output = ClientOutput(request, answer.content_type, answer.headers)
         with self._reading(key, answer):
             try:
-                async for data in answer.tape.read(offset):
+                async for data in answer.buffer.read(offset):
                     await output.write(data)
             except Exception:
                 if not output.has_begun:

@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 from sanic import Request
 
+from app.api.streaming.buffer import OffsetGone
 from app.api.streaming.detached import MAX_ANSWERS, DetachedAnswer, DetachedAnswers
 from app.api.streaming.output import OutputOf
-from app.api.streaming.tape import OffsetGone
 from app.errors import AnswerNotFound, QueueFull
 
 KEY = ("kitchen", "conversation")
@@ -187,10 +187,10 @@ async def test_a_reader_that_is_too_slow_is_disconnected() -> None:
     answers, client, producer = DetachedAnswers(lambda: 60.0), Client(), Producer()
     answer = begun(answers, client, producer)
     producer.write(b"abc")
-    await until(lambda: answer.tape.has_begun)
+    await until(lambda: answer.buffer.has_begun)
     reader = asyncio.create_task(answers.send(KEY, answer, client.request, 0))
     await until(lambda: client.received)
-    answer.tape.start += 10  # as if so much had gone meanwhile
+    answer.buffer.start += 10  # as if so much had gone meanwhile
     producer.write(b"d")
     await reader
     assert client.is_aborted

@@ -14,6 +14,7 @@ from app.errors import EngineDied, LoadParamsRefused, ModelLoadFailed, ServiceSt
 from app.host.process import engine_process
 from app.host.process.engine_process import EngineProcess
 from app.protocol import (
+    Accepted,
     CacheParams,
     CacheReport,
     DescribeCache,
@@ -103,7 +104,7 @@ async def test_an_engine_that_exits_during_the_load_fails_it_with_the_reason(
 
 async def test_a_request_yields_its_events_up_to_the_final_one(engine: EngineProcess) -> None:
     events = await events_of(engine, generate())
-    assert [type(event) for event in events] == [Started, TextDelta, Finished]
+    assert [type(event) for event in events] == [Accepted, Started, TextDelta, Finished]
     assert engine.n_requests == 0
 
 

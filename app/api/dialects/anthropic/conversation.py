@@ -37,11 +37,19 @@ class ChatTurn:
         message: the message.
         origin: the field that it comes from.
         is_marked: whether one of its blocks has `cache_control`: what ends with it is to be cached.
+        n_marked: characters of its text up to the end of that block; 0 for all.
     """
 
     message: JsonObject
     origin: str
     is_marked: bool = False
+    n_marked: int = 0
+
+    def mark(self, number: int) -> CacheMark:
+        """Return the place of the mark in a turn that so many others come before."""
+        if self.n_marked:
+            return CacheMark(messages=number, characters=self.n_marked)
+        return CacheMark(messages=number + 1)
 
 
 @dataclass(slots=True)
@@ -58,9 +66,8 @@ class Conversation:
 
     @property
     def marks(self) -> list[CacheMark]:
-        """The places that are to be cached: the ends of marked turns, in their order."""
-        ends = (number for number, turn in enumerate(self.turns, 1) if turn.is_marked)
-        return [CacheMark(messages=number) for number in ends]
+        """The places that are to be cached: the last ones of marked turns, in their order."""
+        return [turn.mark(number) for number, turn in enumerate(self.turns) if turn.is_marked]
 
 
 def conversation_of(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -> Conversation:
@@ -93,7 +100,11 @@ def conversation_of(body: MessagesRequest, signer: Signer, n_earlier: int = 0) -
 
 @dataclass(slots=True)
 class _Turn:
-    """A turn to which others are added, those of a long list in little time."""
+    """A turn to which others are added, those of a long list in little time.
+
+    Args:
+        n_marked: how many of its texts come before the mark; None for all.
+    """
 
     role: str
     origin: str
@@ -102,11 +113,17 @@ class _Turn:
     thoughts: list[str] = field(default_factory=list)
     calls: list[JsonObject] = field(default_factory=list)
     call_id: str = ""
+    n_marked: int | None = None
 
     def goes_on_with(self, turn: _Turn) -> bool:
         return self.role == turn.role and self.role in ("user", "assistant")
 
     def add(self, turn: _Turn) -> None:
+        if turn.is_marked:
+            n_texts = len(turn.texts) if turn.n_marked is None else turn.n_marked
+            self.n_marked = len(self.texts) + n_texts
+        elif self.is_marked and self.n_marked is None:
+            self.n_marked = len(self.texts)
         self.texts += turn.texts
         self.thoughts += turn.thoughts
         self.calls += turn.calls
@@ -121,7 +138,10 @@ class _Turn:
             message["reasoning_content"] = "".join(self.thoughts)
         if self.calls:
             message["tool_calls"] = self.calls
-        return ChatTurn(message, self.origin, self.is_marked)
+        marked = BETWEEN_BLOCKS.join(text for text in self.texts[: self.n_marked] if text)
+        is_within = self.is_marked and 0 < len(marked) < len(content)
+        n_marked = len(marked + BETWEEN_BLOCKS) if is_within else 0
+        return ChatTurn(message, self.origin, self.is_marked, n_marked)
 
 
 def _system_text(body: MessagesRequest) -> str:
@@ -182,8 +202,11 @@ def _asked(message: MessageBody, origin: str) -> Iterator[_Turn]:
         result = _Turn("tool", f"{origin}.content[{number}]", block.is_marked, [text])
         result.call_id = own_id(block.tool_use_id)
         yield result
-    if text := text_of(others):
-        yield _Turn("user", origin, _is_marked(others), [text])
+    if any(texts := [text_of([block]) for block in others]):
+        marked = [number for number, block in enumerate(others, 1) if block.is_marked]
+        turn = _Turn("user", origin, bool(marked), texts)
+        turn.n_marked = marked[-1] if marked else None
+        yield turn
 
 
 def _answer(message: MessageBody, origin: str, signer: Signer) -> _Turn:

@@ -11,10 +11,10 @@ from sanic import HTTPResponse, Request
 from app.api.answering.driver import answers
 from app.api.dialect import Ask, ServedModel, Writer
 from app.api.dialects.ollama.lines import Part, PartBody, chat_body, generate_body, head_body
-from app.api.dialects.ollama.names import local_name
 from app.api.dialects.ollama.options import read_options
 from app.api.dialects.ollama.reader import as_asked, chat_ask, generate_ask, read_body
 from app.api.dialects.ollama.schemas import OllamaChatRequest, OllamaFields, OllamaGenerateRequest
+from app.api.ollama_names import local_name
 from app.api.service import Service, service_of
 from app.errors import DistillerError
 from app.logs import get_logger

@@ -7,7 +7,6 @@ from typing import Any
 
 from sanic import HTTPResponse, Request
 
-from app.api.dialects.ollama.names import local_name
 from app.api.dialects.ollama.reader import as_asked, read_body
 from app.api.dialects.ollama.schemas import (
     OllamaDetokenizeRequest,
@@ -15,6 +14,7 @@ from app.api.dialects.ollama.schemas import (
     OllamaTokenizeRequest,
 )
 from app.api.engine_errors import raise_if_failed
+from app.api.ollama_names import local_name
 from app.api.service import service_of
 from app.errors import DistillerError
 from app.protocol import Detokenize, Text, TokenIds, Tokenize

@@ -15,6 +15,7 @@ from app.api.dialects.ollama_catalogue.described import (
 )
 from app.api.dialects.ollama_catalogue.schemas import ShowRequest
 from app.api.dialects.ollama_catalogue.shown import shown
+from app.api.ollama_names import local_name
 from app.api.service import Service, service_of
 from app.errors import ModelNotFound
 from app.host.serving import Serving
@@ -91,7 +92,7 @@ def found(service: Service, name: str) -> ModelFile:
     """
     catalog, serving = service.catalog, service.supervisor.serving
     try:
-        file = catalog.asked(name)
+        file = catalog.asked(local_name(catalog, name))
     except ModelNotFound as error:
         raise not_found(name) from error
     if file is None:

@@ -9,6 +9,7 @@ from sanic import HTTPResponse, Request
 from app.api.dialects.ollama_catalogue.listing import not_found
 from app.api.dialects.ollama_catalogue.progress import lines, progress
 from app.api.dialects.ollama_catalogue.schemas import PullRequest
+from app.api.ollama_names import local_name
 from app.api.service import service_of
 from app.errors import ModelNotFound, NotSupported
 from app.web.json_body import parse
@@ -18,8 +19,9 @@ async def pull(request: Request) -> HTTPResponse:
     """Return success for a model that is here; others cannot be downloaded."""
     body = parse(request.body, PullRequest)
     is_streamed = body.stream is not False
+    catalog = service_of(request).catalog
     try:
-        await asyncio.to_thread(service_of(request).catalog.asked, body.asked)
+        await asyncio.to_thread(lambda: catalog.asked(local_name(catalog, body.asked)))
     except ModelNotFound:
         refusal = NotSupported(
             f"{not_found(body.asked).message}: downloads are not available yet; "

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.protocol import CacheMark
 from tests.api.dialects.anthropic.anthropic_requests import (
     SIGNER,
     USER,
@@ -203,12 +204,37 @@ def test_marks_are_at_the_ends_of_the_turns_they_stand_in() -> None:
     calls = assistant(CALL, {**CALL, "id": "toolu_2"})
     results = user(result("a", **MARK), result("b", "toolu_2"), text("and?"))
     assert marks_of(USER, calls, results) == [3]
-    assert marks_of(
-        user(text("a", **MARK), text("b")), calls, user(result("a"), text("?", **MARK))
-    ) == [1, 4]
+    asked = user(text("a"), text("b", **MARK))
+    assert marks_of(asked, calls, user(result("a"), text("?", **MARK))) == [1, 4]
     assert marks_of(USER, assistant({**CALL, **MARK}), user(result("a"))) == [2]
     assert marks_of(USER, {"role": "system", "content": [text("Now in verse.", **MARK)]}) == [2]
     assert marks_of(USER, user(text("there", **MARK)), {"role": "assistant", "content": "A"}) == [1]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "before"),
+    [
+        ([text("book", **MARK), text("what?")], "book\n"),
+        ([text("a", **MARK), text("book", **MARK), text("what?"), text("who?")], "a\nbook\n"),
+        ([text(""), text("book", **MARK), text(""), text("what?")], "book\n"),
+        ([text("what?"), text("book", **MARK), text("")], ""),
+        ([text("", **MARK), text("what?")], ""),
+    ],
+)
+def test_a_mark_within_a_turn_is_behind_its_text(blocks: list[Any], before: str) -> None:
+    (mark,) = mapped_of(messages=[USER, assistant(text("So.")), user(*blocks)]).marks
+    expected = CacheMark(messages=2, characters=len(before)) if before else CacheMark(messages=3)
+    assert mark == expected
+
+
+def test_a_mark_keeps_its_place_where_turns_are_joined() -> None:
+    book = user(text("book", **MARK), text("what?"))
+    (first,) = mapped_of(messages=[book, USER]).marks
+    assert first == CacheMark(messages=0, characters=len("book\n"))
+    (later,) = mapped_of(messages=[user(text("Hi")), book]).marks
+    assert later == CacheMark(messages=0, characters=len("Hi\nbook\n"))
+    (whole,) = mapped_of(messages=[user(text("book", **MARK)), USER]).marks
+    assert whole == CacheMark(messages=0, characters=len("book\n"))
 
 
 def test_marks_of_instructions_and_tools_are_at_the_beginning() -> None:

@@ -229,9 +229,9 @@ def test_a_model_that_cannot_insert_says_so() -> None:
 def test_an_engines_error_names_the_field_of_the_request() -> None:
     found = InvalidRequest("response_format: bad", param="response_format")
     assert str(as_asked(found, CHAT_BODY)) == "format: bad"
-    found = InvalidRequest("messages[0].content: bad", param="messages[0].content")
-    assert str(as_asked(found, GENERATE_BODY)) == "prompt: bad"
-    assert str(as_asked(found, CHAT_BODY)) == "messages[0].content: bad"
+    for body, text in ((GENERATE_BODY, "prompt: bad"), (CHAT_BODY, "messages[0].content: bad")):
+        found = InvalidRequest("messages[0].content: bad", param="messages[0].content")
+        assert str(as_asked(found, body)) == text
 
 
 def test_other_errors_stay_as_they_are() -> None:

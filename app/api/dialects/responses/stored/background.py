@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.api.dialects.responses.reader import Reading, ask_of
 from app.api.dialects.responses.stored.records import to_stored, with_ids
 from app.api.dialects.responses.stored.writer import StoringWriter
 from app.api.service import Service, service_of
-from app.api.streaming.detached import MAX_ANSWERS, DetachedAnswer, Key
+from app.api.streaming.detached import MAX_ANSWERS, DetachedAnswer, DetachedAnswers, Key
 from app.api.streaming.output import OutputOf
 from app.base.json_types import JsonObject
 from app.errors import InvalidRequest, TooManyAnswers
@@ -89,12 +90,29 @@ def _background_writer(response: JsonObject, *arguments: Any, **options: Any) ->
     return StoringWriter({**response, "background": True}, *arguments, **options)
 
 
-def running(service: Service, key: Key) -> tuple[DetachedAnswer, StoringWriter] | None:
-    """Return a response that still runs, or that could not be stored."""
-    answer = service.background.find(key)
-    if answer is None or not isinstance(answer.writer, StoringWriter):
-        return None
-    return answer, answer.writer
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A response that still runs: in the background, or for a client that may come back.
+
+    Args:
+        among: where it is.
+        key: its key there.
+    """
+
+    among: DetachedAnswers
+    key: Key
+    answer: DetachedAnswer
+    writer: StoringWriter
+
+
+def running(service: Service, owner: str, response_id: str) -> Running | None:
+    """Return a response of an API key that still runs, or None."""
+    for among in (service.background, service.detached):
+        for key, answer in among.running_of(owner):
+            writer = answer.writer
+            if isinstance(writer, StoringWriter) and writer.response["id"] == response_id:
+                return Running(among, key, answer, writer)
+    return None
 
 
 async def cancel(service: Service, key: Key, items: list[JsonObject]) -> JsonObject | None:
@@ -103,12 +121,12 @@ async def cancel(service: Service, key: Key, items: list[JsonObject]) -> JsonObj
     Args:
         items: those of its input, with ids.
     """
-    found = running(service, key)
-    if found is None or not found[0].is_running:
+    found = running(service, *key)
+    if found is None or found.among is not service.background:
         return None
-    answer, writer = found
+    writer = found.writer
     service.background.end(key)
-    await answer.ended()
+    await found.answer.ended()
     if writer.response["status"] == "in_progress":
         await service.answer_store.put(key[0], to_stored(writer.cancelled(), items))
     return writer.response

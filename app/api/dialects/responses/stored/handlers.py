@@ -80,15 +80,13 @@ async def retrieve(request: Request, response_id: str) -> HTTPResponse | None:
     streams = (request.args.get("stream") or "").lower() == "true"
     after = _starting_after(request)
     service, key = service_of(request), (owner_of(request), response_id)
-    found = running(service, key)
+    found = running(service, *key)
     if found is not None:
-        answer, writer = found
         if not streams:
-            return json_response(writer.response)
-        held = answer.tape.held
-        place = place_after(held, after, is_whole=answer.tape.start == 0)
-        sending = service.background.send(key, answer, request, answer.tape.start + place)
-        await _logged(request, sending)
+            return json_response(found.writer.response)
+        start, held = found.answer.buffer.start, found.answer.buffer.held
+        offset = start + place_after(held, after, is_whole=start == 0)
+        await _logged(request, found.among.send(found.key, found.answer, request, offset))
         return None
     stored = await _stored(request, response_id)
     if not streams:

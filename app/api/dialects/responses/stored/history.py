@@ -24,7 +24,7 @@ async def resolved(
     """
     reading = await _with_items(reading, store, owner)
     previous = reading.body.previous_response_id
-    history = await history_of(previous, store, owner) if previous is not None else []
+    history = await history_of(previous, store, owner) if previous else []
     return reading, history
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from app.api.dialects.responses.output_items import Event
-from app.api.streaming.tape import OffsetGone
+from app.api.streaming.buffer import OffsetGone
 from app.base.json_types import JsonObject
 
 # Data is JSON, which has no line breaks: only an event's own line can match.

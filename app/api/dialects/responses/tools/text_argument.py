@@ -52,8 +52,9 @@ class TextArgument:
         return self._text()
 
     def end(self) -> str:
-        """Return what is left at the end of the arguments."""
-        return "" if self._in_text or self._is_raw else self._raw()
+        """Return what is left at the end of the arguments; nothing of a form that was cut."""
+        is_cut = _HEADS.fullmatch(self._held) is not None
+        return "" if self._in_text or self._is_raw or is_cut else self._raw()
 
     def _raw(self) -> str:
         self._is_raw = True

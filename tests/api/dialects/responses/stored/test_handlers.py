@@ -386,3 +386,21 @@ def test_no_more_run_than_there_is_room_for(live: Service, fifo: Path) -> None:
     for each in begun:
         assert live.http.post(f"{PATH}/{each['id']}/cancel").status_code == 200
     fifo.write_bytes(b"")
+
+
+def test_a_lost_stream_with_a_name_is_followed_by_its_id(live: Service, fifo: Path) -> None:
+    body, headers = {"input": f"wait {fifo}", "stream": True}, {"X-Conversation-Id": "mine"}
+    received = b""
+    with live.http.stream("POST", PATH, json=body, headers=headers) as response:
+        for data in response.iter_raw():
+            received += data
+            if b'"delta":"Hi"' in received and received.endswith(b"\n\n"):
+                break
+    events = events_of(received)
+    response_id = events[0]["response"]["id"]
+    assert live.get(response_id).json()["status"] == "in_progress"
+    query = {"stream": "true", "starting_after": str(events[-1]["sequence_number"])}
+    with live.http.stream("GET", f"{PATH}/{response_id}", params=query) as response:
+        fifo.write_bytes(b"")
+        events += events_of(response.read())
+    assert StreamOrder().take_all(events) == live.get(response_id).json()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.api.dialects.responses.stored.replay import events_of, place_after
-from app.api.streaming.tape import OffsetGone
+from app.api.streaming.buffer import OffsetGone
 from tests.api.dialects.responses import stream_order
 
 TEXT = {"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}

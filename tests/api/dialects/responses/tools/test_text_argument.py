@@ -26,11 +26,14 @@ def test_the_text_is_whole_wherever_its_json_is_cut(
     assert read(*(written[start:end] for start, end in pairwise(at))) == text
 
 
-@pytest.mark.parametrize(
-    "raw", ["", "{", "{}", '{"inp', '{"inputs": "a"}', '{"input": 3}', "ls -l", '["input"]']
-)
+@pytest.mark.parametrize("raw", ["", "{}", '{"inputs": "a"}', '{"input": 3}', "ls -l", '["input"]'])
 def test_arguments_of_another_form_are_the_text(raw: str) -> None:
     assert read(raw) == read(*raw) == raw
+
+
+@pytest.mark.parametrize("cut", ["{", '{ "', '{"inp', '{"input"', '{"input": ', '{"input": "'])
+def test_arguments_that_were_cut_before_the_text_have_none(cut: str) -> None:
+    assert read(cut) == ""
 
 
 def test_each_piece_adds_what_it_completes() -> None:

@@ -17,7 +17,7 @@ class OffsetGone(InvalidRequest):
     code = "stream_offset_gone"
 
 
-class Tape:
+class StreamBuffer:
     """The bytes of one answer: an `Output` that any number of readers follow.
 
     Args:
