@@ -22,6 +22,7 @@ OF_THE_GATE = {
     errors.HostRefused,
     errors.OriginRefused,
     errors.TooManyRequests,
+    errors.TooManyAnswers,
 }
 
 
