@@ -170,7 +170,19 @@ def test_the_longest_name_of_a_model_may_have_settings(tmp_path: Path) -> None:
 
 def test_what_is_accepted_can_be_written_and_read_again(tmp_path: Path) -> None:
     model = tmp_path / "a.gguf"
-    values = [0, -1, 2**63, 10**30, 0.5, True, "text", "\ud800", "\0", ["a", 1], float("inf")]
+    values: list[Any] = [
+        0,
+        -1,
+        2**63,
+        10**30,
+        0.5,
+        True,
+        "text",
+        "\ud800",
+        "\0",
+        ["a", 1],
+        float("inf"),
+    ]
     values += [float("nan"), [1.0, float("-inf")], 1e300, -(10**30), [10**30]]
     names = ("unknown", "num_ctx", "num_predict", "seed", "temperature", "top_k", "stop")
     for name in names:

@@ -145,8 +145,9 @@ def check_unused(service: Service, file_name: str) -> None:
         ModelInUse: it is.
     """
     supervisor = service.supervisor
-    names = [*(serving.name for serving in supervisor.loaded), supervisor.status.pending]
-    if file_name in names:
+    status = supervisor.status
+    loaded = [serving.name for serving in supervisor.loaded]
+    if file_name in (*loaded, status.pending, status.attempted):
         raise ModelInUse(
             f"{file_name} is loaded and cannot be changed or deleted; load another model first",
             param="model",
