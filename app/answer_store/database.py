@@ -123,6 +123,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     run(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     run(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
     run("PRAGMA secure_delete = FAST")
+    run("PRAGMA temp_store = MEMORY")  # the service has no folder for temporary files
     run("PRAGMA cell_size_check = ON")
     run("PRAGMA foreign_keys = ON")
     run("BEGIN IMMEDIATE")

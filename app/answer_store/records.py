@@ -9,6 +9,8 @@ from dataclasses import dataclass
 _LEVEL = 3
 # What a row takes besides its texts: its columns, its places in indexes, unused parts of pages.
 ROW_BYTES = 1024
+# What the id of a part takes besides itself: it stands in a table and in an index.
+_ID_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,19 +37,30 @@ class StoredAnswer:
     item_ids: Sequence[str] = ()
     is_running: bool = False
 
+    @property
+    def n_bytes(self) -> int:
+        """The size of answer and request."""
+        return len(self.answer) + len(self.request)
+
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The texts of an answer as they are in the file."""
+    """The texts of an answer as they are in the file.
+
+    Args:
+        n_id_bytes: the room of the ids of its parts.
+    """
 
     answer: bytes
     request: bytes
     events: bytes
+    n_id_bytes: int = 0
 
     @property
     def n_bytes(self) -> int:
         """The room that they take in the file, about."""
-        return ROW_BYTES + len(self.answer) + len(self.request) + len(self.events)
+        texts = len(self.answer) + len(self.request) + len(self.events)
+        return ROW_BYTES + texts + self.n_id_bytes
 
     def checksum(self, *names: str | None) -> int:
         """Return the checksum of answer and request, and of what they are found by."""
@@ -59,7 +72,10 @@ class Packed:
 
 def pack(stored: StoredAnswer) -> Packed:
     """Return the texts as they are written."""
-    return Packed(_packed(stored.answer), _packed(stored.request), _packed(stored.events))
+    n_id_bytes = sum(_ID_BYTES + 2 * len(item_id.encode()) for item_id in set(stored.item_ids))
+    return Packed(
+        _packed(stored.answer), _packed(stored.request), _packed(stored.events), n_id_bytes
+    )
 
 
 def unpack(text: bytes) -> bytes:

@@ -11,14 +11,17 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from app.answer_store.clock import UseClock
 from app.answer_store.records import Packed, StoredAnswer, pack, unpack
 from app.logs import get_logger
 
 _DAY_S = 86400.0
 _AT_ONCE = 64
+# Texts are compressed: what takes little room in the file may take all of the memory.
+MAX_READ_BYTES = 64 * 1024 * 1024
 _COLUMNS = "a.id, a.previous, a.model, a.is_running, a.checksum, t.answer, t.request"
 _JOINED = "answers a LEFT JOIN texts t ON t.number = a.number"
 
@@ -34,10 +37,20 @@ class AnswerTable:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        newest_s = self._all("SELECT coalesce(max(used_s), 0) FROM answers")[0][0]
+        self._clock = UseClock(newest_s)
 
     def close(self) -> None:
         """Close the database."""
+        with suppress(sqlite3.Error):
+            self._follow_clock()
         self._connection.close()
+
+    def _follow_clock(self) -> None:
+        """Move the times of use along with a clock that was set forward: it makes nothing old."""
+        if jump_s := self._clock.jump_s():
+            self._connection.execute("UPDATE answers SET used_s = used_s + ?", (jump_s,))
+            self._clock.follow(jump_s)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -57,18 +70,19 @@ class AnswerTable:
 
         Returns False for one that is larger than all the room.
         """
-        packed, now_s = pack(stored), time.time()
+        packed = pack(stored)
         checksum = packed.checksum(owner, stored.id, stored.previous, stored.model)
         if packed.n_bytes > max_bytes:
             return False
         with self._transaction():
             self._delete("id = ? AND owner = ?", stored.id, owner)
             self._make_room(max_bytes - packed.n_bytes, max_days)
+            now_s = self._clock.now_s()
             number = self._connection.execute(
                 "INSERT INTO answers (id, owner, previous, model, created_s, used_s, n_bytes,"
                 " checksum, is_running) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(stored.id, owner, stored.previous, stored.model, now_s, now_s),
+                    *(stored.id, owner, stored.previous, stored.model, time.time(), now_s),
                     *(packed.n_bytes, checksum, stored.is_running),
                 ),
             ).lastrowid
@@ -93,8 +107,9 @@ class AnswerTable:
             self._make_room(max_bytes, max_days)
 
     def _make_room(self, max_bytes: int, max_days: float) -> None:
+        self._follow_clock()
         if max_days:
-            self._delete("used_s < ?", time.time() - max_days * _DAY_S)
+            self._delete("used_s < ?", self._clock.now_s() - max_days * _DAY_S)
         while (surplus := self.n_bytes - max_bytes) > 0:
             oldest = self._all(
                 "SELECT number, n_bytes FROM answers ORDER BY used_s, number LIMIT ?", _AT_ONCE
@@ -140,15 +155,18 @@ class AnswerTable:
     def chain(self, owner: str, answer_id: str) -> tuple[list[StoredAnswer], str | None]:
         """Return an answer and those before it without events, the oldest first, all used now.
 
-        The second value is the id of the one that is gone, if any.
+        The second value is the id of the one that is gone, if any, or with which they are too much
+        to read.
         """
         found: list[StoredAnswer] = []
+        n_bytes = 0
         wanted: str | None = answer_id
         seen: set[str] = set()
         while wanted is not None and wanted not in seen:
             seen.add(wanted)
             stored = self.get(owner, wanted)
-            if stored is None:
+            n_bytes += stored.n_bytes if stored else 0
+            if stored is None or n_bytes > MAX_READ_BYTES:
                 return [], wanted
             found.append(stored)
             wanted = stored.previous
@@ -156,7 +174,10 @@ class AnswerTable:
         return found[::-1], None
 
     def with_items(self, owner: str, item_ids: Sequence[str]) -> list[StoredAnswer]:
-        """Return the latest answers that have some parts; parts not found are left out."""
+        """Return the latest answers that have some parts.
+
+        Parts not found are left out, and those of answers that are too much to read together.
+        """
         numbers: set[int] = set()
         for item_id in set(item_ids):
             numbers.update(
@@ -169,12 +190,19 @@ class AnswerTable:
                 )
             )
         statement = f"SELECT {_COLUMNS} FROM {_JOINED} WHERE a.number = ?"  # noqa: S608
-        rows = [self._all(statement, number)[0] for number in sorted(numbers)]
-        return [stored for row in rows if (stored := self._read(owner, row)) is not None]
+        found: list[StoredAnswer] = []
+        n_bytes = 0
+        for number in sorted(numbers):
+            stored = self._read(owner, self._all(statement, number)[0])
+            n_bytes += stored.n_bytes if stored else 0
+            if stored is not None and n_bytes <= MAX_READ_BYTES:
+                found.append(stored)
+        return found
 
     def _use(self, ids: Sequence[str]) -> None:
-        now_s = time.time()
         with self._transaction():
+            self._follow_clock()
+            now_s = self._clock.now_s()
             self._connection.executemany(
                 "UPDATE answers SET used_s = ? WHERE id = ?", [(now_s, each) for each in ids]
             )

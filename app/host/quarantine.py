@@ -40,6 +40,7 @@ class Quarantine:
         self._no_retries = asyncio.Event()
         self._no_retries.set()
         self._suspects: WeakKeyDictionary[object, object] = WeakKeyDictionary()
+        self._n_running: WeakKeyDictionary[object, int] = WeakKeyDictionary()
 
     def __len__(self) -> int:
         return len(self._expires_s)
@@ -91,6 +92,14 @@ class Quarantine:
     def suspect(self, engine: object) -> object | None:
         """Return the request that a crash of `engine` is attributed to; None is all running."""
         return self._suspects.get(engine)
+
+    def add_running(self, engine: object, n: int) -> None:
+        """Count a request of `engine` that is being computed (1), or that no longer is (-1)."""
+        self._n_running[engine] = self._n_running.get(engine, 0) + n
+
+    def has_running(self, engine: object) -> bool:
+        """Whether a crash of `engine` may be due to a request that has left its queue."""
+        return self._n_running.get(engine, 0) > 0
 
     def check(self, model_name: str, command: Generate) -> None:
         """Reject a request that crashed engines before.

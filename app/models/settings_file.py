@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -137,16 +138,28 @@ def _checked(name: str, value: Any) -> Parameter:
         if name in _SAMPLING:
             return _sampling_value(_row(SamplingParams, name), value)
         kept: Parameter = msgspec.convert(value, Parameter)
+        for each in kept if isinstance(kept, list) else [kept]:
+            _check_writable(each)
     except (msgspec.ValidationError, ValueError) as error:
         reason = str(error).partition(" - at `$")[0]
         raise SettingsFileError(f"parameters.{name}", reason) from None
     return kept
 
 
+def _check_writable(value: Plain) -> None:
+    """Refuse what JSON has no form for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("Expected a finite number")
+    if isinstance(value, str) and not value.isascii():
+        value.encode()  # lone surrogates
+
+
 def _stops(value: Any) -> list[Plain]:
     stops = [value] if isinstance(value, str) else value
     kind = Annotated[str, msgspec.Meta(min_length=1, max_length=_MAX_STOP_CHARS)]
     found = msgspec.convert(stops, Annotated[list[kind], msgspec.Meta(max_length=_MAX_STOPS)])
+    for stop in found:
+        _check_writable(stop)
     return list(found)
 
 
@@ -209,7 +222,7 @@ def write_settings(model: Path, settings: ModelSettings) -> None:
     if settings == NO_SETTINGS:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    temporary = path.with_name(f".{secrets.token_hex(8)}{SUFFIX}.part")  # names have a limit
     data = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -77,3 +77,10 @@ def test_a_file_that_another_service_has_is_refused_and_stays(path: Path) -> Non
     assert not is_damage(refused.value)
     first.close()
     open_database(path).close()
+
+
+def test_no_temporary_files_are_made(path: Path) -> None:
+    connection = open_database(path)
+    in_memory = 2
+    assert connection.execute("PRAGMA temp_store").fetchone() == (in_memory,)
+    connection.close()

@@ -118,20 +118,100 @@ def test_the_file_stays_about_as_large_as_is_allowed(table: AnswerTable, tmp_pat
     assert (tmp_path / "answers.sqlite").stat().st_size < 1.3 * MAX_BYTES
 
 
-def test_what_is_not_used_for_so_many_days_goes(
-    table: AnswerTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now_s = time.time()
-    monkeypatch.setattr(time, "time", lambda: now_s)
+class Clock:
+    """Both clocks of a device."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall_s, self.running_s = time.time(), 1000.0
+        monkeypatch.setattr(time, "time", lambda: self.wall_s)
+        monkeypatch.setattr(time, "clock_gettime", lambda _clock: self.running_s)
+
+    def pass_by(self, duration_s: float) -> None:
+        self.wall_s += duration_s
+        self.running_s += duration_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_what_is_not_used_for_so_many_days_goes(clock: Clock, table: AnswerTable) -> None:
     put(table, stored("old"), stored("used"))
-    now_s += 2 * DAY_S
+    clock.pass_by(2 * DAY_S)
     table.chain("kitchen", "used")
-    now_s += 2 * DAY_S
+    clock.pass_by(2 * DAY_S)
     table.make_room(MAX_BYTES, 3)
     assert table.get("kitchen", "old") is None
     assert table.get("kitchen", "used") is not None
     table.make_room(MAX_BYTES, 0)
     assert table.get("kitchen", "used") is not None
+
+
+def test_a_clock_that_is_set_makes_nothing_old(clock: Clock, table: AnswerTable) -> None:
+    put(table, stored("a"))
+    for set_by_s in (20_000 * DAY_S, -20_000 * DAY_S, 10_000 * DAY_S):
+        clock.wall_s += set_by_s
+        clock.pass_by(DAY_S / 2)
+        table.make_room(MAX_BYTES, 3)
+        assert table.get("kitchen", "a") is not None
+    clock.pass_by(2 * DAY_S)
+    table.make_room(MAX_BYTES, 3)
+    assert table.get("kitchen", "a") is None
+
+
+def test_what_was_kept_before_the_clock_was_set_is_there_after_a_restart(
+    clock: Clock, tmp_path: Path
+) -> None:
+    path, real_s = tmp_path / "answers.sqlite", clock.wall_s
+    clock.wall_s = 1000.0
+    table = AnswerTable(open_database(path))
+    put(table, stored("a"))
+    clock.wall_s = real_s
+    table.close()
+    table = AnswerTable(open_database(path))
+    table.make_room(MAX_BYTES, 3)
+    assert table.get("kitchen", "a") is not None
+    table.close()
+
+
+def test_a_start_in_the_past_does_not_make_new_ones_the_oldest(
+    clock: Clock, tmp_path: Path
+) -> None:
+    path = tmp_path / "answers.sqlite"
+    table = AnswerTable(open_database(path))
+    put(table, stored("before"))
+    table.close()
+    clock.wall_s, clock.running_s = 1000.0, 5.0
+    table = AnswerTable(open_database(path))
+    clock.pass_by(60)
+    put(table, stored("after"))
+    assert table.put("kitchen", stored("new"), 2 * ROW_BYTES + 64, 3)
+    assert table.get("kitchen", "before") is None
+    assert table.get("kitchen", "after") is not None
+    table.close()
+
+
+def test_ids_of_parts_take_room_too(table: AnswerTable) -> None:
+    item_ids = [f"{number:0128}" for number in range(5000)]
+    for name in "abcd":
+        each = StoredAnswer(id=name, answer=b"{}", request=b"[]", item_ids=item_ids)
+        assert not table.put("kitchen", each, MAX_BYTES, 0)
+
+
+def test_no_more_is_read_at_once_than_fits_into_memory(
+    table: AnswerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.answer_store.table.MAX_READ_BYTES", 25_000)
+    previous = None
+    for name in ("a", "b", "c"):
+        text = b" " * 10_000  # takes a few bytes of the file
+        each = StoredAnswer(id=name, previous=previous, answer=text, request=b"", item_ids=[name])
+        put(table, each)
+        previous = name
+    assert names(table.chain("kitchen", "b")[0]) == ["a", "b"]
+    assert table.chain("kitchen", "c") == ([], "a")
+    assert names(table.with_items("kitchen", ["a", "b", "c"])) == ["a", "b"]
 
 
 def test_one_that_runs_says_so(table: AnswerTable) -> None:

@@ -20,15 +20,11 @@ REFUSED: dict[tuple[str, str], tuple[int, str]] = {
     ("POST", "/v1/embeddings"): (501, _EMBEDDINGS),
     ("POST", "/v1/rerank"): (501, "the service does not rank"),
 }
-# … and by the name of the file. A status of 200 is a stream that ends with an error.
+# … and by the name of the file.
 _NO_THREAD = "it goes on with a message that is not here"
-_NO_DOWNLOADS = "a model that is not here, and the service downloads none"
 REFUSED_FILES: dict[str, tuple[int, str]] = {
     "anthropic-python-2.14.0-08": (404, _NO_THREAD),
-    "ollama-js-0.6.4-08": (200, _NO_DOWNLOADS),
     "ollama-python-0.6.3-09": (400, "an image, which no model here sees"),
-    "ollama-python-0.6.3-16": (501, _NO_DOWNLOADS),
-    "ollama-python-0.6.3-17": (200, _NO_DOWNLOADS),
 }
 
 

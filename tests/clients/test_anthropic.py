@@ -31,6 +31,13 @@ def test_a_result_of_a_call_is_answered(tell: Tell) -> None:
     assert answer["text"] or answer["calls"]
 
 
+def test_its_tool_runner_goes_on_by_a_message_thread(tell: Tell) -> None:
+    told = tell(PROGRAM, "anthropic").result("tool_runner")
+    assert told["messages"][0] == "tool_use"
+    assert len(told["messages"]) == 2
+    assert told["given"][0] == "green"
+
+
 def test_a_stream_has_all_kinds_of_events(tell: Tell) -> None:
     events = set(tell(PROGRAM, "anthropic").result("chat_streamed")["events"])
     assert {

@@ -160,3 +160,36 @@ def test_the_file_is_json_that_people_can_edit(model: Path) -> None:
     text = settings_path(model).read_text()
     assert json.loads(text) == {"from": "p", "system": "x"}
     assert text.count("\n") > 2
+
+
+def test_the_longest_name_of_a_model_may_have_settings(tmp_path: Path) -> None:
+    model = tmp_path / f"{'x' * 235}.gguf"
+    write_settings(model, ModelSettings(system="x"))
+    assert read_settings(model).system == "x"
+
+
+def test_what_is_accepted_can_be_written_and_read_again(tmp_path: Path) -> None:
+    model = tmp_path / "a.gguf"
+    values: list[Any] = [
+        0,
+        -1,
+        2**63,
+        10**30,
+        0.5,
+        True,
+        "text",
+        "\ud800",
+        "\0",
+        ["a", 1],
+        float("inf"),
+    ]
+    values += [float("nan"), [1.0, float("-inf")], 1e300, -(10**30), [10**30]]
+    names = ("unknown", "num_ctx", "num_predict", "seed", "temperature", "top_k", "stop")
+    for name in names:
+        for value in values:
+            try:
+                given = checked_settings(ModelSettings(parameters={name: value}))
+            except SettingsFileError:
+                continue
+            write_settings(model, given)
+            assert read_settings(model).parameters == given.parameters, (name, value)

@@ -18,7 +18,7 @@ from app.api.dialect import Writer
 from app.api.streaming.buffer import StreamBuffer
 from app.api.streaming.output import ClientOutput, Output, OutputOf
 from app.background_tasks import start_task
-from app.errors import AnswerNotFound, DistillerError
+from app.errors import AnswerNotFound, DistillerError, InvalidRequest
 from app.logs import get_logger
 from app.web import access_log, framing
 from app.web.errors import note_error, status_of
@@ -31,6 +31,13 @@ Produce = Callable[[OutputOf], Awaitable[object]]
 """Produces a whole answer to an output."""
 
 log = get_logger("api")
+
+
+def _ended_early() -> InvalidRequest:
+    return InvalidRequest(
+        "The stream was ended before it began, by DELETE or by a later request with its name",
+        code="stream_ended",
+    )
 
 
 @dataclass(eq=False)
@@ -63,16 +70,21 @@ class DetachedAnswer:
         try:
             await produce(self.output)
         except asyncio.CancelledError as error:
-            self._log(error)
+            if self.buffer.has_begun or not self.n_readers:
+                self._log(error)
             raise
         except Exception as error:
             if self.buffer.has_begun or not self.n_readers:  # nobody makes a response of it
                 self._log(error)
             self.buffer.stop(error)
         finally:
-            self.ended_s = time.time()
-            self.request = None  # its body may be large
-            self.buffer.stop()
+            self.note_end()
+
+    def note_end(self) -> None:
+        """End it for its readers; those of one that was ended before it began get an error."""
+        self.ended_s = self.ended_s or time.time()
+        self.request = None  # its body may be large
+        self.buffer.stop(None if self.buffer.has_begun else _ended_early())
 
     def _log(self, error: BaseException) -> None:
         if self.request is None:
@@ -185,6 +197,7 @@ class DetachedAnswers:
 
     def _note_end(self, key: Key, answer: DetachedAnswer) -> None:
         """Forget an answer that failed before it began, or that is not kept when it has ended."""
+        answer.note_end()  # a task that is cancelled before its first step does not run at all
         is_kept = answer.buffer.has_begun and self._waits_for_readers
         if not is_kept and self._answers.get(key) is answer:
             self.end(key)
@@ -192,7 +205,7 @@ class DetachedAnswers:
     # ------------------------------------------------------------ readers
 
     async def send(self, key: Key, answer: DetachedAnswer, request: Request, offset: int) -> None:
-        """Send an answer to a client from an offset on, up to its end.
+        """Send an answer to a client from an offset on, up to its end; to HEAD its headers only.
 
         Raises:
             OffsetGone: the bytes there are no longer held.
@@ -200,6 +213,11 @@ class DetachedAnswers:
         """
         answer.buffer.check(offset)
         output = ClientOutput(request, answer.content_type, answer.headers)
+        if request.method == "HEAD":  # the end may be far
+            await output.begin()
+            await output.end()
+            output.close()
+            return
         with self._reading(key, answer):
             try:
                 async for data in answer.buffer.read(offset):

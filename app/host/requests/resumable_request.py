@@ -15,6 +15,7 @@ from contextlib import aclosing
 import msgspec
 
 from app.errors import EngineDied
+from app.host.quarantine import Quarantine
 from app.host.requests.delivered_events import DeliveredEvents
 from app.host.serving import Serving
 from app.host.supervisor import Supervisor
@@ -96,9 +97,11 @@ class ResumableRequest:
         if self._is_retry:
             self._quarantine.set_suspect(engine, self)
         events = engine.request(command, command.request_id, idle_s=self._idle_s)
-        async with aclosing(events) as batches:
+        running = _Running(self._quarantine, engine)
+        async with aclosing(events) as batches, running:
             async for batch in batches:
                 new_events = delivered.new_events(batch)
+                running.set(is_running=delivered.is_crash_suspect)
                 if self._is_retry:
                     suspect = self if delivered.is_crash_suspect else None
                     self._quarantine.set_suspect(engine, suspect)
@@ -119,7 +122,9 @@ class ResumableRequest:
             raise EngineDied("The model was unloaded before the answer was complete")
         suspect = self._quarantine.suspect(engine)
         self._end_retry()
-        if self._delivered_events.is_crash_suspect and suspect in (None, self):
+        is_queued = not self._delivered_events.is_crash_suspect
+        may_crash = not (is_queued and self._quarantine.has_running(engine))
+        if may_crash and suspect in (None, self):
             self._n_crashes += 1
             self._quarantine.record_crash(
                 self._serving.name,
@@ -167,3 +172,28 @@ class ResumableRequest:
             self._quarantine.end_retry()
             if self._serving.engine.is_alive:
                 self._quarantine.set_suspect(self._serving.engine, None)
+
+
+class _Running:
+    """Counts a request as running in an engine while its crash may be due to it.
+
+    At the engine's death the count stays as it was, so that all requests see the same.
+    """
+
+    def __init__(self, quarantine: Quarantine, engine: object) -> None:
+        self._quarantine = quarantine
+        self._engine = engine
+        self._is_running = False
+
+    async def __aenter__(self) -> None:
+        self.set(is_running=True)
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not EngineDied:
+            self.set(is_running=False)
+
+    def set(self, *, is_running: bool) -> None:
+        """Say whether it is running; it is not while it is queued."""
+        if is_running != self._is_running:
+            self._is_running = is_running
+            self._quarantine.add_running(self._engine, 1 if is_running else -1)

@@ -126,7 +126,13 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was not finished; waits for a thread that still writes."""
         with self._lock:  # a thread may still be writing for a client that is gone
+            if self._is_closed:
+                return
             self._is_closed = True
             os.close(self._descriptor)
         with contextlib.suppress(OSError):

@@ -107,6 +107,8 @@ class FileDigests:
 
     def _compute(self, key: str, paths: Sequence[Path]) -> None:
         try:
+            if _key(paths) != key:  # it is still being copied; its next request is for what it is
+                return
             digest = hashlib.sha256()
             for path in paths:
                 if not self._hash(path, digest):

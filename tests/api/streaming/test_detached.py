@@ -13,7 +13,7 @@ from sanic import Request
 from app.api.streaming.buffer import OffsetGone
 from app.api.streaming.detached import MAX_ANSWERS, DetachedAnswer, DetachedAnswers
 from app.api.streaming.output import OutputOf
-from app.errors import AnswerNotFound, QueueFull
+from app.errors import AnswerNotFound, InvalidRequest, QueueFull
 
 KEY = ("kitchen", "conversation")
 
@@ -107,6 +107,18 @@ async def test_an_answer_outlives_its_client_and_another_goes_on_at_an_offset() 
     assert answers.requests() == []
 
 
+async def test_head_does_not_wait_for_the_end() -> None:
+    answers, client, producer = DetachedAnswers(lambda: 60.0), Client(), Producer()
+    answer = begun(answers, client, producer)
+    producer.write(b"abc")
+    client.request.method = "HEAD"
+    async with asyncio.timeout(5):
+        await answers.send(KEY, answer, client.request, 0)
+    assert (client.received, client.has_ended) == (b"", True)
+    assert answer.is_running
+    await answers.stop()
+
+
 async def test_without_a_reader_an_answer_ends_after_the_window() -> None:
     answers, client, producer = DetachedAnswers(lambda: 0.001), Client(), Producer()
     answer = begun(answers, client, producer)
@@ -160,6 +172,21 @@ async def test_a_new_answer_of_the_same_name_ends_the_old_one_and_its_readers() 
     assert old.was_cancelled
     assert answers.get(KEY) is other
     await answers.stop()
+
+
+async def test_an_answer_that_is_ended_before_it_began_is_an_error_for_its_readers() -> None:
+    for n_steps in range(4):  # before its task runs at all, and later
+        answers, client = DetachedAnswers(lambda: 60.0), Client()
+        answer = begun(answers, client, Producer())
+        reader = asyncio.create_task(answers.send(KEY, answer, client.request, 0))
+        for _ in range(n_steps):
+            await asyncio.sleep(0)
+        other = begun(answers, Client(), Producer())
+        with pytest.raises(InvalidRequest, match="ended before it began"):
+            async with asyncio.timeout(5):
+                await reader
+        assert answers.get(KEY) is other
+        await answers.stop()
 
 
 async def test_names_belong_to_keys() -> None:

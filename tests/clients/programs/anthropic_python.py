@@ -95,6 +95,27 @@ def tool_result():
 
 
 @step
+def tool_runner():
+    """The client calls the function and sends its result alone: the service has the rest."""
+    given = []
+
+    @anthropic.beta_tool
+    def set_led(color: str) -> str:
+        """Set the color of the LED.
+
+        Args:
+            color: Color name
+        """
+        given.append(color)
+        return "done"
+
+    runner = client.beta.messages.tool_runner(
+        **FIELDS, messages=[user(ORDER)], tools=[set_led], max_iterations=2
+    )
+    return {"messages": [message.stop_reason for message in runner], "given": given}
+
+
+@step
 def stop_sequence():
     message = client.messages.create(**FIELDS, messages=[user(QUESTION)], stop_sequences=["Paris"])
     return {"end": message.stop_reason, "stop_sequence": message.stop_sequence}

@@ -266,6 +266,37 @@ async def test_who_is_alone_needs_no_trial_to_be_given_up() -> None:
         client.task.result()
 
 
+async def test_what_ends_engines_before_it_runs_is_given_up_where_nothing_else_ran() -> None:
+    host = Host()
+    client, gone = Client(host, "a"), Client(host, "gone")
+    await turns()
+    await host.engine.say("gone", Accepted, Started)
+    gone.task.cancel()
+    for _ in range(2):
+        await turns()
+        await host.engine.say("a", Accepted)
+        await host.die()
+        await host.restart()
+    with pytest.raises(RequestQuarantined):
+        client.task.result()
+
+
+async def test_who_waits_is_not_blamed_beside_one_that_runs() -> None:
+    host = Host()
+    client = Client(host, "a")
+    await turns()
+    for name in ("x", "y", "z"):
+        other = Client(host, name)
+        await turns()
+        await host.engine.say("a", Accepted)
+        await host.engine.say(name, *GETS_ON)
+        await host.die()
+        other.task.cancel()
+        await host.restart()
+    assert not client.task.done()
+    client.task.cancel()
+
+
 async def test_nothing_new_begins_beside_a_trial() -> None:
     host = Host()
     old, queued = Client(host, "old"), Client(host, "queued")

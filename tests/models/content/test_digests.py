@@ -119,3 +119,27 @@ def test_a_digest_has_64_lower_case_digits() -> None:
     assert is_digest("0123456789abcdef" * 4)
     for wrong in ("", "a" * 63, "A" * 64, "g" * 64, "../" + "a" * 61):
         assert not is_digest(wrong)
+
+
+def test_a_file_that_is_still_copied_is_read_once_for_all_that_asked_meanwhile(
+    digests: FileDigests, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    hashed = digests._hash
+
+    def count(path: Path, digest: hashlib._Hash) -> bool:
+        read.append(path)
+        return hashed(path, digest)
+
+    monkeypatch.setattr(digests, "_hash", count)
+    go_on = threading.Event()
+    digests.is_busy = lambda: not go_on.is_set()
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"read before")
+    digests.find([other])
+    for size in range(10):
+        file.write_bytes(b"x" * size)
+        digests.find([file])
+    go_on.set()
+    computed(digests, file)
+    assert read == [other, file]

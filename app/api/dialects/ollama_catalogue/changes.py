@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from sanic import HTTPResponse, Request
@@ -26,6 +26,8 @@ from app.errors import (
 from app.models.catalog import Catalog, ModelFile, part_names
 from app.models.names import meant
 from app.models.settings_file import (
+    NO_SETTINGS,
+    ModelSettings,
     SettingsFileError,
     read_settings,
     write_settings,
@@ -60,8 +62,35 @@ def _copy(service: Service, source: str, destination: str) -> None:
         if is_there:
             check_unused(service, target.name)
         settings = read_settings(file.path)
-        write_settings(target, settings)
-        link_model(file.path, target, replace=is_there)
+        link_with_settings(file.path, target, settings, replace=is_there)
+
+
+def link_with_settings(
+    source: Path, target: Path, settings: ModelSettings, *, replace: bool, move: bool = False
+) -> ModelSettings:
+    """Give a model's file one more name, with settings; return those that the name had before.
+
+    Raises:
+        ModelRefused: as `link_model`; the settings are as before.
+        OSError: the settings cannot be written.
+    """
+    before = settings_before(target) if replace else NO_SETTINGS
+    write_settings(target, settings)
+    try:
+        link_model(source, target, replace=replace, move=move)
+    except ModelRefused:
+        with contextlib.suppress(OSError):
+            write_settings(target, before)
+        raise
+    return before
+
+
+def settings_before(model: Path) -> ModelSettings:
+    """Return the settings that are replaced; those that cannot be read are none."""
+    try:
+        return read_settings(model)
+    except SettingsFileError:
+        return NO_SETTINGS
 
 
 async def delete(request: Request) -> HTTPResponse:
@@ -116,15 +145,16 @@ def check_unused(service: Service, file_name: str) -> None:
         ModelInUse: it is.
     """
     supervisor = service.supervisor
-    names = [*(serving.name for serving in supervisor.loaded), supervisor.status.pending]
-    if file_name in names:
+    status = supervisor.status
+    loaded = [serving.name for serving in supervisor.loaded]
+    if file_name in (*loaded, status.pending, status.attempted):
         raise ModelInUse(
             f"{file_name} is loaded and cannot be changed or deleted; load another model first",
             param="model",
         )
 
 
-@contextmanager
+@contextlib.contextmanager
 def refusals(param: str) -> Iterator[None]:
     """Raise the errors of clients for what the models folder refuses.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ from app.api.dialects.ollama_catalogue.changes import (
     CHANGING,
     check_linkable,
     check_unused,
+    link_with_settings,
     refusals,
+    settings_before,
     target_of,
 )
 from app.api.dialects.ollama_catalogue.listing import found
@@ -33,7 +34,6 @@ from app.models.settings_file import (
     read_settings,
     write_settings,
 )
-from app.models.store import ModelRefused, link_model
 
 # Ollama's own templates are Go's: `{{ .Prompt }}`, `{{ if … }}`. Jinja has no such expressions.
 _GO_TEMPLATE = re.compile(r"{{-?\s*(?:[.$]|(?:if|else|end|range|with|block|define|template)\b)")
@@ -102,15 +102,12 @@ def _create(service: Service, body: CreateRequest) -> _Created:
             if is_there:
                 check_unused(service, target.name)
         settings = _settings(weights.settings, body)
-        before = read_settings(target) if is_there else NO_SETTINGS
-        write_settings(target, settings)
-        if not is_same:
-            try:
-                link_model(weights.path, target, replace=is_there, move=uploads.has(weights.path))
-            except ModelRefused:
-                with contextlib.suppress(OSError):
-                    write_settings(target, before)
-                raise
+        if is_same:
+            before = settings_before(target)
+            write_settings(target, settings)
+        else:
+            move = uploads.has(weights.path)
+            before = link_with_settings(weights.path, target, settings, replace=is_there, move=move)
         if weights.digest:
             service.digests.learn(target, weights.digest)
             uploads.remove(weights.digest)

@@ -56,10 +56,12 @@ async def _receive(request: Request, digest: str) -> None:
     store = BlobStore(service_of(request).catalog.models_dir)
     with refusals("digest"):
         upload = await asyncio.to_thread(store.receive, digest, _size_bytes(request))
-        with upload:
+        try:
             async for block in _blocks(request):
                 await asyncio.to_thread(upload.write, block)
             await asyncio.to_thread(upload.finish)
+        finally:  # a slow disk may hold it, and removing a large file takes time
+            await asyncio.shield(asyncio.to_thread(upload.close))
 
 
 async def _blocks(request: Request) -> AsyncIterator[bytes]:

@@ -39,6 +39,7 @@ from app.web.errors import note_error, status_of
 from app.web.json_body import json_response
 
 _MAX_DIGITS = 12
+_PIECE_BYTES = 64 * 1024
 
 
 async def respond(request: Request) -> HTTPResponse | None:
@@ -99,8 +100,8 @@ async def retrieve(request: Request, response_id: str) -> HTTPResponse | None:
 async def _send(request: Request, data: bytes) -> None:
     output = ClientOutput(request, framing.CONTENT_TYPE, framing.HEADERS)
     try:
-        if data:
-            await output.write(data)
+        for start in range(0, len(data), _PIECE_BYTES):  # the timeout is that of one write
+            await output.write(data[start : start + _PIECE_BYTES])
         await output.begin()
         await output.end()
     finally:

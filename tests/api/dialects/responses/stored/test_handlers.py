@@ -11,12 +11,15 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
+from sanic import Request
 
 from app.answer_store.store import FILE_NAME
+from app.api.dialects.responses.stored.handlers import _send
 from app.api.streaming.detached import MAX_ANSWERS
 from tests.api.dialects.responses.stream_order import StreamOrder, events_of
 from tests.live.server import LiveServer
@@ -231,6 +234,25 @@ def test_a_response_exists_for_its_key_only(live: Service, method: str, path: st
     headers = {"x-api-key": KEYS["garage"]}
     for body in ({"previous_response_id": live.ask()["id"]}, {"input": [{"id": "msg_mine"}]}):
         assert live.http.post(PATH, json=body, headers=headers).status_code == 400
+
+
+async def test_a_long_stream_is_sent_again_in_pieces() -> None:
+    pieces: list[bytes] = []
+
+    async def send(data: bytes, _is_end: bool | None = None) -> None:
+        pieces.append(data)
+
+    async def respond(**_: Any) -> Any:
+        return SimpleNamespace(send=send)
+
+    config = SimpleNamespace(REQUEST_TIMEOUT=60.0)
+    made = SimpleNamespace(
+        app=SimpleNamespace(config=config), ctx=SimpleNamespace(), respond=respond, transport=None
+    )
+    data = bytes(range(256)) * 1000
+    await _send(cast(Request, made), data)
+    assert b"".join(pieces) == data
+    assert max(map(len, pieces)) <= 64 * 1024
 
 
 def test_a_wrong_place_in_a_stream_is_refused(live: Service) -> None:
