@@ -107,10 +107,10 @@ def test_the_seed_of_the_load_that_serves_wins_over_the_setting(configured: Conf
 
 def test_what_needs_a_new_start_is_named_as_long_as_it_waits(configured: Configured) -> None:
     for _ in range(2):
-        configured.reload('max_tokens = 3\ncache_dir = "elsewhere"\n')
+        configured.reload('max_tokens = 3\nunix_socket = "elsewhere"\n')
     lines = configured.live.log("setting_changed")
     assert [(line["setting"], line["takes_effect"]) for line in lines] == [
-        ("cache_dir", "next start")
+        ("unix_socket", "next start")
     ] * 2
     assert {line["level"] for line in lines} == {"warning"}
 
