@@ -76,6 +76,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.streams:
         content[route.stream_type] = {"schema": {"type": "string"}}
     responses: dict[str, Any] = {"200": {"description": route.summary, "content": content}}
+    if route.is_empty:
+        responses = {"204": {"description": route.summary}}
     if route.path == "/health":
         responses["503"] = {"description": _REASONS[503], "content": content}
     for status in route.errors:

@@ -37,6 +37,7 @@ class Route:
         stream_type: the content type of its streams.
         brief: the response to unauthenticated clients, if it differs.
         reads_body: whether the handler reads the body itself, piece by piece.
+        is_empty: whether success is a 204, without a body.
     """
 
     method: str
@@ -53,6 +54,7 @@ class Route:
     stream_type: str = "text/event-stream"
     brief: type[BaseModel] | None = None
     reads_body: bool = False
+    is_empty: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -315,6 +315,7 @@ WALKS: dict[str, Walk | str] = {
     "parallel_tool_calls": parallel_tool_calls,
     "reasoning_budget": reasoning_budget,
     "reasoning_budget_tokens": reasoning_budget,
+    "reasoning_control": "only lets a later request act: tests/live/test_llama_views.py",
     "reasoning_effort": template_variables,
     "reasoning_format": reasoning_format,
     "regex": regex,

@@ -91,6 +91,7 @@ ROUTES = (
         path="/v1/stream",
         handler=end,
         summary="End a stream, and the answer with it",
+        is_empty=True,
         query=_QUERY,
     ),
     Route(
