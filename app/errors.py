@@ -10,11 +10,13 @@
     │   ├── ModelNotFound           the models folder has no such file
     │   ├── ModelFileRefused        a model cannot be made of what the client sent
     │   ├── ModelInUse              a model that is loaded would be changed or removed
+    │   ├── AnswerNotFound          there is no such stream or stored answer, or not any more
     │   ├── LoadParamsRefused       a load parameter makes the model unloadable
     │   ├── KeyRefused              the API key is missing or invalid
     │   ├── HostRefused             the Host header does not name this server
     │   ├── OriginRefused           the request comes from a web page of another origin
     │   ├── TooManyRequests         the client has too many open requests; retry later
+    │   ├── TooManyAnswers          too many answers run without a client; retry later
     │   └── QueueFull               the queue is full; retry later
     └── EnvironmentFailure          the request is valid; the service cannot serve it (now)
         ├── SettingsInvalid         a setting is invalid; the service does not start
