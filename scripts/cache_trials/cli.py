@@ -17,7 +17,6 @@ from scripts.cache_trials.widened import widened
 
 _N_CASES = 300
 _N_HEAD = (200, 600)
-_NOT_WAITED_FOR = 64  # tokens of another request's prefill; docs/prompt-cache.md
 _EXACT_TOLERANCE = 0.05
 
 
@@ -45,9 +44,9 @@ def _plans(options: argparse.Namespace) -> list[Plan]:
     kinds = options.kind or list(KINDS)
     cases = options.case or list(spread(options.cases, kinds))
     usual = Floors(options.head_floor, options.turn_floor)
-    floors = {"": usual, "parallel": replace(usual, slack=usual.slack + _NOT_WAITED_FOR)}
-    for kind, head, turn in options.floor:
-        floors[kind] = replace(floors.get(kind, usual), head=head, turn=turn)
+    floors = {"": usual} | {
+        kind: replace(usual, head=head, turn=turn) for kind, head, turn in options.floor
+    }
     n_head = (options.head_tokens[0], options.head_tokens[1])
     is_exact = bool(options.widen or not options.model) and not options.flash_attention
     tolerance = options.tolerance or (_EXACT_TOLERANCE if is_exact else TOLERANCE)

@@ -62,7 +62,6 @@ def test_the_command_fails_where_a_run_has(
     assert plans[0].cases == [("memory", 0), ("disk", 0), ("memory", 1)]
     assert plans[0].floors_of("disk") == Floors(head=0.0, turn=0.0)
     assert plans[0].floors_of("memory") == Floors()
-    assert plans[0].floors_of("parallel") == Floors(slack=Floors().slack + 64)
 
 
 def test_one_case_is_repeated_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
