@@ -1,4 +1,4 @@
-"""Owns names with a host or a namespace, `registry.ollama.ai/library/NAME`: they mean NAME."""
+"""Owns names with a host or a namespace, `HOST/NAMESPACE/NAME`: they mean NAME."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ async def test_no_time_to_live_is_an_unload_that_keeps_what_is_loaded(handler: A
     assert host.expires_in_s == 0
 
 
-@pytest.mark.parametrize("name", ["registry.ollama.ai/library/m", "library/m", "hf.co/a/m.gguf"])
+@pytest.mark.parametrize("name", ["models.example/library/m", "library/m", "hf.co/a/m.gguf"])
 async def test_host_and_namespace_of_a_name_do_not_matter(name: str) -> None:
     host = Host(Text(request_id="r", text="Hi"))
     body = await host.answer(chat, model=name)
